@@ -1,0 +1,51 @@
+# The front door. Every target sets up what it needs; `make` alone lists them.
+#
+#   TORCH_DIR=/path/to/site-packages/torch   use this full torch 2.11.0 (GPU machines)
+#   PYTHON=python3.12                        the Python whose pip fetches libtorch
+
+CARGO ?= cargo
+PYTHON ?= python3
+GOLDEN_PYTHON ?= $(PYTHON)
+export TORCH_DIR PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test demo bench fmt lint deny golden clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## fetch libtorch 2.11.0 into .deps/ and lay the view folder
+	@deploy/setup.sh
+
+build: setup ## build target/release/coordinator and target/release/worker
+	$(CARGO) build --release --locked --workspace
+
+test: build ## run every test
+	$(CARGO) test --release --locked --workspace --no-fail-fast
+
+demo: build ## train on this machine with two workers, print an answer before and after
+	@deploy/demo.sh
+
+bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, transformers, peft)
+	$(CARGO) build --release --locked -p worker --examples
+	$(GOLDEN_PYTHON) tests/bench/step_speed.py --worker target/release/examples/step_speed
+
+fmt: ## format all Rust code
+	$(CARGO) fmt --all
+
+lint: setup ## formatting and clippy, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+deny: ## licences, advisories and sources of all dependencies (needs cargo-deny)
+	$(CARGO) deny --locked check
+
+golden: ## make the golden numbers again (GOLDEN_PYTHON: one with torch, transformers, peft)
+	$(GOLDEN_PYTHON) tests/golden/make_golden.py
+	$(GOLDEN_PYTHON) tests/golden/make_data_golden.py
+
+clean: ## remove build results and output/, keep .deps/
+	rm -rf target output
+
+distclean: clean ## remove .deps/ too
+	rm -rf .deps

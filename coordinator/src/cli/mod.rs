@@ -1,0 +1,89 @@
+//! The command line: one file per command, each a door into a room.
+
+pub mod check;
+pub mod prepare;
+pub mod schema;
+pub mod up;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Leads the training of a LoRA adapter on a cluster.
+#[derive(Debug, Parser)]
+#[command(name = "coordinator", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// More to tell on stderr; repeat for more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Prepare the data, wait for workers and lead the run to its end.
+    Up(UpArgs),
+    /// Read the configuration and say what it means; nothing is written.
+    Check(CheckArgs),
+    /// Print the JSON schema of the configuration, for editors.
+    Schema,
+}
+
+/// Options of `up`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct UpArgs {
+    /// The run's YAML.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Override a key; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where workers reach the coordinator; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7400")]
+    pub listen: SocketAddr,
+    /// The run pauses below this many workers; overrides `min_workers`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub min_workers: Option<u32>,
+    /// Step 1 waits for this many workers; default: the larger of min and local workers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub wait_workers: Option<u32>,
+    /// Start this many worker processes on this machine.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub local_workers: u32,
+    /// What stdout holds: nothing, or one JSON object per event.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// Start anew where a run lies already.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Listen beyond this machine without encryption.
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// Options of `check`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckArgs {
+    /// The run's YAML.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Override a key; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// How the report is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// The form of what goes to stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs: every line is one JSON object.
+    Json,
+}

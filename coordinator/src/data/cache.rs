@@ -1,0 +1,153 @@
+//! Once per run: what was prepared from the same sources is used again.
+//!
+//! In: configuration and a folder on shared storage. Out: the dataset file, its digest, the report.
+//! Keeps: the index names the source digest, so other data, tokenizer or settings never meet an old
+//! dataset; nothing is created unless the preparation succeeded, and then each file at once.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use shared::config::RunConfig;
+use shared::dataset::DatasetWriter;
+use shared::error::{Code, Error, Result};
+use shared::storage;
+use shared::text::{ChatTemplate, TextTokenizer};
+
+use super::files::{self, SourceFile};
+use super::prepare::{Prepared, Progress, prepare_with};
+use super::report::DataReport;
+
+/// Changes whenever the same sources would give other rows or another report.
+const VERSION: &str = "data-sources-1";
+
+#[derive(Serialize, Deserialize)]
+struct Index {
+    dataset: String,
+    report: DataReport,
+}
+
+/// Digest over everything the prepared rows depend on: names and contents of the files, the
+/// tokenizer and template, and the settings of this room.
+///
+/// # Errors
+/// [`Code::Io`] or [`Code::MissingPath`] when a file cannot be read.
+pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    let settings = serde_json::json!({
+        "max_seq_length": config.max_seq_length,
+        "overflow": config.overflow,
+        "train_on_inputs": config.train_on_inputs,
+        "dialogue": config.dialogue,
+        "csv_columns": config.csv_columns,
+        "metadata": config.metadata_path.is_some(),
+    });
+    for text in [VERSION, tokenizer_digest, &settings.to_string()] {
+        part(text.as_bytes());
+    }
+    let metadata = config.metadata_path.as_deref().map(SourceFile::single);
+    let listed = files::list(&config.train_data_dir)?;
+    for file in metadata.iter().chain(&listed) {
+        part(file.name.as_bytes());
+        let known = files::KNOWN.contains(&file.extension().as_str());
+        if known || metadata.is_some() {
+            part(content(&file.path)?.as_bytes());
+        }
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn content(path: &Path) -> Result<blake3::Hash> {
+    let bytes = std::fs::read(path).map_err(|e| {
+        Error::new(Code::Io, "a data file cannot be read")
+            .in_file(path)
+            .why(e.to_string())
+    })?;
+    Ok(blake3::hash(&bytes))
+}
+
+/// Data that is prepared in memory, or found prepared; nothing is written yet.
+#[derive(Debug)]
+pub struct Ready {
+    /// Digest of the prepared dataset.
+    pub digest: String,
+    /// What was found in the sources.
+    pub report: DataReport,
+    source: String,
+    fresh: Option<DatasetWriter>,
+}
+
+/// Prepares the data of a run in memory, or finds it prepared in `folder`.
+///
+/// # Errors
+/// As [`super::prepare`].
+pub fn ready(
+    config: &RunConfig,
+    tokenizer: &TextTokenizer,
+    template: Option<&ChatTemplate>,
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Ready> {
+    let source = source_digest(config, tokenizer.digest())?;
+    if let Some(Index { dataset, report }) = read_index(&index_path(folder, &source), folder) {
+        return Ok(Ready {
+            digest: dataset,
+            report,
+            source,
+            fresh: None,
+        });
+    }
+    let Prepared { writer, report } = prepare_with(config, tokenizer, template, progress)?;
+    Ok(Ready {
+        digest: writer.digest(),
+        report,
+        source,
+        fresh: Some(writer),
+    })
+}
+
+impl Ready {
+    /// Whether the dataset lay in the folder already.
+    #[must_use]
+    pub fn reused(&self) -> bool {
+        self.fresh.is_none()
+    }
+
+    /// Writes dataset and index into the folder, the index last; returns the dataset's file.
+    ///
+    /// # Errors
+    /// [`Code::Io`] when the folder cannot be written.
+    pub fn publish(&self, folder: &Path) -> Result<PathBuf> {
+        let Some(writer) = &self.fresh else {
+            return Ok(dataset_path(folder, &self.digest));
+        };
+        let path = writer.publish(folder)?;
+        let entry = Index {
+            dataset: self.digest.clone(),
+            report: self.report.clone(),
+        };
+        let bytes = serde_json::to_vec_pretty(&entry)
+            .map_err(|e| Error::new(Code::Internal, format!("the data report: {e}")))?;
+        storage::write_atomic(&index_path(folder, &self.source), &bytes)?;
+        Ok(path)
+    }
+}
+
+fn index_path(folder: &Path, source: &str) -> PathBuf {
+    folder.join(format!("{source}.index.json"))
+}
+
+fn dataset_path(folder: &Path, digest: &str) -> PathBuf {
+    folder.join(format!("{digest}.safetensors"))
+}
+
+/// A usable index entry; an unreadable one or a missing dataset means to prepare again.
+fn read_index(index: &Path, folder: &Path) -> Option<Index> {
+    let entry: Index = serde_json::from_slice(&std::fs::read(index).ok()?).ok()?;
+    dataset_path(folder, &entry.dataset)
+        .is_file()
+        .then_some(entry)
+}

@@ -1,0 +1,63 @@
+//! The first half of a sample's walk: file to prepared dataset, once per run.
+//!
+//! `files` which files · `read` bytes to text · `dialogue`, `json`, `object`, `table`, `metadata`
+//! text to conversations · `render` conversation to text and the spans that are learned · `mask`
+//! text to tokens and targets · `overflow` rows that are too long · `report` what was found ·
+//! `refusals` why a run cannot start with it · `prepare` the walk itself · `cache` once per run.
+//! Keeps: nothing is dropped, cut or guessed without a line in the report. No side effect before
+//! the last station. Not here: order of samples (`shared/plan`), padding (`worker`).
+
+mod cache;
+mod dialogue;
+mod files;
+mod json;
+mod mask;
+mod metadata;
+mod names;
+mod object;
+mod overflow;
+mod prepare;
+mod read;
+mod refusals;
+mod render;
+mod report;
+mod table;
+
+use shared::dataset::RowOrigin;
+use shared::text::Message;
+
+pub use cache::{Ready, ready, source_digest};
+pub use prepare::{Prepared, Progress, prepare, prepare_with};
+pub use report::{DataReport, FileReport, Form, LongRow, RoleCount, Row};
+
+/// What a file's records become: turns, and where they came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// The turns in order.
+    pub messages: Vec<Message>,
+    /// File and line of the first turn.
+    pub origin: RowOrigin,
+}
+
+/// What one file gave.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub conversations: Vec<Conversation>,
+    pub report: FileReport,
+    pub notices: Vec<String>,
+}
+
+/// At most this many lines are listed in a message; the report's JSON has all.
+pub(crate) const LISTED: usize = 20;
+
+/// `3, 5, 9 and 4 more`.
+pub(crate) fn listed<T: std::fmt::Display>(items: &[T]) -> String {
+    let shown: Vec<String> = items.iter().take(LISTED).map(ToString::to_string).collect();
+    let more = items.len().saturating_sub(LISTED);
+    let tail = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{tail}", shown.join(", "))
+}

@@ -1,0 +1,99 @@
+//! Bytes to text: UTF-8 or a clear word about it.
+//!
+//! In: a file. Out: its text without the byte order mark; line ends stay as they are.
+
+use std::path::Path;
+
+use shared::error::{Code, Error, Place, Result};
+
+/// Longest line that is shown whole in a message.
+const SHOWN: usize = 100;
+
+/// Reads a text file.
+pub(crate) fn text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|e| {
+        Error::new(Code::Io, "a data file cannot be read")
+            .in_file(path)
+            .why(e.to_string())
+    })?;
+    decode(path, bytes)
+}
+
+fn decode(path: &Path, bytes: Vec<u8>) -> Result<String> {
+    let error = match String::from_utf8(bytes) {
+        Ok(text) if text.starts_with('\u{feff}') => return Ok(text['\u{feff}'.len_utf8()..].into()),
+        Ok(text) => return Ok(text),
+        Err(error) => error,
+    };
+    let at = error.utf8_error().valid_up_to();
+    let bytes = error.as_bytes();
+    let before = &bytes[..at];
+    let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+    let in_line = at
+        - before
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(0, |p| p + 1);
+    let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let guess = if utf16 { "UTF-16" } else { "GB18030" };
+    let byte = bytes.get(at).copied().unwrap_or_default();
+    Err(Error::new(Code::Undecodable, "a data file is not UTF-8")
+        .at_line(path, line as u64)
+        .why(format!(
+            "byte 0x{byte:02X} at byte {} of the line, byte {} of the file",
+            in_line + 1,
+            at + 1
+        ))
+        .fix(format!(
+            "if it is {guess}: iconv -f {guess} -t UTF-8 FILE > NEW_FILE"
+        )))
+}
+
+/// A place with its line's text when that is short enough to be shown with a caret.
+pub(crate) fn place(path: &Path, line: u64, column: Option<u64>, text: &str) -> Place {
+    let text = text.trim_end_matches(['\r', '\n']);
+    let short = text.chars().count() <= SHOWN;
+    Place {
+        file: path.display().to_string(),
+        line: Some(line),
+        column,
+        text: short.then(|| text.to_owned()),
+        span: 0,
+    }
+}
+
+/// The beginning of a text, for messages.
+pub(crate) fn excerpt(text: &str) -> String {
+    let mut shown: String = text.chars().take(60).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_no_text_and_line_ends_stay() {
+        assert_eq!(
+            decode(Path::new("f"), b"\xef\xbb\xbfa\r\nb".to_vec()).unwrap(),
+            "a\r\nb"
+        );
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_refused_with_line_and_byte() {
+        let error =
+            decode(Path::new("law.txt"), b"ok\n\xe7\x94\xa8 \xd3\xc3".to_vec()).unwrap_err();
+        insta::assert_snapshot!(shared::error::render(&error), @r#"
+        E0302 a data file is not UTF-8
+          at law.txt:2
+          byte 0xD3 at byte 5 of the line, byte 8 of the file
+          fix: if it is GB18030: iconv -f GB18030 -t UTF-8 FILE > NEW_FILE
+        "#);
+        let error = decode(Path::new("law.txt"), b"\xff\xfea\0".to_vec()).unwrap_err();
+        assert!(error.fix[0].contains("UTF-16"));
+    }
+}

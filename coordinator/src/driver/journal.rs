@@ -1,0 +1,189 @@
+//! Everything a run leaves for people, fed by committed steps.
+//!
+//! In: commits, notices, the end. Out: the terminal or JSON events, `metrics.jsonl`,
+//! `log_history`, TensorBoard events, and `logs/cluster.jsonl` with who did what.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::json;
+use shared::config::RunConfig;
+use shared::error::{Code, Error, Result};
+use shared::ids::Step;
+use shared::manifest::checkpoint_name;
+use shared::numerics::loss_value;
+use shared::plan::{Plan, StepPlan};
+
+use crate::engine::{Committed, Notice};
+use crate::history::{EventFile, MetricsLog, Reporter, StepRecord, TrainerState};
+
+/// The open files and the terminal.
+pub struct Journal {
+    config: Arc<RunConfig>,
+    plan: Arc<Plan>,
+    reporter: Reporter,
+    trainer_state: TrainerState,
+    metrics: MetricsLog,
+    tensorboard: EventFile,
+    cluster: File,
+    /// States at checkpoint steps, until they are published.
+    at_step: std::collections::BTreeMap<Step, String>,
+}
+
+impl Journal {
+    /// Opens the journal of a run that stands after `from`, whose checkpoint lies in `checkpoint`.
+    ///
+    /// # Errors
+    /// [`Code::Io`] with the path.
+    pub fn open(
+        config: Arc<RunConfig>,
+        plan: Arc<Plan>,
+        mut reporter: Reporter,
+        from: Step,
+        checkpoint: Option<&Path>,
+    ) -> Result<Self> {
+        reporter.start(plan.total_steps(), config.logging_steps, from);
+        let output_dir = config.output_dir.clone();
+        let logs = output_dir.join("logs");
+        let trainer_state = match checkpoint {
+            Some(folder) => {
+                TrainerState::restore(&folder.join("trainer_state.json"), &config, &plan, from)?
+            }
+            None => TrainerState::new(&config, &plan),
+        };
+        let cluster_path = logs.join("cluster.jsonl");
+        let cluster = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&cluster_path);
+        let cluster = cluster.map_err(|e| io(&cluster_path, &e))?;
+        Ok(Self {
+            trainer_state,
+            metrics: MetricsLog::open(&output_dir.join("metrics.jsonl"), from)?,
+            tensorboard: EventFile::create(&logs, from, SystemTime::now())?,
+            cluster,
+            at_step: std::collections::BTreeMap::new(),
+            config,
+            plan,
+            reporter,
+        })
+    }
+
+    /// Writes a committed step down.
+    pub(super) fn commit(
+        &mut self,
+        committed: &Committed,
+        plan: &StepPlan,
+        traffic: (u64, u64),
+    ) -> Result<()> {
+        let record = StepRecord {
+            step: committed.step,
+            epoch: plan.epoch,
+            loss: if committed.skipped {
+                f64::NAN
+            } else {
+                loss_value(committed.loss, plan.target_tokens)
+            },
+            grad_norm: if committed.skipped {
+                f64::NAN
+            } else {
+                committed.grad_norm
+            },
+            learning_rate: plan.learning_rate,
+            num_tokens: plan.target_tokens,
+            skipped: committed.skipped,
+            workers: committed.contributions.len(),
+        };
+        self.metrics.append(&record)?;
+        if let Some(entry) = self.trainer_state.record(&record)? {
+            self.tensorboard.scalars(&entry, SystemTime::now())?;
+        }
+        let step = committed.step;
+        let due = step.0.is_multiple_of(self.config.save_steps.max(1));
+        if due || step.0 == self.plan.total_steps() {
+            self.at_step.insert(step, self.trainer_state.to_json()?);
+        }
+        self.who_did_what(committed, traffic)?;
+        self.reporter.step(&record);
+        Ok(())
+    }
+
+    /// The state file of a checkpoint's step, as it was at that step.
+    pub(super) fn trainer_state(&mut self, step: Step) -> Result<String> {
+        let kept = self.at_step.remove(&step);
+        self.at_step.retain(|s, _| *s > step);
+        kept.map_or_else(|| self.trainer_state.to_json(), Ok)
+    }
+
+    /// Forgets everything after a step.
+    pub(super) fn rewind(&mut self, step: Step, output_dir: &Path) -> Result<()> {
+        self.at_step.clear();
+        self.trainer_state = if step.0 == 0 {
+            TrainerState::new(&self.config, &self.plan)
+        } else {
+            let file = output_dir
+                .join(checkpoint_name(step))
+                .join("trainer_state.json");
+            TrainerState::restore(&file, &self.config, &self.plan, step)?
+        };
+        self.metrics = MetricsLog::open(&output_dir.join("metrics.jsonl"), step)?;
+        self.tensorboard = EventFile::create(&output_dir.join("logs"), step, SystemTime::now())?;
+        Ok(())
+    }
+
+    pub(super) fn notice(&mut self, notice: &Notice, workers: usize) {
+        if let Notice::Loaded { worker, .. } = notice {
+            self.reporter.worker_joined(&worker.0, workers);
+        }
+        self.reporter.notice(&notice.to_string());
+    }
+
+    pub(super) fn published(&mut self, step: Step, folder: &str) {
+        self.reporter.checkpoint(step, Path::new(folder));
+    }
+
+    pub(super) fn complete(
+        &mut self,
+        step: Step,
+        output_dir: &Path,
+        traffic: (u64, u64),
+    ) -> Result<()> {
+        self.line(&json!({
+            "event": "complete", "step": step, "coordinator_bytes_received": traffic.0,
+            "coordinator_bytes_sent": traffic.1,
+        }))?;
+        self.reporter.complete(output_dir);
+        Ok(())
+    }
+
+    fn who_did_what(&mut self, committed: &Committed, traffic: (u64, u64)) -> Result<()> {
+        self.line(&json!({
+            "event": "step",
+            "step": committed.step,
+            "state_digest": committed.state_digest,
+            "micro_batches": committed.contributions,
+            "compute_us": committed.compute_us,
+            "reduce_us": committed.slowest_us.0,
+            "apply_us": committed.slowest_us.1,
+            "peer_bytes_sent": committed.peer_bytes_sent,
+            "coordinator_bytes_received": traffic.0,
+            "coordinator_bytes_sent": traffic.1,
+        }))
+    }
+
+    fn line(&mut self, value: &serde_json::Value) -> Result<()> {
+        let path: PathBuf = self.config.output_dir.join("logs/cluster.jsonl");
+        self.cluster
+            .write_all(format!("{value}\n").as_bytes())
+            .map_err(|e| io(&path, &e))
+    }
+}
+
+fn io(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(Code::Io, "the log cannot be written")
+        .in_file(path)
+        .why(error.to_string())
+}

@@ -1,0 +1,155 @@
+//! When a checkpoint is written, by whom, and what follows.
+
+use shared::error::{Code, Error, Result};
+use shared::ids::{Step, WorkerId};
+use shared::wire::message::{FileDigest, SyncSource, ToWorker};
+
+use super::event::Command;
+use super::notice::Notice;
+use super::state::Phase;
+use super::{Engine, Restorable};
+
+/// A checkpoint on its way to storage.
+#[derive(Debug)]
+pub(super) struct Writing {
+    step: Step,
+    writer: WorkerId,
+    state_digest: String,
+    staged: bool,
+}
+
+impl Engine {
+    /// Orders the first member to stage the committed state.
+    pub(super) fn write_checkpoint(&mut self) {
+        let step = self.committed;
+        if self.published == Some(step) {
+            self.after_last_checkpoint();
+            return;
+        }
+        let holder = self.working_ids().into_iter().next().or_else(|| {
+            self.members
+                .iter()
+                .find(|(_, m)| m.state.has_state())
+                .map(|(id, _)| id.clone())
+        });
+        let (Some(writer), Some(state_digest)) = (holder, self.state_digest.clone()) else {
+            self.phase = Phase::Gathering;
+            return;
+        };
+        let staging = self.options.staging.join(format!("checkpoint-{step}"));
+        let staging = staging.display().to_string();
+        self.writing = Some(Writing {
+            step,
+            writer: writer.clone(),
+            state_digest,
+            staged: false,
+        });
+        self.send(&writer, ToWorker::WriteCheckpoint { step, staging });
+    }
+
+    /// A checkpoint that is due is never left out: the next one, and the end, wait for it.
+    pub(super) fn hold_for_checkpoint(&self) -> bool {
+        let next = self.committed.0 + 1;
+        let due_again = next.is_multiple_of(self.options.save_steps.max(1));
+        let last = next > self.schedule.total_steps();
+        self.writing.is_some() && (due_again || last || self.interrupted)
+    }
+
+    pub(super) fn checkpoint_written(
+        &mut self,
+        worker: &WorkerId,
+        step: Step,
+        outcome: std::result::Result<Vec<FileDigest>, String>,
+    ) {
+        let Some(writing) = &mut self.writing else {
+            return;
+        };
+        if writing.step != step || writing.writer != *worker {
+            return;
+        }
+        match outcome {
+            Ok(files) => {
+                writing.staged = true;
+                let state_digest = writing.state_digest.clone();
+                self.out.push(Command::Publish {
+                    step,
+                    state_digest,
+                    files,
+                });
+            }
+            Err(reason) => self.checkpoint_failed(step, reason),
+        }
+    }
+
+    pub(super) fn checkpoint_published(&mut self, step: Step, outcome: Result<String>) {
+        if self.writing.as_ref().is_none_or(|w| w.step != step) {
+            return;
+        }
+        match outcome {
+            Ok(folder) => {
+                let state_digest = self.writing.take().map(|w| w.state_digest);
+                let source = SyncSource::Checkpoint(folder);
+                self.restorable = Restorable {
+                    step,
+                    source,
+                    state_digest,
+                };
+                self.published = Some(step);
+                self.after_last_checkpoint();
+            }
+            Err(error) => self.checkpoint_failed(step, error.to_string()),
+        }
+    }
+
+    fn checkpoint_failed(&mut self, step: Step, reason: String) {
+        self.writing = None;
+        if self.interrupted || matches!(self.phase, Phase::Finishing) {
+            let what = format!("the checkpoint of step {step} could not be written");
+            let error = Error::new(Code::Unwritable, what).why(reason).fix(
+                "make room or fix the storage and start again: the run goes on from its newest \
+                 checkpoint",
+            );
+            self.fail(error);
+        } else {
+            self.notice(Notice::CheckpointFailed { step, reason });
+        }
+    }
+
+    pub(super) fn checkpoint_writer_left(&mut self, worker: &WorkerId) {
+        let Some(writing) = &self.writing else { return };
+        if writing.staged || writing.writer != *worker {
+            return;
+        }
+        let step = writing.step;
+        self.writing = None;
+        if matches!(self.phase, Phase::Finishing) {
+            self.phase = Phase::Gathering;
+        } else {
+            let reason = format!("{worker} left while writing it");
+            self.notice(Notice::CheckpointFailed { step, reason });
+        }
+    }
+
+    fn after_last_checkpoint(&mut self) {
+        if matches!(self.phase, Phase::Finishing) {
+            self.phase = Phase::Over;
+            let step = self.committed;
+            for worker in self.members.keys().cloned().collect::<Vec<_>>() {
+                self.send(&worker, ToWorker::Finish { step });
+            }
+            self.out.push(Command::Complete(step));
+        }
+    }
+
+    /// Interrupted at a boundary: the state is made safe, then the run ends.
+    pub(super) fn stop_safely(&mut self) {
+        let safe = self.published == Some(self.committed) || self.committed == self.restorable.step;
+        let has_state = self.members.values().any(|m| m.state.has_state());
+        if safe || !has_state {
+            self.phase = Phase::Over;
+            self.out.push(Command::Interrupted(self.restorable.step));
+        } else {
+            self.write_checkpoint();
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! A cluster of scripted workers around one engine. A worker's state is the set of steps it
+//! committed, its gradient a hash of (step, micro-batch): enough to see what counted.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use shared::ids::{Identity, MicroBatchId, RunId, Step, Term, WorkerId};
+use shared::numerics::Fingerprint;
+use shared::wire::message::{
+    Applied, Computed, Envelope, FromWorker, Hello, Loaded, PROTOCOL, SyncSource, ToWorker, Welcome,
+};
+
+use super::super::{Command, Committed, Engine, Event, Notice, Options, Restorable, Schedule};
+
+pub(super) struct Fixed {
+    pub(super) steps: u64,
+    pub(super) micro_batches: u32,
+}
+
+impl Schedule for Fixed {
+    fn total_steps(&self) -> u64 {
+        self.steps
+    }
+    fn micro_batches(&self, _step: Step) -> u32 {
+        self.micro_batches
+    }
+}
+
+pub(super) fn worker(name: &str) -> WorkerId {
+    WorkerId(name.into())
+}
+
+pub(super) fn gradient(step: Step, micro_batch: MicroBatchId) -> u64 {
+    step.0 * 1000 + u64::from(micro_batch.0) + 1
+}
+
+#[derive(Default)]
+pub(super) struct Scripted {
+    pub(super) side: BTreeMap<MicroBatchId, u64>,
+    pub(super) sum: u64,
+    pub(super) state: u64,
+    pub(super) shadow: u64,
+    pub(super) held: VecDeque<(Identity, MicroBatchId)>,
+    pub(super) lies: bool,
+}
+
+pub(super) struct Cluster {
+    pub(super) engine: Engine,
+    pub(super) now: Duration,
+    pub(super) workers: BTreeMap<WorkerId, Scripted>,
+    pub(super) commits: Vec<Committed>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) end: Option<Command>,
+    pub(super) reducing: Vec<(WorkerId, Identity)>,
+    pub(super) rewound: Vec<Step>,
+    pub(super) published: Vec<Step>,
+    pub(super) hold_reduce: bool,
+    queue: VecDeque<Event>,
+    busy: bool,
+}
+
+pub(super) fn options(min: usize, wait: usize, save_steps: u64) -> Options {
+    Options {
+        run: RunId("r".into()),
+        term: Term(1),
+        welcome: Welcome::default(),
+        device: "auto".into(),
+        min_workers: min,
+        wait_workers: wait,
+        save_steps,
+        lease: Duration::from_secs(8),
+        load_deadline: Duration::from_secs(60),
+        sync_deadline: Duration::from_secs(60),
+        staging: PathBuf::from("/s"),
+    }
+}
+
+impl Cluster {
+    pub(super) fn new(options: Options, steps: u64, micro_batches: u32) -> Self {
+        let from = Restorable {
+            step: Step(0),
+            source: SyncSource::Initial,
+            state_digest: None,
+        };
+        let schedule = Box::new(Fixed {
+            steps,
+            micro_batches,
+        });
+        Self {
+            engine: Engine::new(options, schedule, from),
+            now: Duration::ZERO,
+            workers: BTreeMap::new(),
+            commits: Vec::new(),
+            notices: Vec::new(),
+            end: None,
+            reducing: Vec::new(),
+            rewound: Vec::new(),
+            published: Vec::new(),
+            hold_reduce: false,
+            queue: VecDeque::new(),
+            busy: false,
+        }
+    }
+
+    pub(super) fn hello() -> Hello {
+        Hello {
+            version: env!("CARGO_PKG_VERSION").into(),
+            protocol: PROTOCOL,
+            ..Hello::default()
+        }
+    }
+
+    pub(super) fn join(&mut self, name: &str) {
+        self.workers.insert(worker(name), Scripted::default());
+        let hello = Hello {
+            peer_address: name.into(),
+            ..Self::hello()
+        };
+        self.event(Event::Opened {
+            worker: worker(name),
+            hello,
+        });
+    }
+
+    pub(super) fn leave(&mut self, name: &str) {
+        self.workers.remove(&worker(name));
+        self.reducing.retain(|(w, _)| w.0 != name);
+        self.event(Event::Closed {
+            worker: worker(name),
+            reason: "gone".into(),
+        });
+    }
+
+    pub(super) fn say(&mut self, name: &WorkerId, identity: Identity, body: FromWorker) {
+        let envelope = Envelope { identity, body };
+        self.event(Event::Message {
+            worker: name.clone(),
+            envelope,
+        });
+    }
+
+    /// Events are heard one after the other, like messages on a stream.
+    pub(super) fn event(&mut self, event: Event) {
+        self.queue.push_back(event);
+        if std::mem::replace(&mut self.busy, true) {
+            return;
+        }
+        while let Some(event) = self.queue.pop_front() {
+            for command in self.engine.on(event, self.now) {
+                self.obey(command);
+            }
+        }
+        self.busy = false;
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Send { to, message } => self.hear(&to, *message),
+            Command::Commit(committed) => self.commits.push(*committed),
+            Command::Publish { step, .. } => {
+                self.published.push(step);
+                let folder = format!("/c/{step}");
+                self.event(Event::Published {
+                    step,
+                    outcome: Ok(folder),
+                });
+            }
+            Command::Rewind(step) => {
+                self.rewound.push(step);
+                self.commits.retain(|c| c.step <= step);
+            }
+            Command::Notice(notice) => self.notices.push(notice),
+            Command::Disconnect(_) => {}
+            end => self.end = Some(end),
+        }
+    }
+
+    fn hear(&mut self, to: &WorkerId, message: Envelope<ToWorker>) {
+        let Envelope { identity, body } = message;
+        let peers: BTreeMap<_, _> = self
+            .workers
+            .iter()
+            .map(|(w, s)| (w.0.clone(), s.state))
+            .collect();
+        let Some(scripted) = self.workers.get_mut(to) else {
+            return;
+        };
+        match body {
+            ToWorker::Welcome(_) => {
+                self.say(to, identity, FromWorker::Loaded(Loaded::default()));
+            }
+            ToWorker::Sync(sync) => {
+                scripted.state = match &sync.source {
+                    SyncSource::Initial => 0,
+                    SyncSource::Checkpoint(_) => sync.state_digest.parse().unwrap(),
+                    SyncSource::Peer(peer) => peers[peer],
+                };
+                scripted.sum = 0;
+                let state_digest = scripted.state.to_string();
+                self.say(
+                    to,
+                    identity,
+                    FromWorker::Ready {
+                        step: sync.step,
+                        state_digest,
+                    },
+                );
+            }
+            ToWorker::Assign(list) => {
+                scripted
+                    .held
+                    .extend(list.into_iter().map(|m| (identity.clone(), m)));
+            }
+            ToWorker::Credit(list) => {
+                for micro_batch in list {
+                    scripted.sum += scripted.side.remove(&micro_batch).unwrap();
+                }
+            }
+            ToWorker::Reduce { .. } => self.reducing.push((to.clone(), identity)),
+            ToWorker::Commit { .. } => {
+                scripted.state = scripted.shadow;
+                scripted.sum = 0;
+                scripted.side.clear();
+            }
+            ToWorker::WriteCheckpoint { step, .. } => {
+                let outcome = Ok(Vec::new());
+                self.say(
+                    to,
+                    identity,
+                    FromWorker::CheckpointWritten { step, outcome },
+                );
+            }
+            ToWorker::Refused(_)
+            | ToWorker::Members(_)
+            | ToWorker::Finish { .. }
+            | ToWorker::Stale(_)
+            | ToWorker::Beat => {}
+        }
+    }
+
+    /// Lets a worker compute the oldest micro-batch it holds.
+    pub(super) fn compute(&mut self, name: &WorkerId) -> bool {
+        let Some(scripted) = self.workers.get_mut(name) else {
+            return false;
+        };
+        let Some((identity, micro_batch)) = scripted.held.pop_front() else {
+            return false;
+        };
+        let fingerprint = gradient(identity.step, micro_batch);
+        scripted.side.insert(micro_batch, fingerprint);
+        let computed = Computed {
+            micro_batch,
+            fingerprint,
+            compute_us: 1,
+        };
+        self.say(name, identity, FromWorker::Computed(computed));
+        true
+    }
+
+    /// Lets every member that was told to reduce do so, when all of them were told.
+    pub(super) fn reduce(&mut self) -> bool {
+        let told = std::mem::take(&mut self.reducing);
+        let Some(newest) = told.iter().map(|(_, i)| (i.generation, i.attempt)).max() else {
+            return false;
+        };
+        let current: Vec<_> = told
+            .into_iter()
+            .filter(|(_, i)| (i.generation, i.attempt) == newest)
+            .collect();
+        let total: u64 = current
+            .iter()
+            .filter_map(|(w, _)| self.workers.get(w))
+            .map(|s| s.sum)
+            .sum();
+        for (name, identity) in current {
+            let Some(scripted) = self.workers.get_mut(&name) else {
+                continue;
+            };
+            scripted.shadow = scripted.state + total + u64::from(scripted.lies);
+            let applied = Applied {
+                state_digest: scripted.shadow.to_string(),
+                fingerprint: (Fingerprint(0) + Fingerprint(total)).0,
+                ..Applied::default()
+            };
+            self.say(&name, identity, FromWorker::Applied(applied));
+        }
+        true
+    }
+
+    /// Runs until nothing happens any more.
+    pub(super) fn run(&mut self) {
+        for _ in 0..100_000 {
+            let names: Vec<_> = self.workers.keys().cloned().collect();
+            let mut moved = false;
+            for name in names {
+                moved |= self.compute(&name);
+            }
+            if !moved && !self.hold_reduce {
+                moved = self.reduce();
+            }
+            if !moved {
+                return;
+            }
+        }
+        panic!("the run does not end");
+    }
+}
+
+/// The state a run of `steps` must end in, whoever computed it.
+pub(super) fn expected_state(steps: u64, micro_batches: u32) -> u64 {
+    (1..=steps)
+        .flat_map(|s| (0..micro_batches).map(move |m| gradient(Step(s), MicroBatchId(m))))
+        .sum()
+}

@@ -1,0 +1,4 @@
+//! Stories told to the engine: scripted workers answer its orders, nothing else is there.
+
+mod cluster;
+mod stories;

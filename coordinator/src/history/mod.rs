@@ -1,0 +1,23 @@
+//! What a run leaves for people: curves, states, lines, a bar and a summary.
+//!
+//! In: one [`StepRecord`] per committed step. Out: `trainer_state.json` with `log_history`
+//! ([`TrainerState`]), `metrics.jsonl` ([`MetricsLog`]), TensorBoard events ([`EventFile`]), the
+//! terminal and the JSON event stream ([`Reporter`]).
+//! Keeps: `log_history` depends on the committed numbers alone, never on workers, clocks or
+//! restarts. Not here: deciding what is committed, writing checkpoints.
+
+mod metrics;
+mod number;
+mod progress;
+mod record;
+mod reporter;
+mod summary;
+mod tensorboard;
+mod trainer_state;
+
+pub use metrics::MetricsLog;
+pub use record::StepRecord;
+pub use reporter::{OutputFormat, Reporter};
+pub use summary::Summary;
+pub use tensorboard::EventFile;
+pub use trainer_state::{LogEntry, TrainerState};

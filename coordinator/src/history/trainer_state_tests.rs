@@ -1,0 +1,128 @@
+//! The state's form, its means and its way through a resume.
+
+use super::*;
+use crate::history::record::record;
+
+fn config(logging_steps: u64) -> RunConfig {
+    let text = r#"{"train_data_dir":"/d","metadata_path":null,"base_model":"/b",
+        "task_type":"text-generation","output_dir":"/o","lora_rank":8,"lora_alpha":16.0,
+        "lora_dropout":0.0,"target_modules":"all-linear","use_rslora":false,"init_adapter":null,
+        "batch_size":2,"gradient_accumulation_steps":1,"micro_batch_size":1,"epochs":5,
+        "max_steps":null,"learning_rate":0.001,"lr_scheduler_type":"linear","warmup_steps":0,
+        "warmup_ratio":0.0,"weight_decay":0.0,"max_grad_norm":1.0,"seed":42,"precision":"f32",
+        "max_seq_length":512,"overflow":"truncate","device":"cpu","save_steps":50,
+        "save_total_limit":null,"logging_steps":1,"shuffle":true,"train_on_inputs":false,
+        "resume_from_checkpoint":null,"min_workers":1,"dialogue":"turns","csv_columns":null}"#;
+    let config: RunConfig = serde_json::from_str(text).unwrap();
+    RunConfig {
+        logging_steps,
+        ..config
+    }
+}
+
+fn state(logging_steps: u64) -> TrainerState {
+    let config = config(logging_steps);
+    TrainerState::new(&config, &Plan::new(&config, vec![1; 5], vec![2; 5]))
+}
+
+fn feed(state: &mut TrainerState, steps: std::ops::RangeInclusive<u64>) {
+    for step in steps {
+        state.record(&record(step)).unwrap();
+    }
+}
+
+#[test]
+fn every_entry_holds_the_mean_since_the_last_one() {
+    let mut state = state(4);
+    let logged: Vec<_> = (1..=10)
+        .filter_map(|s| state.record(&record(s)).unwrap())
+        .collect();
+    assert_eq!(logged, state.log_history);
+    assert_eq!(logged.iter().map(|e| e.step).collect::<Vec<_>>(), [4, 8]);
+    assert_eq!(
+        logged[1].loss,
+        (3.0 / 5.0 + 3.0 / 6.0 + 3.0 / 7.0 + 3.0 / 8.0) / 4.0
+    );
+    let last = record(8);
+    assert_eq!(
+        (logged[1].grad_norm, logged[1].num_tokens),
+        (last.grad_norm, last.num_tokens)
+    );
+    assert_eq!((state.global_step, state.epoch), (10, 10.0 / 3.0));
+}
+
+#[test]
+fn a_resume_in_the_middle_of_a_window_writes_the_same_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trainer_state.json");
+    for stop in 0..=9 {
+        let (mut whole, mut first) = (state(4), state(4));
+        feed(&mut first, 1..=stop);
+        first.save(&file).unwrap();
+        let config = config(4);
+        let plan = Plan::new(&config, vec![1; 5], vec![2; 5]);
+        let mut second = TrainerState::restore(&file, &config, &plan, Step(stop)).unwrap();
+        assert_eq!(second, first);
+        feed(&mut whole, 1..=9);
+        feed(&mut second, stop + 1..=9);
+        assert_eq!(second.to_json().unwrap(), whole.to_json().unwrap());
+    }
+}
+
+#[test]
+fn the_number_of_workers_is_nowhere_in_it() {
+    let (mut one, mut four) = (state(1), state(1));
+    for s in 1..=3 {
+        one.record(&record(s)).unwrap();
+        four.record(&StepRecord {
+            workers: 4,
+            ..record(s)
+        })
+        .unwrap();
+    }
+    assert_eq!(one.to_json().unwrap(), four.to_json().unwrap());
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_null_and_the_skipped_step_is_counted() {
+    let mut state = state(2);
+    state
+        .record(&StepRecord {
+            loss: f64::NAN,
+            skipped: true,
+            ..record(1)
+        })
+        .unwrap();
+    state.record(&record(2)).unwrap();
+    let json = state.to_json().unwrap();
+    assert!(
+        json.contains("\"loss\": null") && json.contains("\"skipped_steps\": 1"),
+        "{json}"
+    );
+    let back: TrainerState = serde_json::from_str(&json).unwrap();
+    assert!(back.log_history[0].loss.is_nan());
+}
+
+#[test]
+fn a_step_out_of_order_or_a_file_of_another_step_is_refused() {
+    let mut state = state(1);
+    state.record(&record(1)).unwrap();
+    assert_eq!(state.record(&record(3)).unwrap_err().code, Code::Internal);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trainer_state.json");
+    state.save(&file).unwrap();
+    let config = config(1);
+    let plan = Plan::new(&config, vec![1; 5], vec![2; 5]);
+    let restore = |step| TrainerState::restore(&file, &config, &plan, Step(step)).map(drop);
+    assert_eq!(restore(2).unwrap_err().code, Code::NoCheckpoint);
+    assert!(restore(1).is_ok());
+    std::fs::write(&file, "{").unwrap();
+    assert_eq!(restore(1).unwrap_err().code, Code::NoCheckpoint);
+}
+
+#[test]
+fn the_file_has_the_keys_of_transformers_and_no_other() {
+    let mut state = state(1);
+    state.record(&record(1)).unwrap();
+    insta::assert_snapshot!(state.to_json().unwrap());
+}

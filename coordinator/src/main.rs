@@ -1,0 +1,67 @@
+//! The coordinator's entry: command line, exit code.
+
+use clap::Parser;
+use coordinator::cli::{self, Cli, Command, Output};
+use coordinator::driver::End;
+use coordinator::history::{OutputFormat, Reporter};
+use shared::error::{Code, Error, ExitCode, render};
+use shared::telemetry::LogFile;
+
+fn main() -> std::process::ExitCode {
+    let code = match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            anstream::eprintln!("{}", render(&error));
+            error.exit_code()
+        }
+    };
+    std::process::ExitCode::from(code as u8)
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Error> {
+    let log = shared::telemetry::init(i8::try_from(cli.verbose).unwrap_or(i8::MAX), true, None)?;
+    let cwd = std::env::current_dir()
+        .map_err(|e| Error::new(Code::Io, "no working directory").why(e.to_string()))?;
+    match cli.command {
+        Command::Up(args) => up(&args, &cwd, &log),
+        Command::Check(args) => {
+            let report = cli::check::run(&args.config, &args.set, &cwd)?;
+            match args.output {
+                Output::Text => anstream::print!("{}", report.to_text()),
+                Output::Json => anstream::println!("{}", report.to_json()),
+            }
+            Ok(ExitCode::Complete)
+        }
+        Command::Schema => {
+            anstream::print!("{}", cli::schema::run());
+            Ok(ExitCode::Complete)
+        }
+    }
+}
+
+fn up(args: &cli::UpArgs, cwd: &std::path::Path, log: &LogFile) -> Result<ExitCode, Error> {
+    let format = match args.output {
+        Output::Text => OutputFormat::Text,
+        Output::Json => OutputFormat::Json,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Code::Io, "no runtime").why(e.to_string()))?;
+    let ended = runtime.block_on(cli::up::run(args, cwd, Reporter::new(format), log));
+    match ended {
+        Ok(End::Complete(_)) => Ok(ExitCode::Complete),
+        Ok(End::Interrupted(step)) => Err(Error::new(
+            Code::Interrupted,
+            format!("interrupted; the state of step {step} is safe"),
+        )
+        .fix("run the same command again to go on")),
+        Err(error) => {
+            if format == OutputFormat::Json {
+                Reporter::new(format).error(&error);
+            }
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A run's folders with one of the small base models, and what the data room makes of them.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use coordinator::data::{Prepared, prepare};
+use shared::config::{
+    Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules, TaskType,
+};
+use shared::dataset::PreparedDataset;
+use shared::error::{Error, render};
+use shared::text::{ChatTemplate, TextTokenizer};
+
+/// A run's folders, with one of the small base models.
+pub struct House {
+    pub folder: tempfile::TempDir,
+    pub config: RunConfig,
+}
+
+impl House {
+    pub fn new(family: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/text/fixtures");
+        let base_model = folder.path().join("base");
+        fs::create_dir(&base_model).unwrap();
+        for entry in fs::read_dir(fixtures.join(family)).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), base_model.join(entry.file_name())).unwrap();
+        }
+        let train_data_dir = folder.path().join("data");
+        fs::create_dir(&train_data_dir).unwrap();
+        let output_dir = folder.path().join("output");
+        let config = config(base_model, train_data_dir, output_dir);
+        Self { folder, config }
+    }
+
+    pub fn with(self, file: &str, text: impl AsRef<[u8]>) -> Self {
+        let path = self.config.train_data_dir.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    pub fn metadata(mut self, file: &str, text: &str) -> Self {
+        let path = self.folder.path().join(file);
+        fs::write(&path, text).unwrap();
+        self.config.metadata_path = Some(path);
+        self
+    }
+
+    pub fn set(mut self, change: impl FnOnce(&mut RunConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    pub fn tokenizer(&self) -> TextTokenizer {
+        TextTokenizer::load(&self.config.base_model).unwrap()
+    }
+
+    pub fn prepare(&self) -> Result<Prepared, Error> {
+        let template = ChatTemplate::find(&self.config.base_model).unwrap();
+        prepare(&self.config, &self.tokenizer(), template.as_ref())
+    }
+
+    pub fn error(&self) -> String {
+        self.shown(&self.prepare().unwrap_err())
+    }
+
+    pub fn shown(&self, error: &Error) -> String {
+        render(error).replace(&self.folder.path().display().to_string(), "HOUSE")
+    }
+
+    /// Decoded text and decoded learned text of each row.
+    pub fn rows(&self) -> Vec<(String, String)> {
+        let tokenizer = self.tokenizer();
+        let prepared = self.folder.path().join("rows");
+        let path = self.prepare().unwrap().writer.publish(&prepared).unwrap();
+        let dataset = PreparedDataset::open(&path).unwrap();
+        let row = |row| {
+            let sample = dataset.sample(row).unwrap();
+            let learned: Vec<u32> = (sample.ids.iter().zip(sample.targets))
+                .filter(|(_, t)| **t == 1)
+                .map(|(id, _)| *id)
+                .collect();
+            let text = |ids: &[u32]| tokenizer.decode(ids, false).unwrap();
+            (text(sample.ids), text(&learned))
+        };
+        (0..dataset.len()).map(row).collect()
+    }
+}
+
+fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> RunConfig {
+    RunConfig {
+        train_data_dir,
+        metadata_path: None,
+        base_model,
+        task_type: TaskType::TextGeneration,
+        output_dir,
+        lora_rank: 16,
+        lora_alpha: 32.0,
+        lora_dropout: 0.1,
+        target_modules: TargetModules::AllLinear,
+        use_rslora: false,
+        init_adapter: None,
+        batch_size: 4,
+        gradient_accumulation_steps: 1,
+        micro_batch_size: 1,
+        epochs: 1,
+        max_steps: None,
+        learning_rate: 1e-4,
+        lr_scheduler_type: LrSchedulerType::Linear,
+        warmup_steps: 0,
+        warmup_ratio: 0.0,
+        weight_decay: 0.0,
+        max_grad_norm: 1.0,
+        seed: 42,
+        precision: Precision::F32,
+        max_seq_length: 512,
+        overflow: Overflow::Truncate,
+        device: "cpu".into(),
+        save_steps: 50,
+        save_total_limit: None,
+        logging_steps: 1,
+        shuffle: true,
+        train_on_inputs: false,
+        resume_from_checkpoint: None,
+        min_workers: 1,
+        dialogue: Dialogue::Turns,
+        csv_columns: None,
+    }
+}
+
+/// Two questions and their answers.
+pub const DIALOGUE: &str =
+    "用户：试用期多久？\n律师：最长六个月。\n用户：押金退吗？\n律师：应当退还。\n";

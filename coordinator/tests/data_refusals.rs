@@ -1,0 +1,158 @@
+//! What the data room refuses, and what it says about rows it cuts or wonders about.
+
+#[path = "data/house.rs"]
+mod house;
+
+use std::fs;
+
+use coordinator::data::Prepared;
+use shared::config::{Dialogue, Overflow};
+use shared::error::Code;
+
+use house::{DIALOGUE, House};
+
+#[test]
+fn truncated_rows_are_cut_and_listed_with_what_they_lose() {
+    let house = House::new("llama3")
+        .with("a.txt", DIALOGUE)
+        .set(|c| c.max_seq_length = 77);
+    let Prepared { writer, report } = house.prepare().unwrap();
+    assert_eq!(writer.rows(), 2);
+    insta::assert_snapshot!(report.to_string(), @r#"
+    a.txt: dialogue, 2 samples
+      roles: 用户 asks (2 turns), 律师 answers (2 turns)
+    2 samples, 154 tokens, 17 of them learned
+    longest: a.txt:1 with 81 of 77 tokens
+    2 rows are longer than max_seq_length=77 and were cut, 5 target tokens lost: a.txt:1 (81 tokens, 4 targets lost), a.txt:3 (78 tokens, 1 targets lost)
+    note: the chat template (tokenizer_config.json) writes today's date; it is told a fixed one, 2024-07-26, so that the same data gives the same tokens
+    "#);
+    let dropped = house.set(|c| c.overflow = Overflow::Drop);
+    insta::assert_snapshot!(dropped.error(), @r#"
+    E0301 every sample is longer than max_seq_length
+      at HOUSE/data
+      `overflow: drop` left out all 2 of them
+      fix: --set max_seq_length=NUMBER or --set overflow=truncate
+    "#);
+    let refused = dropped.set(|c| c.overflow = Overflow::Error);
+    insta::assert_snapshot!(refused.error(), @r#"
+    E0308 2 rows are longer than max_seq_length=77
+      at HOUSE/data
+      a.txt:1 (81 tokens, 12 targets lost), a.txt:3 (78 tokens, 10 targets lost)
+      fix: --set max_seq_length=81 keeps all of them whole
+      fix: or --set overflow=truncate, or --set overflow=drop
+    "#);
+}
+
+#[test]
+fn a_row_left_without_a_target_is_always_an_error() {
+    let many: String = (0..25)
+        .map(|i| format!("用户：问{i}\n律师：答{i}\n"))
+        .collect();
+    let house = House::new("llama3")
+        .with("a.txt", many)
+        .set(|c| c.max_seq_length = 20);
+    let error = house.prepare().unwrap_err();
+    assert_eq!(error.code, Code::NothingToLearn);
+    assert_eq!(
+        error.why.iter().filter(|w| w.contains("a.txt:")).count(),
+        20
+    );
+    let house = House::new("llama3")
+        .with("a.txt", DIALOGUE)
+        .set(|c| c.max_seq_length = 20);
+    insta::assert_snapshot!(house.error(), @r#"
+    E0317 2 rows have no token to learn from
+      at HOUSE/data
+      a.txt:1 has 81 tokens
+      a.txt:3 has 78 tokens
+      the first max_seq_length=20 tokens are all question
+      fix: --set max_seq_length=81 keeps these rows whole
+      fix: or --set overflow=drop leaves out all rows that are too long
+    "#);
+    let house = House::new("llama3").with(
+        "a.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}",
+    );
+    insta::assert_snapshot!(house.error(), @r#"
+    E0317 a row has no token to learn from
+      at HOUSE/data
+      a.jsonl:1 has 46 tokens
+      fix: give each sample an answer, or --set train_on_inputs=true
+    "#);
+}
+
+#[test]
+fn no_data_at_all_is_an_error() {
+    insta::assert_snapshot!(House::new("llama3").with("a.docx", "x").error(), @r#"
+    E0301 there is no sample in the training data
+      at HOUSE/data
+      looked for files ending in .txt, .jsonl, .json, .csv, .tsv
+      not read: a.docx
+      fix: put dialogues, JSONL or CSV there, or --set train_data_dir=FOLDER
+    "#);
+    insta::assert_snapshot!(House::new("llama3").with("a.txt", "\n\n").error(), @r#"
+    E0301 there is no sample in the training data
+      at HOUSE/data
+      looked for files ending in .txt, .jsonl, .json, .csv, .tsv
+      fix: put dialogues, JSONL or CSV there, or --set train_data_dir=FOLDER
+    "#);
+    let gone = House::new("llama3").set(|c| c.train_data_dir.push("gone"));
+    insta::assert_snapshot!(gone.error(), @r#"
+    E0108 train_data_dir cannot be read
+      at HOUSE/data/gone
+      No such file or directory (os error 2)
+      fix: --set train_data_dir=FOLDER with the training files
+    "#);
+}
+
+#[test]
+fn a_template_that_changes_its_mind_about_the_beginning_is_refused() {
+    let house = House::new("chatml")
+        .with("a.txt", DIALOGUE)
+        .set(|c| c.dialogue = Dialogue::Blocks);
+    let source =
+        "{{ messages|length }}{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}";
+    fs::write(house.config.base_model.join("chat_template.jinja"), source).unwrap();
+    insta::assert_snapshot!(house.error(), @r#"
+    E0307 the chat template renders a conversation's beginning differently from the whole
+      at HOUSE/data/a.txt:1
+      the messages before the answer (message 2) with add_generation_prompt=true are no prefix of the whole text
+      they part at byte 0: "1试用期多久？<|im_end|>" there, "4试用期多久？<|im_end|>最长六个月。<|im_end|>押金退吗？<|im_end|>应当退还。<|im_en…" in the whole
+      so where the answer begins and ends cannot be told, and what to mask neither
+      template: HOUSE/base/chat_template.jinja
+      fix: --set train_on_inputs=true, or make each answer a sample of its own
+    "#);
+    let house = house.set(|c| c.train_on_inputs = true);
+    assert_eq!(house.prepare().unwrap().writer.rows(), 1);
+}
+
+#[test]
+fn a_template_that_never_ends_an_answer_or_leaves_text_out_is_noticed() {
+    let house = House::new("chatml").with(
+        "a.jsonl",
+        "{\"instruction\": \"a\", \"output\": \"b\", \"system\": \"lost\"}\n{\"instruction\": \"a\", \"output\": \"\"}",
+    );
+    let source = "{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}{% if false %}{{ strftime_now('%Y') }}{% endif %}";
+    fs::write(house.config.base_model.join("chat_template.jinja"), source).unwrap();
+    let house = house.set(|c| c.train_on_inputs = true);
+    insta::assert_snapshot!(house.prepare().unwrap().report.notices.join("\n"), @r#"
+    1 samples have a turn without a text: a.jsonl:2
+    the chat template (chat_template.jinja) ends an answer without a special token, so the model would not learn to stop: 1 samples, a.jsonl:1
+    the chat template (chat_template.jinja) leaves out or changes text of 1 samples: a.jsonl:1 (system)
+    the chat template (chat_template.jinja) writes today's date; it is told a fixed one, 2024-07-26, so that the same data gives the same tokens
+    "#);
+}
+
+#[test]
+fn without_a_chat_template_conversations_are_refused() {
+    let house = House::new("chatml").with("a.txt", DIALOGUE);
+    fs::remove_file(house.config.base_model.join("chat_template.jinja")).unwrap();
+    insta::assert_snapshot!(house.error(), @r#"
+    E0204 the base model has no chat template
+      at HOUSE/base
+      looked for chat_template.jinja and for `chat_template` in tokenizer_config.json
+      conversations cannot be turned into the model's text without it; none is guessed
+      fix: use the chat or instruct variant of the base model
+      fix: or put the model's own template into the folder as chat_template.jinja
+    "#);
+}

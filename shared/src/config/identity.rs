@@ -1,0 +1,117 @@
+//! The part of a configuration that decides the adapter, for comparing two runs.
+//!
+//! In: a [`RunConfig`]. Out: key to text, and the differences of two of them in words.
+//! Left out: where things lie (base model, data and first adapter count by their digests), what is
+//! written when, who computes where and how many: none of it changes a byte of the adapter.
+
+use std::collections::BTreeMap;
+
+use super::resolved::values;
+use super::run::RunConfig;
+
+/// Keys that decide the adapter.
+const DECIDING: &[&str] = &[
+    "task_type",
+    "lora_rank",
+    "lora_alpha",
+    "lora_dropout",
+    "target_modules",
+    "use_rslora",
+    "batch_size",
+    "gradient_accumulation_steps",
+    "micro_batch_size",
+    "epochs",
+    "max_steps",
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "warmup_ratio",
+    "weight_decay",
+    "max_grad_norm",
+    "seed",
+    "fp16",
+    "bf16",
+    "max_seq_length",
+    "overflow",
+    "shuffle",
+    "train_on_inputs",
+];
+
+/// The keys that decide the adapter, and their values.
+///
+/// Base model, data and `init_adapter` decide it too: by their digests, which are compared
+/// elsewhere, never by their paths.
+#[must_use]
+pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
+    values(config)
+        .into_iter()
+        .filter(|(key, _)| DECIDING.contains(key))
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+/// The differences in words, one line per key, in the order of the keys' names.
+#[must_use]
+pub fn difference(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
+    let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    let said = |value: Option<&String>| value.map_or("not there", String::as_str).to_owned();
+    keys.into_iter()
+        .filter(|key| old.get(*key) != new.get(*key))
+        .map(|key| {
+            format!(
+                "{key}: was {}, now {}",
+                said(old.get(key)),
+                said(new.get(key))
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::minimal;
+    use super::*;
+
+    #[test]
+    fn every_deciding_key_is_in_the_fields() {
+        let fields = identity_fields(&minimal());
+        let names: Vec<&str> = fields.keys().map(String::as_str).collect();
+        let mut deciding = DECIDING.to_vec();
+        deciding.sort_unstable();
+        assert_eq!(names, deciding);
+    }
+
+    #[test]
+    fn where_things_lie_and_who_computes_is_no_difference() {
+        let old = minimal();
+        let mut new = minimal();
+        new.output_dir = "/elsewhere".into();
+        new.base_model = "/moved".into();
+        new.save_steps = 1;
+        new.logging_steps = 7;
+        new.min_workers = 3;
+        new.device = "cuda".into();
+        new.resume_from_checkpoint = Some("latest".into());
+        assert!(difference(&identity_fields(&old), &identity_fields(&new)).is_empty());
+    }
+
+    #[test]
+    fn a_difference_names_key_and_both_values() {
+        let old = minimal();
+        let mut new = minimal();
+        new.learning_rate = 1e-5;
+        new.lora_rank = 16;
+        let mut fields = identity_fields(&new);
+        fields.remove("seed");
+        assert_eq!(
+            difference(&identity_fields(&old), &fields),
+            [
+                "learning_rate: was 0.0002, now 1.0e-5",
+                "lora_rank: was 8, now 16",
+                "seed: was 42, now not there"
+            ]
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! Every key there is: name, kind, default, meaning. The one table.
+//!
+//! In: nothing. Out: [`KEYS`] in the order of `resolved.yaml`; loading, errors, the JSON schema and
+//! `docs/configuration.md` are all made from it.
+//! Keeps: a default is written as in a file and read by the same code as a file.
+//! Not here: rules over several keys (see `rules`).
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// A path that must be given.
+    Path,
+    /// A path, or nothing.
+    OptionalPath,
+    /// A whole number.
+    Whole { least: u64, most: u64 },
+    /// A whole number, or nothing; -1 is nothing too where `minus_one` says so.
+    OptionalWhole {
+        least: u64,
+        most: u64,
+        minus_one: bool,
+    },
+    /// A number.
+    Real(Range),
+    /// `true` or `false`.
+    Flag,
+    /// One of some words.
+    Choice(&'static [&'static str]),
+    /// What is trained.
+    Task,
+    /// Which linears are adapted.
+    Modules,
+    /// Two column names, or nothing.
+    Columns,
+    /// Where it computes.
+    Device,
+    /// `latest`, a checkpoint folder, or nothing.
+    Resume,
+}
+
+/// Bounds of a number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Range {
+    /// Lower bound.
+    pub low: f64,
+    /// The lower bound itself is allowed.
+    pub low_included: bool,
+    /// Upper bound, infinite when there is none.
+    pub high: f64,
+    /// The upper bound itself is allowed.
+    pub high_included: bool,
+}
+
+/// What holds when nobody writes the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fallback {
+    /// It must be written.
+    Required,
+    /// This, as YAML.
+    Value(&'static str),
+    /// Computed from these keys, by this rule.
+    Derived {
+        from: &'static str,
+        rule: &'static str,
+    },
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value must be.
+    pub kind: Kind,
+    /// What holds when it is not written.
+    pub default: Fallback,
+    /// A value for "write it as in".
+    pub example: &'static str,
+    /// What it means, one sentence without a final stop.
+    pub about: &'static str,
+}
+
+/// No practical upper bound.
+pub(super) const ANY: u64 = i64::MAX as u64;
+/// Any finite number.
+pub(super) const UNBOUNDED: Range = Range {
+    low: f64::MIN,
+    low_included: true,
+    high: f64::MAX,
+    high_included: true,
+};
+/// Values of `lr_scheduler_type`.
+pub(super) const SCHEDULES: &[&str] = &["linear", "cosine", "constant", "constant_with_warmup"];
+/// Values of `overflow`.
+pub(super) const OVERFLOWS: &[&str] = &["truncate", "drop", "error"];
+/// Values of `dialogue`.
+pub(super) const DIALOGUES: &[&str] = &["turns", "blocks"];
+/// Values of `task_type`.
+pub(super) const TASKS: &[&str] = &["text-generation"];
+/// The value of `target_modules` that is not a name.
+pub(super) const ALL_LINEAR: &str = "all-linear";
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: Fallback,
+    example: &'static str,
+    about: &'static str,
+) -> Key {
+    Key {
+        name,
+        kind,
+        default,
+        example,
+        about,
+    }
+}
+
+const fn whole(least: u64, most: u64) -> Kind {
+    Kind::Whole { least, most }
+}
+
+const fn at_least(low: f64) -> Kind {
+    Kind::Real(Range {
+        low,
+        low_included: true,
+        high: f64::INFINITY,
+        high_included: false,
+    })
+}
+
+const fn between(low: f64, low_included: bool, high: f64, high_included: bool) -> Kind {
+    Kind::Real(Range {
+        low,
+        low_included,
+        high,
+        high_included,
+    })
+}
+
+use Fallback::{Derived, Required, Value};
+use Kind::{
+    Choice, Columns, Device, Flag, Modules, OptionalPath, OptionalWhole, Path, Resume, Task,
+};
+
+/// The table, in the order of the files this program writes.
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    key("train_data_dir", Path, Required, "./data/law_train",
+        "folder or file with the training data"),
+    key("metadata_path", OptionalPath, Value("null"), "./data/metadata.csv",
+        "CSV or JSONL whose rows are the samples; relative files in it point into `train_data_dir`"),
+    key("base_model", Path, Required, "./models/tiny-law",
+        "Hugging Face folder of the base model"),
+    key("task_type", Task, Value("text-generation"), "text-generation",
+        "what is trained; PEFT's `CAUSAL_LM`"),
+    key("output_dir", Path, Required, "./output/law_lora",
+        "folder for the adapter, checkpoints, logs and the resolved configuration"),
+    key("lora_rank", whole(1, 65_536), Value("8"), "16",
+        "rank of the adapter's matrices"),
+    key("lora_alpha", between(0.0, false, f64::INFINITY, false),
+        Derived { from: "lora_rank", rule: "2 * lora_rank" }, "32",
+        "the adapter is scaled by `lora_alpha / lora_rank`"),
+    key("lora_dropout", between(0.0, true, 1.0, false), Value("0"), "0.1",
+        "share of the adapter's inputs that is dropped in training"),
+    key("target_modules", Modules, Value("[q_proj, v_proj]"), "[q_proj, v_proj]",
+        "linears that get an adapter: names, or `all-linear` for every linear but the output head"),
+    key("use_rslora", Flag, Value("false"), "true",
+        "scale by `lora_alpha / sqrt(lora_rank)` instead"),
+    key("init_adapter", OptionalPath, Value("null"), "./output/law_lora",
+        "PEFT folder to start from; without it the first adapter is drawn from `seed`"),
+    key("batch_size", whole(1, 65_536), Value("4"), "4",
+        "samples per batch; times `gradient_accumulation_steps` it is the global batch, however many workers there are"),
+    key("gradient_accumulation_steps", whole(1, 65_536), Value("1"), "4",
+        "batches per optimizer step"),
+    key("micro_batch_size", whole(1, 65_536),
+        Derived { from: "batch_size and gradient_accumulation_steps", rule: "an eighth of the global batch, from 1 to batch_size" }, "1",
+        "samples per unit of work given to a worker, at most `batch_size`"),
+    key("epochs", whole(1, 1_000_000), Value("3"), "15",
+        "passes over the data"),
+    key("max_steps", OptionalWhole { least: 1, most: ANY, minus_one: true }, Value("null"), "100",
+        "optimizer steps, overriding `epochs`; -1 means nothing"),
+    key("learning_rate", between(0.0, false, 1.0, true), Value("2.0e-4"), "1.5e-4",
+        "peak learning rate"),
+    key("lr_scheduler_type", Choice(SCHEDULES), Value("linear"), "cosine",
+        "shape of the learning rate after warm-up"),
+    key("warmup_steps", whole(0, ANY), Value("0"), "10",
+        "steps of warm-up; 0 leaves it to `warmup_ratio`"),
+    key("warmup_ratio", between(0.0, true, 1.0, true), Value("0"), "0.03",
+        "share of all steps used for warm-up when `warmup_steps` is 0"),
+    key("weight_decay", at_least(0.0), Value("0"), "0.01",
+        "decoupled weight decay"),
+    key("max_grad_norm", at_least(0.0), Value("1.0"), "1.0",
+        "gradients are clipped at this L2 norm; 0 means never"),
+    key("seed", whole(0, u32::MAX as u64), Value("42"), "42",
+        "seed of the order of samples, the first adapter and dropout"),
+    key("fp16", Flag, Value("false"), "false",
+        "compute in float16; understood, but `up` does not train with it yet"),
+    key("bf16", Flag, Value("false"), "true",
+        "compute in bfloat16; neither `fp16` nor `bf16` means float32"),
+    key("max_seq_length", whole(2, 1_048_576), Value("2048"), "512",
+        "longest row in tokens"),
+    key("overflow", Choice(OVERFLOWS), Value("truncate"), "truncate",
+        "what happens to longer rows: cut and report, drop and report, or stop"),
+    key("device", Device, Value("auto"), "cpu",
+        "where every worker computes; `auto` takes a GPU where there is one"),
+    key("save_steps", whole(1, ANY), Value("500"), "50",
+        "steps between checkpoints"),
+    key("save_total_limit", OptionalWhole { least: 1, most: u32::MAX as u64, minus_one: false },
+        Value("null"), "3",
+        "how many checkpoints are kept; nothing keeps all"),
+    key("logging_steps", whole(1, ANY), Value("1"), "10",
+        "steps between entries of `log_history`"),
+    key("shuffle", Flag, Value("true"), "false",
+        "a new order of samples in every epoch, as Trainer draws it; false keeps the files' order"),
+    key("train_on_inputs", Flag, Value("false"), "true",
+        "learn the whole sequence instead of the answers only"),
+    key("resume_from_checkpoint", Resume, Value("null"), "latest",
+        "`latest` or a checkpoint folder to continue from"),
+    key("min_workers", whole(1, 65_536), Value("1"), "2",
+        "the run pauses below this many workers"),
+    key("dialogue", Choice(DIALOGUES), Value("turns"), "blocks",
+        "how plain-text dialogues are cut: a sample per question, or per block between blank lines"),
+    key("csv_columns", Columns, Value("null"), "[question, answer]",
+        "names of the question and the answer column of CSV files"),
+];
+
+/// The key of this name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Words as "`a`, `b` or `c`".
+pub(super) fn either(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+impl Kind {
+    /// What a value must be, in words that fit behind "must be".
+    pub(super) fn describe(self) -> String {
+        match self {
+            Path => "a path".into(),
+            OptionalPath => "a path or nothing".into(),
+            Self::Whole { least, most } => format!("a whole number {}", bounds(least, most)),
+            OptionalWhole { least, most, .. } => {
+                format!("a whole number {}, or nothing", bounds(least, most))
+            }
+            Self::Real(range) => format!("a number {}", range.describe()),
+            Flag => "`true` or `false`".into(),
+            Choice(words) => either(words),
+            Task => either(TASKS),
+            Modules => format!("a list of module names, one name, or `{ALL_LINEAR}`"),
+            Columns => "a list of two column names, or nothing".into(),
+            Device => "`auto`, `cpu`, `cuda` or `cuda:N`".into(),
+            Resume => "`latest`, a checkpoint folder, or nothing".into(),
+        }
+    }
+}
+
+fn bounds(least: u64, most: u64) -> String {
+    if most == ANY {
+        format!("of at least {least}")
+    } else {
+        format!("from {least} to {most}")
+    }
+}
+
+impl Range {
+    /// The number is inside.
+    pub(super) fn holds(&self, value: f64) -> bool {
+        let low = if self.low_included {
+            value >= self.low
+        } else {
+            value > self.low
+        };
+        let high = if self.high_included {
+            value <= self.high
+        } else {
+            value < self.high
+        };
+        value.is_finite() && low && high
+    }
+
+    fn describe(&self) -> String {
+        let low = if self.low_included {
+            "of at least"
+        } else {
+            "above"
+        };
+        let high = if self.high_included {
+            "at most"
+        } else {
+            "below"
+        };
+        if self.high.is_infinite() {
+            format!("{low} {}", self.low)
+        } else {
+            format!("{low} {} and {high} {}", self.low, self.high)
+        }
+    }
+}
+
+#[cfg(test)]
+impl Fallback {
+    /// In words, for the documents.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Required => "required".into(),
+            Value("null") => "nothing".into(),
+            Value(text) => (*text).into(),
+            Derived { rule, .. } => (*rule).into(),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! File and `--set` laid over each other: what was written for each key, where, by whom.
+//!
+//! In: the file's pairs and the `--set` texts. Out: at most one [`Written`] per key of the table, and
+//! every problem with keys: unknown, repeated, malformed.
+//! Keeps: defaults < file < `--set`; of two `--set` for one key the later holds; a key the file
+//! writes twice is a contradiction, never a choice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::document::{Item, Mark, Node, Source, shorten};
+use super::keys::{Fallback, Key, find};
+use super::nearest::{Guess, guess};
+use crate::error::{Code, Error, Place};
+
+/// What was written for one key.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    /// The text it stands in.
+    pub source: Rc<Source>,
+    /// The key.
+    pub name: Item,
+    /// The value.
+    pub value: Item,
+}
+
+/// All that was written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layers {
+    /// What the file is called.
+    pub file_name: String,
+    /// By key.
+    pub written: BTreeMap<&'static str, Written>,
+    /// Keys that an unknown one was probably meant to be.
+    pub misspelt: BTreeSet<&'static str>,
+    /// What is wrong with keys.
+    pub problems: Vec<Error>,
+}
+
+impl Written {
+    /// `file:line` or `--set`.
+    pub(super) fn origin(&self) -> String {
+        if self.source.inline {
+            "--set".into()
+        } else {
+            format!("{}:{}", self.source.name, self.name.mark.line)
+        }
+    }
+
+    /// The place of the value, or of the key when the value is empty.
+    pub(super) fn place(&self) -> Place {
+        let mark = if self.value.node == Node::Null {
+            self.name.mark
+        } else {
+            self.value.mark
+        };
+        self.source.place(mark)
+    }
+}
+
+impl Layers {
+    /// Lays `--set` over the file.
+    pub(super) fn read(file: Source, overrides: &[String]) -> Self {
+        let mut layers = Self {
+            file_name: file.name.clone(),
+            ..Self::default()
+        };
+        let file = Rc::new(file);
+        match file.pairs() {
+            Ok(pairs) => layers.add_file(&file, pairs),
+            Err(error) => {
+                layers.problems.push(error);
+                return layers;
+            }
+        }
+        for text in overrides {
+            if let Err(error) = layers.add_override(text) {
+                layers.problems.push(error);
+            }
+        }
+        layers
+    }
+
+    fn add_file(&mut self, source: &Rc<Source>, pairs: Vec<(Item, Item)>) {
+        let present: BTreeSet<String> = pairs
+            .iter()
+            .filter_map(|(name, _)| match &name.node {
+                Node::Text(text) => Some(text.clone()),
+                _ => None,
+            })
+            .collect();
+        for (name, value) in pairs {
+            let Some(key) = self.known(source, &name, &value, &present) else {
+                continue;
+            };
+            let written = Written {
+                source: Rc::clone(source),
+                name,
+                value,
+            };
+            if let Some(first) = self.written.get(key.name) {
+                self.problems.push(twice(key, first, &written));
+            } else {
+                self.written.insert(key.name, written);
+            }
+        }
+    }
+
+    fn add_override(&mut self, text: &str) -> Result<(), Error> {
+        let name = format!("--set {text}");
+        let Some((key_text, value_text)) = text.split_once('=') else {
+            let place = Source::inline(name, "").place(Mark::default());
+            return Err(Error::new(Code::Usage, "`--set` needs `key=value`")
+                .at(place)
+                .fix("write it as in `--set lora_rank=16`"));
+        };
+        let source = Rc::new(Source::inline(name, value_text));
+        let value = source.item()?;
+        let node = Node::Text(key_text.trim().to_owned());
+        let name = Item {
+            node,
+            mark: Mark::default(),
+        };
+        let present = self.written.keys().map(|key| (*key).to_owned()).collect();
+        if let Some(key) = self.known(&source, &name, &value, &present) {
+            self.written.insert(
+                key.name,
+                Written {
+                    source,
+                    name,
+                    value,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// The key of the table, or a problem.
+    fn known(
+        &mut self,
+        source: &Source,
+        name: &Item,
+        value: &Item,
+        present: &BTreeSet<String>,
+    ) -> Option<&'static Key> {
+        let Node::Text(text) = &name.node else {
+            let what = format!("a key must be text, got {}", name.node.describe());
+            let error = Error::new(Code::UnknownKey, what).at(source.place(name.mark));
+            self.problems
+                .push(error.fix("remove it; `coordinator schema` lists every key"));
+            return None;
+        };
+        if let Some(key) = find(text) {
+            return Some(key);
+        }
+        let guess = guess(text);
+        if guess.is_likely() {
+            self.misspelt.insert(guess.key());
+        }
+        self.problems
+            .push(unknown(source, name, text, value, guess, present));
+        None
+    }
+}
+
+fn unknown(
+    source: &Source,
+    name: &Item,
+    text: &str,
+    value: &Item,
+    guess: Guess,
+    present: &BTreeSet<String>,
+) -> Error {
+    let shown = shorten(text);
+    let mut error =
+        Error::new(Code::UnknownKey, format!("unknown key `{shown}`")).at(source.place(name.mark));
+    let key = guess.key();
+    if guess.is_likely() && !present.contains(key) {
+        error = match find(key).map(|key| key.default) {
+            Some(Fallback::Required) | None => error.why(format!("`{key}` is required")),
+            Some(default) => error.why(format!("without it `{key}` would be {}", said(&default))),
+        };
+    }
+    if matches!(value.node, Node::Map(_)) {
+        error = error.why("all keys are flat: there are no sections");
+    }
+    match guess {
+        Guess::Alias(key) => error.fix(format!("this is called `{key}` here")),
+        Guess::Likely(key) => error.fix(format!("did you mean `{key}`?")),
+        Guess::Nearest(key) => error.fix(format!(
+            "remove it; the nearest key is `{key}`, and `coordinator schema` lists them all"
+        )),
+    }
+}
+
+/// A default, in words that fit behind "would be".
+pub(super) fn said(default: &Fallback) -> String {
+    match default {
+        Fallback::Required => "missing".into(),
+        Fallback::Value("null") => "nothing, its default".into(),
+        Fallback::Value(text) => format!("its default, {text}"),
+        Fallback::Derived { rule, .. } => format!("its default: {rule}"),
+    }
+}
+
+fn twice(key: &Key, first: &Written, second: &Written) -> Error {
+    Error::new(
+        Code::Contradiction,
+        format!("`{}` is written twice", key.name),
+    )
+    .at(second.source.place(second.name.mark))
+    .why(format!("first in line {}", first.name.mark.line))
+    .fix("keep one of the two lines")
+}

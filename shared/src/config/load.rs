@@ -1,0 +1,394 @@
+//! A YAML file and `--set` texts to a [`Loaded`] configuration, or every reason why not.
+//!
+//! In: the file, overrides, the folder relative paths start from. Out: a value for every key with
+//! its origin, and notices. Side effects: reads the one file.
+//! Keeps: all problems of a file are found in one go; the first is the error, the others ride in
+//! [`Error::also`].
+//! Not here: whether paths exist (see `paths`), rules over several keys (see `rules`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::document::{Item, Source};
+use super::keys::{Fallback, KEYS, Key, Kind, find};
+use super::layers::{Layers, Written, said};
+use super::rules;
+use super::run::{Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TaskType};
+use super::value::{self, Problem, Read, bounds};
+use crate::error::{Code, Error, Result};
+
+/// Key to where its value came from: `default`, `file:line`, `--set`, `derived from ...`.
+pub type Origins = BTreeMap<String, String>;
+
+/// A configuration, where each value came from, and what is worth saying about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The values.
+    pub config: RunConfig,
+    /// Where they came from, for every key.
+    pub origins: Origins,
+    /// Advice; nothing of it stops a run.
+    pub notices: Vec<String>,
+}
+
+/// Reads a configuration file and lays `overrides` (`key=value`) over it.
+///
+/// Relative paths start from `cwd`, which is absolute. Whether they exist is not looked at: see
+/// [`check_paths`](super::check_paths).
+///
+/// # Errors
+/// `E01xx`, with the place of the first problem; further ones in [`Error::also`].
+pub fn load(file: &Path, overrides: &[String], cwd: &Path) -> Result<Loaded> {
+    let text = read_text(file, cwd)?;
+    resolve(
+        Source::new(file.display().to_string(), &text),
+        overrides,
+        cwd,
+    )
+}
+
+fn read_text(file: &Path, cwd: &Path) -> Result<String> {
+    let bytes = std::fs::read(cwd.join(file)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::new(Code::MissingPath, "no such configuration file")
+            .in_file(file)
+            .why(format!("looked for it from {}", cwd.display()))
+            .fix("name an existing file, such as `--config configs/quickstart.yaml`"),
+        std::io::ErrorKind::IsADirectory => Error::new(
+            Code::MissingPath,
+            "the configuration is a folder, not a file",
+        )
+        .in_file(file)
+        .fix("name a file, such as `--config configs/quickstart.yaml`"),
+        _ => Error::new(Code::Io, "the configuration file cannot be read")
+            .in_file(file)
+            .why(error.to_string()),
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|&&byte| byte == b'\n').count() as u64 + 1;
+        Error::new(Code::BadYaml, "the configuration file is not UTF-8")
+            .at_line(file, line)
+            .fix("save it as UTF-8")
+    })
+}
+
+/// [`load`] past the reading of the file.
+pub(super) fn resolve(file: Source, overrides: &[String], cwd: &Path) -> Result<Loaded> {
+    let layers = Layers::read(file, overrides);
+    let broken = layers
+        .problems
+        .iter()
+        .any(|problem| problem.code == Code::BadYaml);
+    let mut reader = Reader {
+        layers,
+        origins: Origins::new(),
+        cwd,
+    };
+    if !broken {
+        reader.missing_keys();
+        if let Some(config) = reader.config() {
+            rules::contradictions(&config, &mut reader.layers);
+            if reader.layers.problems.is_empty() {
+                let notices = rules::notices(&config, &reader.origins);
+                return Ok(Loaded {
+                    config,
+                    origins: reader.origins,
+                    notices,
+                });
+            }
+        }
+    }
+    Err(in_order(reader.layers.problems))
+}
+
+/// All problems as one error: the one that stands first in the file leads.
+fn in_order(mut problems: Vec<Error>) -> Error {
+    problems.sort_by_key(|problem| {
+        let place = problem.place.as_ref();
+        let line = place.and_then(|place| place.line).unwrap_or(u64::MAX);
+        (line, place.and_then(|place| place.column).unwrap_or(0))
+    });
+    let mut problems = problems.into_iter();
+    match problems.next() {
+        Some(first) => first.why("nothing was started").also(problems),
+        None => Error::new(
+            Code::Internal,
+            "a configuration without a problem was refused",
+        ),
+    }
+}
+
+/// Takes the values one by one and remembers origins and problems.
+struct Reader<'a> {
+    layers: Layers,
+    origins: Origins,
+    cwd: &'a Path,
+}
+
+impl Reader<'_> {
+    /// One error for all required keys that are neither written nor misspelt.
+    fn missing_keys(&mut self) {
+        let missing: Vec<&Key> = KEYS
+            .iter()
+            .filter(|key| key.default == Fallback::Required)
+            .filter(|key| !self.layers.written.contains_key(key.name))
+            .filter(|key| !self.layers.misspelt.contains(key.name))
+            .collect();
+        let names: Vec<String> = missing
+            .iter()
+            .map(|key| format!("`{}`", key.name))
+            .collect();
+        let what = match names.as_slice() {
+            [] => return,
+            [name] => format!("the required key {name} is missing"),
+            names => format!("the required keys {} are missing", names.join(", ")),
+        };
+        let mut error = Error::new(Code::MissingKey, what).in_file(&self.layers.file_name);
+        for key in missing {
+            error = error
+                .why(format!("`{}`: {}", key.name, key.about))
+                .fix(format!("add `{}: {}`", key.name, key.example));
+        }
+        self.layers.problems.push(error);
+    }
+
+    /// Reads what was written, else the default; `None` when a problem was found or when there is
+    /// nothing to read.
+    fn take<T>(&mut self, name: &str, read: impl Fn(&Key, &Item) -> Read<T>) -> Option<T> {
+        let key = find(name)?;
+        if let Some(written) = self.layers.written.get(key.name) {
+            return match read(key, &written.value) {
+                Ok(value) => {
+                    self.origins.insert(key.name.into(), written.origin());
+                    Some(value)
+                }
+                Err(problem) => {
+                    let error = coded(key, &problem, written);
+                    self.layers.problems.push(error);
+                    None
+                }
+            };
+        }
+        let Fallback::Value(text) = key.default else {
+            return None;
+        };
+        let item = Source::new("default", text).item().ok()?;
+        let value = read(key, &item).ok()?;
+        self.origins.insert(key.name.into(), "default".into());
+        Some(value)
+    }
+
+    /// Reads what was written, else derives it.
+    fn take_or<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&Key, &Item) -> Read<T>,
+        derived: Option<T>,
+    ) -> Option<T> {
+        let key = find(name)?;
+        if self.layers.written.contains_key(key.name) {
+            return self.take(name, read);
+        }
+        if let Fallback::Derived { from, .. } = key.default {
+            self.origins
+                .insert(key.name.into(), format!("derived from {from}"));
+        }
+        derived
+    }
+
+    fn path(&mut self, name: &str) -> Option<PathBuf> {
+        let cwd = self.cwd;
+        self.take(name, |key, item| value::path(key, item, cwd))
+    }
+
+    fn optional_path(&mut self, name: &str) -> Option<Option<PathBuf>> {
+        let cwd = self.cwd;
+        self.take(name, |key, item| value::optional_path(key, item, cwd))
+    }
+
+    fn whole(&mut self, name: &str) -> Option<u64> {
+        self.take(name, whole)
+    }
+
+    fn small(&mut self, name: &str) -> Option<u32> {
+        self.whole(name).and_then(|value| u32::try_from(value).ok())
+    }
+
+    fn optional_whole(&mut self, name: &str) -> Option<Option<u64>> {
+        self.take(name, |key, item| {
+            let (least, most) = bounds(key.kind);
+            let minus_one = matches!(
+                key.kind,
+                Kind::OptionalWhole {
+                    minus_one: true,
+                    ..
+                }
+            );
+            value::optional_whole(key, item, least, most, minus_one)
+        })
+    }
+
+    fn real(&mut self, name: &str) -> Option<f64> {
+        self.take(name, real)
+    }
+
+    fn flag(&mut self, name: &str) -> Option<bool> {
+        self.take(name, value::flag)
+    }
+
+    fn choice<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let word = self.take(name, |key, item| match key.kind {
+            Kind::Choice(words) => value::choice(key, item, words),
+            _ => value::choice(key, item, &[]),
+        })?;
+        serde_json::from_value(word.into()).ok()
+    }
+
+    /// Both flags are read before either is judged, so that both can be wrong.
+    fn precision(&mut self) -> Option<Precision> {
+        let (fp16, bf16) = (self.flag("fp16"), self.flag("bf16"));
+        match (fp16?, bf16?) {
+            (true, true) => {
+                let error = rules::both_precisions(&self.layers);
+                self.layers.problems.push(error);
+                None
+            }
+            (true, false) => Some(Precision::Fp16),
+            (false, true) => Some(Precision::Bf16),
+            (false, false) => Some(Precision::F32),
+        }
+    }
+
+    /// Every key is read before any is asked for, so that every problem is found.
+    fn config(&mut self) -> Option<RunConfig> {
+        let cwd = self.cwd;
+        let train_data_dir = self.path("train_data_dir");
+        let metadata_path = self.optional_path("metadata_path");
+        let base_model = self.path("base_model");
+        let task_type = self
+            .take("task_type", value::task)
+            .map(|()| TaskType::TextGeneration);
+        let output_dir = self.path("output_dir");
+        let lora_rank = self.small("lora_rank");
+        let twice = lora_rank.map(|rank| 2.0 * f64::from(rank));
+        let lora_alpha = self.take_or("lora_alpha", real, twice);
+        let lora_dropout = self.real("lora_dropout");
+        let target_modules = self.take("target_modules", value::modules);
+        let use_rslora = self.flag("use_rslora");
+        let init_adapter = self.optional_path("init_adapter");
+        let batch_size = self.small("batch_size");
+        let gradient_accumulation_steps = self.small("gradient_accumulation_steps");
+        let unit = batch_size
+            .zip(gradient_accumulation_steps)
+            .map(|(b, a)| default_micro(b, a));
+        let micro_batch_size = self
+            .take_or("micro_batch_size", whole, unit)
+            .and_then(|value| u32::try_from(value).ok());
+        let epochs = self.small("epochs");
+        let max_steps = self.optional_whole("max_steps");
+        let learning_rate = self.real("learning_rate");
+        let lr_scheduler_type = self.choice::<LrSchedulerType>("lr_scheduler_type");
+        let warmup_steps = self.whole("warmup_steps");
+        let warmup_ratio = self.real("warmup_ratio");
+        let weight_decay = self.real("weight_decay");
+        let max_grad_norm = self.real("max_grad_norm");
+        let seed = self.whole("seed");
+        let precision = self.precision();
+        let max_seq_length = self.small("max_seq_length");
+        let overflow = self.choice::<Overflow>("overflow");
+        let device = self.take("device", value::device);
+        let save_steps = self.whole("save_steps");
+        let save_total_limit = self.optional_whole("save_total_limit");
+        let logging_steps = self.whole("logging_steps");
+        let shuffle = self.flag("shuffle");
+        let train_on_inputs = self.flag("train_on_inputs");
+        let resume_from_checkpoint = self.take("resume_from_checkpoint", |key, item| {
+            value::resume(key, item, cwd)
+        });
+        let min_workers = self.small("min_workers");
+        let dialogue = self.choice::<Dialogue>("dialogue");
+        let csv_columns = self.take("csv_columns", value::columns);
+        Some(RunConfig {
+            train_data_dir: train_data_dir?,
+            metadata_path: metadata_path?,
+            base_model: base_model?,
+            task_type: task_type?,
+            output_dir: output_dir?,
+            lora_rank: lora_rank?,
+            lora_alpha: lora_alpha?,
+            lora_dropout: lora_dropout?,
+            target_modules: target_modules?,
+            use_rslora: use_rslora?,
+            init_adapter: init_adapter?,
+            batch_size: batch_size?,
+            gradient_accumulation_steps: gradient_accumulation_steps?,
+            micro_batch_size: micro_batch_size?,
+            epochs: epochs?,
+            max_steps: max_steps?,
+            learning_rate: learning_rate?,
+            lr_scheduler_type: lr_scheduler_type?,
+            warmup_steps: warmup_steps?,
+            warmup_ratio: warmup_ratio?,
+            weight_decay: weight_decay?,
+            max_grad_norm: max_grad_norm?,
+            seed: seed?,
+            precision: precision?,
+            max_seq_length: max_seq_length?,
+            overflow: overflow?,
+            device: device?,
+            save_steps: save_steps?,
+            save_total_limit: save_total_limit?.and_then(|value| u32::try_from(value).ok()),
+            logging_steps: logging_steps?,
+            shuffle: shuffle?,
+            train_on_inputs: train_on_inputs?,
+            resume_from_checkpoint: resume_from_checkpoint?,
+            min_workers: min_workers?,
+            dialogue: dialogue?,
+            csv_columns: csv_columns?,
+        })
+    }
+}
+
+fn whole(key: &Key, item: &Item) -> Read<u64> {
+    let (least, most) = bounds(key.kind);
+    value::whole(key, item, least, most)
+}
+
+fn real(key: &Key, item: &Item) -> Read<f64> {
+    match &key.kind {
+        Kind::Real(range) => value::real(key, item, range),
+        _ => value::real(key, item, &super::keys::UNBOUNDED),
+    }
+}
+
+/// An eighth of the global batch, from 1 to `batch_size`.
+fn default_micro(batch_size: u32, accumulation: u32) -> u64 {
+    let global = u64::from(batch_size) * u64::from(accumulation);
+    (global / 8).max(1).min(u64::from(batch_size))
+}
+
+/// Gives a problem its place, its default and its remedy.
+fn coded(key: &Key, problem: &Problem, written: &Written) -> Error {
+    let place = match problem.part {
+        Some(mark) => written.source.place(mark),
+        None => written.place(),
+    };
+    let mut error = Error::new(problem.code, &problem.what)
+        .at(place)
+        .why(match key.default {
+            Fallback::Required => format!("`{}` is the {}", key.name, key.about),
+            default => format!("without the key it would be {}", said(&default)),
+        });
+    for line in &problem.fix {
+        error = error.fix(line);
+    }
+    if problem.fix.is_empty() {
+        let example = if written.source.inline {
+            format!("--set {}={}", key.name, key.example.replace(", ", ","))
+        } else {
+            format!("{}: {}", key.name, key.example)
+        };
+        error = error.fix(format!("write it as in `{example}`"));
+    }
+    error
+}

@@ -1,0 +1,170 @@
+//! What somebody meant by a key nobody knows.
+//!
+//! In: the key as written. Out: the key of the table that comes nearest, and how sure that is.
+//! Names that other tools use for the same thing are known, but only to point at ours: a key is
+//! never accepted under a second name.
+
+use super::keys::KEYS;
+
+/// A guess at what was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guess {
+    /// Another tool's name for this key.
+    Alias(&'static str),
+    /// Very likely a slip.
+    Likely(&'static str),
+    /// Only the nearest of all.
+    Nearest(&'static str),
+}
+
+/// Other tools' names and ours.
+const ALIASES: &[(&str, &str)] = &[
+    ("r", "lora_rank"),
+    ("rank", "lora_rank"),
+    ("lora_r", "lora_rank"),
+    ("lora_dim", "lora_rank"),
+    ("network_dim", "lora_rank"),
+    ("alpha", "lora_alpha"),
+    ("network_alpha", "lora_alpha"),
+    ("dropout", "lora_dropout"),
+    ("network_dropout", "lora_dropout"),
+    ("lora_target", "target_modules"),
+    ("lora_target_modules", "target_modules"),
+    ("lora_modules", "target_modules"),
+    ("rslora", "use_rslora"),
+    ("train_batch_size", "batch_size"),
+    ("per_device_train_batch_size", "batch_size"),
+    ("per_device_batch_size", "batch_size"),
+    ("gradient_accumulation", "gradient_accumulation_steps"),
+    ("grad_accumulation_steps", "gradient_accumulation_steps"),
+    ("accumulation_steps", "gradient_accumulation_steps"),
+    ("num_epochs", "epochs"),
+    ("num_train_epochs", "epochs"),
+    ("max_train_epochs", "epochs"),
+    ("train_epochs", "epochs"),
+    ("max_train_steps", "max_steps"),
+    ("num_train_steps", "max_steps"),
+    ("lr", "learning_rate"),
+    ("lr_scheduler", "lr_scheduler_type"),
+    ("scheduler", "lr_scheduler_type"),
+    ("lr_warmup_steps", "warmup_steps"),
+    ("num_warmup_steps", "warmup_steps"),
+    ("clip_grad_norm", "max_grad_norm"),
+    ("gradient_clipping", "max_grad_norm"),
+    ("sequence_len", "max_seq_length"),
+    ("sequence_length", "max_seq_length"),
+    ("seq_length", "max_seq_length"),
+    ("cutoff_len", "max_seq_length"),
+    ("max_length", "max_seq_length"),
+    ("max_seq_len", "max_seq_length"),
+    ("model", "base_model"),
+    ("model_name", "base_model"),
+    ("model_path", "base_model"),
+    ("model_name_or_path", "base_model"),
+    ("pretrained_model_name_or_path", "base_model"),
+    ("base_model_name_or_path", "base_model"),
+    ("dataset", "train_data_dir"),
+    ("dataset_path", "train_data_dir"),
+    ("data_dir", "train_data_dir"),
+    ("data_path", "train_data_dir"),
+    ("train_data", "train_data_dir"),
+    ("train_file", "train_data_dir"),
+    ("output", "output_dir"),
+    ("output_path", "output_dir"),
+    ("task", "task_type"),
+    ("half_precision", "fp16"),
+    ("bfloat16", "bf16"),
+    ("random_seed", "seed"),
+    ("device_type", "device"),
+    ("save_every", "save_steps"),
+    ("save_every_n_steps", "save_steps"),
+    ("log_steps", "logging_steps"),
+    ("log_every", "logging_steps"),
+    ("max_checkpoints", "save_total_limit"),
+    ("resume", "resume_from_checkpoint"),
+    ("adapter_name_or_path", "init_adapter"),
+    ("lora_model_dir", "init_adapter"),
+    ("columns", "csv_columns"),
+];
+
+impl Guess {
+    /// The key that was probably meant.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Alias(key) | Self::Likely(key) | Self::Nearest(key) => key,
+        }
+    }
+
+    /// Sure enough to say what happens without the key.
+    pub(super) fn is_likely(self) -> bool {
+        !matches!(self, Self::Nearest(_))
+    }
+}
+
+/// Guesses what was meant.
+pub(super) fn guess(written: &str) -> Guess {
+    let name = written.trim().to_lowercase().replace(['-', ' '], "_");
+    if let Some((_, key)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+        return Guess::Alias(key);
+    }
+    let (key, likeness) = nearest(&name, KEYS.iter().map(|key| key.name)).unwrap_or(("", 0.0));
+    if likeness >= 0.7 {
+        Guess::Likely(key)
+    } else {
+        Guess::Nearest(key)
+    }
+}
+
+/// The word that comes nearest and its likeness, 1 being equal.
+pub(super) fn nearest<'a>(
+    written: &str,
+    words: impl IntoIterator<Item = &'a str>,
+) -> Option<(&'a str, f64)> {
+    words
+        .into_iter()
+        .map(|word| (word, strsim::normalized_damerau_levenshtein(written, word)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_its_key() {
+        for (written, key) in [
+            ("lora_rnak", "lora_rank"),
+            ("learnin_rate", "learning_rate"),
+            ("Batch-Size", "batch_size"),
+            ("targetmodules", "target_modules"),
+            ("base_modle", "base_model"),
+            ("output-dir", "output_dir"),
+        ] {
+            assert_eq!(guess(written), Guess::Likely(key), "{written}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_other_tools_point_at_ours() {
+        assert_eq!(guess("num_train_epochs"), Guess::Alias("epochs"));
+        assert_eq!(guess("LR"), Guess::Alias("learning_rate"));
+        assert_eq!(
+            guess("per_device_train_batch_size"),
+            Guess::Alias("batch_size")
+        );
+    }
+
+    #[test]
+    fn a_strange_key_is_only_nearest_to_something() {
+        assert!(!guess("gradient_checkpointing").is_likely());
+        assert!(!guess("x").is_likely());
+    }
+
+    #[test]
+    fn every_alias_points_at_a_key_and_hides_none() {
+        for (alias, key) in ALIASES {
+            assert!(super::super::keys::find(key).is_some(), "{key}");
+            assert!(super::super::keys::find(alias).is_none(), "{alias}");
+        }
+    }
+}

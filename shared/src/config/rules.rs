@@ -1,0 +1,169 @@
+//! Rules over several keys: what contradicts, what is worth a word, what is not built yet.
+//!
+//! In: the values, and where they were written. Out: errors, notices, refusals; one function per
+//! rule. Keeps: a notice never stops a run.
+
+use super::layers::{Layers, Written};
+use super::load::Origins;
+use super::run::{LrSchedulerType, Precision, RunConfig};
+use crate::error::{Code, Error, Place, Result};
+
+const FP16_FALSE: &str = "fp16=false";
+
+/// Rules that a configuration must keep.
+pub(super) fn contradictions(config: &RunConfig, layers: &mut Layers) {
+    if config.micro_batch_size > config.batch_size {
+        let error = micro_batch_over_batch(config, layers);
+        layers.problems.push(error);
+    }
+}
+
+fn place_of(layers: &Layers, key: &str) -> Place {
+    let at = layers.written.get(key).map(Written::place);
+    at.unwrap_or_else(|| Place {
+        file: layers.file_name.clone(),
+        ..Place::default()
+    })
+}
+
+fn micro_batch_over_batch(config: &RunConfig, layers: &Layers) -> Error {
+    let (micro, batch) = (config.micro_batch_size, config.batch_size);
+    Error::new(
+        Code::OutOfRange,
+        format!("`micro_batch_size` must be at most `batch_size`, got {micro} over {batch}"),
+    )
+    .at(place_of(layers, "micro_batch_size"))
+    .why("a micro-batch is cut from a batch")
+    .fix(format!("write at most {batch}, or remove the key"))
+}
+
+/// `fp16` and `bf16` both true; the one written later is the one that contradicts.
+pub(super) fn both_precisions(layers: &Layers) -> Error {
+    let when = |key: &str| layers.written.get(key).map_or(0, later);
+    let (first, second) = if when("fp16") > when("bf16") {
+        ("bf16", "fp16")
+    } else {
+        ("fp16", "bf16")
+    };
+    let origin = layers
+        .written
+        .get(first)
+        .map_or_else(|| "default".into(), Written::origin);
+    Error::new(Code::Contradiction, "`fp16` and `bf16` are both true")
+        .at(place_of(layers, second))
+        .why(format!(
+            "`{first}` is true by {origin}, and compute has one data type"
+        ))
+        .fix(format!("keep one of them, such as `--set {FP16_FALSE}`"))
+}
+
+/// Orders what was written: by line, `--set` last.
+fn later(written: &Written) -> u64 {
+    if written.source.inline {
+        u64::MAX
+    } else {
+        written.name.mark.line
+    }
+}
+
+/// Advice on values that are allowed and unusual.
+pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
+    let chosen = |key: &str| origins.get(key).is_some_and(|origin| origin != "default");
+    [
+        unusual_learning_rate(config),
+        unusual_lora_rank(config),
+        fp16_is_not_trained_yet(config),
+        max_steps_over_epochs(config, chosen("epochs")),
+        warmup_given_twice(config),
+        warmup_of_a_constant(config),
+        no_pieces_to_share(config),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn unusual_learning_rate(config: &RunConfig) -> Option<String> {
+    let rate = config.learning_rate;
+    (!(1e-5..=3e-4).contains(&rate)).then(|| {
+        format!(
+            "learning_rate {rate:?} is outside 1e-5..3e-4, where most adapters are trained; \
+             small data and models can need more"
+        )
+    })
+}
+
+fn unusual_lora_rank(config: &RunConfig) -> Option<String> {
+    let rank = config.lora_rank;
+    (!(4..=64).contains(&rank))
+        .then(|| format!("lora_rank {rank} is outside 4..64, where most adapters lie"))
+}
+
+fn fp16_is_not_trained_yet(config: &RunConfig) -> Option<String> {
+    (config.precision == Precision::Fp16).then(|| {
+        "fp16: true is understood, but `up` needs `--set fp16=false --set bf16=true` until loss \
+         scaling is built"
+            .into()
+    })
+}
+
+fn max_steps_over_epochs(config: &RunConfig, epochs_written: bool) -> Option<String> {
+    let steps = config.max_steps?;
+    epochs_written.then(|| {
+        format!(
+            "max_steps {steps} decides the length; epochs {} is not used",
+            config.epochs
+        )
+    })
+}
+
+fn warmup_given_twice(config: &RunConfig) -> Option<String> {
+    (config.warmup_steps > 0 && config.warmup_ratio > 0.0).then(|| {
+        format!(
+            "warmup_steps {} decides the warm-up; warmup_ratio {} is not used",
+            config.warmup_steps, config.warmup_ratio
+        )
+    })
+}
+
+fn warmup_of_a_constant(config: &RunConfig) -> Option<String> {
+    let warmup = config.warmup_steps > 0 || config.warmup_ratio > 0.0;
+    (warmup && config.lr_scheduler_type == LrSchedulerType::Constant)
+        .then(|| "lr_scheduler_type constant has no warm-up; constant_with_warmup has".to_owned())
+}
+
+fn no_pieces_to_share(config: &RunConfig) -> Option<String> {
+    let pieces = micro_batches_per_step(config);
+    (u64::from(config.min_workers) > pieces).then(|| {
+        format!(
+            "min_workers {} is more than the {pieces} micro-batches of a step: some will idle; a \
+             larger batch_size or a smaller micro_batch_size would use them",
+            config.min_workers
+        )
+    })
+}
+
+/// Micro-batches in a whole optimizer step: the global batch cut by `micro_batch_size`.
+#[must_use]
+pub fn micro_batches_per_step(config: &RunConfig) -> u64 {
+    config
+        .global_batch()
+        .div_ceil(u64::from(config.micro_batch_size.max(1)))
+}
+
+/// Refuses what is understood but not built yet; `up` calls it, `check` does not.
+///
+/// # Errors
+/// `E0107` for `fp16: true`, naming what to use instead.
+pub fn require_supported(config: &RunConfig) -> Result<()> {
+    if config.precision != Precision::Fp16 {
+        return Ok(());
+    }
+    Err(
+        Error::new(Code::NotYet, "`fp16: true` cannot be trained yet")
+            .why("float16 gradients need loss scaling, which is not built")
+            .why("nothing was started")
+            .fix("--set fp16=false --set bf16=true")
+            .fix("--set fp16=false, for float32"),
+    )
+}

@@ -1,0 +1,167 @@
+//! The resolved configuration: every value present and within its range.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that describes a run. Paths are absolute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// Folder or file with the training data.
+    pub train_data_dir: PathBuf,
+    /// CSV or JSONL whose rows are the samples.
+    pub metadata_path: Option<PathBuf>,
+    /// Hugging Face folder of the base model.
+    pub base_model: PathBuf,
+    /// What is trained.
+    pub task_type: TaskType,
+    /// Where everything is written.
+    pub output_dir: PathBuf,
+    /// Rank of the adapter's matrices.
+    pub lora_rank: u32,
+    /// Numerator of the scaling.
+    pub lora_alpha: f64,
+    /// Dropout on the input of A, `0.0..1.0`.
+    pub lora_dropout: f64,
+    /// Which linears are adapted.
+    pub target_modules: TargetModules,
+    /// Scaling is alpha / sqrt(rank) instead of alpha / rank.
+    pub use_rslora: bool,
+    /// PEFT folder to start from.
+    pub init_adapter: Option<PathBuf>,
+    /// Samples per batch; times `gradient_accumulation_steps` it is the global batch.
+    pub batch_size: u32,
+    /// Batches per optimizer step.
+    pub gradient_accumulation_steps: u32,
+    /// Samples per unit of work.
+    pub micro_batch_size: u32,
+    /// Passes over the data.
+    pub epochs: u32,
+    /// Optimizer steps, overriding `epochs`.
+    pub max_steps: Option<u64>,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Shape of the schedule.
+    pub lr_scheduler_type: LrSchedulerType,
+    /// Steps of warm-up; 0 leaves it to `warmup_ratio`.
+    pub warmup_steps: u64,
+    /// Share of all steps used for warm-up when `warmup_steps` is 0.
+    pub warmup_ratio: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Clip at this L2 norm; 0 means never.
+    pub max_grad_norm: f64,
+    /// Seed of order, first adapter and dropout.
+    pub seed: u64,
+    /// Data type of the base model in compute.
+    pub precision: Precision,
+    /// Longest row in tokens.
+    pub max_seq_length: u32,
+    /// What happens to longer rows.
+    pub overflow: Overflow,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+    /// Steps between checkpoints.
+    pub save_steps: u64,
+    /// How many checkpoints are kept.
+    pub save_total_limit: Option<u32>,
+    /// Steps between entries of `log_history`.
+    pub logging_steps: u64,
+    /// Permute each epoch.
+    pub shuffle: bool,
+    /// Loss on the whole sequence.
+    pub train_on_inputs: bool,
+    /// `latest` or a checkpoint folder.
+    pub resume_from_checkpoint: Option<String>,
+    /// The run pauses below this many workers.
+    pub min_workers: u32,
+    /// How plain-text dialogues are cut into samples.
+    pub dialogue: Dialogue,
+    /// Names of the question and answer columns of CSV files.
+    pub csv_columns: Option<(String, String)>,
+}
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskType {
+    /// PEFT's `CAUSAL_LM`.
+    #[serde(rename = "text-generation")]
+    TextGeneration,
+}
+
+/// Which linears are adapted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetModules {
+    /// Exact name or suffix after a dot, sorted and without repeats.
+    Names(Vec<String>),
+    /// Every linear but the output head.
+    AllLinear,
+}
+
+/// Shape of the learning rate schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LrSchedulerType {
+    /// Down to 0 on a line.
+    Linear,
+    /// Down to 0 on half a cosine.
+    Cosine,
+    /// Never changes, no warm-up.
+    Constant,
+    /// Never changes after warm-up.
+    ConstantWithWarmup,
+}
+
+/// Data type of the base model in compute; adapters are always f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Neither flag.
+    F32,
+    /// `bf16: true`.
+    Bf16,
+    /// `fp16: true`: understood, refused by `up` until loss scaling is there.
+    Fp16,
+}
+
+/// What happens to rows longer than `max_seq_length`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overflow {
+    /// Cut the end and report.
+    Truncate,
+    /// Leave the row out and report.
+    Drop,
+    /// Stop.
+    Error,
+}
+
+/// How plain-text dialogues are cut into samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialogue {
+    /// A line of the asking role starts a sample.
+    Turns,
+    /// The turns between blank lines are one conversation.
+    Blocks,
+}
+
+impl RunConfig {
+    /// Samples per optimizer step; never multiplied by workers.
+    #[must_use]
+    pub fn global_batch(&self) -> u64 {
+        u64::from(self.batch_size) * u64::from(self.gradient_accumulation_steps)
+    }
+
+    /// The factor on B·A.
+    #[must_use]
+    pub fn scaling(&self) -> f64 {
+        let rank = f64::from(self.lora_rank);
+        if self.use_rslora {
+            self.lora_alpha / rank.sqrt()
+        } else {
+            self.lora_alpha / rank
+        }
+    }
+}

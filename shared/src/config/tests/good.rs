@@ -1,0 +1,259 @@
+//! Files that load.
+
+use std::path::{Path, PathBuf};
+
+use super::super::*;
+use super::{MINIMAL, load_text, minimal, with};
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+#[test]
+fn the_required_keys_alone_give_the_documented_defaults() {
+    let expected = RunConfig {
+        train_data_dir: "/start/data".into(),
+        metadata_path: None,
+        base_model: "/start/base".into(),
+        task_type: TaskType::TextGeneration,
+        output_dir: "/start/out".into(),
+        lora_rank: 8,
+        lora_alpha: 16.0,
+        lora_dropout: 0.0,
+        target_modules: TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]),
+        use_rslora: false,
+        init_adapter: None,
+        batch_size: 4,
+        gradient_accumulation_steps: 1,
+        micro_batch_size: 1,
+        epochs: 3,
+        max_steps: None,
+        learning_rate: 2e-4,
+        lr_scheduler_type: LrSchedulerType::Linear,
+        warmup_steps: 0,
+        warmup_ratio: 0.0,
+        weight_decay: 0.0,
+        max_grad_norm: 1.0,
+        seed: 42,
+        precision: Precision::F32,
+        max_seq_length: 2048,
+        overflow: Overflow::Truncate,
+        device: "auto".into(),
+        save_steps: 500,
+        save_total_limit: None,
+        logging_steps: 1,
+        shuffle: true,
+        train_on_inputs: false,
+        resume_from_checkpoint: None,
+        min_workers: 1,
+        dialogue: Dialogue::Turns,
+        csv_columns: None,
+    };
+    assert_eq!(minimal(), expected);
+}
+
+#[test]
+fn law_qa_is_accepted_as_it_stands() {
+    let loaded = load(Path::new("configs/law_qa.yaml"), &[], root()).unwrap();
+    let config = &loaded.config;
+    assert_eq!(config.base_model, root().join("models/llama-2-7b-chat-hf"));
+    assert_eq!(
+        (config.lora_rank, config.lora_alpha, config.lora_dropout),
+        (16, 32.0, 0.1)
+    );
+    assert_eq!(
+        (config.batch_size, config.epochs, config.max_seq_length),
+        (4, 15, 512)
+    );
+    assert_eq!((config.learning_rate, config.save_steps), (1.5e-4, 50));
+    assert_eq!(
+        (config.precision, config.device.as_str()),
+        (Precision::Fp16, "cuda")
+    );
+    assert_eq!(
+        (&config.metadata_path, &config.resume_from_checkpoint),
+        (&None, &None)
+    );
+    assert_eq!(loaded.origins["lora_rank"], "configs/law_qa.yaml:12");
+    assert_eq!(loaded.notices.len(), 1, "{:?}", loaded.notices);
+    let refused = require_supported(config).unwrap_err();
+    assert_eq!(refused.code, crate::error::Code::NotYet);
+    let fixed = ["fp16=false".to_owned(), "bf16=true".to_owned()];
+    let loaded = load(Path::new("configs/law_qa.yaml"), &fixed, root()).unwrap();
+    assert!(require_supported(&loaded.config).is_ok());
+}
+
+#[test]
+fn quickstart_loads_without_a_word_but_its_learning_rate() {
+    let loaded = load(Path::new("configs/quickstart.yaml"), &[], root()).unwrap();
+    assert!(require_supported(&loaded.config).is_ok());
+    for notice in &loaded.notices {
+        assert!(notice.starts_with("learning_rate"), "{notice}");
+    }
+}
+
+#[test]
+fn every_shipped_configuration_starts_with_its_command() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(root().join("configs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(text.starts_with("# coordinator "), "{name}");
+            assert!(
+                text.lines()
+                    .next()
+                    .unwrap()
+                    .contains(&format!("configs/{name}")),
+                "{name}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen >= 2);
+}
+
+#[test]
+fn numbers_may_be_written_as_text() {
+    let config = with("learning_rate: \"1e-4\"\nlora_rank: '16'\nsave_steps: 1e3\nepochs: 4.0\n")
+        .unwrap()
+        .config;
+    assert_eq!((config.learning_rate, config.lora_rank), (1e-4, 16));
+    assert_eq!((config.save_steps, config.epochs), (1000, 4));
+}
+
+#[test]
+fn alpha_follows_the_rank_and_micro_batches_the_global_batch() {
+    let loaded = with("lora_rank: 5\nbatch_size: 6\ngradient_accumulation_steps: 4\n").unwrap();
+    assert_eq!(
+        (loaded.config.lora_alpha, loaded.config.micro_batch_size),
+        (10.0, 3)
+    );
+    assert_eq!(loaded.origins["lora_alpha"], "derived from lora_rank");
+    for (batch, accumulation, micro) in [(1, 1, 1), (8, 1, 1), (17, 1, 2), (2, 64, 2), (16, 2, 4)] {
+        let lines = format!("batch_size: {batch}\ngradient_accumulation_steps: {accumulation}\n");
+        assert_eq!(
+            with(&lines).unwrap().config.micro_batch_size,
+            micro,
+            "{batch}x{accumulation}"
+        );
+    }
+}
+
+#[test]
+fn target_modules_are_a_list_a_name_or_all() {
+    let names = |text: &str| with(&format!("target_modules: {text}\n")).unwrap();
+    let list = |names: &[&str]| {
+        TargetModules::Names(names.iter().map(|name| (*name).to_owned()).collect())
+    };
+    assert_eq!(
+        names("[v_proj, q_proj, v_proj]").config.target_modules,
+        list(&["q_proj", "v_proj"])
+    );
+    assert_eq!(names("o_proj").config.target_modules, list(&["o_proj"]));
+    assert_eq!(
+        names("all-linear").config.target_modules,
+        TargetModules::AllLinear
+    );
+    assert_eq!(
+        names("\n  - q_proj\n  - mlp.up_proj").config.target_modules,
+        list(&["mlp.up_proj", "q_proj"])
+    );
+}
+
+#[test]
+fn nothing_is_written_empty_null_or_not_at_all() {
+    for text in [
+        "metadata_path:\n",
+        "metadata_path: ''\n",
+        "metadata_path: null\n",
+        "metadata_path: ~\n",
+    ] {
+        assert_eq!(with(text).unwrap().config, minimal(), "{text}");
+    }
+    assert_eq!(
+        with("max_steps: -1\nsave_total_limit:\n").unwrap().config,
+        minimal()
+    );
+}
+
+#[test]
+fn relative_paths_start_from_the_folder_of_the_command_and_become_absolute() {
+    let config = load_text(
+        "train_data_dir: ./data/./law\nbase_model: /models/base\noutput_dir: ../out/\ninit_adapter: a\nresume_from_checkpoint: out/checkpoint-5\n",
+        &[],
+    )
+    .unwrap()
+    .config;
+    assert_eq!(config.train_data_dir, PathBuf::from("/start/data/law"));
+    assert_eq!(config.train_data_dir.to_str(), Some("/start/data/law"));
+    assert_eq!(config.base_model.to_str(), Some("/models/base"));
+    assert_eq!(config.output_dir.to_str(), Some("/start/../out"));
+    assert_eq!(config.init_adapter, Some("/start/a".into()));
+    assert_eq!(
+        config.resume_from_checkpoint.as_deref(),
+        Some("/start/out/checkpoint-5")
+    );
+    let latest = with("resume_from_checkpoint: latest\n").unwrap().config;
+    assert_eq!(latest.resume_from_checkpoint.as_deref(), Some("latest"));
+}
+
+#[test]
+fn set_holds_over_the_file_and_the_last_set_over_the_first() {
+    let text = format!("{MINIMAL}lora_rank: 4\nseed: 1\n");
+    let set = [
+        "lora_rank=32",
+        "lora_rank=64",
+        "target_modules=[q_proj,k_proj]",
+        "metadata_path=",
+    ];
+    let loaded = load_text(&text, &set).unwrap();
+    assert_eq!((loaded.config.lora_rank, loaded.config.seed), (64, 1));
+    assert_eq!(loaded.origins["lora_rank"], "--set");
+    assert_eq!(loaded.origins["seed"], "run.yaml:5");
+    assert_eq!(loaded.origins["epochs"], "default");
+    assert_eq!(loaded.origins.len(), super::super::keys::KEYS.len());
+    let modules = TargetModules::Names(vec!["k_proj".into(), "q_proj".into()]);
+    assert_eq!(loaded.config.target_modules, modules);
+}
+
+#[test]
+fn set_can_supply_a_required_key_and_repair_a_bad_value() {
+    let set = [
+        "output_dir=o",
+        "lora_rank=8",
+        "device=cuda:1",
+        "base_model=/a=b",
+    ];
+    let loaded = load_text("train_data_dir: d\nlora_rank: many\n", &set).unwrap();
+    assert_eq!(loaded.config.base_model.to_str(), Some("/a=b"));
+    assert_eq!(loaded.config.device, "cuda:1");
+}
+
+#[test]
+fn byte_order_mark_carriage_returns_and_json_are_read() {
+    let text = format!("\u{feff}{}", MINIMAL.replace('\n', "\r\n"));
+    assert_eq!(load_text(&text, &[]).unwrap().config, minimal());
+    let json = r#"{"train_data_dir": "data", "base_model": "base", "output_dir": "out"}"#;
+    assert_eq!(load_text(json, &[]).unwrap().config, minimal());
+}
+
+#[test]
+fn unusual_values_are_mentioned_and_allowed() {
+    let notices = with("learning_rate: 0.01\nlora_rank: 128\nmax_steps: 5\nepochs: 2\nwarmup_steps: 3\nwarmup_ratio: 0.1\nlr_scheduler_type: constant\nmin_workers: 9\n")
+        .unwrap()
+        .notices;
+    insta::assert_snapshot!(notices.join("\n"), @r#"
+        learning_rate 0.01 is outside 1e-5..3e-4, where most adapters are trained; small data and models can need more
+        lora_rank 128 is outside 4..64, where most adapters lie
+        max_steps 5 decides the length; epochs 2 is not used
+        warmup_steps 3 decides the warm-up; warmup_ratio 0.1 is not used
+        lr_scheduler_type constant has no warm-up; constant_with_warmup has
+        min_workers 9 is more than the 4 micro-batches of a step: some will idle; a larger batch_size or a smaller micro_batch_size would use them
+        "#);
+    assert!(with("max_steps: 5\n").unwrap().notices.is_empty());
+}

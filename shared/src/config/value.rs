@@ -1,0 +1,394 @@
+//! One written value to one typed value, or the reason why not.
+//!
+//! In: an [`Item`] and its [`Key`]. Out: the typed value, or a [`Problem`] without its place (the
+//! caller knows whether a file or `--set` wrote it).
+//! Keeps: numbers may be written as text, booleans may not; nothing is rounded, cut or guessed.
+
+use std::path::{Path, PathBuf};
+
+use super::document::{Item, Mark, Node, shorten};
+use super::keys::{ALL_LINEAR, Key, Kind, Range, TASKS};
+use super::nearest::nearest;
+use super::run::TargetModules;
+use crate::error::Code;
+
+/// Why a value cannot be used.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Problem {
+    /// `E0103`, `E0104` or another.
+    pub code: Code,
+    /// What is wrong.
+    pub what: String,
+    /// Remedies that are better than the key's example.
+    pub fix: Vec<String>,
+    /// Where the wrong part stands, when it is one item of a list.
+    pub part: Option<Mark>,
+}
+
+/// A value or why not.
+pub(super) type Read<T> = Result<T, Problem>;
+
+impl Problem {
+    fn new(code: Code, what: String) -> Self {
+        Self {
+            code,
+            what,
+            fix: Vec::new(),
+            part: None,
+        }
+    }
+
+    fn fix(mut self, line: impl Into<String>) -> Self {
+        self.fix.push(line.into());
+        self
+    }
+
+    fn within(mut self, item: &Item) -> Self {
+        self.part = Some(item.mark);
+        self
+    }
+}
+
+fn must(code: Code, key: &Key, item: &Item) -> Problem {
+    let what = format!(
+        "`{}` must be {}, got {}",
+        key.name,
+        key.kind.describe(),
+        item.node.describe()
+    );
+    Problem::new(code, what)
+}
+
+fn wrong_type(key: &Key, item: &Item) -> Problem {
+    if item.node == Node::Null {
+        let what = format!("`{}` has no value", key.name);
+        let problem = Problem::new(Code::WrongType, what);
+        return problem.fix(format!(
+            "write a value, such as {}, or remove the key",
+            key.example
+        ));
+    }
+    must(Code::WrongType, key, item)
+}
+
+fn out_of_range(key: &Key, item: &Item) -> Problem {
+    must(Code::OutOfRange, key, item)
+}
+
+/// A number as it was written.
+enum Number {
+    Whole(i128),
+    Real(f64),
+}
+
+fn number(node: &Node) -> Option<Number> {
+    match node {
+        Node::Whole(value) => Some(Number::Whole(*value)),
+        Node::Real(value) => Some(Number::Real(*value)),
+        Node::Text(text) => number_in_text(text.trim()),
+        _ => None,
+    }
+}
+
+/// Digits, sign, point and exponent only; a leading zero could mean octal and is no number.
+fn number_in_text(text: &str) -> Option<Number> {
+    let digits = text.trim_start_matches(['-', '+']);
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if plain && digits.len() > 1 && digits.starts_with('0') {
+        return None;
+    }
+    if plain && let Ok(value) = text.parse() {
+        return Some(Number::Whole(value));
+    }
+    let known = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
+    if !text.bytes().all(known) {
+        return None;
+    }
+    text.parse().ok().map(Number::Real)
+}
+
+fn no_number(key: &Key, item: &Item) -> Problem {
+    let problem = wrong_type(key, item);
+    let Node::Text(text) = &item.node else {
+        return problem;
+    };
+    let digits = text.trim().trim_start_matches('0');
+    if number_in_text(digits).is_some() {
+        problem.fix(format!(
+            "write {digits}: a leading zero means octal to some programs"
+        ))
+    } else {
+        problem
+    }
+}
+
+/// A whole number within bounds; `4.0` and `1e3` are whole.
+pub(super) fn whole(key: &Key, item: &Item, least: u64, most: u64) -> Read<u64> {
+    /// Above this not every whole number has its own f64.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let value = match number(&item.node) {
+        None => return Err(no_number(key, item)),
+        Some(Number::Whole(value)) => value,
+        #[allow(clippy::cast_possible_truncation)]
+        Some(Number::Real(value)) if value.fract() == 0.0 && value.abs() < EXACT => value as i128,
+        Some(Number::Real(value)) if value.is_finite() && value.fract() != 0.0 => {
+            return Err(wrong_type(key, item));
+        }
+        Some(Number::Real(_)) => return Err(out_of_range(key, item)),
+    };
+    match u64::try_from(value) {
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
+        _ => Err(out_of_range(key, item)),
+    }
+}
+
+/// A whole number within bounds, or nothing.
+pub(super) fn optional_whole(
+    key: &Key,
+    item: &Item,
+    least: u64,
+    most: u64,
+    minus_one: bool,
+) -> Read<Option<u64>> {
+    if item.node == Node::Null {
+        return Ok(None);
+    }
+    if minus_one && matches!(number(&item.node), Some(Number::Whole(-1))) {
+        return Ok(None);
+    }
+    whole(key, item, least, most).map(Some)
+}
+
+/// A number within bounds.
+pub(super) fn real(key: &Key, item: &Item, range: &Range) -> Read<f64> {
+    let value = match number(&item.node) {
+        None => return Err(no_number(key, item)),
+        #[allow(clippy::cast_precision_loss)]
+        Some(Number::Whole(value)) => value as f64,
+        Some(Number::Real(value)) => value,
+    };
+    // A zero has one sign here, so that equal settings are equal text.
+    if range.holds(value) {
+        Ok(value + 0.0)
+    } else {
+        Err(out_of_range(key, item))
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn flag(key: &Key, item: &Item) -> Read<bool> {
+    match &item.node {
+        Node::Flag(value) => Ok(*value),
+        Node::Text(text) => {
+            let problem = wrong_type(key, item);
+            Err(match text.trim().to_lowercase().as_str() {
+                "true" => problem.fix("write `true`, without quotes"),
+                "false" => problem.fix("write `false`, without quotes"),
+                "yes" | "on" | "y" => problem.fix("write `true`"),
+                "no" | "off" | "n" => problem.fix("write `false`"),
+                _ => problem,
+            })
+        }
+        _ => Err(wrong_type(key, item)),
+    }
+}
+
+/// The position of the word in the list.
+pub(super) fn choice(key: &Key, item: &Item, words: &[&'static str]) -> Read<&'static str> {
+    let Node::Text(text) = &item.node else {
+        return Err(wrong_type(key, item));
+    };
+    if let Some(word) = words.iter().find(|word| *word == text) {
+        return Ok(word);
+    }
+    Err(with_nearest(out_of_range(key, item), text, words))
+}
+
+fn with_nearest(problem: Problem, text: &str, words: &[&str]) -> Problem {
+    match nearest(&text.to_lowercase(), words.iter().copied()) {
+        Some((word, likeness)) if likeness >= 0.6 => problem.fix(format!("did you mean `{word}`?")),
+        _ => problem,
+    }
+}
+
+/// The kind of training.
+pub(super) fn task(key: &Key, item: &Item) -> Read<()> {
+    let Node::Text(text) = &item.node else {
+        return Err(wrong_type(key, item));
+    };
+    if TASKS.contains(&text.as_str()) {
+        return Ok(());
+    }
+    if nearest(&text.to_lowercase(), TASKS.iter().copied()).is_some_and(|near| near.1 >= 0.8) {
+        return Err(with_nearest(out_of_range(key, item), text, TASKS));
+    }
+    let what = format!("`task_type: {}` is not built yet", shorten(text));
+    Err(Problem::new(Code::NotYet, what).fix(
+        "write `text-generation`: adapters for causal language models (PEFT's `CAUSAL_LM`) \
+         are the one task this version trains",
+    ))
+}
+
+/// A path that is given; relative ones are laid on `cwd`.
+pub(super) fn path(key: &Key, item: &Item, cwd: &Path) -> Read<PathBuf> {
+    match optional_path(key, item, cwd)? {
+        Some(path) => Ok(path),
+        None => Err(Problem::new(
+            Code::MissingKey,
+            format!("`{}` is required and empty", key.name),
+        )),
+    }
+}
+
+/// A path, or nothing.
+pub(super) fn optional_path(key: &Key, item: &Item, cwd: &Path) -> Read<Option<PathBuf>> {
+    let text = match &item.node {
+        Node::Null => return Ok(None),
+        Node::Text(text) if text.is_empty() => return Ok(None),
+        Node::Text(text) => text,
+        Node::Whole(_) | Node::Real(_) | Node::Flag(_) => {
+            return Err(wrong_type(key, item).fix("put the path in quotes"));
+        }
+        Node::List(_) | Node::Map(_) => return Err(wrong_type(key, item)),
+    };
+    if text.contains("://") {
+        let what = format!(
+            "`{}` names an address; only local paths are built yet",
+            key.name
+        );
+        let fix = format!("write a path such as {}", key.example);
+        return Err(Problem::new(Code::NotYet, what).fix(fix));
+    }
+    absolute(key, text, cwd).map(Some)
+}
+
+/// Lays a path on `cwd` and leaves out its `.` parts; `..` stays, as links may lie before it.
+fn absolute(key: &Key, text: &str, cwd: &Path) -> Read<PathBuf> {
+    let path: PathBuf = cwd.join(text).components().collect();
+    if path.to_str().is_none() {
+        let what = format!("`{}` lies in a folder whose name is not UTF-8", key.name);
+        return Err(Problem::new(Code::OutOfRange, what).fix("start from another folder"));
+    }
+    Ok(path)
+}
+
+/// Which linears are adapted.
+pub(super) fn modules(key: &Key, item: &Item) -> Read<TargetModules> {
+    let items = match &item.node {
+        Node::Text(text) if text == ALL_LINEAR => return Ok(TargetModules::AllLinear),
+        Node::Text(_) => std::slice::from_ref(item),
+        Node::List(items) if items.is_empty() => return Err(out_of_range(key, item)),
+        Node::List(items) => items.as_slice(),
+        _ => return Err(wrong_type(key, item)),
+    };
+    let mut names = Vec::with_capacity(items.len());
+    for entry in items {
+        let Node::Text(name) = &entry.node else {
+            return Err(no_name(key, entry));
+        };
+        names.push(module_name(key, entry, name)?);
+    }
+    names.sort();
+    names.dedup();
+    Ok(TargetModules::Names(names))
+}
+
+fn no_name(key: &Key, entry: &Item) -> Problem {
+    let what = format!(
+        "a name in `{}` must be text, got {}",
+        key.name,
+        entry.node.describe()
+    );
+    Problem::new(Code::WrongType, what)
+        .fix("put the name in quotes")
+        .within(entry)
+}
+
+fn module_name(key: &Key, entry: &Item, name: &str) -> Read<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name == ALL_LINEAR {
+        let what = format!("`{ALL_LINEAR}` in a list of `{}`", key.name);
+        let fix = format!("write `{}: {ALL_LINEAR}`, without other names", key.name);
+        return Err(Problem::new(Code::Contradiction, what)
+            .fix(fix)
+            .within(entry));
+    }
+    if name.contains([',', ' ']) {
+        let list: Vec<&str> = name
+            .split([',', ' '])
+            .filter(|part| !part.is_empty())
+            .collect();
+        let problem = must(Code::OutOfRange, key, entry).within(entry);
+        return Err(problem.fix(format!("write a list: [{}]", list.join(", "))));
+    }
+    if name.is_empty() || !name.chars().all(fits) {
+        let problem = must(Code::OutOfRange, key, entry).within(entry);
+        return Err(problem.fix("patterns are not built; write the names one by one"));
+    }
+    Ok(name.to_owned())
+}
+
+/// Names of the question and the answer column.
+pub(super) fn columns(key: &Key, item: &Item) -> Read<Option<(String, String)>> {
+    let items = match &item.node {
+        Node::Null => return Ok(None),
+        Node::List(items) => items.as_slice(),
+        _ => return Err(wrong_type(key, item)),
+    };
+    let [question, answer] = items else {
+        return Err(out_of_range(key, item));
+    };
+    let name = |entry: &Item| match &entry.node {
+        Node::Text(name) if !name.is_empty() => Ok(name.clone()),
+        Node::Text(_) => Err(out_of_range(key, entry).within(entry)),
+        _ => Err(no_name(key, entry)),
+    };
+    let (question, answer) = (name(question)?, name(answer)?);
+    if question == answer {
+        let what = format!("`{}` names the same column twice", key.name);
+        return Err(Problem::new(Code::Contradiction, what));
+    }
+    Ok(Some((question, answer)))
+}
+
+/// Where it computes.
+pub(super) fn device(key: &Key, item: &Item) -> Read<String> {
+    let Node::Text(text) = &item.node else {
+        return Err(wrong_type(key, item));
+    };
+    let number = text.strip_prefix("cuda:");
+    let numbered =
+        number.is_some_and(|n| n.parse::<u16>().is_ok_and(|value| value.to_string() == n));
+    if numbered || matches!(text.as_str(), "auto" | "cpu" | "cuda") {
+        return Ok(text.clone());
+    }
+    let problem = out_of_range(key, item);
+    Err(match text.to_lowercase().as_str() {
+        "gpu" => problem.fix("write `cuda` for an NVIDIA GPU"),
+        "mps" | "xpu" | "rocm" | "npu" | "tpu" => {
+            problem.fix("write `cpu`: of the accelerators only CUDA is built")
+        }
+        lower => with_nearest(problem, lower, &["auto", "cpu", "cuda"]),
+    })
+}
+
+/// `latest`, a checkpoint folder, or nothing.
+pub(super) fn resume(key: &Key, item: &Item, cwd: &Path) -> Read<Option<String>> {
+    match &item.node {
+        Node::Text(text) if text == "latest" => Ok(Some(text.clone())),
+        Node::Flag(_) => Err(wrong_type(key, item)
+            .fix("write `latest` to continue from the newest checkpoint, or remove the key")),
+        _ => {
+            let path = optional_path(key, item, cwd)?;
+            Ok(path.and_then(|path| path.to_str().map(str::to_owned)))
+        }
+    }
+}
+
+/// The bounds that the table gives a whole number.
+pub(super) fn bounds(kind: Kind) -> (u64, u64) {
+    match kind {
+        Kind::Whole { least, most } | Kind::OptionalWhole { least, most, .. } => (least, most),
+        _ => (0, u64::MAX),
+    }
+}

@@ -1,0 +1,42 @@
+//! Prepared samples on shared storage: tokens and learned positions, ready to be collated.
+//!
+//! In: tokenized and masked samples, once per run, from the coordinator. Out: random access by
+//! row for every worker, memory-mapped. One safetensors file (`ids` u32, `targets` u8, `offsets`
+//! u64) named after its content, and one JSON file that says where each row came from.
+//! Keeps: the digest covers every token and every target, so equal digests mean equal training.
+//! Not here: tokenization, masks, order of samples.
+
+mod read;
+mod write;
+
+pub use read::PreparedDataset;
+pub use write::DatasetWriter;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a row came from, for reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowOrigin {
+    /// File, relative to the data folder.
+    pub file: String,
+    /// First line of the sample, from 1.
+    pub line: u64,
+}
+
+/// One prepared sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample<'a> {
+    /// Token ids.
+    pub ids: &'a [u32],
+    /// 1 where the token is a label that is learned.
+    pub targets: &'a [u8],
+}
+
+impl Sample<'_> {
+    /// How many tokens are predicted: the first one never is.
+    #[must_use]
+    pub fn target_tokens(&self) -> u32 {
+        let learned = self.targets.iter().skip(1).filter(|&&t| t != 0).count();
+        u32::try_from(learned).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,21 @@
+//! What both sides must agree on: no libtorch, no global state.
+//!
+//! `config` one YAML to one resolved value · `dataset` prepared samples on shared storage ·
+//! `plan` who computes what, pure · `numerics` integers before any sum, clip and optimizer ·
+//! `manifest` what a checkpoint is · `storage` atomic publishing · `text` tokenizer and chat
+//! template · `wire` protobuf to domain types · `error` coded failures and exit codes ·
+//! `security` and `telemetry` the doors where TLS and OpenTelemetry will stand.
+
+pub mod config;
+pub mod dataset;
+pub mod error;
+pub mod ids;
+pub mod manifest;
+pub mod model;
+pub mod numerics;
+pub mod plan;
+pub mod security;
+pub mod storage;
+pub mod telemetry;
+pub mod text;
+pub mod wire;

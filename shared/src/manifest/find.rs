@@ -1,0 +1,119 @@
+//! Looks for checkpoints and skips, by name, those that cannot be trusted.
+
+use std::path::{Path, PathBuf};
+
+use super::Manifest;
+use crate::error::{Code, Error, Result};
+use crate::ids::Step;
+
+/// A checkpoint that verified.
+#[derive(Debug)]
+pub struct Found {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Newer ones that did not verify, with the reason.
+    pub skipped: Vec<Error>,
+}
+
+/// Folder name of a step's checkpoint.
+#[must_use]
+pub fn checkpoint_name(step: Step) -> String {
+    format!("checkpoint-{step}")
+}
+
+/// Checkpoint folders by their names, newest first; nothing is verified.
+#[must_use]
+pub fn checkpoints(output_dir: &Path) -> Vec<(Step, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(output_dir) else {
+        return Vec::new();
+    };
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name();
+            let step = name.to_str()?.strip_prefix("checkpoint-")?.parse().ok()?;
+            entry.path().is_dir().then(|| (Step(step), entry.path()))
+        })
+        .collect();
+    found.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
+    found
+}
+
+/// The newest checkpoint that verifies, `None` when the folder has none at all.
+///
+/// # Errors
+/// [`Code::NoCheckpoint`] when there are some and none verifies.
+pub fn newest(output_dir: &Path) -> Result<Option<Found>> {
+    let mut skipped = Vec::new();
+    for (_, folder) in checkpoints(output_dir) {
+        let verified = Manifest::read(&folder).and_then(|manifest| {
+            manifest.verify(&folder)?;
+            Ok(manifest)
+        });
+        match verified {
+            Ok(manifest) => {
+                return Ok(Some(Found {
+                    folder,
+                    manifest,
+                    skipped,
+                }));
+            }
+            Err(error) => skipped.push(error),
+        }
+    }
+    if skipped.is_empty() {
+        return Ok(None);
+    }
+    let mut error = Error::new(Code::NoCheckpoint, "no checkpoint verifies").in_file(output_dir);
+    for bad in &skipped {
+        error = error.why(crate::error::render(bad).replace('\n', " "));
+    }
+    Err(error.fix("--overwrite starts anew; nothing was changed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file_digest;
+    use super::*;
+
+    fn checkpoint(root: &Path, step: u64) -> PathBuf {
+        let folder = root.join(checkpoint_name(Step(step)));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("a.bin"), format!("state {step}")).unwrap();
+        let files = vec![file_digest(&folder.join("a.bin")).unwrap()];
+        let manifest = Manifest {
+            format: 1,
+            step: Step(step),
+            files,
+            ..Manifest::default()
+        };
+        manifest.write(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_newest_that_verifies_is_taken_and_torn_ones_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        checkpoint(root.path(), 9);
+        checkpoint(root.path(), 10);
+        let torn = checkpoint(root.path(), 100);
+        std::fs::write(torn.join("a.bin"), "state").unwrap();
+        let unfinished = checkpoint(root.path(), 101);
+        std::fs::remove_file(unfinished.join("manifest.json")).unwrap();
+        let found = newest(root.path()).unwrap().unwrap();
+        assert_eq!(found.manifest.step, Step(10));
+        let codes: Vec<_> = found.skipped.iter().map(|e| e.code).collect();
+        assert_eq!(codes, [Code::NoCheckpoint, Code::DigestDiffers]);
+    }
+
+    #[test]
+    fn a_folder_without_checkpoints_has_none() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(newest(root.path()).unwrap().is_none());
+        let folder = checkpoint(root.path(), 1);
+        std::fs::remove_file(folder.join("a.bin")).unwrap();
+        assert_eq!(newest(root.path()).unwrap_err().code, Code::NoCheckpoint);
+    }
+}

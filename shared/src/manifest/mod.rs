@@ -1,0 +1,162 @@
+//! What a checkpoint is: a folder whose manifest lists every file with its digest.
+//!
+//! In: files that were written before. Out: `manifest.json`, written last and read first; readers
+//! trust only what it lists. Keeps: nothing in it knows how many workers there were.
+//! `find` looks for the newest checkpoint that verifies · `verify` checks an adapter file.
+
+mod find;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use find::{Found, checkpoint_name, checkpoints, newest};
+pub use verify::{ExpectedTensor, verify_adapter};
+
+use crate::error::{Code, Error, Result};
+use crate::ids::{RunId, Step};
+use crate::storage;
+pub use crate::wire::message::FileDigest;
+
+/// Name of the manifest in its folder.
+pub const MANIFEST: &str = "manifest.json";
+
+/// Version of the manifest's form.
+pub const FORMAT: u32 = 1;
+
+/// Where a state comes from and what belongs to it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this form.
+    pub format: u32,
+    /// The program that wrote it.
+    pub version: String,
+    /// The run.
+    pub run_id: RunId,
+    /// Digest over everything that decides the adapter.
+    pub run_identity: String,
+    /// What that digest was made of, readable.
+    pub identity: BTreeMap<String, String>,
+    /// The committed step.
+    pub step: Step,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// Digest of adapter and optimizer state.
+    pub state_digest: String,
+    /// Scale of gradients and of losses, bits.
+    pub scale_bits: (u32, u32),
+    /// Device classes that took part since the start or the last resume.
+    pub device_classes: BTreeSet<String>,
+    /// Every other file of the folder.
+    pub files: Vec<FileDigest>,
+}
+
+impl Manifest {
+    /// Writes the manifest: the last file of a folder.
+    ///
+    /// # Errors
+    /// [`Code::Io`].
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|e| Error::new(Code::Internal, format!("manifest: {e}")))?;
+        storage::write_atomic(&folder.join(MANIFEST), format!("{text}\n").as_bytes())
+    }
+
+    /// Reads the manifest of a folder without looking at the files.
+    ///
+    /// # Errors
+    /// [`Code::NoCheckpoint`] when there is none or it is not understood.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let unusable = |why: String| {
+            Error::new(Code::NoCheckpoint, "not a complete checkpoint")
+                .in_file(&path)
+                .why(why)
+        };
+        let text = std::fs::read_to_string(&path).map_err(|e| unusable(e.to_string()))?;
+        let manifest: Self = serde_json::from_str(&text).map_err(|e| unusable(e.to_string()))?;
+        if manifest.format > FORMAT {
+            return Err(unusable(format!(
+                "it has form {}, known is {FORMAT}",
+                manifest.format
+            )));
+        }
+        Ok(manifest)
+    }
+
+    /// Compares every file with its digest.
+    ///
+    /// # Errors
+    /// [`Code::DigestDiffers`] naming the first file that differs.
+    pub fn verify(&self, folder: &Path) -> Result<()> {
+        for listed in &self.files {
+            let path = folder.join(&listed.name);
+            let found = file_digest(&path)?;
+            if found != *listed {
+                return Err(
+                    Error::new(Code::DigestDiffers, "a file was altered or is torn")
+                        .in_file(&path)
+                        .why(format!(
+                            "the manifest lists {} bytes, sha256 {}",
+                            listed.bytes, listed.sha256
+                        ))
+                        .why(format!(
+                            "the file has {} bytes, sha256 {}",
+                            found.bytes, found.sha256
+                        )),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Size and SHA-256 of a file.
+///
+/// # Errors
+/// [`Code::DigestDiffers`] when it cannot be read.
+pub fn file_digest(path: &Path) -> Result<FileDigest> {
+    let unreadable = |e: std::io::Error| {
+        Error::new(Code::DigestDiffers, "a file cannot be read")
+            .in_file(path)
+            .why(e.to_string())
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let (mut hasher, mut bytes) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer).map_err(unreadable)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Ok(FileDigest {
+        name,
+        bytes,
+        sha256: hex(&hasher.finalize()),
+    })
+}
+
+/// Bytes as hexadecimal text.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}

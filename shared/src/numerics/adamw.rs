@@ -1,0 +1,186 @@
+//! Clip and AdamW, element by element as torch does in f32.
+//!
+//! In: the state, the reduced integers, their norm and the learning rate. Out: the next state, in
+//! another buffer, so that a step can be thrown away until it is committed. Formula of
+//! `torch.optim.AdamW` (decoupled decay, bias-corrected moments, eps outside the root) after
+//! `clip_grad_norm_`. Keeps: bitwise the same for any number of threads and on any machine; powers
+//! by multiplication only, no fused multiply-add.
+
+use serde::{Deserialize, Serialize};
+
+use super::parallel::{share, threads_for};
+use super::quantize::dequantize;
+use super::state::AdapterState;
+
+/// Constants of the optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdamW {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+/// What is the same for every element of one step.
+struct Factors {
+    clip: f32,
+    decay: f32,
+    towards: f32,
+    keep: f32,
+    fresh: f32,
+    root: f32,
+    eps: f32,
+    step_size: f32,
+}
+
+/// Writes the state after one update. `max_grad_norm` 0 never clips.
+pub fn apply(
+    state: &AdapterState,
+    next: &mut AdapterState,
+    total: &[i64],
+    grad_norm: f64,
+    max_grad_norm: f64,
+    learning_rate: f64,
+    adamw: &AdamW,
+) {
+    let threads = threads_for(total.len());
+    apply_with_threads(
+        state,
+        next,
+        total,
+        grad_norm,
+        max_grad_norm,
+        learning_rate,
+        adamw,
+        threads,
+    );
+}
+
+/// [`apply`] by this many threads; the number changes nothing but the time.
+#[allow(clippy::too_many_arguments)]
+pub fn apply_with_threads(
+    state: &AdapterState,
+    next: &mut AdapterState,
+    total: &[i64],
+    grad_norm: f64,
+    max_grad_norm: f64,
+    learning_rate: f64,
+    adamw: &AdamW,
+    threads: usize,
+) {
+    debug_assert_eq!(state.len(), total.len());
+    let n = state.len();
+    next.step = state.step.next();
+    next.optimizer_steps = state.optimizer_steps + 1;
+    for values in [&mut next.params, &mut next.m, &mut next.v] {
+        values.resize(n, 0.0);
+    }
+    let factors = factors(
+        next.optimizer_steps,
+        grad_norm,
+        max_grad_norm,
+        learning_rate,
+        adamw,
+    );
+    let factors = &factors;
+    let share = share(n, threads);
+    let old = state
+        .params
+        .chunks(share)
+        .zip(state.m.chunks(share))
+        .zip(state.v.chunks(share));
+    let new =
+        (next.params.chunks_mut(share).zip(next.m.chunks_mut(share))).zip(next.v.chunks_mut(share));
+    let mut shares = old.zip(new).zip(total.chunks(share));
+    let first = shares.next();
+    std::thread::scope(|scope| {
+        for (((old, v), (new, next_v)), total) in shares {
+            scope.spawn(move || update((old.0, old.1, v), (new.0, new.1, next_v), total, factors));
+        }
+        if let Some((((old, v), (new, next_v)), total)) = first {
+            update((old.0, old.1, v), (new.0, new.1, next_v), total, factors);
+        }
+    });
+}
+
+fn factors(
+    update: u64,
+    grad_norm: f64,
+    max_grad_norm: f64,
+    learning_rate: f64,
+    adamw: &AdamW,
+) -> Factors {
+    let clip = if max_grad_norm > 0.0 {
+        // Torch divides in f32.
+        (max_grad_norm as f32 / (grad_norm as f32 + 1e-6)).min(1.0)
+    } else {
+        1.0
+    };
+    let correction1 = 1.0 - power(adamw.beta1, update);
+    let correction2 = 1.0 - power(adamw.beta2, update);
+    Factors {
+        clip,
+        decay: (1.0 - learning_rate * adamw.weight_decay) as f32,
+        towards: (1.0 - adamw.beta1) as f32,
+        keep: adamw.beta2 as f32,
+        fresh: (1.0 - adamw.beta2) as f32,
+        root: correction2.sqrt() as f32,
+        eps: adamw.eps as f32,
+        step_size: -(learning_rate / correction1) as f32,
+    }
+}
+
+/// `base` to the power `exponent` by squaring: the same bits everywhere.
+fn power(base: f64, mut exponent: u64) -> f64 {
+    let (mut result, mut square) = (1.0, base);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result *= square;
+        }
+        square *= square;
+        exponent >>= 1;
+    }
+    result
+}
+
+type Old<'a> = (&'a [f32], &'a [f32], &'a [f32]);
+type New<'a> = (&'a mut [f32], &'a mut [f32], &'a mut [f32]);
+
+fn update(old: Old<'_>, new: New<'_>, total: &[i64], f: &Factors) {
+    let n = total.len();
+    // Equal lengths, said once, let the loop run without checks and in vectors.
+    let (p, m, v) = (&old.0[..n], &old.1[..n], &old.2[..n]);
+    let (next_p, next_m, next_v) = (&mut new.0[..n], &mut new.1[..n], &mut new.2[..n]);
+    for i in 0..n {
+        let g = dequantize(total[i]) as f32 * f.clip;
+        let mi = if f.towards < 0.5 {
+            m[i] + f.towards * (g - m[i])
+        } else {
+            g - (g - m[i]) * (1.0 - f.towards)
+        };
+        let vi = v[i] * f.keep + (f.fresh * g) * g;
+        let denominator = vi.sqrt() / f.root + f.eps;
+        next_p[i] = p[i] * f.decay + (f.step_size * mi) / denominator;
+        next_m[i] = mi;
+        next_v[i] = vi;
+    }
+}
+
+#[cfg(test)]
+#[path = "adamw_tests.rs"]
+mod tests;

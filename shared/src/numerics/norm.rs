@@ -1,0 +1,107 @@
+//! The gradient's L2 norm, in f64 and in one order.
+//!
+//! In: the reduced integers. Out: the norm before clipping, the number that is logged and committed.
+//! Keeps: eight lanes inside a chunk of 4096, lanes then chunks joined in order, so the value is
+//! the same for any number of threads.
+
+use super::parallel::{CHUNK, share, threads_for};
+use super::quantize::dequantize;
+
+const LANES: usize = 8;
+
+/// The norm.
+#[must_use]
+pub fn grad_norm(total: &[i64]) -> f64 {
+    grad_norm_with_threads(total, threads_for(total.len()))
+}
+
+/// The norm, computed by this many threads; the number changes nothing but the time.
+#[must_use]
+pub fn grad_norm_with_threads(total: &[i64], threads: usize) -> f64 {
+    let mut sums = vec![0f64; total.len().div_ceil(CHUNK)];
+    let share = share(total.len(), threads);
+    let work = |total: &[i64], sums: &mut [f64]| {
+        for (sum, chunk) in sums.iter_mut().zip(total.chunks(CHUNK)) {
+            *sum = sum_of_squares(chunk);
+        }
+    };
+    let mut shares = total.chunks(share).zip(sums.chunks_mut(share / CHUNK));
+    let first = shares.next();
+    std::thread::scope(|scope| {
+        for (total, sums) in shares {
+            scope.spawn(move || work(total, sums));
+        }
+        if let Some((total, sums)) = first {
+            work(total, sums);
+        }
+    });
+    // The square root is correctly rounded everywhere.
+    sums.iter().fold(0.0, |total, sum| total + sum).sqrt()
+}
+
+fn sum_of_squares(chunk: &[i64]) -> f64 {
+    let mut lanes = [0f64; LANES];
+    let whole = chunk.chunks_exact(LANES);
+    let rest = whole.remainder();
+    for group in whole {
+        for (lane, &q) in lanes.iter_mut().zip(group) {
+            let g = dequantize(q);
+            *lane += g * g;
+        }
+    }
+    for (lane, &q) in lanes.iter_mut().zip(rest) {
+        let g = dequantize(q);
+        *lane += g * g;
+    }
+    lanes.iter().fold(0.0, |sum, lane| sum + lane)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn integers(n: usize) -> Vec<i64> {
+        (0..n as u64)
+            .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 22) as i64 - (1 << 41))
+            .collect()
+    }
+
+    #[test]
+    fn it_is_the_euclidean_norm() {
+        assert_eq!(grad_norm(&[]), 0.0);
+        assert_eq!(grad_norm(&[3 << 44, -(4i64 << 44)]), 5.0);
+        let total = integers(10_001);
+        let plain: f64 = total
+            .iter()
+            .map(|&q| dequantize(q).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        assert!((grad_norm(&total) / plain - 1.0).abs() < 1e-13);
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        for n in [1, 4095, 4096, 4097, 100_003] {
+            let total = integers(n);
+            let one = grad_norm_with_threads(&total, 1).to_bits();
+            for threads in [2, 3, 4, 7, 64] {
+                assert_eq!(
+                    grad_norm_with_threads(&total, threads).to_bits(),
+                    one,
+                    "{n} {threads}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_addition_is_fixed() {
+        // Written once by this code; a change here changes every run's bytes. Many lengths, because
+        // the root hides most differences of a last bit.
+        let bits = (1..300).map(|k| grad_norm(&integers(k * 97)).to_bits());
+        assert_eq!(
+            bits.fold(0u64, |c, b| c.wrapping_mul(1_000_003).wrapping_add(b)),
+            10_927_234_849_349_957_615
+        );
+    }
+}

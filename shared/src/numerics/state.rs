@@ -1,0 +1,118 @@
+//! What replicas agree on after every step.
+//!
+//! In: parameters and both moments as flat f32 vectors in canonical order. Out: one digest of all
+//! of it. Keeps: equal digests mean equal bytes. Not here: names and shapes, which the worker's
+//! layout knows.
+
+use crate::ids::Step;
+
+/// The adapter and its optimizer after a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AdapterState {
+    /// Parameters.
+    pub params: Vec<f32>,
+    /// First moments.
+    pub m: Vec<f32>,
+    /// Second moments.
+    pub v: Vec<f32>,
+    /// The committed step this is the state of.
+    pub step: Step,
+    /// Updates applied: skipped steps do not count, so bias correction ignores them.
+    pub optimizer_steps: u64,
+}
+
+impl AdapterState {
+    /// The state before step 1.
+    #[must_use]
+    pub fn new(params: Vec<f32>) -> Self {
+        let n = params.len();
+        Self {
+            params,
+            m: vec![0.0; n],
+            v: vec![0.0; n],
+            step: Step(0),
+            optimizer_steps: 0,
+        }
+    }
+
+    /// Number of parameters.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.params.len()
+    }
+
+    /// Whether there is no parameter.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.params.is_empty()
+    }
+
+    /// Writes the state after a step that policy skips: nothing changes but its number.
+    pub fn skip(&self, next: &mut Self) {
+        next.params.clone_from(&self.params);
+        next.m.clone_from(&self.m);
+        next.v.clone_from(&self.v);
+        next.step = self.step.next();
+        next.optimizer_steps = self.optimizer_steps;
+    }
+}
+
+/// BLAKE3 in hex over step, optimizer steps, number of parameters (u64), parameters, first and
+/// second moments (f32), all little endian.
+#[must_use]
+pub fn state_digest(state: &AdapterState) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&state.step.0.to_le_bytes());
+    hasher.update(&state.optimizer_steps.to_le_bytes());
+    hasher.update(&(state.params.len() as u64).to_le_bytes());
+    let mut bytes = vec![0u8; 1 << 16];
+    for values in [&state.params, &state.m, &state.v] {
+        for part in values.chunks(bytes.len() / 4) {
+            for (place, value) in bytes.chunks_exact_mut(4).zip(part) {
+                place.copy_from_slice(&value.to_le_bytes());
+            }
+            hasher.update(&bytes[..part.len() * 4]);
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_the_state_is_in_the_digest() {
+        let mut state = AdapterState::new((0..40_000).map(|i| i as f32).collect());
+        let mut seen = vec![state_digest(&state)];
+        assert_eq!(seen[0].len(), 64);
+        state.step = Step(1);
+        seen.push(state_digest(&state));
+        state.optimizer_steps = 1;
+        seen.push(state_digest(&state));
+        state.params[39_999] = -0.5;
+        seen.push(state_digest(&state));
+        state.m[17_000] = f32::from_bits(1);
+        seen.push(state_digest(&state));
+        state.v[0] = -0.0;
+        seen.push(state_digest(&state));
+        let distinct: std::collections::HashSet<_> = seen.iter().collect();
+        assert_eq!(distinct.len(), seen.len());
+    }
+
+    #[test]
+    fn a_skipped_step_counts_only_as_a_step() {
+        let mut state = AdapterState::new(vec![1.0, 2.0]);
+        state.step = Step(4);
+        state.optimizer_steps = 3;
+        let mut next = AdapterState::default();
+        state.skip(&mut next);
+        assert_eq!(
+            next,
+            AdapterState {
+                step: Step(5),
+                ..state
+            }
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! From a step's number to its micro-batches.
+//!
+//! In: the configuration and, per sample, its target tokens and length. Out: [`StepPlan`].
+//! A step is `global_batch` consecutive samples of its epoch's order, cut into micro-batches of
+//! `micro_batch_size`; the last step of an epoch is short and never wraps into the next epoch.
+//! The order of the newest epoch is remembered, which changes no answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::permutation::permutation;
+use super::schedule::Schedule;
+use crate::config::RunConfig;
+use crate::ids::Step;
+
+/// The whole run, step by step.
+#[derive(Debug)]
+pub struct Plan {
+    seed: u64,
+    shuffle: bool,
+    batch_size: u64,
+    global_batch: u64,
+    micro_batch_size: usize,
+    steps_per_epoch: u64,
+    total_steps: u64,
+    schedule: Schedule,
+    target_tokens: Vec<u32>,
+    lengths: Vec<u32>,
+    newest: Mutex<Option<(u64, Arc<Vec<u32>>)>>,
+}
+
+/// One optimizer step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepPlan {
+    /// Its number, from 1.
+    pub step: Step,
+    /// The units of work, in order.
+    pub micro_batches: Vec<MicroBatchPlan>,
+    /// Target tokens of all its samples: the loss's denominator.
+    pub target_tokens: u64,
+    /// The learning rate this step uses.
+    pub learning_rate: f64,
+    /// Epochs done after this step, counted by batches as Trainer does.
+    pub epoch: f64,
+    /// Samples in it.
+    pub samples: usize,
+}
+
+/// One unit of work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MicroBatchPlan {
+    /// Rows of the dataset, in order.
+    pub samples: Vec<u32>,
+    /// Position in the step of the first of them.
+    pub first_position: u32,
+    /// Tokens of the longest of them.
+    pub padded_length: u32,
+}
+
+impl Plan {
+    /// Plans a run over samples with these numbers of target tokens and tokens.
+    #[must_use]
+    pub fn new(config: &RunConfig, target_tokens: Vec<u32>, lengths: Vec<u32>) -> Self {
+        let samples = target_tokens.len() as u64;
+        let global_batch = config.global_batch().max(1);
+        let steps_per_epoch = samples.div_ceil(global_batch);
+        let by_epochs = steps_per_epoch * u64::from(config.epochs);
+        let total_steps = if samples == 0 {
+            0
+        } else {
+            config.max_steps.unwrap_or(by_epochs)
+        };
+        Self {
+            seed: config.seed,
+            shuffle: config.shuffle,
+            batch_size: u64::from(config.batch_size.max(1)),
+            global_batch,
+            micro_batch_size: config.micro_batch_size.max(1) as usize,
+            steps_per_epoch,
+            total_steps,
+            schedule: Schedule::new(config, total_steps),
+            target_tokens,
+            lengths,
+            newest: Mutex::new(None),
+        }
+    }
+
+    /// Optimizer steps of the run.
+    #[must_use]
+    pub fn total_steps(&self) -> u64 {
+        self.total_steps
+    }
+
+    /// Optimizer steps of one epoch.
+    #[must_use]
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.steps_per_epoch
+    }
+
+    /// Epochs begun by the last step: `num_train_epochs` of Trainer's state.
+    #[must_use]
+    pub fn epochs(&self) -> u64 {
+        self.total_steps.div_ceil(self.steps_per_epoch.max(1))
+    }
+
+    /// The most micro-batches any step has: more workers than this cannot all have work.
+    #[must_use]
+    pub fn micro_batches_per_step(&self) -> usize {
+        let samples = (self.target_tokens.len() as u64).min(self.global_batch);
+        usize::try_from(samples)
+            .unwrap_or(usize::MAX)
+            .div_ceil(self.micro_batch_size)
+    }
+
+    /// What step `step` (from 1) computes. A step past the end is planned as if training went on.
+    #[must_use]
+    pub fn step(&self, step: Step) -> StepPlan {
+        let index = step.0.saturating_sub(1);
+        let epoch = index / self.steps_per_epoch.max(1);
+        let in_epoch = index % self.steps_per_epoch.max(1);
+        let order = self.order(epoch);
+        let rows = order.len() as u64;
+        let from = (in_epoch * self.global_batch).min(rows);
+        let to = (from + self.global_batch).min(rows);
+        let samples = &order[from as usize..to as usize];
+
+        let mut micro_batches = Vec::with_capacity(samples.len().div_ceil(self.micro_batch_size));
+        let mut first_position = 0u32;
+        for rows in samples.chunks(self.micro_batch_size) {
+            micro_batches.push(MicroBatchPlan {
+                samples: rows.to_vec(),
+                first_position,
+                padded_length: rows.iter().map(|&row| self.length(row)).max().unwrap_or(0),
+            });
+            first_position += rows.len() as u32;
+        }
+        let batches = rows.div_ceil(self.batch_size).max(1);
+        let batches_done = to.div_ceil(self.batch_size);
+        StepPlan {
+            step,
+            target_tokens: samples.iter().map(|&row| self.targets(row)).sum(),
+            learning_rate: self.schedule.rate(index),
+            epoch: epoch as f64 + batches_done as f64 / batches as f64,
+            samples: samples.len(),
+            micro_batches,
+        }
+    }
+
+    fn targets(&self, row: u32) -> u64 {
+        u64::from(self.target_tokens[row as usize])
+    }
+
+    fn length(&self, row: u32) -> u32 {
+        self.lengths.get(row as usize).copied().unwrap_or(0)
+    }
+
+    fn order(&self, epoch: u64) -> Arc<Vec<u32>> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, order)) = newest.as_ref()
+            && *of == epoch
+        {
+            return Arc::clone(order);
+        }
+        let rows = self.target_tokens.len();
+        let order = Arc::new(permutation(self.seed, epoch, rows, self.shuffle));
+        *newest = Some((epoch, Arc::clone(&order)));
+        order
+    }
+}
+
+#[cfg(test)]
+#[path = "steps_tests.rs"]
+mod tests;

@@ -1,0 +1,242 @@
+//! The tokenizer: text to ids with byte offsets, and back.
+//!
+//! In: `tokenizer.json` and the special tokens beside it. Out: ids as the Hugging Face tokenizer
+//! gives without adding special tokens; those written in the text are recognized.
+//! Keeps: offsets are byte offsets of where a token truly starts, leading space included. So the
+//! post-processor is left out: without special tokens to add all it does is to trim offsets.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer};
+
+use super::special::{self, SpecialTokens};
+use super::template;
+use crate::error::{Code, Error, Result};
+
+const FILE: &str = "tokenizer.json";
+
+/// All that belongs beside an adapter so that others tokenize as the training did.
+const FILES: &[&str] = &[
+    FILE,
+    special::CONFIG,
+    special::SPECIAL_TOKENS_MAP,
+    template::FILE,
+    "added_tokens.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+];
+
+/// Ids of a text and where each starts and ends in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Byte offsets into the text, start and end.
+    pub offsets: Vec<(usize, usize)>,
+}
+
+/// A tokenizer with its special tokens.
+#[derive(Debug)]
+pub struct TextTokenizer {
+    inner: Tokenizer,
+    special: SpecialTokens,
+    special_ids: BTreeSet<u32>,
+    files: Vec<PathBuf>,
+    digest: String,
+}
+
+impl TextTokenizer {
+    /// Loads the tokenizer of a folder.
+    ///
+    /// # Errors
+    /// [`Code::NoTokenizer`] naming the files looked for, [`Code::BadTokenizer`].
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(missing(folder)),
+            Err(e) => return Err(special::broken(&path, &e.to_string())),
+        };
+        let mut inner =
+            Tokenizer::from_bytes(&bytes).map_err(|e| special::broken(&path, &e.to_string()))?;
+        let special = SpecialTokens::read(folder)?;
+        prepare(&mut inner, &special).map_err(|why| special::broken(&path, &why))?;
+        let mut special_ids: BTreeSet<u32> = inner
+            .get_added_tokens_decoder()
+            .iter()
+            .filter(|(_, token)| token.special)
+            .map(|(id, _)| *id)
+            .collect();
+        special_ids.extend(special.named.values().filter_map(|t| inner.token_to_id(t)));
+        let (files, digest) = digest_of(folder)?;
+        Ok(Self {
+            inner,
+            special,
+            special_ids,
+            files,
+            digest,
+        })
+    }
+
+    /// Ids and byte offsets; adds no special token, recognizes those written in the text.
+    ///
+    /// # Errors
+    /// [`Code::BadTokenizer`] when the tokenizer fails on the text.
+    pub fn encode(&self, text: &str) -> Result<Encoded> {
+        let encoding = self.inner.encode(text, false).map_err(|e| {
+            Error::new(Code::BadTokenizer, "the tokenizer fails on a text")
+                .why(e.to_string())
+                .why(format!(
+                    "text: {}",
+                    text.chars().take(80).collect::<String>()
+                ))
+        })?;
+        Ok(Encoded {
+            ids: encoding.get_ids().to_vec(),
+            offsets: encoding.get_offsets().to_vec(),
+        })
+    }
+
+    /// Text of ids; `skip_special` leaves special tokens out.
+    ///
+    /// # Errors
+    /// [`Code::BadTokenizer`] when the decoder fails.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        let kept: Vec<u32> = ids
+            .iter()
+            .copied()
+            .filter(|id| !skip_special || !self.is_special(*id))
+            .collect();
+        self.inner.decode(&kept, false).map_err(|e| {
+            Error::new(Code::BadTokenizer, "the tokenizer fails on ids").why(e.to_string())
+        })
+    }
+
+    /// The token that ends a text.
+    #[must_use]
+    pub fn eos_token(&self) -> Option<&str> {
+        self.special.named.get("eos_token").map(String::as_str)
+    }
+
+    /// The id of a token.
+    #[must_use]
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id, as the vocabulary spells it.
+    #[must_use]
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Whether an id is a special token, which decoded text leaves out.
+    #[must_use]
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special_ids.contains(&id)
+    }
+
+    /// The files that belong beside the adapter: tokenizer and template.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Digest over those files, hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
+fn missing(folder: &Path) -> Error {
+    let mut error = Error::new(Code::NoTokenizer, "the base model has no tokenizer")
+        .in_file(folder)
+        .why(format!(
+            "looked for {FILE}, with {} beside it",
+            special::CONFIG
+        ));
+    if folder.join("tokenizer.model").is_file() {
+        error = error.why("tokenizer.model is there, but the fast form of it is needed").fix(
+            "convert it once with Python: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+        );
+    }
+    error.fix("base_model must name a whole Hugging Face folder: config, weights and tokenizer")
+}
+
+/// Makes the tokenizer what the Python implementation makes of it, short of padding, truncation
+/// and the post-processor.
+fn prepare(inner: &mut Tokenizer, special: &SpecialTokens) -> std::result::Result<(), String> {
+    inner.with_truncation(None).map_err(|e| e.to_string())?;
+    inner.with_padding(None);
+    inner.with_post_processor(None::<PostProcessorWrapper>);
+    let known: BTreeSet<String> = inner
+        .get_added_tokens_decoder()
+        .into_values()
+        .map(|token| token.content)
+        .collect();
+    let mut add = |token: AddedToken| {
+        if known.contains(&token.content) {
+            return Ok(());
+        }
+        inner
+            .add_tokens([token])
+            .map(|_| ())
+            .map_err(|e| e.to_string())
+    };
+    for (_, token) in &special.added {
+        add(token.clone())?;
+    }
+    for (id, token) in &special.added {
+        let given = inner.token_to_id(&token.content);
+        if given != Some(*id) {
+            return Err(format!(
+                "{} gives {:?} the id {id}, {FILE} {given:?}",
+                special::CONFIG,
+                token.content
+            ));
+        }
+    }
+    let named = special
+        .named
+        .iter()
+        .map(|(name, text)| (name.as_str(), text));
+    let unnamed = special
+        .unnamed
+        .iter()
+        .map(|text| ("additional_special_tokens", text));
+    for (name, text) in named.chain(unnamed) {
+        if known.contains(text) {
+            continue;
+        }
+        if inner.token_to_id(text).is_some() {
+            let token = AddedToken::from(text.clone(), true);
+            inner
+                .add_special_tokens([token])
+                .map_err(|e| e.to_string())?;
+        } else if matches!(name, "bos_token" | "eos_token") {
+            return Err(format!("{name} {text:?} is not in the vocabulary"));
+        }
+    }
+    Ok(())
+}
+
+fn digest_of(folder: &Path) -> Result<(Vec<PathBuf>, String)> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"tokenizer-files-1");
+    let mut files = Vec::new();
+    for name in FILES {
+        let path = folder.join(name);
+        if !path.is_file() {
+            continue;
+        }
+        let bytes = std::fs::read(&path).map_err(|e| special::broken(&path, &e.to_string()))?;
+        hasher.update(name.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(blake3::hash(&bytes).as_bytes());
+        files.push(path);
+    }
+    Ok((files, hasher.finalize().to_hex().to_string()))
+}

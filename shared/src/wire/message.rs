@@ -1,0 +1,230 @@
+//! What worker and coordinator say to each other, as domain types.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{Identity, MicroBatchId, Slot, Step, WorkerId};
+
+/// Version of the session protocol; both sides must speak the same.
+pub const PROTOCOL: u32 = 1;
+
+/// A message about a position of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope<T> {
+    /// Where the sender believes the run stands.
+    pub identity: Identity,
+    /// The content.
+    pub body: T,
+}
+
+/// Worker to coordinator.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FromWorker {
+    /// First message of a session.
+    Hello(Hello),
+    /// The base model is verified and in memory.
+    Loaded(Loaded),
+    /// The state asked for is in memory.
+    Ready {
+        /// Committed step it belongs to.
+        step: Step,
+        /// Its digest.
+        state_digest: String,
+    },
+    /// One micro-batch is done.
+    Computed(Computed),
+    /// The total was reduced and applied to the shadow copy.
+    Applied(Applied),
+    /// Files of a checkpoint lie in the staging folder, or the reason why not.
+    CheckpointWritten {
+        /// Step the checkpoint holds.
+        step: Step,
+        /// The files or what failed.
+        outcome: Result<Vec<FileDigest>, String>,
+    },
+    /// The worker goes on its own will.
+    Leaving {
+        /// For people.
+        reason: String,
+    },
+    /// Something failed.
+    Failed(Failed),
+    /// I am alive.
+    Beat,
+}
+
+/// Who is asking to join.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hello {
+    /// Version of the program.
+    pub version: String,
+    /// Version of the protocol.
+    pub protocol: u32,
+    /// Host and process, for people.
+    pub name: String,
+    /// The device asked for on the command line, empty when not given.
+    pub device: String,
+    /// Where peers reach it, `host:port`.
+    pub peer_address: String,
+    /// New at every start.
+    pub incarnation: String,
+}
+
+/// What a loaded worker computes with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Digest of its base model.
+    pub base_digest: String,
+    /// Fingerprint of what decides the bits of forward and backward.
+    pub device_class: String,
+    /// The device in use.
+    pub device: String,
+}
+
+/// The outcome of one micro-batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Computed {
+    /// Which one.
+    pub micro_batch: MicroBatchId,
+    /// Fingerprint of its integers.
+    pub fingerprint: u64,
+    /// Time it took, microseconds.
+    pub compute_us: u64,
+}
+
+/// A worker's new state, not yet committed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applied {
+    /// Digest of the state after the step.
+    pub state_digest: String,
+    /// Fingerprint of the reduced total.
+    pub fingerprint: u64,
+    /// Loss summed over the step, units of 2^-40.
+    pub loss: i64,
+    /// Gradient norm before clipping.
+    pub grad_norm: f64,
+    /// The step was skipped.
+    pub skipped: bool,
+    /// Bytes sent to each peer since the worker joined.
+    pub peer_bytes_sent: BTreeMap<WorkerId, u64>,
+    /// Time in reduce, microseconds.
+    pub reduce_us: u64,
+    /// Time in clip and optimizer, microseconds.
+    pub apply_us: u64,
+}
+
+/// A coded failure on the worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// The failure.
+    pub error: crate::error::Error,
+    /// Who is to blame in a collective, when known.
+    pub culprit: Option<WorkerId>,
+    /// The worker stays and can try again.
+    pub retryable: bool,
+}
+
+/// One file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FileDigest {
+    /// Name inside the folder.
+    pub name: String,
+    /// Size.
+    pub bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// Coordinator to worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToWorker {
+    /// Admitted: load the model.
+    Welcome(Welcome),
+    /// Not admitted, or no longer a member.
+    Refused(crate::error::Error),
+    /// Bring the state to a committed step.
+    Sync(Sync),
+    /// The member set of this generation, ordered by slot.
+    Members(Vec<Member>),
+    /// Micro-batches to compute.
+    Assign(Vec<MicroBatchId>),
+    /// Micro-batches that count as this worker's.
+    Credit(Vec<MicroBatchId>),
+    /// Everything is credited: reduce.
+    Reduce {
+        /// Fingerprint the total must have.
+        fingerprint: u64,
+    },
+    /// The shadow copy becomes the state.
+    Commit {
+        /// Digest all agreed on.
+        state_digest: String,
+    },
+    /// Write the committed state into a staging folder.
+    WriteCheckpoint {
+        /// Step whose state is written.
+        step: Step,
+        /// Staging folder, absolute.
+        staging: String,
+    },
+    /// The run is complete.
+    Finish {
+        /// Last committed step.
+        step: Step,
+    },
+    /// Your message was about the past.
+    Stale(Identity),
+    /// I am alive.
+    Beat,
+}
+
+/// All a worker needs to know about the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Welcome {
+    /// Its name in the run.
+    pub worker_id: String,
+    /// The resolved configuration.
+    pub config_json: String,
+    /// Digest the base model must have.
+    pub base_digest: String,
+    /// Prepared dataset, absolute.
+    pub dataset_path: String,
+    /// Its digest.
+    pub dataset_digest: String,
+    /// Identity of the run.
+    pub run_identity: String,
+    /// Silence longer than this ends the session, milliseconds.
+    pub lease_ms: u64,
+}
+
+/// Where to take the state from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sync {
+    /// Committed step to reach.
+    pub step: Step,
+    /// The source.
+    pub source: SyncSource,
+    /// Digest the state must have, empty when not known.
+    pub state_digest: String,
+}
+
+/// A source of state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncSource {
+    /// Drawn from the seed, or `init_adapter`.
+    Initial,
+    /// A verified checkpoint folder.
+    Checkpoint(String),
+    /// Another member's peer service.
+    Peer(String),
+}
+
+/// A member of a generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub worker: WorkerId,
+    /// Where it stands.
+    pub slot: Slot,
+    /// Its peer service, `host:port`.
+    pub peer_address: String,
+}

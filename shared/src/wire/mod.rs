@@ -1,0 +1,23 @@
+//! Protobuf to domain types, and the settings of every channel.
+//!
+//! `message` what is said · `convert` to and from protobuf · `channel` limits, windows, keep-alive.
+//! Generated types of the session stop here; those of the peer service are used by
+//! `worker/collective` alone, which is that service.
+
+mod channel;
+mod convert;
+pub mod message;
+
+pub use channel::{CONNECT_TIMEOUT, SESSION_MESSAGE_LIMIT, session_endpoint, session_server};
+
+/// The session between worker and coordinator.
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::large_futures)]
+pub mod session {
+    tonic::include_proto!("lora.session.v1");
+}
+
+/// Worker to worker.
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::large_futures)]
+pub mod peer {
+    tonic::include_proto!("lora.peer.v1");
+}

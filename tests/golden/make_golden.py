@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""Golden curves: what transformers' Trainer and PEFT compute, stored as numbers.
+
+Weights of the golden models come from an integer hash of (tensor name, index), computed here and
+in worker/tests/golden, so only numbers are stored. Run it with the versions in PINNED:
+
+    pip install torch==2.11.0 transformers==5.23.0 peft==0.21.2 accelerate==1.15.0
+    OMP_NUM_THREADS=1 python tests/golden/make_golden.py
+
+It writes tests/golden/<case>.json for every case, or only for those named on the command line.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import sys
+import tempfile
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import accelerate
+import numpy as np
+import peft
+import torch
+import transformers
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch.utils.data import SequentialSampler
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+
+PINNED = {"torch": "2.11.0", "transformers": "5.23.0", "peft": "0.21.2", "accelerate": "1.15.0"}
+HERE = pathlib.Path(__file__).resolve().parent
+MASK = (1 << 64) - 1
+
+# --- The integer hash, the same in worker/tests/golden/weights.rs -------------------------------
+
+
+def name_hash(name):
+    """FNV-1a, 64 bit."""
+    h = 0xCBF29CE484222325
+    for byte in name.encode():
+        h = ((h ^ byte) * 0x100000001B3) & MASK
+    return h
+
+
+def hashed(name, count):
+    """Whole numbers -2^23..2^23 that depend on the name and the index only."""
+    with np.errstate(over="ignore"):
+        x = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(name_hash(name))
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x = x ^ (x >> np.uint64(31))
+    return (x >> np.uint64(40)).astype(np.int64) - (1 << 23)
+
+
+def weight(name, shape):
+    """Exact in f32: a whole number times a power of two, norms around one."""
+    values = hashed(name, int(np.prod(shape))).astype(np.float64) * 2.0**-23
+    if name.endswith("norm.weight"):
+        values = 1.0 + values * 2.0**-3
+    elif "embed_tokens" in name:
+        values = values * 1.0
+    elif "lora_" in name:
+        values = values * 2.0**-3
+    else:
+        values = values * 2.0**-2
+    return torch.from_numpy(values.astype(np.float32).reshape(shape))
+
+
+# --- Models, rows, cases -----------------------------------------------------------------------
+
+GQA = dict(
+    vocab_size=96, hidden_size=32, intermediate_size=80, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=128, rms_norm_eps=1e-5, tie_word_embeddings=False,
+    bos_token_id=1, eos_token_id=2,
+)
+LLAMA3 = dict(
+    vocab_size=80, hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=3,
+    num_key_value_heads=1, head_dim=16, max_position_embeddings=256, rms_norm_eps=1e-5,
+    tie_word_embeddings=True, bos_token_id=1, eos_token_id=[2, 3],
+    rope_parameters=dict(rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq_factor=1.0,
+                         high_freq_factor=4.0, original_max_position_embeddings=64),
+)
+LINEAR_ROPE = dict(
+    vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2,
+    max_position_embeddings=64, rms_norm_eps=1e-6, tie_word_embeddings=False, attention_bias=True,
+    mlp_bias=True, bos_token_id=1, eos_token_id=2,
+    rope_parameters=dict(rope_type="linear", rope_theta=10000.0, factor=4.0),
+)
+
+# Keys and values of the run's configuration, as the product spells them.
+DEFAULTS = dict(
+    lora_rank=4, lora_alpha=8.0, target_modules=["q_proj", "v_proj"], use_rslora=False,
+    batch_size=2, gradient_accumulation_steps=1, micro_batch_size=1, epochs=1, max_steps=None,
+    learning_rate=1e-2, lr_scheduler_type="linear", warmup_steps=0, warmup_ratio=0.0,
+    weight_decay=0.0, max_grad_norm=1.0, seed=42, shuffle=True, init_adapter=False,
+)
+
+CASES = {
+    "gqa_qv": dict(model=GQA, rows=(12, 8, 20), labels="all", config=dict(epochs=2)),
+    "llama3_tied_all_linear": dict(
+        model=LLAMA3, rows=(9, 6, 40), labels="all",
+        config=dict(target_modules="all-linear", batch_size=3, micro_batch_size=2, epochs=2,
+                    learning_rate=5e-3, seed=7)),
+    "accumulation_uneven_tail": dict(
+        model=GQA, rows=(21, 3, 30), labels="all",
+        config=dict(gradient_accumulation_steps=4, micro_batch_size=2, epochs=3, seed=1234)),
+    "warmup_cosine_decay_clip": dict(
+        model=GQA, rows=(16, 8, 24), labels="all",
+        config=dict(epochs=3, lr_scheduler_type="cosine", warmup_steps=5, weight_decay=1.0,
+                    max_grad_norm=0.6, learning_rate=2e-2, target_modules=["k_proj", "o_proj", "down_proj"])),
+    "response_only_sequential": dict(
+        model=LLAMA3, rows=(10, 10, 28), labels="response",
+        config=dict(shuffle=False, gradient_accumulation_steps=2, epochs=2,
+                    lr_scheduler_type="constant_with_warmup", warmup_ratio=0.25)),
+    "init_adapter_rslora": dict(
+        model=GQA, rows=(8, 8, 16), labels="all",
+        config=dict(init_adapter=True, use_rslora=True, lora_alpha=4.0, max_grad_norm=0.0,
+                    target_modules=["q_proj", "k_proj", "v_proj", "gate_proj"], epochs=2,
+                    lr_scheduler_type="constant", learning_rate=3e-3)),
+    "linear_rope_biases_max_steps": dict(
+        model=LINEAR_ROPE, rows=(7, 5, 33), labels="scattered",
+        config=dict(target_modules=["up_proj", "v_proj"], max_steps=9, seed=2**32 + 5)),
+}
+
+
+def make_rows(case, count, shortest, longest, vocab, labels):
+    """Token ids from a quarter of the vocabulary, so that there is something to learn."""
+    lengths = hashed(f"{case}.lengths", count) % (longest - shortest + 1) + shortest
+    lengths[0] = longest
+    rows = []
+    for index, length in enumerate(lengths):
+        ids = (hashed(f"{case}.{index}.ids", int(length)) % (vocab // 4) + vocab // 4).tolist()
+        chance = hashed(f"{case}.{index}.labels", int(length))
+        if labels == "all":
+            learned = [1] * len(ids)
+        elif labels == "response":
+            prompt = int(chance[0] % (len(ids) - 2)) + 1
+            learned = [int(i >= prompt) for i in range(len(ids))]
+        else:
+            learned = [int(c % 3 != 0) for c in chance]
+            learned[-1] = 1
+        rows.append({"ids": ids, "learned": learned})
+    return rows
+
+
+def collate(features):
+    longest = max(len(f["input_ids"]) for f in features)
+    pad = lambda key, value: torch.tensor([f[key] + [value] * (longest - len(f[key])) for f in features])
+    ones = [{"m": [1] * len(f["input_ids"])} for f in features]
+    mask = torch.tensor([o["m"] + [0] * (longest - len(o["m"])) for o in ones])
+    return {"input_ids": pad("input_ids", 0), "labels": pad("labels", -100), "attention_mask": mask}
+
+
+class OrderedTrainer(Trainer):
+    """Trainer with `shuffle: false` and the clipping of `max_grad_norm: 0` still measured."""
+
+    sequential = False
+
+    def _get_train_sampler(self, *args, **kwargs):
+        if self.sequential:
+            return SequentialSampler(self.train_dataset)
+        return super()._get_train_sampler(*args, **kwargs)
+
+
+def adapter_tensors(model):
+    """Canonical order: model order of linears, A then B."""
+    named = {n.replace(".default", ""): p for n, p in model.named_parameters() if "lora_" in n}
+    order = []
+    for name in named:
+        if "lora_A" in name:
+            order += [name, name.replace("lora_A", "lora_B")]
+    return [(name, named[name].detach()) for name in order]
+
+
+def flat(tensors):
+    return np.concatenate([t.numpy().astype("<f4").reshape(-1) for _, t in tensors])
+
+
+def base64_of(array):
+    return base64.b64encode(np.ascontiguousarray(array, dtype="<f4").tobytes()).decode()
+
+
+def logits_at(model, row, positions):
+    model.eval()
+    with torch.no_grad():
+        found = model(input_ids=torch.tensor([row["ids"]])).logits[0]
+    return {str(p): [float(v) for v in found[p].float()] for p in positions}
+
+
+def greedy(model, prompt, count):
+    model.eval()
+    ids = list(prompt)
+    with torch.no_grad():
+        for _ in range(count):
+            ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+    return ids[len(prompt):]
+
+
+def run_case(name, case):
+    config = {**DEFAULTS, **case["config"]}
+    model_config = LlamaConfig(**case["model"], attn_implementation="sdpa")
+    model = LlamaForCausalLM(model_config).float()
+    state = {n: weight(n, t.shape) for n, t in model.state_dict().items()}
+    if model_config.tie_word_embeddings:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    model.load_state_dict(state)
+    model.tie_weights()
+    rows = make_rows(name, *case["rows"], model_config.vocab_size, case["labels"])
+
+    lora = LoraConfig(
+        r=config["lora_rank"], lora_alpha=config["lora_alpha"], target_modules=config["target_modules"],
+        use_rslora=config["use_rslora"], lora_dropout=0.0, bias="none", task_type="CAUSAL_LM",
+    )
+    torch.manual_seed(config["seed"])
+    model = get_peft_model(model, lora)
+    if config["init_adapter"]:
+        # A folder as a user would have it, loaded the way PEFT loads it.
+        with torch.no_grad():
+            for key, tensor in adapter_tensors(model):
+                tensor.copy_(weight(key, tensor.shape))
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            model = PeftModel.from_pretrained(model.unload(), folder, is_trainable=True)
+    first = adapter_tensors(model)
+    initial = flat(first)
+    places = [0, len(rows[0]["ids"]) // 2, len(rows[0]["ids"]) - 1]
+    golden = {
+        "made_with": {m.__name__: m.__version__ for m in (torch, transformers, peft, accelerate)},
+        "model": {**json.loads(model_config.to_json_string()), "architectures": ["LlamaForCausalLM"]},
+        "config": config,
+        "rows": rows,
+        "adapter_keys": {key: list(tensor.shape) for key, tensor in first},
+        "initial_adapter_sha256": hashlib.sha256(initial.tobytes()).hexdigest(),
+        "first_logits": logits_at(model, rows[0], places),
+    }
+
+    dataset = [
+        {"input_ids": r["ids"], "labels": [i if m else -100 for i, m in zip(r["ids"], r["learned"])]}
+        for r in rows
+    ]
+    with tempfile.TemporaryDirectory() as output:
+        warmup = config["warmup_steps"] or config["warmup_ratio"]
+        arguments = TrainingArguments(
+            output_dir=output, per_device_train_batch_size=config["batch_size"],
+            gradient_accumulation_steps=config["gradient_accumulation_steps"],
+            num_train_epochs=config["epochs"], max_steps=config["max_steps"] or -1,
+            learning_rate=config["learning_rate"], lr_scheduler_type=config["lr_scheduler_type"],
+            warmup_steps=warmup, weight_decay=config["weight_decay"],
+            max_grad_norm=config["max_grad_norm"], seed=config["seed"] % 2**32, data_seed=config["seed"],
+            logging_steps=1, save_strategy="no", report_to="none", use_cpu=True, disable_tqdm=True,
+            remove_unused_columns=False, optim="adamw_torch",
+        )
+        trainer = OrderedTrainer(model=model, args=arguments, train_dataset=dataset, data_collator=collate)
+        trainer.sequential = not config["shuffle"]
+        trainer.train()
+    log = [e for e in trainer.state.log_history if "loss" in e]
+    golden["total_steps"] = trainer.state.max_steps
+    golden["log_history"] = [
+        {"step": e["step"], **{k: float(e[k]) for k in ("epoch", "loss", "grad_norm", "learning_rate")}}
+        for e in log
+    ]
+    final = flat(adapter_tensors(model))
+    golden["final_adapter"] = base64_of(final)
+    golden["update_norm"] = float(np.linalg.norm((final - initial).astype(np.float64)))
+    golden["final_logits"] = logits_at(model, rows[0], places)
+    prompt = rows[1]["ids"][:5]
+    golden["greedy"] = {"prompt": prompt, "continuation": greedy(model, prompt, 24)}
+    return golden
+
+
+def main():
+    for module in (torch, transformers, peft, accelerate):
+        found = module.__version__.split("+")[0]
+        if found != PINNED[module.__name__]:
+            sys.exit(f"{module.__name__} is {found}, the goldens are made with {PINNED[module.__name__]}")
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or CASES:
+        golden = run_case(name, CASES[name])
+        path = HERE / f"{name}.json"
+        path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
+        log = golden["log_history"]
+        print(f"{name}: {golden['total_steps']} steps, loss {log[0]['loss']:.6f} -> {log[-1]['loss']:.6f}, "
+              f"update {golden['update_norm']:.4f}, {path.stat().st_size} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    main()

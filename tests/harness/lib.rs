@@ -1,0 +1,12 @@
+//! Runs the real programs on this machine and reads what they leave.
+//!
+//! In: a configuration for the shipped small base model. Out: exit code, events, files.
+//! Every wait has a deadline; every process started here is ended here.
+
+#![allow(clippy::panic, reason = "a harness fails by panicking")]
+
+mod programs;
+mod run;
+
+pub use programs::{coordinator, finished, output, program, repository, worker};
+pub use run::{Finished, Run, Worker};

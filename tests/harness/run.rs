@@ -1,0 +1,265 @@
+//! One run in a folder of its own.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::programs::{coordinator, finished, repository, worker};
+
+/// How long a small run may take on a crowded machine.
+const DEADLINE: Duration = Duration::from_secs(240);
+
+/// A coordinator that runs, and the events it prints.
+pub struct Run {
+    /// The folder everything happens in.
+    pub folder: PathBuf,
+    /// Where workers reach it.
+    pub address: String,
+    child: Child,
+    events: Receiver<Value>,
+    seen: Vec<Value>,
+}
+
+/// A worker process.
+pub struct Worker {
+    child: Child,
+    log: PathBuf,
+}
+
+/// What a run left.
+pub struct Finished {
+    /// Exit code of the coordinator.
+    pub code: Option<i32>,
+    /// Its events, in order.
+    pub events: Vec<Value>,
+    /// What it said to people.
+    pub stderr: String,
+    /// The output folder.
+    pub output: PathBuf,
+}
+
+impl Run {
+    /// Writes `lines` (over sensible small defaults) as configuration.
+    #[must_use]
+    pub fn config(folder: &Path, lines: &[(&str, &str)]) -> PathBuf {
+        let repository = repository();
+        let text = |path: &str| repository.join(path).display().to_string();
+        let (data, base) = (text("data/law_train"), text("models/tiny-law"));
+        let mut keys: BTreeMap<&str, &str> = [
+            ("train_data_dir", data.as_str()),
+            ("base_model", base.as_str()),
+            ("output_dir", "out"),
+            ("device", "cpu"),
+            ("lora_rank", "4"),
+            ("batch_size", "8"),
+            ("micro_batch_size", "1"),
+            ("learning_rate", "1e-3"),
+            ("max_steps", "5"),
+            ("max_seq_length", "128"),
+        ]
+        .into();
+        keys.extend(lines.iter().copied());
+        let text: String = keys.iter().map(|(k, v)| format!("{k}: {v}\n")).collect();
+        let path = folder.join("run.yaml");
+        std::fs::write(&path, text).unwrap_or_else(|e| panic!("{e}"));
+        path
+    }
+
+    /// Starts a coordinator on a free port.
+    #[must_use]
+    pub fn start(folder: &Path, config: &Path, arguments: &[&str]) -> Self {
+        let errors = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("stderr.txt"));
+        let errors = errors.unwrap_or_else(|e| panic!("{e}"));
+        let mut child = coordinator()
+            .current_dir(folder)
+            .arg("up")
+            .arg("--config")
+            .arg(config)
+            .args(["--listen", "127.0.0.1:0", "--output", "json"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{e}"));
+        let (sender, events) = mpsc::channel();
+        let stdout = child.stdout.take();
+        std::thread::spawn(move || {
+            let Some(stdout) = stdout else { return };
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let event = serde_json::from_str(&line)
+                    .unwrap_or_else(|e| panic!("not one JSON object a line: {e}: {line}"));
+                if sender.send(event).is_err() {
+                    return;
+                }
+            }
+        });
+        let folder = folder.to_path_buf();
+        let mut run = Self {
+            folder,
+            address: String::new(),
+            child,
+            events,
+            seen: Vec::new(),
+        };
+        let listening = run.event("listening");
+        run.address = listening["address"].as_str().unwrap_or_default().to_owned();
+        run
+    }
+
+    /// Waits for the next event of a name.
+    pub fn event(&mut self, name: &str) -> Value {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(event) => {
+                    self.seen.push(event.clone());
+                    if event["event"] == name {
+                        return event;
+                    }
+                }
+                Err(e) => panic!("no event `{name}`: {e}\n{}", self.stderr()),
+            }
+        }
+    }
+
+    /// Starts a worker that joins this run.
+    #[must_use]
+    pub fn worker(&self, arguments: &[&str]) -> Worker {
+        let number = std::fs::read_dir(&self.folder).map_or(0, Iterator::count);
+        let log = self.folder.join(format!("worker-{number}.log"));
+        let output = File::create(&log).unwrap_or_else(|e| panic!("{e}"));
+        let errors = output.try_clone().unwrap_or_else(|e| panic!("{e}"));
+        let child = worker()
+            .args(["join", &self.address])
+            .args(arguments)
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{e}"));
+        Worker { child, log }
+    }
+
+    /// Sends a signal by its name to the coordinator.
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    fn stderr(&self) -> String {
+        std::fs::read_to_string(self.folder.join("stderr.txt")).unwrap_or_default()
+    }
+
+    /// Waits for the end.
+    #[must_use]
+    pub fn finish(mut self) -> Finished {
+        let status = finished(&mut self.child, DEADLINE);
+        while let Ok(event) = self.events.recv_timeout(Duration::from_secs(1)) {
+            self.seen.push(event);
+        }
+        Finished {
+            code: status.code(),
+            stderr: self.stderr(),
+            output: self.folder.join("out"),
+            events: std::mem::take(&mut self.seen),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Worker {
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Waits for the end: exit code and everything it wrote.
+    #[must_use]
+    pub fn finish(mut self) -> (Option<i32>, String) {
+        let status = finished(&mut self.child, DEADLINE);
+        (
+            status.code(),
+            std::fs::read_to_string(&self.log).unwrap_or_default(),
+        )
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(process: u32, name: &str) {
+    let sent = std::process::Command::new("kill")
+        .args(["-s", name, &process.to_string()])
+        .status();
+    assert!(sent.is_ok_and(|s| s.success()), "kill -s {name} {process}");
+}
+
+impl Finished {
+    /// Runs with local workers to the end.
+    #[must_use]
+    pub fn local(folder: &Path, lines: &[(&str, &str)], workers: usize) -> Self {
+        let config = Run::config(folder, lines);
+        let workers = workers.to_string();
+        Run::start(folder, &config, &["--local-workers", &workers]).finish()
+    }
+
+    /// SHA-256 of the adapter.
+    #[must_use]
+    pub fn adapter(&self) -> String {
+        let path = self.output.join("adapter_model.safetensors");
+        let bytes = std::fs::read(&path)
+            .unwrap_or_else(|e| panic!("{}: {e}\n{}", path.display(), self.stderr));
+        shared::manifest::hex(&Sha256::digest(bytes))
+    }
+
+    /// `log_history` of `trainer_state.json`.
+    #[must_use]
+    pub fn log_history(&self) -> Value {
+        self.json("trainer_state.json")["log_history"].clone()
+    }
+
+    /// A JSON file of the output folder.
+    #[must_use]
+    pub fn json(&self, name: &str) -> Value {
+        let path = self.output.join(name);
+        let text = std::fs::read_to_string(&path)
+            .unwrap_or_else(|e| panic!("{}: {e}\n{}", path.display(), self.stderr));
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    /// Lines of a JSONL file of the output folder.
+    #[must_use]
+    pub fn lines(&self, name: &str) -> Vec<Value> {
+        let path = self.output.join(name);
+        let text = std::fs::read_to_string(&path)
+            .unwrap_or_else(|e| panic!("{}: {e}\n{}", path.display(), self.stderr));
+        text.lines()
+            .filter_map(|l| serde_json::from_str(l).ok())
+            .collect()
+    }
+
+    /// Events of a name.
+    #[must_use]
+    pub fn events(&self, name: &str) -> Vec<&Value> {
+        self.events.iter().filter(|e| e["event"] == name).collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! The house stays as it was drawn: who may import whom, how long a file may be, what is linked.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cluster_tests::{program, repository};
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![folder.to_path_buf()];
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn all_sources() -> Vec<PathBuf> {
+    ["shared", "coordinator", "worker", "tests"]
+        .iter()
+        .flat_map(|name| sources(&repository().join(name)))
+        .collect()
+}
+
+#[test]
+fn no_source_file_is_longer_than_500_lines() {
+    for path in all_sources() {
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 500, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    for path in all_sources() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//!"), "{} has no header", path.display());
+    }
+}
+
+#[test]
+fn coordinator_and_worker_never_import_each_other() {
+    for (crate_name, other) in [("coordinator", "worker"), ("worker", "coordinator")] {
+        let manifest = repository().join(crate_name).join("Cargo.toml");
+        let manifest = std::fs::read_to_string(manifest).unwrap();
+        assert!(
+            !manifest.contains(&format!("{other}.workspace")),
+            "{crate_name} needs {other}"
+        );
+    }
+    let shared = std::fs::read_to_string(repository().join("shared/Cargo.toml")).unwrap();
+    assert!(!shared.contains("tch"), "shared must not need libtorch");
+}
+
+#[test]
+fn the_engine_knows_no_world() {
+    for path in sources(&repository().join("coordinator/src/engine")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for forbidden in [
+            "tokio::",
+            "tonic::",
+            "std::fs",
+            "std::net",
+            "Instant::now",
+            "SystemTime",
+            "HashMap",
+        ] {
+            assert!(
+                !text.contains(forbidden),
+                "{} uses {forbidden}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_coordinator_is_free_of_libtorch() {
+    let output = Command::new("ldd")
+        .arg(program("coordinator"))
+        .output()
+        .unwrap();
+    let linked = String::from_utf8_lossy(&output.stdout);
+    assert!(linked.contains("libc.so"), "{linked}");
+    assert!(
+        !linked.contains("torch") && !linked.contains("c10"),
+        "{linked}"
+    );
+}

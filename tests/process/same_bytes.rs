@@ -1,0 +1,72 @@
+//! The spine: one worker or four, one thread or four, the adapter has the same bytes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use cluster_tests::{Finished, Run};
+
+const LINES: &[(&str, &str)] = &[
+    ("batch_size", "8"),
+    ("micro_batch_size", "1"),
+    ("max_steps", "5"),
+    ("lora_dropout", "0.1"),
+    ("target_modules", "all-linear"),
+    ("save_steps", "2"),
+];
+
+#[test]
+fn one_to_four_workers_give_the_same_bytes() {
+    let mut first: Option<Finished> = None;
+    for workers in 1..=4 {
+        let folder = tempfile::tempdir().unwrap();
+        let finished = Finished::local(folder.path(), LINES, workers);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        for step in finished.events("step") {
+            assert_eq!(
+                step["workers"], workers,
+                "every worker contributes in every step"
+            );
+        }
+        println!(
+            "{workers} worker(s): every step by {workers}, sha256 {}",
+            finished.adapter()
+        );
+        let Some(one) = &first else {
+            std::mem::forget(folder);
+            first = Some(finished);
+            continue;
+        };
+        assert_eq!(finished.adapter(), one.adapter());
+        assert_eq!(finished.log_history(), one.log_history());
+    }
+}
+
+#[test]
+fn one_two_and_four_threads_give_the_same_bytes() {
+    let mut adapters = Vec::new();
+    for threads in ["1", "2", "4"] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Run::config(folder.path(), LINES);
+        let run = Run::start(folder.path(), &config, &[]);
+        let worker = run.worker(&["--threads", threads]);
+        let finished = run.finish();
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        assert_eq!(worker.finish().0, Some(0));
+        println!("{threads} thread(s): sha256 {}", finished.adapter());
+        adapters.push((finished.adapter(), finished.log_history()));
+    }
+    assert!(adapters.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn the_seed_decides() {
+    let adapter = |seed| {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = [LINES, &[("seed", seed), ("max_steps", "1")]].concat();
+        Finished::local(folder.path(), &lines, 1).adapter()
+    };
+    assert_ne!(adapter("1"), adapter("2"));
+}

@@ -1,0 +1,164 @@
+#include "shim.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+#include <ATen/Version.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <optional>
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+// B tokens of all rows, I input features, O output features, R lora rank.
+//
+// The product with the frozen weight is computed in the base model's type; the adapter in f32,
+// added before the sum is cast back, as PEFT does.
+struct LoraLinear : public torch::autograd::Function<LoraLinear> {
+  static Variable forward(AutogradContext* ctx, const Variable& input_BI,
+                          const Variable& weight_OI, const std::optional<Variable>& bias_O,
+                          const Variable& a_RI, const Variable& b_OR, double scaling,
+                          const std::optional<Variable>& keep_BI, double keep_scale) {
+    auto output_BO = at::linear(input_BI, weight_OI, bias_O);
+    auto dropped_BI = dropped(input_BI.to(a_RI.scalar_type()), keep_BI, keep_scale);
+    auto low_BR = at::mm(dropped_BI, a_RI.t());
+    if (output_BO.scalar_type() == b_OR.scalar_type()) {
+      output_BO.addmm_(low_BR, b_OR.t(), 1.0, scaling);
+    } else {
+      auto type = output_BO.scalar_type();
+      output_BO = output_BO.to(b_OR.scalar_type());
+      output_BO = output_BO.addmm_(low_BR, b_OR.t(), 1.0, scaling).to(type);
+    }
+    ctx->save_for_backward({input_BI, weight_OI, a_RI, b_OR, low_BR, keep_BI.value_or(Variable())});
+    ctx->saved_data["scaling"] = scaling;
+    ctx->saved_data["keep_scale"] = keep_scale;
+    return output_BO;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    auto saved = ctx->get_saved_variables();
+    const auto& input_BI = saved[0];
+    const auto& weight_OI = saved[1];
+    const auto& a_RI = saved[2];
+    const auto& b_OR = saved[3];
+    const auto& low_BR = saved[4];
+    std::optional<Variable> keep_BI;
+    if (saved[5].defined()) keep_BI = saved[5];
+    const double scaling = ctx->saved_data["scaling"].toDouble();
+    const double keep_scale = ctx->saved_data["keep_scale"].toDouble();
+    const auto& gradient_BO = gradients[0];
+
+    auto wide_BO = gradient_BO.to(b_OR.scalar_type());
+    auto low_gradient_BR = at::mm(wide_BO, b_OR).mul_(scaling);
+    auto b_gradient_OR = at::mm(wide_BO.t(), low_BR).mul_(scaling);
+    auto dropped_BI = dropped(input_BI.to(a_RI.scalar_type()), keep_BI, keep_scale);
+    auto a_gradient_RI = at::mm(low_gradient_BR.t(), dropped_BI);
+
+    Variable input_gradient_BI;
+    if (ctx->needs_input_grad(0)) {
+      input_gradient_BI = at::mm(gradient_BO, weight_OI);
+      if (!keep_BI && input_gradient_BI.scalar_type() == a_RI.scalar_type()) {
+        input_gradient_BI.addmm_(low_gradient_BR, a_RI);
+      } else {
+        auto through_BI = dropped(at::mm(low_gradient_BR, a_RI), keep_BI, keep_scale);
+        input_gradient_BI.add_(through_BI.to(input_gradient_BI.scalar_type()));
+      }
+    }
+    return {input_gradient_BI, Variable(), Variable(), a_gradient_RI,
+            b_gradient_OR,     Variable(), Variable(), Variable()};
+  }
+
+  static Variable dropped(const Variable& value, const std::optional<Variable>& keep,
+                          double keep_scale) {
+    return keep ? at::mul(value, *keep).mul_(keep_scale) : value;
+  }
+};
+
+const at::Tensor& in(tensor pointer) { return *static_cast<at::Tensor*>(pointer); }
+
+std::optional<at::Tensor> maybe(tensor pointer) {
+  return pointer == nullptr ? std::nullopt : std::optional<at::Tensor>(in(pointer));
+}
+
+tensor out(at::Tensor value) { return new at::Tensor(std::move(value)); }
+
+template <typename Body>
+char* guarded(Body body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const c10::Error& error) {
+    return strdup(error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    return strdup(error.what());
+  } catch (...) {
+    return strdup("unknown C++ exception");
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+void shim_free(char* text) { std::free(text); }
+
+char* shim_set_deterministic() {
+  return guarded([] {
+    auto& context = at::globalContext();
+    context.setDeterministicAlgorithms(true, /*warn_only=*/false);
+    context.setDeterministicFillUninitializedMemory(false);
+    context.setDeterministicCuDNN(true);
+    context.setBenchmarkCuDNN(false);
+    context.setAllowTF32CuBLAS(false);
+    context.setAllowTF32CuDNN(false);
+    context.setAllowFP16ReductionCuBLAS(false);
+    context.setAllowBF16ReductionCuBLAS(false);
+    // Its backward adds in any order on CUDA; flash and the plain form do not.
+    context.setSDPUseMemEfficient(false);
+    context.setSDPUseCuDNN(false);
+  });
+}
+
+char* shim_cpu_capability(char** text) {
+  return guarded([&] { *text = strdup(at::get_cpu_capability().c_str()); });
+}
+
+char* shim_lora_linear(tensor input, tensor weight, tensor bias, tensor a, tensor b,
+                       double scaling, tensor keep, double keep_scale, tensor* output) {
+  return guarded([&] {
+    *output = out(LoraLinear::apply(in(input), in(weight), maybe(bias), in(a), in(b), scaling,
+                                    maybe(keep), keep_scale));
+  });
+}
+
+char* shim_generator(uint64_t seed, void** generator) {
+  return guarded([&] { *generator = new at::Generator(at::detail::createCPUGenerator(seed)); });
+}
+
+char* shim_uniform(void* generator, tensor into, double from, double to) {
+  return guarded([&] { in(into).uniform_(from, to, *static_cast<at::Generator*>(generator)); });
+}
+
+void shim_generator_free(void* generator) { delete static_cast<at::Generator*>(generator); }
+
+char* shim_gradients(tensor output, tensor seed, tensor* inputs, size_t count,
+                     tensor* gradients) {
+  return guarded([&] {
+    variable_list wanted;
+    wanted.reserve(count);
+    for (size_t i = 0; i < count; ++i) wanted.push_back(in(inputs[i]));
+    auto found = torch::autograd::grad({in(output)}, wanted, {in(seed)},
+                                       /*retain_graph=*/false, /*create_graph=*/false,
+                                       /*allow_unused=*/false);
+    for (size_t i = 0; i < count; ++i) gradients[i] = out(found[i]);
+  });
+}
+}

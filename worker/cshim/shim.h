@@ -1,0 +1,38 @@
+// What tch does not reach: a linear with LoRA and its hand-written backward, gradients that start
+// from given values, and the deterministic switch.
+//
+// Every function returns null, or a message that the caller frees with shim_free. No exception
+// leaves this library. Tensor pointers are `at::Tensor*`, as tch holds them; tensors that come out
+// belong to the caller.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+extern "C" {
+
+using tensor = void*;
+
+// Frees a message or a text.
+void shim_free(char* text);
+
+// Deterministic kernels or an error, no TF32, no autotuning, no kernel that adds in any order.
+char* shim_set_deterministic();
+
+// "AVX512" and the like: which kernels libtorch picks on this CPU. Freed with shim_free.
+char* shim_cpu_capability(char** out);
+
+// output = input weight^T + bias + scaling * (keep_scale keep . input) a^T b^T. `bias` and `keep` may be
+// null; `keep` (1 or 0 per element of the input) and `keep_scale` are dropout's.
+char* shim_lora_linear(tensor input, tensor weight, tensor bias, tensor a, tensor b,
+                       double scaling, tensor keep, double keep_scale, tensor* output);
+
+// A generator of torch's CPU kind with its own state, and draws from it into a tensor.
+char* shim_generator(uint64_t seed, void** out);
+char* shim_uniform(void* generator, tensor into, double from, double to);
+void shim_generator_free(void* generator);
+
+// Gradients of sum(output * seed) with respect to the inputs; frees the graph.
+char* shim_gradients(tensor output, tensor seed, tensor* inputs, size_t count, tensor* gradients);
+}

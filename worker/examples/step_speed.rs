@@ -1,0 +1,125 @@
+//! How long a step takes on one worker: forward and backward, integers, optimizer.
+//!
+//! `step_speed BASE ROWS LENGTH STEPS THREADS [bf16]` prints one JSON object. The rows are an
+//! integer recipe that tests/bench/peft_step.py has too, so that both sides compute the same losses.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use shared::config::RunConfig;
+use shared::error::{Code, Error, Result};
+use shared::ids::Step;
+use shared::numerics::{self, AdamW, AdapterState};
+use worker::device::{self, DeviceRequest};
+use worker::train::{MicroBatch, Trainer};
+
+const VOCABULARY: u64 = 8000;
+
+fn main() -> Result<()> {
+    device::reexec_with_environment()?;
+    let started = Instant::now();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [base, rows, length, steps, threads, rest @ ..] = arguments.as_slice() else {
+        return Err(Error::new(
+            Code::Usage,
+            "step_speed BASE ROWS LENGTH STEPS THREADS [bf16]",
+        ));
+    };
+    let number = |text: &String| {
+        text.parse::<usize>()
+            .map_err(|e| Error::new(Code::Usage, format!("{text}: {e}")))
+    };
+    let (rows, length, steps) = (number(rows)?, number(length)?, number(steps)?);
+    let device = device::open(DeviceRequest::Cpu, number(threads)?)?;
+    let base = PathBuf::from(base);
+    let precision = if rest.iter().any(|word| word == "bf16") {
+        "bf16"
+    } else {
+        "f32"
+    };
+    let mut trainer = Trainer::load(&config(&base, precision)?, &base, device)?;
+    let mut state = AdapterState::new(trainer.initial_adapter()?);
+    trainer.set_adapter(&state.params)?;
+    let count = state.params.len();
+    let (mut gradient, mut integers) = (vec![0f32; count], vec![0i64; count]);
+    let (mut losses, mut curve) = (Vec::new(), Vec::new());
+    let (mut times, mut compute, mut quantize, mut apply) = (vec![], vec![], vec![], vec![]);
+    let mut first_step = 0.0;
+    for step in 1..=steps {
+        let batch = batch(rows, length, step as u64);
+        let start = Instant::now();
+        trainer.micro_batch(&batch, &mut gradient, &mut losses)?;
+        let computed = start.elapsed().as_secs_f64();
+        let _ = numerics::quantize_into(&gradient, 1, &mut integers);
+        let (loss, _) = numerics::quantize_losses(&losses);
+        let _ = numerics::fingerprint(&integers, 0);
+        let quantized = start.elapsed().as_secs_f64();
+        let norm = numerics::grad_norm(&integers);
+        let mut next = AdapterState::default();
+        let adamw = AdamW {
+            weight_decay: 0.01,
+            ..AdamW::default()
+        };
+        numerics::apply(&state, &mut next, &integers, norm, 1.0, 1e-3, &adamw);
+        state = next;
+        trainer.set_adapter(&state.params)?;
+        let whole = start.elapsed().as_secs_f64();
+        curve.push(numerics::loss_value(loss, batch.step_target_tokens));
+        times.push(whole);
+        compute.push(computed);
+        quantize.push(quantized - computed);
+        apply.push(whole - quantized);
+        if step == 1 {
+            first_step = started.elapsed().as_secs_f64();
+        }
+    }
+    let report = serde_json::json!({
+        "steps": times, "forward_backward": compute, "quantize": quantize, "apply": apply,
+        "tokens": rows * length, "losses": curve, "first_step": first_step, "peak_mb": peak_mb(),
+        "state_digest": numerics::state_digest(&AdapterState { step: Step(0), ..state }),
+    });
+    println!("{report}");
+    Ok(())
+}
+
+/// Rows of an integer recipe: every token but the first is learned.
+fn batch(rows: usize, length: usize, step: u64) -> MicroBatch {
+    let token = |index: u64| {
+        let x = (step * 1_000_003 + index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((x >> 33) % VOCABULARY) as i64
+    };
+    let tokens: Vec<i64> = (0..(rows * length) as u64).map(token).collect();
+    MicroBatch {
+        rows,
+        length,
+        labels: tokens.clone(),
+        tokens,
+        step,
+        first_position: 0,
+        step_target_tokens: (rows * (length - 1)) as u64,
+    }
+}
+
+fn config(base: &std::path::Path, precision: &str) -> Result<RunConfig> {
+    let value = serde_json::json!({
+        "train_data_dir": "", "metadata_path": null, "base_model": base,
+        "task_type": "text-generation", "output_dir": "", "lora_rank": 16, "lora_alpha": 32.0,
+        "lora_dropout": 0.0, "target_modules": {"names": ["q_proj", "v_proj"]},
+        "use_rslora": false, "init_adapter": null, "batch_size": 4,
+        "gradient_accumulation_steps": 1, "micro_batch_size": 4, "epochs": 1, "max_steps": null,
+        "learning_rate": 1e-3, "lr_scheduler_type": "constant", "warmup_steps": 0,
+        "warmup_ratio": 0.0, "weight_decay": 0.01, "max_grad_norm": 1.0, "seed": 42,
+        "precision": precision, "max_seq_length": 512, "overflow": "error", "device": "cpu",
+        "save_steps": 100, "save_total_limit": null, "logging_steps": 1, "shuffle": false,
+        "train_on_inputs": true, "resume_from_checkpoint": null, "min_workers": 1,
+        "dialogue": "turns", "csv_columns": null,
+    });
+    serde_json::from_value(value).map_err(|e| Error::new(Code::Internal, e.to_string()))
+}
+
+fn peak_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    kilobytes.unwrap_or(0.0) / 1024.0
+}

@@ -1,0 +1,156 @@
+//! A checkpoint's files as a worker writes and reads them.
+//!
+//! In: the committed state. Out: the PEFT pair and the optimizer in a staging folder; the coordinator
+//! adds what it knows, the manifest last, and gives the folder its name. Reading checks every key,
+//! shape, type and value; whether the files are the ones that were written, the manifest and the
+//! digest of the state tell.
+
+use std::path::Path;
+
+use shared::config::RunConfig;
+use shared::error::{Code, Error, Result};
+use shared::ids::Step;
+use shared::manifest::{FileDigest, file_digest};
+use shared::numerics::AdapterState;
+use shared::storage::write_atomic;
+
+use super::peft_config::peft_config;
+use super::tensors::{Reader, Writer};
+use crate::adapter::AdapterLayout;
+
+/// The adapter's tensors.
+pub const ADAPTER_FILE: &str = "adapter_model.safetensors";
+/// What PEFT needs to know about them.
+pub const ADAPTER_CONFIG_FILE: &str = "adapter_config.json";
+/// First and second moments per key, and the counters.
+pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+
+const FIRST_MOMENT: &str = "exp_avg";
+const SECOND_MOMENT: &str = "exp_avg_sq";
+const STEP: &str = "step";
+const OPTIMIZER_STEPS: &str = "optimizer_steps";
+
+/// Writes adapter, its configuration and optimizer into a staging folder.
+///
+/// # Errors
+/// [`Code::NotFinite`] when the state holds what no adapter may hold, [`Code::Internal`] when it
+/// does not fit the layout, [`Code::Io`].
+pub fn write_checkpoint(
+    staging: &Path,
+    config: &RunConfig,
+    layout: &AdapterLayout,
+    state: &AdapterState,
+) -> Result<Vec<FileDigest>> {
+    let vectors = [&state.params, &state.m, &state.v].map(Vec::len);
+    if vectors != [layout.len(); 3] {
+        return Err(
+            Error::new(Code::Internal, "the state does not fit the adapter").why(format!(
+                "{vectors:?} elements, the adapter has {}",
+                layout.len()
+            )),
+        );
+    }
+    let unfit = |why: String| {
+        Error::new(
+            Code::NotFinite,
+            format!("the state of step {} cannot be written", state.step),
+        )
+        .in_file(staging)
+        .why(why)
+        .fix("go on from the checkpoint before, with a lower learning_rate")
+    };
+    let files = [
+        (
+            ADAPTER_CONFIG_FILE,
+            peft_config(config, layout).into_bytes(),
+        ),
+        (ADAPTER_FILE, adapter_bytes(layout, state).map_err(unfit)?),
+        (
+            OPTIMIZER_FILE,
+            optimizer_bytes(layout, state).map_err(unfit)?,
+        ),
+    ];
+    let write = |(name, bytes): (&str, Vec<u8>)| {
+        let path = staging.join(name);
+        write_atomic(&path, &bytes)?;
+        file_digest(&path)
+    };
+    files.into_iter().map(write).collect()
+}
+
+fn adapter_bytes(
+    layout: &AdapterLayout,
+    state: &AdapterState,
+) -> std::result::Result<Vec<u8>, String> {
+    let mut writer = Writer::default();
+    for tensor in &layout.tensors {
+        writer.floats(
+            tensor.key.clone(),
+            &tensor.shape,
+            &state.params[tensor.range()],
+        )?;
+    }
+    writer.bytes()
+}
+
+fn optimizer_bytes(
+    layout: &AdapterLayout,
+    state: &AdapterState,
+) -> std::result::Result<Vec<u8>, String> {
+    let mut writer = Writer::default();
+    for tensor in &layout.tensors {
+        for (moment, values) in [(FIRST_MOMENT, &state.m), (SECOND_MOMENT, &state.v)] {
+            let key = format!("{moment}.{}", tensor.key);
+            writer.floats(key, &tensor.shape, &values[tensor.range()])?;
+        }
+    }
+    writer.counter(STEP, state.step.0)?;
+    writer.counter(OPTIMIZER_STEPS, state.optimizer_steps)?;
+    writer.bytes()
+}
+
+/// Reads the state of a checkpoint folder.
+///
+/// # Errors
+/// [`Code::NoCheckpoint`] naming the file and what is wrong with it.
+pub fn read_checkpoint(folder: &Path, layout: &AdapterLayout) -> Result<AdapterState> {
+    let mut state = AdapterState::new(vec![0.0; layout.len()]);
+    read_file(&folder.join(ADAPTER_FILE), |reader| {
+        for tensor in &layout.tensors {
+            reader.floats(
+                &tensor.key,
+                &tensor.shape,
+                &mut state.params[tensor.range()],
+            )?;
+        }
+        Ok(())
+    })?;
+    read_file(&folder.join(OPTIMIZER_FILE), |reader| {
+        for tensor in &layout.tensors {
+            for (moment, values) in [(FIRST_MOMENT, &mut state.m), (SECOND_MOMENT, &mut state.v)] {
+                let key = format!("{moment}.{}", tensor.key);
+                reader.floats(&key, &tensor.shape, &mut values[tensor.range()])?;
+            }
+        }
+        state.step = Step(reader.counter(STEP)?);
+        state.optimizer_steps = reader.counter(OPTIMIZER_STEPS)?;
+        Ok(())
+    })?;
+    Ok(state)
+}
+
+fn read_file(
+    path: &Path,
+    read: impl FnOnce(&mut Reader<'_>) -> std::result::Result<(), String>,
+) -> Result<()> {
+    let unusable = |why: String| {
+        Error::new(Code::NoCheckpoint, "the checkpoint cannot be used")
+            .in_file(path)
+            .why(why)
+            .fix("name another one with resume_from_checkpoint, or remove this folder")
+    };
+    let bytes = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
+    let mut reader = Reader::new(&bytes).map_err(unusable)?;
+    read(&mut reader).map_err(unusable)?;
+    reader.finish().map_err(unusable)
+}

@@ -1,0 +1,189 @@
+//! Safetensors with the same bytes every time, and a strict reader.
+//!
+//! In: named f32 slices and counters. Out: one file's bytes: header exactly `{"format":"pt"}`,
+//! tensors by name. The reader takes each tensor once, checks shape, type and finiteness, and at the
+//! end nothing may be left.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+
+use safetensors::tensor::View;
+use safetensors::{Dtype, SafeTensors};
+
+/// Tensors on their way into a file.
+#[derive(Default)]
+pub(super) struct Writer<'a>(Vec<(String, Tensor<'a>)>);
+
+struct Tensor<'a> {
+    shape: Vec<usize>,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    Floats(&'a [f32]),
+    Counter(i64),
+}
+
+impl View for Tensor<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.values {
+            Values::Floats(_) => Dtype::F32,
+            Values::Counter(_) => Dtype::I64,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        match self.values {
+            Values::Counter(value) => Cow::Owned(value.to_le_bytes().to_vec()),
+            Values::Floats(values) => {
+                let mut bytes = vec![0; 4 * values.len()];
+                for (place, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(values) {
+                    *place = value.to_le_bytes();
+                }
+                Cow::Owned(bytes)
+            }
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        match self.values {
+            Values::Floats(values) => 4 * values.len(),
+            Values::Counter(_) => 8,
+        }
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// Adds a tensor; the values must be finite.
+    pub(super) fn floats(
+        &mut self,
+        key: String,
+        shape: &[usize],
+        values: &'a [f32],
+    ) -> Result<(), String> {
+        if shape.iter().product::<usize>() != values.len() {
+            return Err(format!(
+                "{key} has {} values for shape {shape:?}",
+                values.len()
+            ));
+        }
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(format!("{key} holds a value that is not finite"));
+        }
+        self.0.push((
+            key,
+            Tensor {
+                shape: shape.to_vec(),
+                values: Values::Floats(values),
+            },
+        ));
+        Ok(())
+    }
+
+    /// Adds a counter as a tensor of one i64.
+    pub(super) fn counter(&mut self, key: &str, value: u64) -> Result<(), String> {
+        let value = i64::try_from(value).map_err(|_| format!("{key} is {value}, beyond 2^63"))?;
+        self.0.push((
+            key.to_owned(),
+            Tensor {
+                shape: vec![1],
+                values: Values::Counter(value),
+            },
+        ));
+        Ok(())
+    }
+
+    /// The file.
+    pub(super) fn bytes(self) -> Result<Vec<u8>, String> {
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        safetensors::serialize(self.0, Some(format)).map_err(|e| e.to_string())
+    }
+}
+
+/// A file being read.
+pub(super) struct Reader<'a> {
+    file: SafeTensors<'a>,
+    left: BTreeSet<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, String> {
+        let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+        let left = file.names().into_iter().map(ToOwned::to_owned).collect();
+        Ok(Self { file, left })
+    }
+
+    /// Values of a one-dimensional tensor of any length.
+    pub(super) fn vector(&mut self, key: &str) -> Result<Vec<f32>, String> {
+        let elements = self.shape(key)?.iter().product();
+        let mut values = vec![0.0; elements];
+        self.floats(key, &[elements], &mut values)?;
+        Ok(values)
+    }
+
+    /// Reads a tensor of this shape.
+    pub(super) fn floats(
+        &mut self,
+        key: &str,
+        shape: &[usize],
+        into: &mut [f32],
+    ) -> Result<(), String> {
+        let bytes = self.take(key, Dtype::F32, shape)?;
+        for (place, value) in into.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *place = f32::from_le_bytes(*value);
+        }
+        if into.iter().all(|value| value.is_finite()) {
+            Ok(())
+        } else {
+            Err(format!("{key} holds a value that is not finite"))
+        }
+    }
+
+    /// Reads a counter.
+    pub(super) fn counter(&mut self, key: &str) -> Result<u64, String> {
+        let bytes = self.take(key, Dtype::I64, &[1])?;
+        let value = bytes.first_chunk().map(|bytes| i64::from_le_bytes(*bytes));
+        value
+            .and_then(|value| u64::try_from(value).ok())
+            .ok_or_else(|| format!("{key} is not a counter"))
+    }
+
+    /// Nothing may be left.
+    pub(super) fn finish(self) -> Result<(), String> {
+        match self.left.first() {
+            None => Ok(()),
+            Some(key) => Err(format!(
+                "{} tensors too many, such as {key}",
+                self.left.len()
+            )),
+        }
+    }
+
+    fn shape(&self, key: &str) -> Result<Vec<usize>, String> {
+        let tensor = self
+            .file
+            .tensor(key)
+            .map_err(|_| format!("{key} is missing"))?;
+        Ok(tensor.shape().to_vec())
+    }
+
+    fn take(&mut self, key: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8], String> {
+        let tensor = self
+            .file
+            .tensor(key)
+            .map_err(|_| format!("{key} is missing"))?;
+        if tensor.dtype() != dtype || tensor.shape() != shape {
+            return Err(format!(
+                "{key} is {:?} {:?}, expected {dtype:?} {shape:?}",
+                tensor.dtype(),
+                tensor.shape()
+            ));
+        }
+        self.left.remove(key);
+        Ok(tensor.data())
+    }
+}

@@ -1,0 +1,251 @@
+//! What is written reads back, the same state gives the same bytes, and damage is named.
+
+use std::path::PathBuf;
+
+use safetensors::SafeTensors;
+use shared::config::{
+    Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules, TaskType,
+};
+use shared::error::Code;
+use shared::ids::Step;
+use shared::manifest::{ExpectedTensor, Manifest, verify_adapter};
+use shared::model::LinearSpec;
+use shared::numerics::{AdapterState, state_digest};
+
+use super::*;
+use crate::adapter::{AdapterLayout, PeftAdapter};
+
+fn config() -> RunConfig {
+    RunConfig {
+        train_data_dir: "/data".into(),
+        metadata_path: None,
+        base_model: "/models/tiny".into(),
+        task_type: TaskType::TextGeneration,
+        output_dir: "/out".into(),
+        lora_rank: 2,
+        lora_alpha: 32.0,
+        lora_dropout: 0.1,
+        target_modules: TargetModules::Names(vec!["v_proj".into(), "q_proj".into()]),
+        use_rslora: false,
+        init_adapter: None,
+        batch_size: 4,
+        gradient_accumulation_steps: 1,
+        micro_batch_size: 1,
+        epochs: 1,
+        max_steps: None,
+        learning_rate: 1e-4,
+        lr_scheduler_type: LrSchedulerType::Linear,
+        warmup_steps: 0,
+        warmup_ratio: 0.0,
+        weight_decay: 0.0,
+        max_grad_norm: 1.0,
+        seed: 42,
+        precision: Precision::F32,
+        max_seq_length: 512,
+        overflow: Overflow::Truncate,
+        device: "cpu".into(),
+        save_steps: 50,
+        save_total_limit: None,
+        logging_steps: 1,
+        shuffle: true,
+        train_on_inputs: false,
+        resume_from_checkpoint: None,
+        min_workers: 1,
+        dialogue: Dialogue::Turns,
+        csv_columns: None,
+    }
+}
+
+/// Twelve layers, so that an order by number and one by text differ.
+fn layout() -> AdapterLayout {
+    let spec = |layer: usize, part: &str, out_features| LinearSpec {
+        name: format!("model.layers.{layer}.self_attn.{part}"),
+        layer,
+        in_features: 5,
+        out_features,
+    };
+    let adapted: Vec<_> = (0..12)
+        .flat_map(|layer| [spec(layer, "q_proj", 6), spec(layer, "v_proj", 3)])
+        .collect();
+    AdapterLayout::new(2, &adapted)
+}
+
+fn state() -> AdapterState {
+    let elements = layout().len();
+    let values = |seed: usize| {
+        (0..elements)
+            .map(|i| ((i * 37 + seed) as f32).sin())
+            .collect()
+    };
+    let v = (0..elements).map(|i| 1e-9 * i as f32).collect();
+    AdapterState {
+        params: values(1),
+        m: values(2),
+        v,
+        step: Step(50),
+        optimizer_steps: 49,
+    }
+}
+
+#[test]
+fn a_checkpoint_reads_back_as_the_state_that_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let staging = folder.path().join("deep/staging");
+    let files = write_checkpoint(&staging, &config(), &layout(), &state()).unwrap();
+    let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, [ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE]);
+    assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 3);
+    Manifest {
+        files,
+        ..Manifest::default()
+    }
+    .verify(&staging)
+    .unwrap();
+    let back = read_checkpoint(&staging, &layout()).unwrap();
+    assert_eq!(state_digest(&back), state_digest(&state()));
+
+    let expected: Vec<_> = layout()
+        .tensors
+        .into_iter()
+        .map(|tensor| ExpectedTensor {
+            key: tensor.key,
+            shape: tensor.shape,
+        })
+        .collect();
+    verify_adapter(&staging.join(ADAPTER_FILE), &expected).unwrap();
+    let read = PeftAdapter::load(&staging).unwrap();
+    assert_eq!((read.lora_rank, read.scaling), (2, 16.0));
+    assert_eq!(read.tensors.len(), 48);
+}
+
+#[test]
+fn equal_states_give_equal_bytes_with_the_header_that_loaders_ask_for() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [first, second] = folders
+        .each_ref()
+        .map(|folder| write_checkpoint(folder.path(), &config(), &layout(), &state()).unwrap());
+    assert_eq!(first, second);
+    for name in [ADAPTER_FILE, OPTIMIZER_FILE] {
+        let bytes = std::fs::read(folders[0].path().join(name)).unwrap();
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        let header = metadata.metadata().as_ref().unwrap();
+        assert_eq!(
+            header.iter().collect::<Vec<_>>(),
+            [(&"format".into(), &"pt".into())]
+        );
+    }
+}
+
+#[test]
+fn adapter_config_holds_the_stable_keys_in_order() {
+    let text = peft_config(&config(), &layout());
+    assert!(text.starts_with("{\n  \"alpha_pattern\": {},\n  \"base_model_name_or_path\""));
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+    assert!(keys.is_sorted() && keys.len() == 19);
+    assert!(text.contains("\"lora_alpha\": 32,\n") && text.contains("\"lora_dropout\": 0.1,\n"));
+    assert_eq!(
+        value["target_modules"],
+        serde_json::json!(["q_proj", "v_proj"])
+    );
+
+    let all = RunConfig {
+        target_modules: TargetModules::AllLinear,
+        lora_alpha: 1.5,
+        ..config()
+    };
+    let text = peft_config(&all, &layout());
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        value["target_modules"],
+        serde_json::json!(["q_proj", "v_proj"])
+    );
+    assert_eq!(value["lora_alpha"], serde_json::json!(1.5));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_the_file_and_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |what: &str| {
+        let failure = read_checkpoint(folder.path(), &layout()).unwrap_err();
+        assert_eq!(failure.code, Code::NoCheckpoint);
+        let text = shared::error::render(&failure);
+        assert!(text.contains(what), "{text}");
+    };
+    refused(ADAPTER_FILE);
+    let other = |change: fn(&mut AdapterLayout)| {
+        let mut layout = layout();
+        change(&mut layout);
+        write_checkpoint(folder.path(), &config(), &layout, &state()).unwrap();
+    };
+    other(|layout| layout.tensors[0].shape.reverse());
+    refused("layers.0.self_attn.q_proj.lora_A.weight is F32 [5, 2], expected F32 [2, 5]");
+    other(|layout| layout.tensors[5].key = "stranger".into());
+    refused("layers.1.self_attn.q_proj.lora_B.weight is missing");
+    other(|layout| {
+        let extra = layout.tensors[0].clone();
+        layout.tensors.insert(
+            0,
+            crate::adapter::AdapterTensor {
+                key: "extra".into(),
+                ..extra
+            },
+        );
+    });
+    refused("1 tensors too many, such as extra");
+
+    let path = |name: &str| -> PathBuf { folder.path().join(name) };
+    write_checkpoint(folder.path(), &config(), &layout(), &state()).unwrap();
+    let whole = std::fs::read(path(OPTIMIZER_FILE)).unwrap();
+    std::fs::write(path(OPTIMIZER_FILE), &whole[..whole.len() - 1]).unwrap();
+    refused(OPTIMIZER_FILE);
+    let mut broken = whole;
+    let end = broken.len();
+    broken[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(path(OPTIMIZER_FILE), broken).unwrap();
+    refused("not finite");
+}
+
+#[test]
+fn a_state_that_is_not_finite_or_does_not_fit_is_never_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let staging = folder.path().join("staging");
+    for change in [
+        (|state| state.params[7] = f32::INFINITY) as fn(&mut AdapterState),
+        |state| state.v[0] = f32::NAN,
+    ] {
+        let mut state = state();
+        change(&mut state);
+        let failure = write_checkpoint(&staging, &config(), &layout(), &state).unwrap_err();
+        assert_eq!(failure.code, Code::NotFinite);
+        assert_eq!(encode_snapshot(&state).unwrap_err().code, Code::NotFinite);
+    }
+    let mut short = state();
+    short.m.pop();
+    let failure = write_checkpoint(&staging, &config(), &layout(), &short).unwrap_err();
+    assert_eq!(failure.code, Code::Internal);
+    assert!(!staging.exists());
+}
+
+#[test]
+fn a_snapshot_is_the_state_and_a_damaged_one_is_refused() {
+    let bytes = encode_snapshot(&state()).unwrap();
+    assert_eq!(decode_snapshot(&bytes).unwrap(), state());
+    let empty = AdapterState::default();
+    assert_eq!(
+        decode_snapshot(&encode_snapshot(&empty).unwrap()).unwrap(),
+        empty
+    );
+    let mut uneven = state();
+    uneven.v.push(1.0);
+    for damaged in [
+        bytes.slice(1..),
+        bytes.slice(..bytes.len() - 1),
+        encode_snapshot(&uneven).unwrap(),
+    ] {
+        assert_eq!(
+            decode_snapshot(&damaged).unwrap_err().code,
+            Code::DigestDiffers
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! Exact sums between workers: flat slices of i64 in, their total out, nothing about models.
+//!
+//! In: a vector of integers on every member of a generation. Out: the wrapping sum of all of them,
+//! the same on every member, in another buffer; what was passed in is never written to.
+//! `slices` who owns what · `reduction` the arithmetic, pure · `route`, `inbox` and `server` what
+//! comes in · `link` what goes out · `grpc` the transport that joins them · `snapshot` the state for
+//! a joiner. Integer sums do not depend on the order of arrival, so neither does the result.
+
+mod cancel;
+mod error;
+mod grpc;
+mod inbox;
+mod link;
+mod net;
+mod reduction;
+mod route;
+mod server;
+mod slices;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use shared::ids::{Attempt, Slot, Step, WorkerId};
+
+pub use cancel::{Cancel, CancelSource};
+pub use error::{CollectiveError, FailureKind};
+pub use grpc::GrpcCollective;
+pub use server::PeerServer;
+pub use snapshot::{NoSnapshot, SnapshotSource, fetch_snapshot};
+
+/// A member of a generation and where its peer service listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberAddress {
+    /// Its name.
+    pub worker: WorkerId,
+    /// Where it stands in this generation.
+    pub slot: Slot,
+    /// Its peer service, `host:port`.
+    pub address: String,
+}
+
+/// A running all-reduce.
+pub type Reducing<'a> = Pin<Box<dyn Future<Output = Result<(), CollectiveError>> + Send + 'a>>;
+
+/// A transport for exact sums; gRPC today, the door for NCCL.
+pub trait Collective: Send {
+    /// Sums `input` over all members into `output`, which gets the same length.
+    ///
+    /// Every member calls this with the same step, attempt and length. Within one generation
+    /// (step, attempt) must grow. After a failure `output` holds nothing of use and the same step
+    /// may be tried again with a higher attempt, or in the next generation. When the call has
+    /// returned, however it ended, no copy of `input` is held any more. To stop it, use `cancel`
+    /// rather than dropping the future: a dropped one lets go of `input` a little later.
+    fn all_reduce<'a>(
+        &'a mut self,
+        step: Step,
+        attempt: Attempt,
+        input: Arc<Vec<i64>>,
+        output: &'a mut Vec<i64>,
+        cancel: Cancel,
+    ) -> Reducing<'a>;
+
+    /// Bytes handed to the network per peer since this worker started: values and message overhead.
+    fn bytes_sent(&self) -> BTreeMap<WorkerId, u64>;
+}

@@ -1,0 +1,76 @@
+//! The numbers of the peer service's network, the same on both sides.
+//!
+//! HTTP/2 frames are the largest lever and have to be raised on client and server alike; the
+//! default flow-control windows would stall a chunk, keep-alive finds a peer that hangs.
+
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint, Server};
+
+use super::{CollectiveError, FailureKind};
+
+/// Elements of one chunk: 512 KiB of values.
+pub(super) const CHUNK_ELEMENTS: usize = 64 * 1024;
+/// Chunks that wait per sender between the network and the sum, and between the sum and the network.
+pub(super) const QUEUED_CHUNKS: usize = 4;
+/// Largest message accepted.
+pub(super) const MESSAGE_LIMIT: usize = 16 << 20;
+/// How long a collective that is given up may take to deliver what it has queued.
+pub(super) const LINGER: Duration = Duration::from_secs(10);
+/// Nothing moving for this long ends a collective; the generation change normally comes first.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+const MAX_FRAME: u32 = (1 << 24) - 1;
+const STREAM_WINDOW: u32 = 16 << 20;
+const CONNECTION_WINDOW: u32 = 32 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// The server's side.
+pub(super) fn server() -> Server {
+    Server::builder()
+        .max_frame_size(MAX_FRAME)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .tcp_nodelay(true)
+}
+
+/// Connects to a peer service, `host:port`.
+pub(super) async fn connect(address: &str) -> Result<Channel, CollectiveError> {
+    let unreachable = |reason: String| {
+        CollectiveError::new(
+            FailureKind::Unreachable,
+            format!("the peer service at {address} cannot be reached: {reason}"),
+        )
+    };
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|e| unreachable(with_sources(&e)))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .max_frame_size(MAX_FRAME)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true);
+    endpoint
+        .connect()
+        .await
+        .map_err(|e| unreachable(with_sources(&e)))
+}
+
+/// An error and everything under it in one line: the outermost text alone says little.
+pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}

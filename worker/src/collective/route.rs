@@ -1,0 +1,233 @@
+//! Which generation the peer service works for, and where each sender's chunks go.
+//!
+//! In: the generation this worker connected to, and streams that name theirs. Out: a stream of the
+//! same generation gets its inbox, one of an older generation or another run is refused with a typed
+//! answer, one of a newer generation waits unread until this worker gets there.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering as Memory};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shared::ids::{Generation, Identity, RunId, Term, WorkerId};
+use shared::wire::peer::Chunk;
+use tokio::sync::{mpsc, watch};
+use tonic::Status;
+
+use super::inbox::Delivery;
+use super::net::QUEUED_CHUNKS;
+use super::{CollectiveError, FailureKind};
+
+/// The run, term and generation that a stream belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) run: RunId,
+    pub(super) term: Term,
+    pub(super) generation: Generation,
+}
+
+impl Key {
+    pub(super) fn of_chunk(chunk: &Chunk) -> Self {
+        Self {
+            run: RunId(chunk.run_id.clone()),
+            term: Term(chunk.term),
+            generation: Generation(chunk.generation),
+        }
+    }
+
+    pub(super) fn matches(&self, chunk: &Chunk) -> bool {
+        chunk.run_id == self.run.0
+            && chunk.term == self.term.0
+            && chunk.generation == self.generation.0
+    }
+
+    fn position(&self) -> (Term, Generation) {
+        (self.term, self.generation)
+    }
+}
+
+impl From<&Identity> for Key {
+    fn from(identity: &Identity) -> Self {
+        Self {
+            run: identity.run.clone(),
+            term: identity.term,
+            generation: identity.generation,
+        }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "run {} term {} generation {}",
+            self.run, self.term, self.generation
+        )
+    }
+}
+
+#[derive(Default)]
+struct Route {
+    key: Option<Key>,
+    /// Per slot, until a stream takes it.
+    doors: Vec<Option<mpsc::Sender<Delivery>>>,
+    /// The service ends: nobody waits any longer.
+    closed: bool,
+}
+
+/// Counters of one link, over all generations.
+#[derive(Debug, Default)]
+pub(super) struct LinkBytes {
+    values: AtomicU64,
+    all: AtomicU64,
+}
+
+impl LinkBytes {
+    pub(super) fn count(&self, values: usize, all: usize) {
+        self.values.fetch_add(values as u64, Memory::Relaxed);
+        self.all.fetch_add(all as u64, Memory::Relaxed);
+    }
+
+    pub(super) fn values(&self) -> u64 {
+        self.values.load(Memory::Relaxed)
+    }
+
+    pub(super) fn all(&self) -> u64 {
+        self.all.load(Memory::Relaxed)
+    }
+}
+
+/// What the peer service and the collectives of one worker share.
+#[derive(Default)]
+pub(super) struct Hub {
+    route: watch::Sender<Route>,
+    links: Mutex<BTreeMap<WorkerId, Arc<LinkBytes>>>,
+}
+
+impl Hub {
+    /// Turns to a generation; streams of older ones are refused from now on.
+    pub(super) fn open(
+        &self,
+        key: &Key,
+        world: usize,
+    ) -> Result<Vec<mpsc::Receiver<Delivery>>, CollectiveError> {
+        let (doors, inboxes): (Vec<_>, Vec<_>) = (0..world)
+            .map(|_| {
+                let (door, inbox) = mpsc::channel(QUEUED_CHUNKS);
+                (Some(door), inbox)
+            })
+            .unzip();
+        let mut passed_by = None;
+        self.route.send_if_modified(|route| {
+            match &route.key {
+                Some(now) if now.position() > key.position() => {
+                    passed_by = Some(now.clone());
+                    return false;
+                }
+                _ => {
+                    *route = Route {
+                        key: Some(key.clone()),
+                        doors,
+                        closed: route.closed,
+                    }
+                }
+            }
+            true
+        });
+        match passed_by {
+            None => Ok(inboxes),
+            Some(now) => Err(CollectiveError::new(
+                FailureKind::Stale,
+                format!("{key} was passed by: this worker is in {now}"),
+            )),
+        }
+    }
+
+    /// Lets go of every stream that waits for a generation to come.
+    pub(super) fn close(&self) {
+        self.route.send_modify(|route| route.closed = true);
+    }
+
+    /// Waits until this worker is in the stream's generation and hands out the sender's inbox.
+    pub(super) async fn admit(
+        &self,
+        key: &Key,
+        slot: usize,
+    ) -> Result<mpsc::Sender<Delivery>, Status> {
+        let mut changes = self.route.subscribe();
+        loop {
+            match self.compare(key) {
+                Some(Ordering::Equal) => return self.take_door(key, slot),
+                Some(Ordering::Less) => return Err(self.refusal(key)),
+                Some(Ordering::Greater) => {
+                    let ended = changes.changed().await;
+                    if ended.is_err() || self.route.borrow().closed {
+                        return Err(Status::aborted("the peer service ends"));
+                    }
+                }
+                None => return Err(Status::failed_precondition(format!("{key} is another run"))),
+            }
+        }
+    }
+
+    /// Checks a request that belongs to no generation; before the first one everything passes.
+    pub(super) fn check_run(&self, run: &str, term: u64) -> Result<(), Status> {
+        match &self.route.borrow().key {
+            Some(now) if now.run.0 != run || now.term.0 > term => Err(Status::failed_precondition(
+                format!("run {run} term {term}: this worker is in {now}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The answer to a stream whose inbox is closed.
+    pub(super) fn refusal(&self, key: &Key) -> Status {
+        match &self.route.borrow().key {
+            Some(now) if now.position() > key.position() => {
+                tracing::debug!(refused = %key, current = %now, "stale exchange");
+                Status::failed_precondition(format!("{key} is stale: this worker is in {now}"))
+            }
+            _ => Status::aborted(format!("this worker has left {key}")),
+        }
+    }
+
+    /// The counters of the link to a worker.
+    pub(super) fn link(&self, worker: &WorkerId) -> Arc<LinkBytes> {
+        Arc::clone(self.locked_links().entry(worker.clone()).or_default())
+    }
+
+    /// Reads one counter of every link.
+    pub(super) fn sent(&self, read: impl Fn(&LinkBytes) -> u64) -> BTreeMap<WorkerId, u64> {
+        self.locked_links()
+            .iter()
+            .map(|(worker, bytes)| (worker.clone(), read(bytes)))
+            .collect()
+    }
+
+    fn locked_links(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Arc<LinkBytes>>> {
+        // Counters stay usable whatever happened to another holder.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the stream's generation stands to this worker's; nothing when it is another run.
+    fn compare(&self, key: &Key) -> Option<Ordering> {
+        match &self.route.borrow().key {
+            None => Some(Ordering::Greater),
+            Some(now) if now.run != key.run => None,
+            Some(now) => Some(key.position().cmp(&now.position())),
+        }
+    }
+
+    fn take_door(&self, key: &Key, slot: usize) -> Result<mpsc::Sender<Delivery>, Status> {
+        let mut door = None;
+        self.route.send_if_modified(|route| {
+            if route.key.as_ref() == Some(key) {
+                door = route.doors.get_mut(slot).and_then(Option::take);
+            }
+            false
+        });
+        door.ok_or_else(|| {
+            Status::already_exists(format!("slot {slot} of {key} is not free or not there"))
+        })
+    }
+}

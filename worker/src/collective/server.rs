@@ -1,0 +1,194 @@
+//! The peer service of one worker: partial sums come in, frozen states go out.
+//!
+//! In: exchange streams of the other members, each beginning with an opening chunk that says whose it
+//! is. Out: their chunks in the inbox of their slot; nothing is read faster than it is summed. A
+//! stream that ends without its closing chunk is a broken one: its sender died.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use shared::error::{Code, Error, Result};
+use shared::ids::{Step, WorkerId};
+use shared::wire::peer::peer_server::{Peer, PeerServer as PeerService};
+use shared::wire::peer::{Chunk, Received, SnapshotRequest};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::inbox::Delivery;
+use super::net::{self, MESSAGE_LIMIT};
+use super::route::{Hub, Key, LinkBytes};
+use super::snapshot::{Pieces, SnapshotSource, pieces};
+
+/// The running peer service; it ends when this is dropped.
+pub struct PeerServer {
+    hub: Arc<Hub>,
+    address: SocketAddr,
+    _alive: oneshot::Sender<()>,
+}
+
+impl PeerServer {
+    /// Listens and serves on the current runtime; port 0 picks one.
+    ///
+    /// # Errors
+    /// [`Code::PortInUse`] when the address cannot be had.
+    pub async fn bind(
+        listen: SocketAddr,
+        snapshot: Arc<dyn SnapshotSource>,
+    ) -> Result<(Self, SocketAddr)> {
+        let taken = |e: std::io::Error| {
+            Error::new(
+                Code::PortInUse,
+                format!("the peer service cannot listen on {listen}"),
+            )
+            .why(e.to_string())
+            .fix("give --listen ADDR:0 to have a free port picked")
+        };
+        let listener = TcpListener::bind(listen).await.map_err(taken)?;
+        let address = listener.local_addr().map_err(taken)?;
+        let hub = Arc::new(Hub::default());
+        let (alive, ended) = oneshot::channel::<()>();
+        let service = PeerService::new(Service {
+            hub: Arc::clone(&hub),
+            snapshot,
+        })
+        .max_decoding_message_size(MESSAGE_LIMIT);
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let serving = net::server().serve_with_incoming_shutdown(service, incoming, async move {
+            // An error means that the server was dropped: that is the sign.
+            let _ = ended.await;
+        });
+        tokio::spawn(async move {
+            if let Err(e) = serving.await {
+                tracing::error!(error = %net::with_sources(&e), "the peer service ended");
+            }
+        });
+        Ok((
+            Self {
+                hub,
+                address,
+                _alive: alive,
+            },
+            address,
+        ))
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Bytes handed to the network per peer since the start: values and message overhead.
+    #[must_use]
+    pub fn bytes_sent(&self) -> std::collections::BTreeMap<WorkerId, u64> {
+        self.hub.sent(LinkBytes::all)
+    }
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+}
+
+impl Drop for PeerServer {
+    fn drop(&mut self) {
+        self.hub.close();
+    }
+}
+
+struct Service {
+    hub: Arc<Hub>,
+    snapshot: Arc<dyn SnapshotSource>,
+}
+
+#[tonic::async_trait]
+impl Peer for Service {
+    async fn exchange(
+        &self,
+        request: Request<Streaming<Chunk>>,
+    ) -> std::result::Result<Response<Received>, Status> {
+        receive(&self.hub, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    type SnapshotStream = Pieces;
+
+    async fn snapshot(
+        &self,
+        request: Request<SnapshotRequest>,
+    ) -> std::result::Result<Response<Pieces>, Status> {
+        let wanted = request.into_inner();
+        self.hub.check_run(&wanted.run_id, wanted.term)?;
+        let (source, step) = (Arc::clone(&self.snapshot), Step(wanted.step));
+        // Freezing a state may take a while: off the threads that move chunks.
+        let state = tokio::task::spawn_blocking(move || source.snapshot(step))
+            .await
+            .map_err(|e| Status::internal(format!("freezing the state failed: {e}")))?;
+        let state = state.ok_or_else(|| {
+            Status::not_found(format!(
+                "this worker does not hold the state of step {step}"
+            ))
+        })?;
+        Ok(Response::new(pieces(step, state)))
+    }
+}
+
+/// Opening and closing chunk of a stream: the identity of the sender and nothing else.
+pub(super) fn is_frame(chunk: &Chunk) -> bool {
+    chunk.step == 0 && chunk.values.is_empty()
+}
+
+async fn receive(hub: &Hub, mut stream: Streaming<Chunk>) -> std::result::Result<Received, Status> {
+    let Some(opening) = stream.message().await? else {
+        return Ok(Received { bytes: 0 });
+    };
+    let key = Key::of_chunk(&opening);
+    let slot = opening.from_slot;
+    if !is_frame(&opening) {
+        return Err(Status::invalid_argument(
+            "a stream begins with an empty chunk of step 0",
+        ));
+    }
+    let door = hub.admit(&key, slot as usize).await?;
+    let mut bytes = 0;
+    loop {
+        let message = tokio::select! {
+            message = stream.message() => message,
+            () = door.closed() => return Err(hub.refusal(&key)),
+        };
+        let (delivery, answer) = match message {
+            Ok(Some(chunk)) if !key.matches(&chunk) || chunk.from_slot != slot => {
+                let reason = "the identity changed within a stream";
+                (
+                    Delivery::Broken(reason.to_owned()),
+                    Some(Err(Status::invalid_argument(reason))),
+                )
+            }
+            Ok(Some(chunk)) if is_frame(&chunk) => (Delivery::Ended, Some(Ok(Received { bytes }))),
+            Ok(Some(chunk)) => {
+                bytes += chunk.values.len() as u64;
+                (Delivery::Chunk(chunk), None)
+            }
+            Ok(None) => {
+                let reason = "its stream broke off";
+                (
+                    Delivery::Broken(reason.to_owned()),
+                    Some(Err(Status::aborted(reason))),
+                )
+            }
+            Err(status) => (
+                Delivery::Broken(net::with_sources(&status)),
+                Some(Err(status)),
+            ),
+        };
+        let delivered = door.send(delivery).await;
+        if let Some(answer) = answer {
+            return answer;
+        }
+        if delivered.is_err() {
+            return Err(hub.refusal(&key));
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! libtorch as a device: opened, chosen, made deterministic, described.
+//!
+//! `libraries` CUDA on demand · `choice` device strings · `environment` what must be set before
+//! the process starts · `class` the fingerprint under which equal bits are promised · `torch`
+//! libtorch's failures as coded ones · `shim` what tch does not reach.
+
+mod choice;
+mod class;
+mod environment;
+mod libraries;
+mod shim;
+mod torch;
+
+pub use choice::{DeviceRequest, open};
+pub use class::device_class;
+pub use environment::reexec_with_environment;
+pub use libraries::{CudaLibrary, load_cuda};
+pub use shim::{Dropout, Generator, LoraWeights, gradients, lora_linear, set_deterministic};
+pub use torch::{TorchResult, failed};
+
+pub use tch::Device;

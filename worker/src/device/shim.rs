@@ -1,0 +1,254 @@
+//! Safe doors to the C++ shim: the LoRA linear, gradients from given values, determinism.
+//!
+//! Keeps: no exception and no message of the shim is lost; tensors that come out are owned.
+//! Shapes in names: B rows, I inputs, O outputs, R lora rank.
+
+#![allow(non_snake_case)]
+
+use std::ffi::{CStr, c_char, c_void};
+
+use tch::{TchError, Tensor};
+
+use super::torch::TorchResult;
+
+type Pointer = *mut c_void;
+
+unsafe extern "C" {
+    fn shim_free(text: *mut c_char);
+    fn shim_set_deterministic() -> *mut c_char;
+    fn shim_cpu_capability(out: *mut *mut c_char) -> *mut c_char;
+    fn shim_lora_linear(
+        input: Pointer,
+        weight: Pointer,
+        bias: Pointer,
+        a: Pointer,
+        b: Pointer,
+        scaling: f64,
+        keep: Pointer,
+        keep_scale: f64,
+        output: *mut Pointer,
+    ) -> *mut c_char;
+    fn shim_generator(seed: u64, out: *mut Pointer) -> *mut c_char;
+    fn shim_uniform(generator: Pointer, into: Pointer, from: f64, to: f64) -> *mut c_char;
+    fn shim_generator_free(generator: Pointer);
+    fn shim_gradients(
+        output: Pointer,
+        seed: Pointer,
+        inputs: *const Pointer,
+        count: usize,
+        gradients: *mut Pointer,
+    ) -> *mut c_char;
+}
+
+/// The pair of one adapted linear.
+#[derive(Debug)]
+pub struct LoraWeights {
+    /// A, `[lora_rank, in]`, f32.
+    pub a_RI: Tensor,
+    /// B, `[out, lora_rank]`, f32.
+    pub b_OR: Tensor,
+    /// Factor on `B A`.
+    pub scaling: f64,
+}
+
+/// Dropout on the input of A.
+#[derive(Debug)]
+pub struct Dropout {
+    /// 1 where an element stays, shaped as the input, u8.
+    pub keep: Tensor,
+    /// `1 / (1 - p)`.
+    pub scale: f64,
+}
+
+/// `input weight^T + bias + scaling * dropout(input) A^T B^T`, for a matrix of inputs.
+///
+/// # Errors
+/// libtorch's.
+pub fn lora_linear(
+    input_BI: &Tensor,
+    weight_OI: &Tensor,
+    bias_O: Option<&Tensor>,
+    lora: &LoraWeights,
+    dropout: Option<&Dropout>,
+) -> TorchResult<Tensor> {
+    let maybe = |tensor: Option<&Tensor>| tensor.map_or(std::ptr::null_mut(), pointer);
+    let mut output: Pointer = std::ptr::null_mut();
+    // SAFETY: all pointers are live tensors or null where the shim takes null; `output` is written
+    // when and only when no message comes back.
+    let message = unsafe {
+        shim_lora_linear(
+            pointer(input_BI),
+            pointer(weight_OI),
+            maybe(bias_O),
+            pointer(&lora.a_RI),
+            pointer(&lora.b_OR),
+            lora.scaling,
+            maybe(dropout.map(|d| &d.keep)),
+            dropout.map_or(1.0, |d| d.scale),
+            &raw mut output,
+        )
+    };
+    check(message)?;
+    // SAFETY: the shim handed over a new tensor.
+    Ok(unsafe { Tensor::from_ptr(output.cast()) })
+}
+
+/// Gradients of `sum(output * seed)` with respect to `inputs`; the graph is freed.
+///
+/// # Errors
+/// libtorch's, also when an input had no part in the output.
+pub fn gradients(output: &Tensor, seed: &Tensor, inputs: &[&Tensor]) -> TorchResult<Vec<Tensor>> {
+    let pointers: Vec<Pointer> = inputs.iter().map(|tensor| pointer(tensor)).collect();
+    let mut found: Vec<Pointer> = vec![std::ptr::null_mut(); inputs.len()];
+    // SAFETY: live tensors, and as many places as inputs.
+    let message = unsafe {
+        shim_gradients(
+            pointer(output),
+            pointer(seed),
+            pointers.as_ptr(),
+            pointers.len(),
+            found.as_mut_ptr(),
+        )
+    };
+    check(message)?;
+    // SAFETY: the shim handed over new tensors in every place.
+    Ok(found
+        .into_iter()
+        .map(|p| unsafe { Tensor::from_ptr(p.cast()) })
+        .collect())
+}
+
+/// torch's CPU generator with a state of its own: nobody else draws from it.
+#[derive(Debug)]
+pub struct Generator(Pointer);
+
+impl Generator {
+    /// As `torch.Generator().manual_seed(seed)`.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn new(seed: u64) -> TorchResult<Self> {
+        let mut generator: Pointer = std::ptr::null_mut();
+        // SAFETY: `generator` is written when no message comes back.
+        check(unsafe { shim_generator(seed, &raw mut generator) })?;
+        Ok(Self(generator))
+    }
+
+    /// As `torch.empty(shape).uniform_(from, to)` on the CPU in f32.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn uniform(&mut self, shape: &[i64], from: f64, to: f64) -> TorchResult<Tensor> {
+        let into = Tensor::f_empty(shape, (tch::Kind::Float, tch::Device::Cpu))?;
+        // SAFETY: a live generator and a live tensor.
+        check(unsafe { shim_uniform(self.0, pointer(&into), from, to) })?;
+        Ok(into)
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        // SAFETY: made by the shim, freed once.
+        unsafe { shim_generator_free(self.0) };
+    }
+}
+
+/// Deterministic kernels or an error, no TF32, no autotuning; for the whole process.
+///
+/// # Errors
+/// libtorch's.
+pub fn set_deterministic() -> TorchResult<()> {
+    // SAFETY: no argument; sets flags only.
+    check(unsafe { shim_set_deterministic() })
+}
+
+/// Which kernels libtorch picks on this CPU, such as `AVX512`.
+pub(super) fn cpu_capability() -> TorchResult<String> {
+    let mut text: *mut c_char = std::ptr::null_mut();
+    // SAFETY: `text` is written when no message comes back.
+    check(unsafe { shim_cpu_capability(&raw mut text) })?;
+    // SAFETY: a text of the shim's.
+    Ok(unsafe { take(text) })
+}
+
+fn pointer(tensor: &Tensor) -> Pointer {
+    tensor.as_ptr().cast_mut().cast()
+}
+
+fn check(message: *mut c_char) -> TorchResult<()> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a text of the shim's.
+    Err(TchError::Torch(unsafe { take(message) }))
+}
+
+/// # Safety
+/// `text` is a C string of the shim's that nobody freed.
+unsafe fn take(text: *mut c_char) -> String {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
+        shim_free(text);
+        owned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn random(shape: [i64; 2]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    /// Output and gradients of input, A and B, by the shim or by plain operators.
+    fn both_ways(keep: Option<&Tensor>) -> (Vec<Tensor>, Vec<Tensor>) {
+        let (x, w) = (random([5, 12]).set_requires_grad(true), random([10, 12]));
+        let lora = LoraWeights {
+            a_RI: random([3, 12]).set_requires_grad(true),
+            b_OR: random([10, 3]).set_requires_grad(true),
+            scaling: 1.75,
+        };
+        let seed = random([5, 10]);
+        let dropout = keep.map(|keep| Dropout {
+            keep: keep.shallow_clone(),
+            scale: 1.25,
+        });
+        let ours = lora_linear(&x, &w, None, &lora, dropout.as_ref()).unwrap();
+        let dropped = keep.map_or_else(|| x.shallow_clone(), |keep| (&x * keep) * 1.25);
+        let plain =
+            x.matmul(&w.tr()) + dropped.matmul(&lora.a_RI.tr()).matmul(&lora.b_OR.tr()) * 1.75;
+        let inputs = [&x, &lora.a_RI, &lora.b_OR];
+        let mut of_ours = gradients(&ours, &seed, &inputs).unwrap();
+        let mut of_plain = gradients(&plain, &seed, &inputs).unwrap();
+        of_ours.push(ours.detach());
+        of_plain.push(plain.detach());
+        (of_ours, of_plain)
+    }
+
+    #[test]
+    fn the_lora_linear_and_its_backward_equal_plain_operators() {
+        let keep = Tensor::from_slice(&[1u8, 0, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1].repeat(5));
+        for keep in [None, Some(&keep.view([5, 12]))] {
+            let (ours, plain) = both_ways(keep);
+            for (a, b) in ours.iter().zip(&plain) {
+                assert!((a - b).abs().max().double_value(&[]) < 1e-5, "{keep:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_in_the_shim_is_an_error_not_an_end() {
+        let (x, w) = (random([5, 12]), random([10, 11]));
+        let lora = LoraWeights {
+            a_RI: random([3, 12]),
+            b_OR: random([10, 3]),
+            scaling: 1.0,
+        };
+        let error = lora_linear(&x, &w, None, &lora, None).unwrap_err();
+        assert!(error.to_string().contains("mat1 and mat2"), "{error}");
+    }
+}

@@ -1,0 +1,219 @@
+//! The walk from token ids to hidden states and logits, as transformers' Llama computes it.
+//!
+//! Rows are padded on the right, attention is causal: no real token ever sees a padded one, so no
+//! mask is needed. Everything but attention works on one matrix with a row per position (P).
+
+use shared::error::Result;
+use shared::model::ModelConfig;
+use tch::{Device, Kind, Tensor};
+
+use super::rope::{RopeTable, rotate};
+use super::{BaseWeights, KeyValueCache, Linear, Masks};
+use crate::device::{TorchResult, failed};
+
+/// Positions the rotary tables start with; they grow on demand.
+const FIRST_POSITIONS: usize = 512;
+
+/// A decoder with frozen weights.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Its shape.
+    pub config: ModelConfig,
+    embedding_VH: Tensor,
+    layers: Vec<Layer>,
+    norm_H: Tensor,
+    head_VH: Tensor,
+    rope: RopeTable,
+    /// Last: the tensors above may be views of its pages.
+    _weights: BaseWeights,
+}
+
+#[derive(Debug)]
+struct Layer {
+    input_norm_H: Tensor,
+    post_norm_H: Tensor,
+    /// q k v o gate up down.
+    linears: [Linear; 7],
+}
+
+impl Decoder {
+    /// Builds the decoder over a base model's tensors.
+    ///
+    /// # Errors
+    /// A tensor that is missing, and libtorch's.
+    pub fn new(
+        config: ModelConfig,
+        weights: BaseWeights,
+        device: Device,
+        kind: Kind,
+    ) -> Result<Self> {
+        let mut layers = Vec::with_capacity(config.layers);
+        for layer in 0..config.layers {
+            let name = |part: &str| format!("model.layers.{layer}.{part}");
+            let linear = |part: &str, biased: bool| -> Result<Linear> {
+                let bias_O = if biased {
+                    Some(weights.tensor(&name(&format!("{part}.bias")))?)
+                } else {
+                    None
+                };
+                let weight_OI = weights.tensor(&name(&format!("{part}.weight")))?;
+                Ok(Linear {
+                    weight_OI,
+                    bias_O,
+                    lora: None,
+                })
+            };
+            let (attention, mlp) = (config.attention_bias, config.mlp_bias);
+            layers.push(Layer {
+                input_norm_H: weights.tensor(&name("input_layernorm.weight"))?,
+                post_norm_H: weights.tensor(&name("post_attention_layernorm.weight"))?,
+                linears: [
+                    linear("self_attn.q_proj", attention)?,
+                    linear("self_attn.k_proj", attention)?,
+                    linear("self_attn.v_proj", attention)?,
+                    linear("self_attn.o_proj", attention)?,
+                    linear("mlp.gate_proj", mlp)?,
+                    linear("mlp.up_proj", mlp)?,
+                    linear("mlp.down_proj", mlp)?,
+                ],
+            });
+        }
+        let embedding_VH = weights.tensor("model.embed_tokens.weight")?;
+        let head_VH = if config.tie_word_embeddings {
+            embedding_VH.shallow_clone()
+        } else {
+            weights.tensor("lm_head.weight")?
+        };
+        let rope = RopeTable::new(&config.rope, config.head_dim, FIRST_POSITIONS, device, kind)
+            .map_err(failed("preparing rotary positions"))?;
+        let norm_H = weights.tensor("model.norm.weight")?;
+        Ok(Self {
+            config,
+            embedding_VH,
+            layers,
+            norm_H,
+            head_VH,
+            rope,
+            _weights: weights,
+        })
+    }
+
+    /// All linears in model order, as `shared::model::linears` names them.
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
+        self.layers
+            .iter_mut()
+            .flat_map(|layer| layer.linears.iter_mut())
+    }
+
+    /// Hidden states `[P, H]` after the last layer, before the last norm.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn hidden(
+        &mut self,
+        tokens_BT: &Tensor,
+        masks: Masks<'_>,
+        mut cache: Option<&mut KeyValueCache>,
+    ) -> TorchResult<Tensor> {
+        let (rows, length) = tokens_BT.size2()?;
+        let start = cache.as_deref().map_or(0, KeyValueCache::length);
+        let turns = self.rope.at(start, length)?;
+        let width = self.embedding_VH.size()[1];
+        let mut hidden_PH = Tensor::f_embedding(&self.embedding_VH, tokens_BT, -1, false, false)?
+            .f_view([rows * length, width])?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let cache = cache.as_deref_mut().map(|cache| (index, cache));
+            hidden_PH = layer.forward(
+                &self.config,
+                &hidden_PH,
+                (rows, length),
+                &turns,
+                masks,
+                cache,
+            )?;
+        }
+        Ok(hidden_PH)
+    }
+
+    /// Logits `[P, V]` in f32 of hidden states.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn logits(&self, hidden_PH: &Tensor) -> TorchResult<Tensor> {
+        rms_norm(hidden_PH, &self.norm_H, self.config.rms_norm_eps)?
+            .f_linear(&self.head_VH, None::<&Tensor>)?
+            .f_to_kind(Kind::Float)
+    }
+}
+
+impl Layer {
+    fn forward(
+        &self,
+        config: &ModelConfig,
+        hidden_PH: &Tensor,
+        size: (i64, i64),
+        turns: &(Tensor, Tensor),
+        masks: Masks<'_>,
+        cache: Option<(usize, &mut KeyValueCache)>,
+    ) -> TorchResult<Tensor> {
+        let linear = |index: usize, input: &Tensor| self.linears[index].forward(input, masks);
+        let normed_PH = rms_norm(hidden_PH, &self.input_norm_H, config.rms_norm_eps)?;
+        let attended_PH = attention(config, &normed_PH, size, turns, cache, &linear)?;
+        let hidden_PH = hidden_PH.f_add(&attended_PH)?;
+
+        let normed_PH = rms_norm(&hidden_PH, &self.post_norm_H, config.rms_norm_eps)?;
+        let gate_PI = linear(4, &normed_PH)?.f_silu()?;
+        let inner_PI = gate_PI.f_mul(&linear(5, &normed_PH)?)?;
+        hidden_PH.f_add(&linear(6, &inner_PI)?)
+    }
+}
+
+fn attention(
+    config: &ModelConfig,
+    normed_PH: &Tensor,
+    (rows, length): (i64, i64),
+    turns: &(Tensor, Tensor),
+    cache: Option<(usize, &mut KeyValueCache)>,
+    linear: &impl Fn(usize, &Tensor) -> TorchResult<Tensor>,
+) -> TorchResult<Tensor> {
+    let (heads, groups) = (config.heads as i64, config.key_value_heads as i64);
+    let head_dim = config.head_dim as i64;
+    let split = |index: usize, heads: i64| {
+        linear(index, normed_PH)?.f_view([rows, length, heads, head_dim])
+    };
+    let query_BNTD = rotate(&split(0, heads)?, turns)?.f_transpose(1, 2)?;
+    let mut key_BKTD = rotate(&split(1, groups)?, turns)?.f_transpose(1, 2)?;
+    let mut value_BKTD = split(2, groups)?.f_transpose(1, 2)?;
+    if let Some((layer, cache)) = cache {
+        (key_BKTD, value_BKTD) = cache.extend(layer, key_BKTD, value_BKTD)?;
+    }
+    // One new token sees all that is there; more than one starts from an empty cache.
+    let causal = length > 1;
+    #[expect(clippy::cast_precision_loss, reason = "a head's width is small")]
+    let scale = 1.0 / (head_dim as f64).sqrt();
+    let mixed_BNTD = Tensor::f_scaled_dot_product_attention(
+        &query_BNTD,
+        &key_BKTD,
+        &value_BKTD,
+        None::<&Tensor>,
+        0.0,
+        causal,
+        scale,
+        heads != groups,
+    )?;
+    let mixed_PO = mixed_BNTD
+        .f_transpose(1, 2)?
+        .f_reshape([rows * length, heads * head_dim])?;
+    linear(3, &mixed_PO)
+}
+
+/// Root mean square norm: statistics in f32, cast back before the weight.
+fn rms_norm(hidden_PH: &Tensor, weight_H: &Tensor, eps: f64) -> TorchResult<Tensor> {
+    let kind = hidden_PH.f_kind()?;
+    let wide_PH = hidden_PH.f_to_kind(Kind::Float)?;
+    let variance = wide_PH
+        .f_pow_tensor_scalar(2)?
+        .f_mean_dim(-1, true, Kind::Float)?;
+    let scaled_PH = wide_PH.f_mul(&variance.f_add_scalar(eps)?.f_rsqrt()?)?;
+    weight_H.f_mul(&scaled_PH.f_to_kind(kind)?)
+}

@@ -1,0 +1,135 @@
+//! Greedy text: one token after the other, each the likeliest.
+//!
+//! In: a base model, perhaps an adapter, the ids of a prompt. Out: new ids as they come. Every token
+//! is read once; its keys and values stay. Weights keep the type of the file, as transformers does,
+//! but for halves on the CPU, which are widened.
+
+use std::path::Path;
+
+use shared::error::{Code, Error, Result};
+use shared::model::{ModelConfig, linears};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::{BaseWeights, Decoder, KeyValueCache};
+use crate::adapter::{AdapterLayout, LiveAdapter, PeftAdapter, from_peft};
+use crate::device::{TorchResult, failed};
+
+/// A model that writes.
+#[derive(Debug)]
+pub struct GreedyModel {
+    decoder: Decoder,
+    device: Device,
+    _adapter: Option<LiveAdapter>,
+}
+
+impl GreedyModel {
+    /// Loads a base model, and lays an adapter over it.
+    ///
+    /// # Errors
+    /// Anything wrong with the base model; [`Code::BadInitAdapter`] when the adapter does not fit.
+    pub fn load(base: &Path, adapter: Option<&PeftAdapter>, device: Device) -> Result<Self> {
+        let config = ModelConfig::load(base)?;
+        let kind = BaseWeights::stored_kind(base, &config)?;
+        let kind = if kind == Kind::Half && device == Device::Cpu {
+            Kind::Float
+        } else {
+            kind
+        };
+        let weights = BaseWeights::open(base, &config, device, kind)?;
+        let mut decoder = Decoder::new(config, weights, device, kind)?;
+        let adapter = adapter
+            .map(|a| lay_over(&mut decoder, a, device))
+            .transpose()?;
+        Ok(Self {
+            decoder,
+            device,
+            _adapter: adapter,
+        })
+    }
+
+    /// The base model's shape.
+    #[must_use]
+    pub fn config(&self) -> &ModelConfig {
+        &self.decoder.config
+    }
+
+    /// Gives new tokens to `each` until it says no, a token of `stop` comes (not given), or there
+    /// are `max_new_tokens`.
+    ///
+    /// # Errors
+    /// An empty prompt, an id outside the vocabulary, libtorch's, and those of `each`.
+    pub fn generate(
+        &mut self,
+        prompt: &[u32],
+        max_new_tokens: usize,
+        stop: &[u32],
+        mut each: impl FnMut(u32) -> Result<bool>,
+    ) -> Result<()> {
+        let vocabulary = self.decoder.config.vocab_size;
+        let stranger = prompt.iter().find(|&&id| id as usize >= vocabulary);
+        if let Some(id) = stranger {
+            let what = format!("the prompt has token {id}, the model knows {vocabulary}");
+            return Err(Error::new(Code::BadTokenizer, what)
+                .fix("tokenizer and base model must belong together"));
+        }
+        if prompt.is_empty() {
+            return Err(Error::new(Code::Usage, "the prompt has no token"));
+        }
+        let mut cache = KeyValueCache::new(self.decoder.config.layers);
+        let mut unread: Vec<i64> = prompt.iter().map(|&id| i64::from(id)).collect();
+        for _ in 0..max_new_tokens {
+            let best = no_grad(|| self.next(&unread, &mut cache))
+                .map_err(failed("computing the next token"))?;
+            let id = u32::try_from(best).unwrap_or(u32::MAX);
+            if stop.contains(&id) || !each(id)? {
+                break;
+            }
+            unread = vec![best];
+        }
+        Ok(())
+    }
+
+    /// Reads what is unread and returns the likeliest next token.
+    fn next(&mut self, unread: &[i64], cache: &mut KeyValueCache) -> TorchResult<i64> {
+        let tokens_BT = Tensor::f_from_slice(unread)?
+            .f_to_device(self.device)?
+            .f_unsqueeze(0)?;
+        let hidden_PH = self.decoder.hidden(&tokens_BT, None, Some(cache))?;
+        let last_PH = hidden_PH.f_narrow(0, hidden_PH.size()[0] - 1, 1)?;
+        self.decoder
+            .logits(&last_PH)?
+            .f_argmax(-1, false)?
+            .f_int64_value(&[0])
+    }
+}
+
+fn lay_over(decoder: &mut Decoder, adapter: &PeftAdapter, device: Device) -> Result<LiveAdapter> {
+    let all = linears(&decoder.config);
+    let adapted: Vec<bool> = all
+        .iter()
+        .map(|spec| {
+            adapter
+                .tensors
+                .contains_key(&AdapterLayout::key_of_a(&spec.name))
+        })
+        .collect();
+    let chosen: Vec<_> = all
+        .into_iter()
+        .zip(&adapted)
+        .filter(|(_, yes)| **yes)
+        .map(|(spec, _)| spec)
+        .collect();
+    let rank = u32::try_from(adapter.lora_rank).unwrap_or(u32::MAX);
+    let layout = AdapterLayout::new(rank, &chosen);
+    let values = from_peft(adapter, &layout, rank, adapter.scaling)?;
+    let mut lay = || {
+        let mut live = LiveAdapter::attach(decoder, &adapted, &layout, adapter.scaling, device)?;
+        live.set(&values)?;
+        Ok(live)
+    };
+    lay().map_err(failed("laying the adapter over the base model"))
+}
+
+#[cfg(test)]
+#[path = "greedy_tests.rs"]
+mod tests;

@@ -1,0 +1,92 @@
+//! A model of two layers with drawn weights: cached reading against reading all again.
+
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::json;
+use shared::model::expected_tensors;
+
+use super::*;
+
+fn write_base(folder: &Path) {
+    let config = json!({"model_type": "llama", "vocab_size": 48, "hidden_size": 32,
+        "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "tie_word_embeddings": true});
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let shape = ModelConfig::from_json(&config).unwrap();
+    let mut state = 1u32;
+    let mut draw = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+    };
+    let data: Vec<(String, Vec<usize>, Vec<u8>)> = expected_tensors(&shape)
+        .into_iter()
+        .map(|(name, shape)| {
+            let count = shape.iter().product::<usize>();
+            let bytes = (0..count).flat_map(|_| draw().to_le_bytes()).collect();
+            (name, shape, bytes)
+        })
+        .collect();
+    let views = data.iter().map(|(name, shape, bytes)| {
+        (
+            name.as_str(),
+            TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+        )
+    });
+    safetensors::serialize_to_file(views, None, &folder.join("model.safetensors")).unwrap();
+}
+
+fn answer(model: &mut GreedyModel, prompt: &[u32], count: usize, stop: &[u32]) -> Vec<u32> {
+    let mut ids = Vec::new();
+    model
+        .generate(prompt, count, stop, |id| {
+            ids.push(id);
+            Ok(true)
+        })
+        .unwrap();
+    ids
+}
+
+#[test]
+fn reading_with_the_cache_writes_what_reading_all_again_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    write_base(folder.path());
+    let mut model = GreedyModel::load(folder.path(), None, Device::Cpu).unwrap();
+    let prompt = [3, 14, 15, 9, 26];
+    let cached = answer(&mut model, &prompt, 20, &[]);
+    let mut again = prompt.to_vec();
+    for _ in 0..20 {
+        let next = answer(&mut model, &again, 1, &[]);
+        again.extend(next);
+    }
+    assert_eq!(cached, again[prompt.len()..]);
+}
+
+#[test]
+fn every_stop_id_ends_the_text_and_is_not_part_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    write_base(folder.path());
+    let mut model = GreedyModel::load(folder.path(), None, Device::Cpu).unwrap();
+    let whole = answer(&mut model, &[1, 2, 3], 12, &[]);
+    let stop = whole[5];
+    let place = whole.iter().position(|&id| id == stop).unwrap();
+    assert_eq!(
+        answer(&mut model, &[1, 2, 3], 12, &[47, stop]),
+        whole[..place]
+    );
+}
+
+#[test]
+fn an_empty_or_strange_prompt_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    write_base(folder.path());
+    let mut model = GreedyModel::load(folder.path(), None, Device::Cpu).unwrap();
+    let code = |model: &mut GreedyModel, prompt: &[u32]| {
+        model
+            .generate(prompt, 1, &[], |_| Ok(true))
+            .unwrap_err()
+            .code
+    };
+    assert_eq!(code(&mut model, &[]), Code::Usage);
+    assert_eq!(code(&mut model, &[48]), Code::BadTokenizer);
+}

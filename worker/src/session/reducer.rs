@@ -1,0 +1,127 @@
+//! Runs the all-reduce beside the session, so that orders are heard while it goes on.
+//!
+//! In: member sets and sums, in order. Out: totals or failures. A new member set cancels the
+//! reduce in flight.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use shared::ids::{Identity, Slot, WorkerId};
+use shared::wire::message::Member;
+use tokio::sync::mpsc;
+
+use crate::collective::{
+    Cancel, CancelSource, Collective, CollectiveError, FailureKind, GrpcCollective, MemberAddress,
+    PeerServer,
+};
+
+/// Orders waiting at most.
+const QUEUE: usize = 64;
+
+/// What came of a reduce.
+#[derive(Debug)]
+pub(super) struct Reduced {
+    pub(super) identity: Identity,
+    pub(super) total: Result<Vec<i64>, CollectiveError>,
+    pub(super) micros: u64,
+    pub(super) bytes_sent: BTreeMap<WorkerId, u64>,
+}
+
+enum Order {
+    Connect(Identity, Vec<MemberAddress>, Slot),
+    Reduce(Identity, Arc<Vec<i64>>, Cancel),
+    Recycle(Vec<i64>),
+}
+
+/// Gives orders to the task that reduces.
+pub(super) struct Reducer {
+    orders: mpsc::Sender<Order>,
+    in_flight: CancelSource,
+}
+
+impl Reducer {
+    pub(super) fn start(server: PeerServer, results: mpsc::Sender<Reduced>) -> Self {
+        let (orders, waiting) = mpsc::channel(QUEUE);
+        tokio::spawn(serve(server, waiting, results));
+        Self {
+            orders,
+            in_flight: CancelSource::new(),
+        }
+    }
+
+    pub(super) fn connect(&mut self, identity: Identity, members: Vec<Member>, slot: Slot) {
+        self.in_flight.cancel();
+        let members = members
+            .into_iter()
+            .map(|m| MemberAddress {
+                worker: m.worker,
+                slot: m.slot,
+                address: m.peer_address,
+            })
+            .collect();
+        self.order(Order::Connect(identity, members, slot));
+    }
+
+    pub(super) fn reduce(&mut self, identity: Identity, sum: Arc<Vec<i64>>) {
+        self.in_flight = CancelSource::new();
+        self.order(Order::Reduce(identity, sum, self.in_flight.token()));
+    }
+
+    /// Takes back the buffer of a total.
+    pub(super) fn recycle(&self, total: Vec<i64>) {
+        self.order(Order::Recycle(total));
+    }
+
+    fn order(&self, order: Order) {
+        // A full queue cannot be: the coordinator waits for the outcome of each order. Should it
+        // be, the reduce's deadline on the other members names this worker.
+        let _ = self.orders.try_send(order);
+    }
+}
+
+/// The task: connects and reduces, one order after the other.
+async fn serve(
+    server: PeerServer,
+    mut orders: mpsc::Receiver<Order>,
+    results: mpsc::Sender<Reduced>,
+) {
+    let mut connected: Option<Result<GrpcCollective, CollectiveError>> = None;
+    let mut spare = Vec::new();
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Connect(identity, members, slot) => {
+                // The old generation's streams end before the new ones are opened.
+                drop(connected.take());
+                connected = Some(GrpcCollective::connect(&server, &identity, members, slot).await);
+            }
+            Order::Recycle(buffer) => spare = buffer,
+            Order::Reduce(identity, sum, cancel) => {
+                let started = Instant::now();
+                let mut total = std::mem::take(&mut spare);
+                let outcome = match connected.as_mut() {
+                    Some(Ok(collective)) => {
+                        let (step, attempt) = (identity.step, identity.attempt);
+                        collective
+                            .all_reduce(step, attempt, sum, &mut total, cancel)
+                            .await
+                    }
+                    Some(Err(failure)) => Err(failure.clone()),
+                    None => Err(CollectiveError::new(
+                        FailureKind::Protocol,
+                        "a reduce was ordered before the members were named".to_owned(),
+                    )),
+                };
+                let reduced = Reduced {
+                    identity,
+                    total: outcome.map(|()| total),
+                    micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+                    bytes_sent: server.bytes_sent(),
+                };
+                if results.send(reduced).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Integers of the step in work: a side buffer per micro-batch, and the sum of what counts.
+//!
+//! In: quantized gradients. Out: one vector to be reduced.
+//! Keeps: a micro-batch enters the sum once, and only when it is credited. The sum is shared
+//! read-only with a reduce in flight; a later credit goes into a copy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use shared::error::{Code, Error, Result};
+use shared::ids::MicroBatchId;
+use shared::numerics;
+
+/// Committed numbers that travel behind the gradient in the same vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// Sum of cross entropies, units of 2^-40.
+    Loss = 0,
+    /// Targets the loss runs over.
+    TargetTokens = 1,
+    /// Micro-batches with a value that was not finite or out of range.
+    Overflows = 2,
+    /// Micro-batches in the sum.
+    MicroBatches = 3,
+}
+
+/// How many extras there are.
+pub const EXTRAS: usize = 4;
+
+/// The integers of one step on one worker.
+#[derive(Debug)]
+pub struct Sums {
+    side: BTreeMap<MicroBatchId, Vec<i64>>,
+    sum: Arc<Vec<i64>>,
+    free: Vec<Vec<i64>>,
+}
+
+impl Sums {
+    /// For adapters of `parameters` elements.
+    #[must_use]
+    pub fn new(parameters: usize) -> Self {
+        Self {
+            side: BTreeMap::new(),
+            sum: Arc::new(vec![0; parameters + EXTRAS]),
+            free: Vec::new(),
+        }
+    }
+
+    /// A buffer to quantize into; its content is arbitrary.
+    pub fn buffer(&mut self) -> Vec<i64> {
+        self.free.pop().unwrap_or_else(|| vec![0; self.sum.len()])
+    }
+
+    /// Keeps a micro-batch aside until it is credited.
+    pub fn keep(&mut self, micro_batch: MicroBatchId, integers: Vec<i64>) {
+        if let Some(old) = self.side.insert(micro_batch, integers) {
+            self.free.push(old);
+        }
+    }
+
+    /// Moves a micro-batch into the sum.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] when it was never kept, or credited already.
+    pub fn credit(&mut self, micro_batch: MicroBatchId) -> Result<()> {
+        let integers = self.side.remove(&micro_batch).ok_or_else(|| {
+            Error::new(
+                Code::Internal,
+                format!("micro-batch {micro_batch} was never computed here"),
+            )
+        })?;
+        let sum: &mut Vec<i64> = Arc::make_mut(&mut self.sum);
+        numerics::accumulate(sum, &integers);
+        self.free.push(integers);
+        Ok(())
+    }
+
+    /// What this worker contributes.
+    #[must_use]
+    pub fn sum(&self) -> Arc<Vec<i64>> {
+        Arc::clone(&self.sum)
+    }
+
+    /// Forgets the step.
+    pub fn clear(&mut self) {
+        while let Some((_, buffer)) = self.side.pop_first() {
+            self.free.push(buffer);
+        }
+        match Arc::get_mut(&mut self.sum) {
+            Some(sum) => sum.fill(0),
+            None => self.sum = Arc::new(vec![0; self.sum.len()]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_credited_micro_batches_count_and_only_once() {
+        let mut sums = Sums::new(1);
+        sums.keep(MicroBatchId(0), vec![5, 0, 0, 0, 1]);
+        sums.keep(MicroBatchId(1), vec![7, 0, 0, 0, 1]);
+        sums.credit(MicroBatchId(1)).unwrap();
+        assert_eq!(*sums.sum(), [7, 0, 0, 0, 1]);
+        assert!(sums.credit(MicroBatchId(1)).is_err());
+    }
+
+    #[test]
+    fn a_reduce_in_flight_keeps_what_it_was_given() {
+        let mut sums = Sums::new(1);
+        sums.keep(MicroBatchId(0), vec![5, 0, 0, 0, 1]);
+        let in_flight = sums.sum();
+        sums.credit(MicroBatchId(0)).unwrap();
+        assert_eq!((in_flight[0], sums.sum()[0]), (0, 5));
+    }
+
+    #[test]
+    fn a_new_step_begins_with_nothing() {
+        let mut sums = Sums::new(1);
+        sums.keep(MicroBatchId(0), vec![5, 0, 0, 0, 1]);
+        sums.credit(MicroBatchId(0)).unwrap();
+        sums.keep(MicroBatchId(1), vec![6, 0, 0, 0, 1]);
+        sums.clear();
+        assert_eq!(*sums.sum(), [0; 5]);
+        assert!(sums.credit(MicroBatchId(1)).is_err());
+    }
+}

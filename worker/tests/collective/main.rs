@@ -1,0 +1,11 @@
+//! The peer service and its all-reduce over loopback: several members in one process.
+//!
+//! Sums are compared with the plain wrapping sum, element by element. Nothing here sleeps: members
+//! meet over channels, and every wait has a deadline.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod exact;
+mod faults;
+mod group;
+mod snapshot;

@@ -1,0 +1,194 @@
+//! Golden curves: our whole step against what transformers' Trainer and PEFT computed.
+//!
+//! The numbers lie in tests/golden, made by make_golden.py; weights come from an integer hash on
+//! both sides. Limits are those an independent correct loop meets with room; the last test plants
+//! an error of 1e-3 in one stage after the other and sees each turn the comparison red.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "golden/case.rs"]
+mod case;
+#[path = "golden/compare.rs"]
+mod compare;
+#[path = "golden/training.rs"]
+mod training;
+#[path = "golden/weights.rs"]
+mod weights;
+
+use case::Case;
+use compare::{adapter_digest, compare, largest_difference};
+use training::{HONEST, Meddling, start, train};
+use worker::train::Trainer;
+
+const LOGITS: f32 = 1e-4;
+
+macro_rules! cases {
+    ($($name:ident),*) => {
+        const CASES: &[&str] = &[$(stringify!($name)),*];
+        $(mod $name {
+            #[test]
+            fn the_curve_is_the_reference_s() {
+                super::curve(stringify!($name));
+            }
+        })*
+    };
+}
+
+cases!(
+    gqa_qv,
+    llama3_tied_all_linear,
+    accumulation_uneven_tail,
+    warmup_cosine_decay_clip,
+    response_only_sequential,
+    init_adapter_rslora,
+    linear_rope_biases_max_steps
+);
+
+/// First adapter, logits, every step, last adapter, logits again, greedy text.
+fn curve(name: &str) {
+    let case = Case::load(name);
+    let (mut trainer, initial) = start(&case);
+    let keys: Vec<_> = trainer
+        .layout()
+        .tensors
+        .iter()
+        .map(|t| t.key.as_str())
+        .collect();
+    let expected: Vec<_> = case
+        .golden
+        .adapter_keys
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(keys, expected, "{name}: PEFT's keys in PEFT's order");
+    assert_eq!(
+        adapter_digest(&initial),
+        case.golden.initial_adapter_sha256,
+        "{name}: the first adapter, byte for byte"
+    );
+    let first = logits_difference(&mut trainer, &case, &case.golden.first_logits);
+    assert!(first < LOGITS, "{name}: first logits differ by {first:e}");
+
+    let mut run = train(&case, &HONEST);
+    let found = compare(&case, &run).unwrap_or_else(|why| panic!("{name}: {why}"));
+    let last = logits_difference(&mut run.trainer, &case, &case.golden.final_logits);
+    println!("{name}: logits {first:.1e} {last:.1e}, {found}");
+    assert!(last < LOGITS, "{name}: last logits differ by {last:e}");
+    assert_eq!(
+        greedy(&mut run.trainer, &case),
+        case.golden.greedy.continuation,
+        "{name}: text"
+    );
+}
+
+fn logits_difference(
+    trainer: &mut Trainer,
+    case: &Case,
+    expected: &std::collections::BTreeMap<usize, Vec<f32>>,
+) -> f32 {
+    let ids: Vec<i64> = case.golden.rows[0]
+        .ids
+        .iter()
+        .map(|&id| i64::from(id))
+        .collect();
+    let logits = trainer.logits(&ids).unwrap();
+    let vocabulary = logits.len() / ids.len();
+    expected
+        .iter()
+        .map(|(place, values)| largest_difference(&logits[place * vocabulary..], values))
+        .fold(0.0, f32::max)
+}
+
+fn greedy(trainer: &mut Trainer, case: &Case) -> Vec<i64> {
+    let mut ids = case.golden.greedy.prompt.clone();
+    for _ in 0..case.golden.greedy.continuation.len() {
+        let logits = trainer.logits(&ids).unwrap();
+        let vocabulary = logits.len() / ids.len();
+        let last = &logits[logits.len() - vocabulary..];
+        let best = last
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(b.1))
+            .unwrap();
+        ids.push(i64::try_from(best.0).unwrap());
+    }
+    ids.split_off(case.golden.greedy.prompt.len())
+}
+
+#[test]
+fn the_reference_versions_are_stored() {
+    for name in CASES {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("../tests/golden/{name}.json"));
+        let text = std::fs::read_to_string(file).unwrap();
+        for version in [
+            "\"torch\":\"2.11.0",
+            "\"transformers\":\"5.23.0",
+            "\"peft\":\"0.21.2",
+        ] {
+            assert!(text.contains(version), "{name} was not made with {version}");
+        }
+    }
+}
+
+#[test]
+fn an_error_of_a_thousandth_in_any_stage_turns_it_red() {
+    let scale = |values: &mut [f32]| values.iter_mut().for_each(|v| *v *= 1.001);
+    let planted = [
+        (
+            "gradient",
+            Meddling {
+                gradient: scale,
+                ..HONEST
+            },
+        ),
+        (
+            "losses",
+            Meddling {
+                losses: scale,
+                ..HONEST
+            },
+        ),
+        (
+            "learning rate",
+            Meddling {
+                learning_rate: 1.001,
+                ..HONEST
+            },
+        ),
+    ];
+    for (stage, meddling) in planted {
+        let case = Case::load("gqa_qv");
+        let run = train(&case, &meddling);
+        let seen = compare(&case, &run).map(|found| found.to_string());
+        println!("{stage}: {seen:?}");
+        assert!(seen.is_err(), "an error in the {stage} went unseen");
+    }
+    type Change = fn(&mut Case);
+    let changes: [(&str, Change); 6] = [
+        ("scaling", |case| case.config.lora_alpha *= 1.001),
+        ("rope", |case| {
+            case.golden.model["rope_parameters"]["rope_theta"] = 10_100.into()
+        }),
+        ("norm", |case| {
+            case.golden.model["rms_norm_eps"] = 1e-3.into()
+        }),
+        ("clip", |case| case.config.max_grad_norm *= 1.001),
+        ("schedule", |case| case.config.learning_rate *= 1.001),
+        ("decay", |case| case.config.weight_decay *= 1.001),
+    ];
+    for (stage, change) in changes {
+        let mut case = Case::load("warmup_cosine_decay_clip");
+        change(&mut case);
+        case.rewrite_config();
+        let run = train(&case, &HONEST);
+        let seen = compare(&case, &run).map(|found| found.to_string());
+        println!("{stage}: {seen:?}");
+        assert!(seen.is_err(), "an error in the {stage} went unseen");
+    }
+}
