@@ -68,8 +68,7 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
         _ => None,
     };
     log.open(&prepared.config.output_dir.join("logs/coordinator.log"))?;
-    reporter.listening(&address.to_string(), None);
-    let journal = Journal::open(
+    let mut journal = Journal::open(
         Arc::clone(&prepared.config),
         Arc::clone(&prepared.plan),
         reporter,
@@ -87,6 +86,8 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
                 let _ = stopped.await;
             }),
     );
+    // Only now: whoever reads this line finds every file of the run, and an open door.
+    journal.listening(&address.to_string());
     let logs = prepared.config.output_dir.join("logs");
     let local = LocalWorkers::start(args.local_workers, address, &logs)?;
     let schedule = Box::new(Arc::clone(&prepared.plan));

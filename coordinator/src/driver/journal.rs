@@ -72,6 +72,11 @@ impl Journal {
         })
     }
 
+    /// Workers can join here.
+    pub fn listening(&mut self, address: &str) {
+        self.reporter.listening(address, None);
+    }
+
     /// Writes a committed step down.
     pub(super) fn commit(
         &mut self,
