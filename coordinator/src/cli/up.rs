@@ -17,16 +17,9 @@ use tokio_stream::wrappers::TcpListenerStream;
 use super::UpArgs;
 use super::prepare::{self, Prepared};
 use crate::driver::{Driver, End, Journal, LocalWorkers, Run};
-use crate::engine::{Engine, Options, Schedule};
+use crate::engine::{Engine, Ladder, Options, Remembered, Schedule};
 use crate::history::Reporter;
 use crate::rpc::{SessionService, Traffic, bind};
-
-/// Silence longer than this is an eviction; other times are derived from it.
-const LEASE: Duration = Duration::from_secs(10);
-/// How long a worker may take to hash and load a base model.
-const LOAD_DEADLINE: Duration = Duration::from_secs(3600);
-/// How long a worker may take to bring its state up.
-const SYNC_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Session events waiting at most.
 const EVENTS: usize = 4096;
@@ -62,7 +55,8 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     for notice in &prepared.notices {
         reporter.notice(notice);
     }
-    let options = options(args, &prepared);
+    let options = options(args, &prepared)?;
+    reporter.notice(&options.ladder.to_string());
     let checkpoint = match &prepared.from.source {
         SyncSource::Checkpoint(folder) => Some(Path::new(folder)),
         _ => None,
@@ -91,8 +85,15 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     let logs = prepared.config.output_dir.join("logs");
     let local = LocalWorkers::start(args.local_workers, address, &logs)?;
     let schedule = Box::new(Arc::clone(&prepared.plan));
-    let engine = Engine::new(options, schedule, prepared.from.clone());
+    let ladder = options.ladder;
+    let engine = Engine::new(
+        options,
+        schedule,
+        prepared.from.clone(),
+        Remembered::default(),
+    );
     let run = Run {
+        ladder,
         output_dir: prepared.config.output_dir.clone(),
         plan: prepared.plan,
         save_total_limit: prepared.config.save_total_limit,
@@ -109,32 +110,33 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     end
 }
 
-fn options(args: &UpArgs, prepared: &Prepared) -> Options {
+fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
     let config = &prepared.config;
     let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     let min_workers = args.min_workers.unwrap_or(config.min_workers);
     let wait_workers = args
         .wait_workers
         .unwrap_or(min_workers.max(args.local_workers));
-    Options {
+    Ok(Options {
         run: prepared.record.run_id.clone(),
         term: prepared.record.term,
         welcome: Welcome {
-            worker_id: String::new(),
             config_json: serde_json::to_string(&**config).unwrap_or_default(),
             base_digest: prepared.base_digest.clone(),
             dataset_path: prepared.dataset.display().to_string(),
             dataset_digest: prepared.dataset_digest.clone(),
             run_identity: prepared.record.run_identity.clone(),
-            lease_ms: u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX),
+            ..Welcome::default()
         },
         device: config.device.clone(),
+        strict_devices: false,
+        device_class: None,
         min_workers: count(min_workers),
+        max_workers: usize::MAX,
         wait_workers: count(wait_workers),
         save_steps: config.save_steps,
-        lease: LEASE,
-        load_deadline: LOAD_DEADLINE,
-        sync_deadline: SYNC_DEADLINE,
+        audit_rate: 0.0,
+        ladder: Ladder::new(Duration::from_secs(8), Duration::from_secs(60))?,
         staging: config.output_dir.join(".staging"),
-    }
+    })
 }

@@ -22,7 +22,7 @@ use shared::wire::message::{Envelope, FromWorker, ToWorker};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::engine::{Command, Engine, Event, Notice};
+use crate::engine::{Command, Engine, Event, Ladder, Notice};
 use crate::rpc::{Outbox, SessionEvent, Traffic};
 use crate::store::RunRecord;
 
@@ -30,14 +30,13 @@ pub use journal::Journal;
 use publish::{Publication, export, publish};
 pub use workers::LocalWorkers;
 
-/// How often time is told to the engine and a sign of life to the workers.
-const TICK: Duration = Duration::from_millis(500);
-
 /// How long refused workers and finished ones may take to read their last message.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What the driver needs to know about the run.
 pub struct Run {
+    /// Every time there is.
+    pub ladder: Ladder,
     /// What survives a restart.
     pub record: RunRecord,
     /// Everything is written here, absolute.
@@ -120,17 +119,23 @@ impl Driver {
     }
 
     async fn hear(&mut self, sessions: &mut mpsc::Receiver<SessionEvent>) -> Result<End> {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let every = |period| {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let mut tick = every(self.run.ladder.tick());
+        let mut beat = every(self.run.ladder.beat);
         let mut signals = Signals::new()?;
         loop {
             let event = tokio::select! {
                 Some(event) = sessions.recv() => self.session(event),
                 Some(event) = self.published.1.recv() => self.published(event),
-                _ = tick.tick() => {
+                _ = beat.tick() => {
                     self.beat();
-                    Event::Tick
+                    continue;
                 }
+                _ = tick.tick() => Event::Tick,
                 ends = self.local.all_ended(), if self.engine.connected() == 0 => {
                     return Err(self.local_workers_ended(&ends));
                 }
@@ -205,6 +210,7 @@ impl Driver {
             } => {
                 self.publish(step, state_digest, files)?;
             }
+            Command::Members(..) => {}
             Command::Rewind(step) => self.journal.rewind(step, &self.run.output_dir)?,
             Command::Notice(notice) => self.tell(notice),
             Command::Complete(step) => {

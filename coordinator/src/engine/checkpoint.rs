@@ -1,4 +1,9 @@
 //! When a checkpoint is written, by whom, and what follows.
+//!
+//! The training goes on while it is written. A failure is said and the next one tried; only the last
+//! one is tried again until its budget is spent, because the run ends with it.
+
+use std::time::Duration;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::{Step, WorkerId};
@@ -9,6 +14,10 @@ use super::notice::Notice;
 use super::state::Phase;
 use super::{Engine, Restorable};
 
+/// Tries at the last checkpoint, and the pause between them.
+const LAST_TRIES: u32 = 20;
+const LAST_PAUSE: Duration = Duration::from_secs(3);
+
 /// A checkpoint on its way to storage.
 #[derive(Debug)]
 pub(super) struct Writing {
@@ -16,6 +25,7 @@ pub(super) struct Writing {
     writer: WorkerId,
     state_digest: String,
     staged: bool,
+    since: Duration,
 }
 
 impl Engine {
@@ -29,7 +39,7 @@ impl Engine {
         let holder = self.working_ids().into_iter().next().or_else(|| {
             self.members
                 .iter()
-                .find(|(_, m)| m.state.has_state())
+                .find(|(_, m)| m.has_state(step))
                 .map(|(id, _)| id.clone())
         });
         let (Some(writer), Some(state_digest)) = (holder, self.state_digest.clone()) else {
@@ -43,6 +53,7 @@ impl Engine {
             writer: writer.clone(),
             state_digest,
             staged: false,
+            since: self.now,
         });
         self.send(&writer, ToWorker::WriteCheckpoint { step, staging });
     }
@@ -95,6 +106,9 @@ impl Engine {
                     state_digest,
                 };
                 self.published = Some(step);
+                // What lies before it never comes again.
+                self.digests = self.digests.split_off(&step);
+                self.last_tries = 0;
                 self.after_last_checkpoint();
             }
             Err(error) => self.checkpoint_failed(step, error.to_string()),
@@ -103,15 +117,35 @@ impl Engine {
 
     fn checkpoint_failed(&mut self, step: Step, reason: String) {
         self.writing = None;
-        if self.interrupted || matches!(self.phase, Phase::Finishing) {
+        let last = matches!(self.phase, Phase::Finishing) || self.interrupted;
+        self.last_tries += u32::from(last);
+        if last && self.last_tries >= LAST_TRIES {
             let what = format!("the checkpoint of step {step} could not be written");
             let error = Error::new(Code::Unwritable, what).why(reason).fix(
                 "make room or fix the storage and start again: the run goes on from its newest \
                  checkpoint",
             );
             self.fail(error);
-        } else {
-            self.notice(Notice::CheckpointFailed { step, reason });
+            return;
+        }
+        if last {
+            self.write_again = Some(self.now + LAST_PAUSE);
+        }
+        self.notice(Notice::CheckpointFailed { step, reason });
+    }
+
+    /// A writer that does not answer, and the next try at the last checkpoint.
+    pub(super) fn checkpoint_overdue(&mut self) {
+        let (now, stage) = (self.now, self.options.ladder.stage);
+        let overdue = |w: &Writing| !w.staged && now.saturating_sub(w.since) > stage;
+        if let Some(step) = self.writing.as_ref().filter(|w| overdue(w)).map(|w| w.step) {
+            self.checkpoint_failed(step, format!("nothing heard of it for {stage:?}"));
+        }
+        if self.write_again.is_some_and(|at| now >= at) {
+            self.write_again = None;
+            if matches!(self.phase, Phase::Finishing) {
+                self.write_checkpoint();
+            }
         }
     }
 
@@ -143,12 +177,13 @@ impl Engine {
 
     /// Interrupted at a boundary: the state is made safe, then the run ends.
     pub(super) fn stop_safely(&mut self) {
-        let safe = self.published == Some(self.committed) || self.committed == self.restorable.step;
-        let has_state = self.members.values().any(|m| m.state.has_state());
+        let committed = self.committed;
+        let safe = self.published == Some(committed) || committed == self.restorable.step;
+        let has_state = self.members.values().any(|m| m.has_state(committed));
         if safe || !has_state {
             self.phase = Phase::Over;
             self.out.push(Command::Interrupted(self.restorable.step));
-        } else {
+        } else if self.write_again.is_none() {
             self.write_checkpoint();
         }
     }

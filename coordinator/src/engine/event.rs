@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use shared::error::{Error, Result};
-use shared::ids::{Step, WorkerId};
+use shared::ids::{Generation, MicroBatchId, Step, Term, WorkerId};
 use shared::wire::message::{Envelope, FileDigest, FromWorker, Hello, ToWorker};
 
 use super::notice::Notice;
+use super::work::Credited;
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -57,8 +58,10 @@ pub enum Command {
     },
     /// End a session.
     Disconnect(WorkerId),
-    /// A step is committed: write it down.
+    /// A step is committed: write it down before anybody is told.
     Commit(Box<Committed>),
+    /// The member set has changed: a coordinator that comes back waits for these.
+    Members(Generation, Vec<WorkerId>),
     /// All files of a checkpoint are staged: publish it and answer `Published`.
     Publish {
         /// Its step.
@@ -68,7 +71,7 @@ pub enum Command {
         /// What the worker wrote.
         files: Vec<FileDigest>,
     },
-    /// Nobody holds the state: the run goes on from this step, later records are void.
+    /// Nobody holds the state: the run goes on from this step, and repeats what came after.
     Rewind(Step),
     /// Tell people.
     Notice(Notice),
@@ -85,6 +88,10 @@ pub enum Command {
 pub struct Committed {
     /// Which.
     pub step: Step,
+    /// Under which leadership.
+    pub term: Term,
+    /// By which member set.
+    pub generation: Generation,
     /// Loss summed over its targets, units of 2^-40.
     pub loss: i64,
     /// Gradient norm before clipping.
@@ -93,8 +100,12 @@ pub struct Committed {
     pub skipped: bool,
     /// Digest of the state after it.
     pub state_digest: String,
+    /// What counts, and whose it is.
+    pub credits: BTreeMap<MicroBatchId, Credited>,
     /// Micro-batches credited to each member.
     pub contributions: BTreeMap<WorkerId, u32>,
+    /// Credited micro-batches that were lost with their worker and computed again.
+    pub recomputed: u32,
     /// Bytes each member sent to each peer since it joined.
     pub peer_bytes_sent: BTreeMap<WorkerId, BTreeMap<WorkerId, u64>>,
     /// The slowest member's time in reduce and in apply, microseconds.

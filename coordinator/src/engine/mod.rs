@@ -4,26 +4,41 @@
 //! what, what counts and when a step is committed is here; `driver` carries it out.
 //!
 //! ```text
-//!   Opened ─ admit ─> Joining ─ Loaded ─> Loaded ─ (boundary) Sync ─> Syncing ─ Ready ─> Ready
+//!   Opened ─ admit ─> Joining ─ Loaded ─> Loaded ─ Sync ─> Syncing ─ Ready ─> Ready, follows
 //!   Ready ─ (boundary, enough of them) Members ─> Working
 //!   step:  deal ─ Computed/Credit ... ─ all credited ─ Reduce ─ Applied by all ─ Commit ─ boundary
 //! ```
+//!
+//! `membership` who may join, who is gone · `join` how a state is brought up · `recovery` a session
+//! or a coordinator that comes back · `step` deal and credit (`work`, `pace`, `relief`, `audit`) ·
+//! `reduce` and `agree` from the last credit to the commit · `drain` the polite leave ·
+//! `checkpoint` when the state is written · `ladder` every time there is.
 //!
 //! Keeps: a micro-batch is credited to one worker only; a step commits once, and only when every
 //! live member agrees on the new state; what a lost worker took in this step goes back to the pool
 //! of the same step, the others keep their sums.
 
+mod agree;
+mod audit;
 mod checkpoint;
+mod drain;
 mod event;
+mod join;
+mod ladder;
 mod membership;
 mod notice;
+mod pace;
+mod recovery;
+mod reduce;
+mod relief;
 mod state;
 mod step;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::error::Error;
@@ -31,8 +46,10 @@ use shared::ids::{Attempt, Generation, Identity, RunId, Step, Term, WorkerId};
 use shared::wire::message::{Envelope, FromWorker, SyncSource, ToWorker, Welcome};
 
 pub use event::{Command, Committed, Event};
+pub use ladder::Ladder;
 pub use notice::Notice;
 use state::{Member, MemberState, Phase};
+pub use work::Credited;
 
 /// How many steps there are, and how many micro-batches each has.
 pub trait Schedule: Send {
@@ -49,22 +66,26 @@ pub struct Options {
     pub run: RunId,
     /// Version of the leadership.
     pub term: Term,
-    /// What every admitted worker is told; its name is filled in.
+    /// What every admitted worker is told; its name and the times are filled in.
     pub welcome: Welcome,
     /// The device the configuration binds, `auto` when it does not.
     pub device: String,
+    /// Only workers of one device class may take part.
+    pub strict_devices: bool,
+    /// The device class the run began with, when it is known.
+    pub device_class: Option<String>,
     /// The run pauses below this many workers.
     pub min_workers: usize,
+    /// More than this many wait as spares.
+    pub max_workers: usize,
     /// Step 1 waits for this many.
     pub wait_workers: usize,
     /// Steps between checkpoints.
     pub save_steps: u64,
-    /// Silence longer than this is an eviction.
-    pub lease: Duration,
-    /// How long a worker may load its model.
-    pub load_deadline: Duration,
-    /// How long a worker may take to bring its state up.
-    pub sync_deadline: Duration,
+    /// Share of micro-batches that are computed twice.
+    pub audit_rate: f64,
+    /// Every time there is.
+    pub ladder: Ladder,
     /// Where checkpoints are staged, absolute.
     pub staging: std::path::PathBuf,
 }
@@ -80,71 +101,111 @@ pub struct Restorable {
     pub state_digest: Option<String>,
 }
 
+/// What was written down before the coordinator went away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// The last committed step, 0 for none.
+    pub committed: Step,
+    /// Digests of committed steps, as far as they are known.
+    pub digests: BTreeMap<Step, String>,
+    /// The last generation.
+    pub generation: Generation,
+    /// Its members: they are awaited.
+    pub members: BTreeSet<WorkerId>,
+}
+
 /// Everything the coordinator decides with.
 pub struct Engine {
     options: Options,
     schedule: Box<dyn Schedule>,
     members: BTreeMap<WorkerId, Member>,
+    now: Duration,
     generation: Generation,
     attempt: Attempt,
     committed: Step,
     state_digest: Option<String>,
+    /// Digests of committed steps that may come again; what comes again must reproduce them.
+    digests: BTreeMap<Step, String>,
     restorable: Restorable,
     phase: Phase,
     started: bool,
     interrupted: bool,
     skipped_in_a_row: u32,
+    /// Until when the boundary is held for a joiner that is one step behind.
+    hold_until: Duration,
     writing: Option<checkpoint::Writing>,
+    write_again: Option<Duration>,
+    last_tries: u32,
     published: Option<Step>,
     last_waiting: Option<Notice>,
-    idle_told: Option<Generation>,
+    told: BTreeSet<String>,
     out: Vec<Command>,
 }
 
 impl Engine {
-    /// A run that begins, or goes on, at `from`.
+    /// A run that begins, or goes on, at `from`; after a restart with what is `remembered`.
     #[must_use]
-    pub fn new(options: Options, schedule: Box<dyn Schedule>, from: Restorable) -> Self {
+    pub fn new(
+        options: Options,
+        schedule: Box<dyn Schedule>,
+        from: Restorable,
+        remembered: Remembered,
+    ) -> Self {
+        let phase = if remembered.members.is_empty() {
+            Phase::Gathering
+        } else {
+            Phase::Recovering {
+                until: options.ladder.rejoin,
+                expected: remembered.members,
+            }
+        };
+        let awaited = matches!(phase, Phase::Recovering { .. });
+        let mut digests = remembered.digests;
+        if let Some(digest) = &from.state_digest {
+            digests.insert(from.step, digest.clone());
+        }
         Self {
             options,
             schedule,
             members: BTreeMap::new(),
-            generation: Generation(0),
+            now: Duration::ZERO,
+            generation: remembered.generation,
             attempt: Attempt(0),
-            committed: from.step,
+            committed: if awaited {
+                remembered.committed
+            } else {
+                from.step
+            },
             state_digest: from.state_digest.clone(),
+            digests,
             published: matches!(from.source, SyncSource::Checkpoint(_)).then_some(from.step),
             restorable: from,
-            phase: Phase::Gathering,
+            phase,
             started: false,
             interrupted: false,
             skipped_in_a_row: 0,
+            hold_until: Duration::ZERO,
             writing: None,
+            write_again: None,
+            last_tries: 0,
             last_waiting: None,
-            idle_told: None,
+            told: BTreeSet::new(),
             out: Vec::new(),
         }
     }
 
     /// Takes one event; returns what has to be done, in order.
     pub fn on(&mut self, event: Event, now: Duration) -> Vec<Command> {
+        self.now = self.now.max(now);
         match event {
-            Event::Opened { worker, hello } => self.opened(worker, hello, now),
-            Event::Message { worker, envelope } => self.message(&worker, envelope, now),
-            Event::Closed { worker, reason } => {
-                self.remove(
-                    &worker,
-                    Notice::Left {
-                        worker: worker.clone(),
-                        reason,
-                    },
-                );
-            }
+            Event::Opened { worker, hello } => self.opened(worker, hello),
+            Event::Message { worker, envelope } => self.message(&worker, envelope),
+            Event::Closed { worker, reason } => self.left(&worker, reason),
             Event::Published { step, outcome } => self.checkpoint_published(step, outcome),
             Event::Interrupt => self.interrupted = true,
-            Event::Tick => self.tick(now),
+            Event::Tick => self.tick(),
         }
-        self.settle(now);
+        self.settle();
         std::mem::take(&mut self.out)
     }
 
@@ -163,37 +224,37 @@ impl Engine {
     /// Workers of the current generation.
     #[must_use]
     pub fn working(&self) -> usize {
-        self.members
-            .values()
-            .filter(|m| m.state.is_working())
-            .count()
+        self.members.values().filter(|m| m.is_working()).count()
     }
 
-    fn message(&mut self, worker: &WorkerId, envelope: Envelope<FromWorker>, now: Duration) {
+    fn message(&mut self, worker: &WorkerId, envelope: Envelope<FromWorker>) {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
-        member.heard = now;
+        member.heard = self.now;
+        member.suspect = false;
         let identity = envelope.identity;
         match envelope.body {
             FromWorker::Hello(_) | FromWorker::Beat => {}
             FromWorker::Loaded(loaded) => self.loaded(worker, loaded),
-            FromWorker::Ready { step, state_digest } => {
-                self.ready(worker, step, state_digest);
-            }
-            FromWorker::Computed(computed) => self.computed(worker, &identity, computed),
+            FromWorker::Ready { step, state_digest } => self.ready(worker, step, &state_digest),
+            FromWorker::Unsynced { reason } => self.unsynced(worker, reason),
+            FromWorker::Computed(computed) => self.computed(worker, &identity, &computed),
+            FromWorker::Skipped(list) => self.skipped(worker, &identity, &list),
             FromWorker::Applied(applied) => self.applied(worker, &identity, applied),
+            FromWorker::Reapplied {
+                committed_digest,
+                state_digest,
+            } => self.reapplied(worker, &identity, committed_digest, state_digest),
             FromWorker::CheckpointWritten { step, outcome } => {
                 self.checkpoint_written(worker, step, outcome);
             }
-            FromWorker::Leaving { reason } => {
-                self.remove(
-                    worker,
-                    Notice::Left {
-                        worker: worker.clone(),
-                        reason,
-                    },
-                );
+            FromWorker::Leaving { reason, drains } => {
+                if drains {
+                    self.drains(worker);
+                } else {
+                    self.left(worker, reason);
+                }
             }
             FromWorker::Failed(failed) => self.failed(worker, &identity, failed),
         }
@@ -211,13 +272,14 @@ impl Engine {
     }
 
     fn send(&mut self, to: &WorkerId, body: ToWorker) {
-        let message = Envelope {
-            identity: self.identity(),
-            body,
-        };
+        let identity = self.identity();
+        self.send_at(to, identity, body);
+    }
+
+    fn send_at(&mut self, to: &WorkerId, identity: Identity, body: ToWorker) {
         self.out.push(Command::Send {
             to: to.clone(),
-            message: Box::new(message),
+            message: Box::new(Envelope { identity, body }),
         });
     }
 
@@ -241,6 +303,12 @@ impl Engine {
         working.into_iter().map(|(_, id)| id).collect()
     }
 
+    fn set_state(&mut self, worker: &WorkerId, state: MemberState) {
+        if let Some(member) = self.members.get_mut(worker) {
+            member.state = state;
+        }
+    }
+
     /// Says it; that the run waits is said again only when the numbers have changed.
     fn notice(&mut self, notice: Notice) {
         if matches!(notice, Notice::Waiting { .. }) {
@@ -252,19 +320,17 @@ impl Engine {
         self.out.push(Command::Notice(notice));
     }
 
+    /// Says what stays true for a while only once.
+    fn notice_once(&mut self, notice: Notice) {
+        if self.told.insert(notice.to_string()) {
+            self.notice(notice);
+        }
+    }
+
     fn fail(&mut self, error: Error) {
         self.phase = Phase::Over;
-        let identity = self.identity();
-        for worker in self.members.keys() {
-            let body = ToWorker::Refused(error.clone());
-            let message = Box::new(Envelope {
-                identity: identity.clone(),
-                body,
-            });
-            self.out.push(Command::Send {
-                to: worker.clone(),
-                message,
-            });
+        for worker in self.members.keys().cloned().collect::<Vec<_>>() {
+            self.send(&worker, ToWorker::Refused(error.clone()));
         }
         self.out.push(Command::Fail(error));
     }

@@ -1,9 +1,10 @@
 //! Typed reasons: why the cluster looks as it does, once per change.
 
 use std::fmt;
+use std::time::Duration;
 
 use shared::error::Error;
-use shared::ids::{Generation, Step, WorkerId};
+use shared::ids::{Generation, MicroBatchId, Step, WorkerId};
 
 /// Something people want to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +68,92 @@ pub enum Notice {
         /// Who.
         worker: WorkerId,
     },
+    /// A worker has not been heard for a while; it gets nothing more until it is.
+    Suspect {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// A live worker whose device does not answer.
+    Hung {
+        /// Who.
+        worker: WorkerId,
+        /// What it was computing.
+        step: Step,
+        /// What it was computing.
+        micro_batch: MicroBatchId,
+    },
+    /// A live worker that does not finish the reduce that others have finished.
+    HungInReduce {
+        /// Who.
+        worker: WorkerId,
+        /// The step.
+        step: Step,
+    },
+    /// A worker is much slower than the others; it gets less work.
+    Slow {
+        /// Who.
+        worker: WorkerId,
+        /// Its usual time for a micro-batch.
+        own: Duration,
+        /// The usual time of all.
+        typical: Duration,
+    },
+    /// More workers than `max_workers`.
+    Spare {
+        /// Who waits.
+        workers: Vec<WorkerId>,
+        /// The bound.
+        max_workers: usize,
+    },
+    /// A worker whose session broke is back.
+    Returned {
+        /// Its name now.
+        worker: WorkerId,
+        /// Its name before.
+        before: WorkerId,
+    },
+    /// The coordinator is back and the same step goes on.
+    Recovered {
+        /// The last committed step.
+        step: Step,
+        /// How many workers were there.
+        workers: usize,
+        /// Micro-batches of the next step that need not be computed again.
+        credited: usize,
+    },
+    /// A worker leaves politely.
+    Draining {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// It is gone, and nothing was lost.
+    Drained {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// A source of the state failed; another is tried.
+    SyncAgain {
+        /// Who.
+        worker: WorkerId,
+        /// Why.
+        reason: String,
+    },
+    /// A corrupt sum, slice or state, and whose it is.
+    Corrupt {
+        /// The culprit.
+        worker: WorkerId,
+        /// The step.
+        step: Step,
+        /// What is corrupt.
+        what: String,
+    },
+    /// The members have different states; they look again.
+    StatesDiffer {
+        /// The step.
+        step: Step,
+        /// Who has what.
+        digests: Vec<String>,
+    },
     /// A reduce is repeated.
     ReduceAgain {
         /// The step.
@@ -111,13 +198,12 @@ impl fmt::Display for Notice {
                 workers,
                 micro_batches,
             } => {
-                let names: Vec<_> = workers.iter().map(ToString::to_string).collect();
                 write!(
                     f,
                     "{} idle: a step has only {micro_batches} micro-batch(es); a smaller \
                      micro_batch_size or a larger batch_size would use them (another run: both \
                      are part of its identity)",
-                    names.join(", ")
+                    names(workers)
                 )
             }
             Self::MixedDevices { classes } => write!(
@@ -134,6 +220,69 @@ impl fmt::Display for Notice {
             Self::Silent { worker } => {
                 write!(f, "{worker} evicted: silent for longer than its lease")
             }
+            Self::Suspect { worker } => {
+                write!(
+                    f,
+                    "{worker} is silent; it gets nothing more until it is heard"
+                )
+            }
+            Self::Hung {
+                worker,
+                step,
+                micro_batch,
+            } => write!(
+                f,
+                "{worker} evicted: alive, but its device does not finish micro-batch \
+                 {micro_batch} of step {step}"
+            ),
+            Self::HungInReduce { worker, step } => write!(
+                f,
+                "{worker} evicted: alive, but it does not finish the all-reduce of step {step}"
+            ),
+            Self::Slow {
+                worker,
+                own,
+                typical,
+            } => write!(
+                f,
+                "{worker} is slow: {own:?} for a micro-batch, usual are {typical:?}; it gets less, \
+                 the result is the same"
+            ),
+            Self::Spare {
+                workers,
+                max_workers,
+            } => write!(
+                f,
+                "{} wait as spares: max_workers is {max_workers}",
+                names(workers)
+            ),
+            Self::Returned { worker, before } => {
+                write!(f, "{before} is back, as {worker}")
+            }
+            Self::Recovered {
+                step,
+                workers,
+                credited,
+            } => write!(
+                f,
+                "the coordinator is back: {workers} worker(s) hold step {step} and {credited} \
+                 micro-batch(es) of the next; the same step goes on"
+            ),
+            Self::Draining { worker } => {
+                write!(f, "{worker} drains: it finishes its part and leaves")
+            }
+            Self::Drained { worker } => write!(f, "{worker} drained, nothing was lost"),
+            Self::SyncAgain { worker, reason } => {
+                write!(f, "{worker} takes the state from another source: {reason}")
+            }
+            Self::Corrupt { worker, step, what } => {
+                write!(f, "step {step}: {worker} is corrupt: {what}")
+            }
+            Self::StatesDiffer { step, digests } => write!(
+                f,
+                "step {step}: the members' states differ ({}); all look again",
+                digests.join(", ")
+            ),
             Self::ReduceAgain { step, reason } => {
                 write!(f, "step {step}: all-reduce is repeated: {reason}")
             }
@@ -157,4 +306,9 @@ impl fmt::Display for Notice {
             }
         }
     }
+}
+
+fn names(workers: &[WorkerId]) -> String {
+    let names: Vec<_> = workers.iter().map(ToString::to_string).collect();
+    names.join(", ")
 }

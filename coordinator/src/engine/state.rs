@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use shared::ids::{MicroBatchId, Slot, WorkerId};
-use shared::wire::message::{Applied, Hello};
+use shared::ids::{MicroBatchId, Slot, Step, WorkerId};
+use shared::wire::message::{Applied, Hello, Position, Task};
+
+use super::pace::Pace;
+use super::work::StepWork;
 
 /// How many assignments a worker holds, so that it never waits for a round trip.
 pub(super) const DEPTH: usize = 2;
@@ -16,123 +19,143 @@ pub(super) struct Member {
     pub(super) device_class: String,
     pub(super) state: MemberState,
     pub(super) heard: Duration,
+    pub(super) suspect: bool,
+    /// It leaves politely; at this time it is let go whatever it still holds.
+    pub(super) draining: Option<Duration>,
+    /// What it was given and has not answered, oldest first; the first is being computed.
+    pub(super) outstanding: VecDeque<Outstanding>,
+    pub(super) pace: Pace,
+    /// Tries at bringing its state up.
+    pub(super) syncs: usize,
+    /// It was named as slow.
+    pub(super) named_slow: bool,
+}
+
+/// A task on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Outstanding {
+    pub(super) step: Step,
+    pub(super) micro_batch: MicroBatchId,
+    pub(super) task: Task,
+    /// Since when it is the first.
+    pub(super) since: Duration,
 }
 
 /// Where a worker stands on its way into the generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum MemberState {
     /// Loading its base model.
     Joining { deadline: Duration },
-    /// Waiting for a step boundary.
+    /// Back after the coordinator was away, with what it holds.
+    Returned(Box<Position>),
+    /// Waiting for a source of the state.
     Loaded,
-    /// Bringing its state up.
-    Syncing { deadline: Duration },
-    /// Holds the committed state.
-    Ready,
+    /// Bringing its state up; from a member it then follows.
+    Syncing { deadline: Duration, follows: bool },
+    /// Holds the state of a committed step.
+    Ready { step: Step, follows: bool },
     /// Counts in this generation.
     Working { slot: Slot },
 }
 
-impl MemberState {
-    pub(super) fn is_working(self) -> bool {
-        matches!(self, Self::Working { .. })
+impl Member {
+    pub(super) fn new(hello: Hello, state: MemberState, now: Duration) -> Self {
+        Self {
+            hello,
+            device_class: String::new(),
+            state,
+            heard: now,
+            suspect: false,
+            draining: None,
+            outstanding: VecDeque::new(),
+            pace: Pace::default(),
+            syncs: 0,
+            named_slow: false,
+        }
     }
 
-    /// Holds the committed state.
-    pub(super) fn has_state(self) -> bool {
-        matches!(self, Self::Ready | Self::Working { .. })
+    pub(super) fn is_working(&self) -> bool {
+        matches!(self.state, MemberState::Working { .. })
+    }
+
+    /// Holds the state of this committed step.
+    pub(super) fn has_state(&self, committed: Step) -> bool {
+        self.is_working()
+            || matches!(self.state, MemberState::Ready { step, .. } if step == committed)
+    }
+
+    /// May be given work.
+    pub(super) fn is_free(&self) -> bool {
+        self.is_working() && !self.suspect && self.draining.is_none()
+    }
+
+    pub(super) fn give(
+        &mut self,
+        step: Step,
+        micro_batch: MicroBatchId,
+        task: Task,
+        now: Duration,
+    ) {
+        self.outstanding.push_back(Outstanding {
+            step,
+            micro_batch,
+            task,
+            since: now,
+        });
+    }
+
+    /// Takes an answered task off; the next one begins now.
+    pub(super) fn answered(
+        &mut self,
+        step: Step,
+        micro_batch: MicroBatchId,
+        task: Task,
+        now: Duration,
+    ) -> bool {
+        let place = self
+            .outstanding
+            .iter()
+            .position(|o| o.step == step && o.micro_batch == micro_batch && o.task == task);
+        let Some(place) = place else { return false };
+        self.outstanding.remove(place);
+        if place == 0
+            && let Some(first) = self.outstanding.front_mut()
+        {
+            first.since = now;
+        }
+        true
     }
 }
 
 /// What the run is doing.
 #[derive(Debug)]
 pub(super) enum Phase {
+    /// The coordinator came back: the workers it knew are awaited.
+    Recovering {
+        until: Duration,
+        expected: BTreeSet<WorkerId>,
+    },
     /// At a step boundary, until enough members are ready.
     Gathering,
     /// Micro-batches are computed.
     Computing(StepWork),
     /// Everything is credited; the total is reduced and applied.
-    Reducing {
-        work: StepWork,
-        applied: BTreeMap<WorkerId, Applied>,
-        retries: u32,
-    },
+    Reducing(Reducing),
     /// Every step is committed; the last checkpoint is written.
     Finishing,
     /// Nothing more will happen.
     Over,
 }
 
-/// Micro-batches of the step in work.
+/// A reduce on its way.
 #[derive(Debug, Default)]
-pub(super) struct StepWork {
-    pub(super) pool: VecDeque<MicroBatchId>,
-    pub(super) assigned: BTreeMap<MicroBatchId, WorkerId>,
-    pub(super) credited: BTreeMap<MicroBatchId, Credited>,
-    pub(super) compute_us: BTreeMap<WorkerId, u64>,
-}
-
-/// A micro-batch that counts.
-#[derive(Debug)]
-pub(super) struct Credited {
-    pub(super) worker: WorkerId,
-    pub(super) fingerprint: u64,
-}
-
-impl StepWork {
-    pub(super) fn new(micro_batches: u32) -> Self {
-        Self {
-            pool: (0..micro_batches).map(MicroBatchId).collect(),
-            ..Self::default()
-        }
-    }
-
-    /// Hands out micro-batches until each of `workers` holds [`DEPTH`], one each in turn.
-    pub(super) fn deal(&mut self, workers: &[WorkerId]) -> BTreeMap<WorkerId, Vec<MicroBatchId>> {
-        let mut dealt: BTreeMap<WorkerId, Vec<MicroBatchId>> = BTreeMap::new();
-        for depth in 1..=DEPTH {
-            for worker in workers {
-                let held = self.assigned.values().filter(|w| *w == worker).count();
-                if held >= depth {
-                    continue;
-                }
-                let Some(micro_batch) = self.pool.pop_front() else {
-                    return dealt;
-                };
-                self.assigned.insert(micro_batch, worker.clone());
-                dealt.entry(worker.clone()).or_default().push(micro_batch);
-            }
-        }
-        dealt
-    }
-
-    /// Everything the worker took in this step goes back to the pool, in order.
-    pub(super) fn give_back(&mut self, worker: &WorkerId) {
-        let mut pool: BTreeSet<_> = self.pool.drain(..).collect();
-        pool.extend(
-            self.assigned
-                .extract_if(.., |_, w| w == worker)
-                .map(|(m, _)| m),
-        );
-        pool.extend(
-            self.credited
-                .extract_if(.., |_, c| c.worker == *worker)
-                .map(|(m, _)| m),
-        );
-        self.compute_us.remove(worker);
-        self.pool = pool.into_iter().collect();
-    }
-
-    /// Nothing is left to compute.
-    pub(super) fn is_covered(&self) -> bool {
-        self.pool.is_empty() && self.assigned.is_empty()
-    }
-
-    pub(super) fn contributions(&self) -> BTreeMap<WorkerId, u32> {
-        let mut counts = BTreeMap::new();
-        for credited in self.credited.values() {
-            *counts.entry(credited.worker.clone()).or_insert(0) += 1;
-        }
-        counts
-    }
+pub(super) struct Reducing {
+    pub(super) work: StepWork,
+    /// The members it runs among, by slot.
+    pub(super) slots: Vec<WorkerId>,
+    pub(super) applied: BTreeMap<WorkerId, Applied>,
+    /// Second opinions, once the states differed: committed digest, new digest.
+    pub(super) again: Option<BTreeMap<WorkerId, (String, String)>>,
+    pub(super) retries: u32,
+    pub(super) since: Duration,
 }

@@ -167,6 +167,16 @@ codes! {
     WorkerFailed = "E0508" => Cluster,
     /// No worker came in time.
     NoWorkers = "E0509" => Cluster,
+    /// A worker of another device class, and `device_class` is strict.
+    DeviceClassDiffers = "E0510" => Config,
+    /// A joining worker could not take the state from anybody.
+    SyncFailed = "E0511" => Cluster,
+    /// A worker computes something else than others from the same micro-batch.
+    WrongCompute = "E0512" => Verification,
+    /// A worker holds corrupt numbers.
+    Corrupt = "E0513" => Verification,
+    /// A repeated step came out differently.
+    ReplayDiffers = "E0514" => Verification,
 
     /// The output folder cannot be written.
     Unwritable = "E0601" => Config,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{Identity, MicroBatchId, Slot, Step, WorkerId};
+use crate::ids::{Identity, MicroBatchId, RunId, Slot, Step, WorkerId};
 
 /// Version of the session protocol; both sides must speak the same.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A message about a position of the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub enum FromWorker {
     Hello(Hello),
     /// The base model is verified and in memory.
     Loaded(Loaded),
-    /// The state asked for is in memory.
+    /// The state of a committed step is in memory; said again after every step while following.
     Ready {
         /// Committed step it belongs to.
         step: Step,
@@ -32,6 +32,20 @@ pub enum FromWorker {
     },
     /// One micro-batch is done.
     Computed(Computed),
+    /// Micro-batches that were withdrawn before they were begun.
+    Skipped(Vec<MicroBatchId>),
+    /// The state asked for could not be had; another source may do.
+    Unsynced {
+        /// For people.
+        reason: String,
+    },
+    /// The committed state was hashed again and the total applied again.
+    Reapplied {
+        /// Digest of the committed state, from its bytes.
+        committed_digest: String,
+        /// Digest of the state after the step.
+        state_digest: String,
+    },
     /// The total was reduced and applied to the shadow copy.
     Applied(Applied),
     /// Files of a checkpoint lie in the staging folder, or the reason why not.
@@ -45,11 +59,42 @@ pub enum FromWorker {
     Leaving {
         /// For people.
         reason: String,
+        /// It stays until it is released: it takes nothing more, what it has done still counts.
+        drains: bool,
     },
     /// Something failed.
     Failed(Failed),
     /// I am alive.
     Beat,
+}
+
+/// What a micro-batch is computed for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Task {
+    /// Its integers wait for credit.
+    #[default]
+    Train,
+    /// Only its fingerprint is wanted: somebody else's integers are checked.
+    Audit,
+}
+
+/// What a worker holds whose session broke: with it the same step goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The run.
+    pub run: RunId,
+    /// Its name in its last session.
+    pub worker: WorkerId,
+    /// Committed step of the state in memory.
+    pub step: Step,
+    /// Digest of that state, empty when there is none.
+    pub state_digest: String,
+    /// Micro-batches of the next step that are in the sum, with their fingerprints.
+    pub credited: BTreeMap<MicroBatchId, u64>,
+    /// Digest of the shadow copy of the next step, empty when there is none.
+    pub shadow_digest: String,
+    /// What it computes with; nothing until its base model is loaded.
+    pub loaded: Option<Loaded>,
 }
 
 /// Who is asking to join.
@@ -67,6 +112,8 @@ pub struct Hello {
     pub peer_address: String,
     /// New at every start.
     pub incarnation: String,
+    /// What it holds of the run, when its last session broke.
+    pub resume: Option<Position>,
 }
 
 /// What a loaded worker computes with.
@@ -89,6 +136,8 @@ pub struct Computed {
     pub fingerprint: u64,
     /// Time it took, microseconds.
     pub compute_us: u64,
+    /// What it was computed for.
+    pub task: Task,
 }
 
 /// A worker's new state, not yet committed.
@@ -110,6 +159,10 @@ pub struct Applied {
     pub reduce_us: u64,
     /// Time in clip and optimizer, microseconds.
     pub apply_us: u64,
+    /// Fingerprints of this worker's own sum, cut into the members' slices, by slot.
+    pub sent: Vec<u64>,
+    /// Fingerprints of the total as it arrived here, cut the same way.
+    pub received: Vec<u64>,
 }
 
 /// A coded failure on the worker.
@@ -146,7 +199,13 @@ pub enum ToWorker {
     /// The member set of this generation, ordered by slot.
     Members(Vec<Member>),
     /// Micro-batches to compute.
-    Assign(Vec<MicroBatchId>),
+    Assign(Task, Vec<MicroBatchId>),
+    /// Micro-batches that are not needed from this worker any more.
+    Withdraw(Vec<MicroBatchId>),
+    /// The new states differ: hash the committed one and apply the total again.
+    Reapply,
+    /// A draining worker may go.
+    Release,
     /// Micro-batches that count as this worker's.
     Credit(Vec<MicroBatchId>),
     /// Everything is credited: reduce.
@@ -194,6 +253,14 @@ pub struct Welcome {
     pub run_identity: String,
     /// Silence longer than this ends the session, milliseconds.
     pub lease_ms: u64,
+    /// How long a worker holds what it has while the coordinator is away, milliseconds.
+    pub ride_through_ms: u64,
+    /// Both sides send something at least this often, milliseconds.
+    pub beat_ms: u64,
+    /// Nothing moving for this long ends an all-reduce, milliseconds.
+    pub reduce_patience_ms: u64,
+    /// The sums that [`Position`] named count; otherwise the worker forgets them.
+    pub keep_sums: bool,
 }
 
 /// Where to take the state from.

@@ -30,6 +30,18 @@ const SECOND_MOMENT: &str = "exp_avg_sq";
 const STEP: &str = "step";
 const OPTIMIZER_STEPS: &str = "optimizer_steps";
 
+/// The state before step 1, from the first adapter.
+///
+/// # Errors
+/// None yet; an earlier run's moments will be read here.
+pub fn first_state(
+    _config: &RunConfig,
+    _layout: &AdapterLayout,
+    first: Vec<f32>,
+) -> Result<AdapterState> {
+    Ok(AdapterState::new(first))
+}
+
 /// Writes adapter, its configuration and optimizer into a staging folder.
 ///
 /// # Errors

@@ -11,7 +11,8 @@ mod snapshot;
 mod tensors;
 
 pub use folder::{
-    ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, read_checkpoint, write_checkpoint,
+    ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, first_state, read_checkpoint,
+    write_checkpoint,
 };
 pub use peft_config::peft_config;
 pub use snapshot::{decode_snapshot, encode_snapshot};

@@ -3,11 +3,12 @@
 //! In: a vector of integers on every member of a generation. Out: the wrapping sum of all of them,
 //! the same on every member, in another buffer; what was passed in is never written to.
 //! `slices` who owns what · `reduction` the arithmetic, pure · `route`, `inbox` and `server` what
-//! comes in · `link` what goes out · `grpc` the transport that joins them · `snapshot` the state for
-//! a joiner. Integer sums do not depend on the order of arrival, so neither does the result.
+//! comes in · `link` what goes out · `grpc` the transport that joins them · `follow` the state for
+//! a joiner and what comes after it. Integer sums do not depend on the order of arrival, so neither does the result.
 
 mod cancel;
 mod error;
+mod follow;
 mod grpc;
 mod inbox;
 mod link;
@@ -16,7 +17,6 @@ mod reduction;
 mod route;
 mod server;
 mod slices;
-mod snapshot;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -27,9 +27,10 @@ use shared::ids::{Attempt, Slot, Step, WorkerId};
 
 pub use cancel::{Cancel, CancelSource};
 pub use error::{CollectiveError, FailureKind};
+pub use follow::{Fed, Feed, Feeding, Following, NoState, StateSource, follow};
 pub use grpc::GrpcCollective;
 pub use server::PeerServer;
-pub use snapshot::{NoSnapshot, SnapshotSource, fetch_snapshot};
+pub use slices::slice;
 
 /// A member of a generation and where its peer service listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

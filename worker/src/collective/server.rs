@@ -10,16 +10,16 @@ use std::sync::Arc;
 use shared::error::{Code, Error, Result};
 use shared::ids::{Step, WorkerId};
 use shared::wire::peer::peer_server::{Peer, PeerServer as PeerService};
-use shared::wire::peer::{Chunk, Received, SnapshotRequest};
+use shared::wire::peer::{Chunk, FollowRequest, Received};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::follow::{Pieces, StateSource, pieces};
 use super::inbox::Delivery;
 use super::net::{self, MESSAGE_LIMIT};
 use super::route::{Hub, Key, LinkBytes};
-use super::snapshot::{Pieces, SnapshotSource, pieces};
 
 /// The running peer service; it ends when this is dropped.
 pub struct PeerServer {
@@ -35,7 +35,7 @@ impl PeerServer {
     /// [`Code::PortInUse`] when the address cannot be had.
     pub async fn bind(
         listen: SocketAddr,
-        snapshot: Arc<dyn SnapshotSource>,
+        state: Arc<dyn StateSource>,
     ) -> Result<(Self, SocketAddr)> {
         let taken = |e: std::io::Error| {
             Error::new(
@@ -51,7 +51,7 @@ impl PeerServer {
         let (alive, ended) = oneshot::channel::<()>();
         let service = PeerService::new(Service {
             hub: Arc::clone(&hub),
-            snapshot,
+            state,
         })
         .max_decoding_message_size(MESSAGE_LIMIT);
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -99,7 +99,7 @@ impl Drop for PeerServer {
 
 struct Service {
     hub: Arc<Hub>,
-    snapshot: Arc<dyn SnapshotSource>,
+    state: Arc<dyn StateSource>,
 }
 
 #[tonic::async_trait]
@@ -113,25 +113,24 @@ impl Peer for Service {
             .map(Response::new)
     }
 
-    type SnapshotStream = Pieces;
+    type FollowStream = Pieces;
 
-    async fn snapshot(
+    async fn follow(
         &self,
-        request: Request<SnapshotRequest>,
+        request: Request<FollowRequest>,
     ) -> std::result::Result<Response<Pieces>, Status> {
         let wanted = request.into_inner();
         self.hub.check_run(&wanted.run_id, wanted.term)?;
-        let (source, step) = (Arc::clone(&self.snapshot), Step(wanted.step));
-        // Freezing a state may take a while: off the threads that move chunks.
-        let state = tokio::task::spawn_blocking(move || source.snapshot(step))
-            .await
-            .map_err(|e| Status::internal(format!("freezing the state failed: {e}")))?;
-        let state = state.ok_or_else(|| {
-            Status::not_found(format!(
-                "this worker does not hold the state of step {step}"
-            ))
-        })?;
-        Ok(Response::new(pieces(step, state)))
+        let feed = self.state.feed().await;
+        let feed = feed.ok_or_else(|| Status::not_found("this worker holds no state"))?;
+        if feed.step.next() < Step(wanted.least_step) {
+            let reason = format!(
+                "this worker is at step {}, wanted is {}",
+                feed.step, wanted.least_step
+            );
+            return Err(Status::not_found(reason));
+        }
+        Ok(Response::new(pieces(feed)))
     }
 }
 

@@ -35,6 +35,12 @@ impl Slices {
     }
 }
 
+/// What `slot` of `world` owns of a vector of this length.
+#[must_use]
+pub fn slice(length: usize, world: usize, slot: usize) -> Range<usize> {
+    Slices::new(length, world).of(slot)
+}
+
 /// Cuts a range into chunks.
 pub(super) fn chunks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
     let end = range.end;

@@ -5,17 +5,16 @@ use std::time::Duration;
 use shared::error::{Code, Error, Result};
 use shared::wire::session::session_client::SessionClient;
 use shared::wire::session::{CoordinatorMessage, WorkerMessage};
-use shared::wire::{SESSION_MESSAGE_LIMIT, session_endpoint};
+use shared::wire::{CONNECT_TIMEOUT, SESSION_MESSAGE_LIMIT, session_endpoint};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 /// Messages on their way to the coordinator at most.
-const OUTBOX: usize = 256;
+const OUTBOX: usize = 1024;
 
-/// How often and how long the coordinator is tried: it may be started after the workers.
-const TRIES: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(500);
+/// Between two tries.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Both directions of an open session.
 pub(super) struct Stream {
@@ -23,8 +22,8 @@ pub(super) struct Stream {
     pub(super) inbox: Streaming<CoordinatorMessage>,
 }
 
-/// Connects and opens the stream with its first message.
-pub(super) async fn open(address: &str, first: WorkerMessage) -> Result<Stream> {
+/// Connects once and opens a stream; nothing is said on it yet.
+pub(super) async fn open(address: &str) -> Result<Stream> {
     let endpoint = session_endpoint(address)?;
     let unreachable = |reason: String| {
         Error::new(
@@ -34,28 +33,23 @@ pub(super) async fn open(address: &str, first: WorkerMessage) -> Result<Stream> 
         .why(reason)
         .fix("is `coordinator up` running, and is this the address it printed?")
     };
-    let mut tries = 0;
-    let channel = loop {
-        tries += 1;
-        match endpoint.connect().await {
-            Ok(channel) => break channel,
-            Err(_) if tries < TRIES => tokio::time::sleep(PAUSE).await,
-            Err(e) => return Err(unreachable(source_text(&e))),
-        }
+    let opened = async {
+        let channel = endpoint.connect().await;
+        let channel = channel.map_err(|e| unreachable(source_text(&e)))?;
+        let (outbox, waiting) = mpsc::channel(OUTBOX);
+        let mut client =
+            SessionClient::new(channel).max_decoding_message_size(SESSION_MESSAGE_LIMIT);
+        let response = client.open(ReceiverStream::new(waiting)).await;
+        let response = response.map_err(|status| unreachable(status.message().to_owned()))?;
+        Ok(Stream {
+            outbox,
+            inbox: response.into_inner(),
+        })
     };
-    let (outbox, waiting) = mpsc::channel(OUTBOX);
-    let mut client = SessionClient::new(channel).max_decoding_message_size(SESSION_MESSAGE_LIMIT);
-    if outbox.try_send(first).is_err() {
-        return Err(Error::new(Code::Internal, "a new channel is full"));
+    match tokio::time::timeout(CONNECT_TIMEOUT * 2, opened).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(unreachable("it does not answer".into())),
     }
-    let response = client
-        .open(ReceiverStream::new(waiting))
-        .await
-        .map_err(|status| unreachable(status.message().to_owned()))?;
-    Ok(Stream {
-        outbox,
-        inbox: response.into_inner(),
-    })
 }
 
 fn source_text(error: &dyn std::error::Error) -> String {

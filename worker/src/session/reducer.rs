@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use shared::faults::Faults;
 use shared::ids::{Identity, Slot, WorkerId};
 use shared::wire::message::Member;
 use tokio::sync::mpsc;
@@ -16,6 +17,9 @@ use crate::collective::{
     PeerServer,
 };
 
+/// Until the coordinator names it.
+const FIRST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Orders waiting at most.
 const QUEUE: usize = 64;
 
@@ -23,6 +27,8 @@ const QUEUE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Reduced {
     pub(super) identity: Identity,
+    /// Among so many members.
+    pub(super) world: usize,
     pub(super) total: Result<Vec<i64>, CollectiveError>,
     pub(super) micros: u64,
     pub(super) bytes_sent: BTreeMap<WorkerId, u64>,
@@ -30,7 +36,8 @@ pub(super) struct Reduced {
 
 enum Order {
     Connect(Identity, Vec<MemberAddress>, Slot),
-    Reduce(Identity, Arc<Vec<i64>>, Cancel),
+    Reduce(Identity, Arc<Vec<i64>>, usize, Cancel),
+    Patience(Duration),
     Recycle(Vec<i64>),
 }
 
@@ -41,9 +48,13 @@ pub(super) struct Reducer {
 }
 
 impl Reducer {
-    pub(super) fn start(server: PeerServer, results: mpsc::Sender<Reduced>) -> Self {
+    pub(super) fn start(
+        server: PeerServer,
+        faults: Faults,
+        results: mpsc::Sender<Reduced>,
+    ) -> Self {
         let (orders, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(server, waiting, results));
+        tokio::spawn(serve(server, faults, waiting, results));
         Self {
             orders,
             in_flight: CancelSource::new(),
@@ -63,9 +74,15 @@ impl Reducer {
         self.order(Order::Connect(identity, members, slot));
     }
 
-    pub(super) fn reduce(&mut self, identity: Identity, sum: Arc<Vec<i64>>) {
+    pub(super) fn reduce(&mut self, identity: Identity, sum: Arc<Vec<i64>>, world: usize) {
         self.in_flight = CancelSource::new();
-        self.order(Order::Reduce(identity, sum, self.in_flight.token()));
+        let cancel = self.in_flight.token();
+        self.order(Order::Reduce(identity, sum, world, cancel));
+    }
+
+    /// Nothing moving for this long ends a reduce.
+    pub(super) fn patience(&self, patience: Duration) {
+        self.order(Order::Patience(patience));
     }
 
     /// Takes back the buffer of a total.
@@ -83,20 +100,25 @@ impl Reducer {
 /// The task: connects and reduces, one order after the other.
 async fn serve(
     server: PeerServer,
+    faults: Faults,
     mut orders: mpsc::Receiver<Order>,
     results: mpsc::Sender<Reduced>,
 ) {
     let mut connected: Option<Result<GrpcCollective, CollectiveError>> = None;
     let mut spare = Vec::new();
+    let mut patience = FIRST_PATIENCE;
     while let Some(order) = orders.recv().await {
         match order {
             Order::Connect(identity, members, slot) => {
                 // The old generation's streams end before the new ones are opened.
                 drop(connected.take());
-                connected = Some(GrpcCollective::connect(&server, &identity, members, slot).await);
+                let opened = GrpcCollective::connect(&server, &identity, members, slot).await;
+                connected = Some(opened.map(|c| c.with_patience(patience)));
             }
             Order::Recycle(buffer) => spare = buffer,
-            Order::Reduce(identity, sum, cancel) => {
+            Order::Patience(least) => patience = least,
+            Order::Reduce(identity, sum, world, cancel) => {
+                let _ = faults.at("reduce", identity.step);
                 let started = Instant::now();
                 let mut total = std::mem::take(&mut spare);
                 let outcome = match connected.as_mut() {
@@ -114,6 +136,7 @@ async fn serve(
                 };
                 let reduced = Reduced {
                     identity,
+                    world,
                     total: outcome.map(|()| total),
                     micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
                     bytes_sent: server.bytes_sent(),

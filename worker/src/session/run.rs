@@ -1,37 +1,32 @@
-//! Carries out what the session decides: the stream, the reducer and the compute thread.
+//! Carries out what the session decides: the stream, the reducer, the device and the state.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
-use shared::ids::Identity;
-use shared::wire::message::{
-    Applied, Envelope, FromWorker, Hello, PROTOCOL, Sync, SyncSource, ToWorker,
-};
+use shared::faults::Faults;
+use shared::wire::message::{Applied, Envelope, Hello, PROTOCOL, Sync, SyncSource, ToWorker};
 use shared::wire::session::CoordinatorMessage;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::connect::{self, Stream};
+use super::connect::Stream;
+use super::feed::CommittedFeed;
 use super::reducer::{Reduced, Reducer};
-use super::snapshots::CommittedSnapshots;
 use super::state::{Action, Ending, Input, Session};
-use crate::adapter::AdapterLayout;
-use crate::checkpoint;
-use crate::collective::{PeerServer, fetch_snapshot};
-use crate::train::thread::{self, CommittedState, Job, LoadJob, Outcome};
+use super::tasks::{self, Event};
+use crate::collective::PeerServer;
+use crate::train::device_thread::{self, DeviceJob, DeviceOutcome, LoadJob, LoadedRun, Withdrawn};
+use crate::train::state_thread::{self, CommittedState, StateJob, StateOutcome};
 
-/// Until the coordinator names its lease.
-const FIRST_LEASE: Duration = Duration::from_secs(10);
+/// How often the session is told the time.
+const TICK: Duration = Duration::from_millis(25);
 
 /// How long the last words may take to leave.
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// How long a peer may take to hand over the state.
-const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Outcomes waiting at most.
 const QUEUE: usize = 64;
@@ -51,6 +46,8 @@ pub struct JoinOptions {
     pub advertise: Option<String>,
     /// Where the base model lies here.
     pub base_model: Option<PathBuf>,
+    /// Faults on purpose; usually none.
+    pub faults: Faults,
 }
 
 /// Joins a run and works until it ends.
@@ -58,95 +55,115 @@ pub struct JoinOptions {
 /// # Errors
 /// Whatever ended the session, coded; nothing of the run is lost by it.
 pub async fn join(options: JoinOptions) -> Result<Ending> {
+    shared::wire::session_endpoint(&options.address)?;
     let committed = CommittedState::default();
-    let snapshots = Arc::new(CommittedSnapshots(Arc::clone(&committed)));
-    let (server, bound) = PeerServer::bind(options.listen, snapshots).await?;
+    let withdrawn = Withdrawn::default();
+    let faults = options.faults.clone();
+    let (state_sender, state_outcomes) = mpsc::channel(QUEUE);
+    let state = state_thread::spawn(Arc::clone(&committed), faults.clone(), state_sender)?;
+    let feed = Arc::new(CommittedFeed(state.clone()));
+    let (server, bound) = PeerServer::bind(options.listen, feed).await?;
     let host = options
         .advertise
         .clone()
         .unwrap_or_else(|| bound.ip().to_string());
-    let hello = Hello {
+    let greeting = Hello {
         version: env!("CARGO_PKG_VERSION").into(),
         protocol: PROTOCOL,
         name: host_and_process(),
         device: options.device.clone().unwrap_or_default(),
         peer_address: format!("{host}:{}", bound.port()),
         incarnation: incarnation(),
+        resume: None,
     };
-    let identity = Identity::default();
-    let first = Envelope {
-        identity,
-        body: FromWorker::Hello(hello),
-    };
-    let stream = connect::open(&options.address, first.into()).await?;
-    let (outcome_sender, outcomes) = mpsc::channel(QUEUE);
-    let jobs = thread::spawn(Arc::clone(&committed), outcome_sender)?;
+    let (device_sender, device_outcomes) = mpsc::channel(QUEUE);
+    let device = device_thread::spawn(
+        Arc::clone(&committed),
+        withdrawn.clone(),
+        faults.clone(),
+        device_sender,
+    )?;
     let (reduced_sender, reduced) = mpsc::channel(QUEUE);
-    let (staged_sender, staged) = mpsc::channel(QUEUE);
+    let (events_sender, events) = mpsc::channel(QUEUE);
+    tasks::open(options.address.clone(), events_sender.clone());
     let running = Running {
         options,
         committed,
-        jobs,
-        reducer: Reducer::start(server, reduced_sender),
-        staged: staged_sender,
-        stream,
-        lease: FIRST_LEASE,
+        withdrawn,
+        device,
+        state,
+        reducer: Reducer::start(server, faults, reduced_sender),
+        events: events_sender,
+        stream: None,
         run: None,
+        following: None,
         last_reduce: None,
+        started: Instant::now(),
     };
-    running
-        .work(Session::new(), outcomes, reduced, staged)
-        .await
+    let inlets = Inlets {
+        device: device_outcomes,
+        state: state_outcomes,
+        reduced,
+        events,
+    };
+    running.work(Session::new(greeting), inlets).await
 }
 
-/// An input from a task of this session.
-type Staged = Input;
+/// Where outcomes come in.
+struct Inlets {
+    device: mpsc::Receiver<DeviceOutcome>,
+    state: mpsc::Receiver<StateOutcome>,
+    reduced: mpsc::Receiver<Reduced>,
+    events: mpsc::Receiver<Event>,
+}
 
 struct Running {
     options: JoinOptions,
     committed: CommittedState,
-    jobs: std::sync::mpsc::SyncSender<Job>,
+    withdrawn: Withdrawn,
+    device: std::sync::mpsc::SyncSender<DeviceJob>,
+    state: std::sync::mpsc::SyncSender<StateJob>,
     reducer: Reducer,
-    staged: mpsc::Sender<Staged>,
-    stream: Stream,
-    lease: Duration,
-    run: Option<(Arc<RunConfig>, Arc<AdapterLayout>)>,
+    events: mpsc::Sender<Event>,
+    stream: Option<Stream>,
+    run: Option<LoadedRun>,
+    following: Option<JoinHandle<()>>,
     last_reduce: Option<Reduced>,
+    started: Instant,
 }
 
 impl Running {
-    async fn work(
-        mut self,
-        mut session: Session,
-        mut outcomes: mpsc::Receiver<Outcome>,
-        mut reduced: mpsc::Receiver<Reduced>,
-        mut staged: mpsc::Receiver<Staged>,
-    ) -> Result<Ending> {
+    async fn work(mut self, mut session: Session, mut inlets: Inlets) -> Result<Ending> {
         let mut drain = drain_signal()?;
-        let mut beat = tokio::time::interval(FIRST_LEASE / 10);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard = Instant::now();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let input = tokio::select! {
-                message = self.stream.inbox.message() => {
-                    heard = Instant::now();
-                    self.received(message)
-                }
-                Some(outcome) = outcomes.recv() => self.computed(outcome),
-                Some(reduced) = reduced.recv() => self.reduced(reduced)?,
-                Some(input) = staged.recv() => Some(input),
-                _ = beat.tick() => Some(Input::Beat),
+                message = next(&mut self.stream) => self.received(message),
+                Some(outcome) = inlets.device.recv() => self.computed(outcome)?,
+                Some(outcome) = inlets.state.recv() => self.stated(outcome),
+                Some(reduced) = inlets.reduced.recv() => self.reduced(reduced)?,
+                Some(event) = inlets.events.recv() => self.happened(event),
+                _ = tick.tick() => Some(Input::Tick),
                 () = drain.recv() => Some(Input::Drain),
-                () = tokio::time::sleep_until(heard + self.lease * 2) => {
-                    Some(Input::Lost(format!("nothing heard for {:?}", self.lease * 2)))
-                }
             };
-            for action in input.map(|i| session.on(i)).unwrap_or_default() {
+            let Some(input) = input else { continue };
+            for action in session.on(input, self.started.elapsed()) {
                 if let Some(ending) = self.carry_out(action).await? {
                     self.say_goodbye().await;
                     return Ok(ending);
                 }
             }
+        }
+    }
+
+    fn happened(&mut self, event: Event) -> Option<Input> {
+        match event {
+            Event::Open(stream) => {
+                self.stream = Some(stream);
+                Some(Input::Connected)
+            }
+            Event::Input(input) => Some(input),
         }
     }
 
@@ -156,14 +173,13 @@ impl Running {
     ) -> Option<Input> {
         let message = match message {
             Ok(Some(message)) => message,
-            Ok(None) => return Some(Input::Lost("it ended the session".into())),
-            Err(status) => return Some(Input::Lost(status.message().to_owned())),
+            Ok(None) => return Some(self.lost("it ended the session".into())),
+            Err(status) => return Some(self.lost(status.message().to_owned())),
         };
         match Envelope::<ToWorker>::try_from(message) {
             Ok(envelope) => {
                 if let ToWorker::Welcome(welcome) = &envelope.body {
-                    tracing::info!("joined as {}, loading the base model", welcome.worker_id);
-                    self.lease = Duration::from_millis(welcome.lease_ms.max(1));
+                    tracing::info!("joined as {}", welcome.worker_id);
                 }
                 Some(Input::Coordinator(envelope))
             }
@@ -171,21 +187,46 @@ impl Running {
         }
     }
 
-    fn computed(&mut self, outcome: Outcome) -> Option<Input> {
-        Some(match outcome {
-            Outcome::Loaded(loaded, config, layout) => {
+    fn lost(&mut self, reason: String) -> Input {
+        self.stream = None;
+        tracing::warn!("the coordinator is away ({reason}): holding everything, trying again");
+        Input::Lost(reason)
+    }
+
+    fn computed(&mut self, outcome: DeviceOutcome) -> Result<Option<Input>> {
+        Ok(Some(match outcome {
+            DeviceOutcome::Loaded(loaded, run) => {
                 tracing::info!("the base model is loaded on {}", loaded.device);
-                self.run = Some((config, layout));
+                self.run = Some(run.clone());
+                self.job(StateJob::Begin(run, self.options.threads))?;
                 Input::Loaded(loaded)
             }
-            Outcome::Synced(step, state_digest) => Input::Synced { step, state_digest },
-            Outcome::Computed(identity, result) => Input::Computed { identity, result },
-            Outcome::Sum(identity, sum) => {
-                self.reducer.reduce(identity, sum);
+            DeviceOutcome::Initial(first) => {
+                self.job(StateJob::Initial(first))?;
+                return Ok(None);
+            }
+            DeviceOutcome::Computed(identity, result, integers) => {
+                if let Some(integers) = integers {
+                    self.job(StateJob::Keep(identity.step, result.micro_batch, integers))?;
+                }
+                Input::Computed { identity, result }
+            }
+            DeviceOutcome::Skipped(step, micro_batches) => Input::Skipped {
+                step,
+                micro_batches,
+            },
+            DeviceOutcome::Broken(error) => Input::Broken(error),
+        }))
+    }
+
+    fn stated(&mut self, outcome: StateOutcome) -> Option<Input> {
+        Some(match outcome {
+            StateOutcome::Synced(step, state_digest) => Input::Synced { step, state_digest },
+            StateOutcome::Sum(identity, sum, world) => {
+                self.reducer.reduce(identity, sum, world);
                 return None;
             }
-            Outcome::Applied(identity, report, total) => {
-                self.reducer.recycle(total);
+            StateOutcome::Applied(identity, report) => {
                 let last = self.last_reduce.take();
                 let (reduce_us, peer_bytes_sent) =
                     last.map(|r| (r.micros, r.bytes_sent)).unwrap_or_default();
@@ -198,16 +239,27 @@ impl Running {
                     },
                 }
             }
-            Outcome::Broken(error) => Input::Broken(error),
+            StateOutcome::Reapplied(identity, committed_digest, state_digest) => Input::Reapplied {
+                identity,
+                committed_digest,
+                state_digest,
+            },
+            StateOutcome::Committed(step, spare) => {
+                if let Some(total) = spare {
+                    self.reducer.recycle(total);
+                }
+                Input::Committed(step)
+            }
+            StateOutcome::Broken(error) => Input::Broken(error),
         })
     }
 
     fn reduced(&mut self, mut reduced: Reduced) -> Result<Option<Input>> {
         match std::mem::replace(&mut reduced.total, Ok(Vec::new())) {
             Ok(total) => {
-                let identity = reduced.identity.clone();
+                let (identity, world) = (reduced.identity.clone(), reduced.world);
                 self.last_reduce = Some(reduced);
-                self.job(Job::Apply(identity, total))?;
+                self.job(StateJob::Apply(identity, total, world))?;
                 Ok(None)
             }
             Err(failure) => Ok(Some(Input::ReduceFailed {
@@ -220,19 +272,28 @@ impl Running {
 
     async fn carry_out(&mut self, action: Action) -> Result<Option<Ending>> {
         match action {
-            Action::Say(message) => {
-                // A closed outbox shows as the end of the inbox, which says why.
-                let _ =
-                    tokio::time::timeout(self.lease, self.stream.outbox.send((*message).into()))
-                        .await;
+            Action::Open => {
+                self.stream = None;
+                tasks::open(self.options.address.clone(), self.events.clone());
             }
-            Action::Load(welcome) => self.job(Job::Load(Box::new(LoadJob {
+            Action::Say(message) => {
+                if let Some(stream) = &self.stream
+                    && stream.outbox.try_send((*message).into()).is_err()
+                {
+                    // A coordinator that takes nothing any more is one that is gone; the end of
+                    // the inbox says so.
+                    tracing::debug!("a message could not be queued");
+                }
+            }
+            Action::Load(welcome) => self.device(DeviceJob::Load(Box::new(LoadJob {
                 welcome: *welcome,
                 base_model: self.options.base_model.clone(),
                 device: self.options.device.clone(),
                 threads: self.options.threads,
             })))?,
-            Action::Sync(identity, sync) => self.sync(&identity, sync)?,
+            Action::Patience(patience) => self.reducer.patience(patience),
+            Action::Sync(identity, sync) => self.sync(identity, sync)?,
+            Action::Unfollow => self.unfollow(),
             Action::Connect {
                 identity,
                 members,
@@ -244,15 +305,27 @@ impl Running {
             }
             Action::Compute {
                 identity,
+                task,
+                micro_batches,
+            } => self.device(DeviceJob::Compute(identity, task, micro_batches))?,
+            Action::Withdraw {
+                step,
                 micro_batches,
             } => {
-                self.job(Job::Compute(identity, micro_batches))?;
+                self.withdrawn.add(step, &micro_batches);
+                self.job(StateJob::Withdraw(step, micro_batches))?;
             }
-            Action::Credit(micro_batches) => self.job(Job::Credit(micro_batches))?,
-            Action::Reduce(identity) => self.job(Job::Sum(identity))?,
+            Action::Credit(micro_batches) => self.job(StateJob::Credit(micro_batches))?,
+            Action::Forget => {
+                if self.run.is_some() {
+                    self.job(StateJob::Forget)?;
+                }
+            }
+            Action::Reduce { identity, world } => self.job(StateJob::Sum(identity, world))?,
+            Action::Reapply(identity) => self.job(StateJob::Reapply(identity))?,
             Action::Commit(step) => {
                 tracing::debug!("step {step} is committed");
-                self.job(Job::Commit(step))?;
+                self.job(StateJob::Commit(step))?;
             }
             Action::Stage { step, staging } => self.stage(step, staging)?,
             Action::End(ending) => {
@@ -263,72 +336,90 @@ impl Running {
         Ok(None)
     }
 
-    fn job(&self, job: Job) -> Result<()> {
-        self.jobs.try_send(job).map_err(|_| {
-            Error::new(
-                Code::Internal,
-                "the compute thread does not take orders any more",
-            )
-        })
+    fn job(&self, job: StateJob) -> Result<()> {
+        self.state
+            .try_send(job)
+            .map_err(|_| stuck("the state thread"))
     }
 
-    fn sync(&self, identity: &Identity, sync: Sync) -> Result<()> {
-        match sync.source {
-            SyncSource::Initial => self.job(Job::Initial),
-            SyncSource::Checkpoint(folder) => self.job(Job::RestoreFrom(folder.into())),
+    fn device(&self, job: DeviceJob) -> Result<()> {
+        self.device
+            .try_send(job)
+            .map_err(|_| stuck("the device thread"))
+    }
+
+    fn sync(&mut self, identity: shared::ids::Identity, sync: Sync) -> Result<()> {
+        self.unfollow();
+        match &sync.source {
+            SyncSource::Initial => self.device(DeviceJob::Initial),
+            SyncSource::Checkpoint(folder) => self.job(StateJob::RestoreFrom(folder.into())),
             SyncSource::Peer(address) => {
-                let (jobs, staged) = (self.jobs.clone(), self.staged.clone());
-                let (run, term) = (identity.run.clone(), identity.term);
-                tokio::spawn(async move {
-                    let fetched =
-                        fetch_snapshot(&address, &run, term, sync.step, SNAPSHOT_DEADLINE).await;
-                    let restored = fetched.and_then(|bytes| checkpoint::decode_snapshot(&bytes));
-                    match restored {
-                        Ok(state) => {
-                            let _ = jobs.try_send(Job::Restore(Box::new(state)));
-                        }
-                        Err(error) => {
-                            let _ = staged.send(Input::Broken(error)).await;
-                        }
-                    }
-                });
+                self.following = Some(tasks::follow_peer(
+                    address.clone(),
+                    identity,
+                    sync,
+                    self.state.clone(),
+                    self.options.faults.clone(),
+                    self.events.clone(),
+                ));
                 Ok(())
             }
         }
     }
 
-    /// The committed state is taken once all earlier jobs are done, then written aside.
+    fn unfollow(&mut self) {
+        if let Some(task) = self.following.take() {
+            task.abort();
+        }
+    }
+
     fn stage(&self, step: shared::ids::Step, staging: String) -> Result<()> {
-        let Some((config, layout)) = self.run.clone() else {
+        let Some(run) = self.run.clone() else {
             return Err(Error::new(
                 Code::Internal,
                 "a checkpoint was ordered before loading",
             ));
         };
-        let (committed, staged) = (Arc::clone(&self.committed), self.staged.clone());
-        let (sender, ready) = tokio::sync::oneshot::channel();
-        self.job(Job::Fence(sender))?;
-        tokio::spawn(async move {
-            let _ = ready.await;
-            let written = tokio::task::spawn_blocking(move || {
-                let state = thread::committed(&committed).filter(|s| s.step == step);
-                let state = state.ok_or_else(|| format!("the state of step {step} is gone"))?;
-                checkpoint::write_checkpoint(&PathBuf::from(staging), &config, &layout, &state)
-                    .map_err(|e| shared::error::render(&e))
-            });
-            let outcome = written.await.unwrap_or_else(|e| Err(e.to_string()));
-            let _ = staged.send(Input::Staged { step, outcome }).await;
-        });
+        let (sender, fence) = tokio::sync::oneshot::channel();
+        self.job(StateJob::Fence(sender))?;
+        tasks::stage(
+            step,
+            staging,
+            run,
+            Arc::clone(&self.committed),
+            fence,
+            self.options.faults.clone(),
+            self.events.clone(),
+        );
         Ok(())
     }
 
     /// Lets the last words leave: closes this side and waits for the other to close.
     async fn say_goodbye(self) {
-        let Stream { outbox, mut inbox } = self.stream;
+        let Some(Stream { outbox, mut inbox }) = self.stream else {
+            return;
+        };
         drop(outbox);
         let ended = async { while let Ok(Some(_)) = inbox.message().await {} };
         let _ = tokio::time::timeout(GOODBYE, ended).await;
     }
+}
+
+/// The next message, when there is a stream. Cancel safe.
+async fn next(
+    stream: &mut Option<Stream>,
+) -> std::result::Result<Option<CoordinatorMessage>, tonic::Status> {
+    match stream {
+        Some(stream) => stream.inbox.message().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn stuck(who: &str) -> Error {
+    Error::new(
+        Code::Internal,
+        format!("{who} does not take orders any more"),
+    )
 }
 
 /// SIGTERM and interrupt: the first drains, the second ends the process at once.

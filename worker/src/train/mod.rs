@@ -2,14 +2,18 @@
 //!
 //! `collate` rows to one padded micro-batch · `dropout` masks keyed by the sample's place in the
 //! step · `forward_backward` losses per token and the adapter's gradient · `sums` integers until
-//! they are credited · `thread` the compute thread, the only place that touches tensors in a run.
+//! they are credited · `replica` the state and its shadow · `device_thread` the only place that
+//! touches tensors in a run · `state_thread` the only one that touches the replica.
 
 mod collate;
+pub mod device_thread;
 mod dropout;
 mod forward_backward;
+mod replica;
+pub mod state_thread;
 mod sums;
-pub mod thread;
 
 pub use collate::{IGNORED, MicroBatch, collate};
 pub use forward_backward::Trainer;
-pub use sums::{EXTRAS, Extra, Sums};
+pub use replica::{Replica, StepRule};
+pub use sums::{BufferPool, EXTRAS, Extra, Sums};

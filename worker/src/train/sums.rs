@@ -5,7 +5,7 @@
 //! read-only with a reduce in flight; a later credit goes into a copy.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::error::{Code, Error, Result};
 use shared::ids::MicroBatchId;
@@ -27,12 +27,52 @@ pub enum Extra {
 /// How many extras there are.
 pub const EXTRAS: usize = 4;
 
+/// Buffers kept for later at most.
+const SPARE: usize = 4;
+
 /// The integers of one step on one worker.
 #[derive(Debug)]
 pub struct Sums {
     side: BTreeMap<MicroBatchId, Vec<i64>>,
     sum: Arc<Vec<i64>>,
-    free: Vec<Vec<i64>>,
+    pool: BufferPool,
+}
+
+/// Buffers of one length that go to and fro between the device and the sums.
+#[derive(Clone, Debug)]
+pub struct BufferPool {
+    length: usize,
+    free: Arc<Mutex<Vec<Vec<i64>>>>,
+}
+
+impl BufferPool {
+    /// For adapters of `parameters` elements.
+    #[must_use]
+    pub fn new(parameters: usize) -> Self {
+        Self {
+            length: parameters + EXTRAS,
+            free: Arc::default(),
+        }
+    }
+
+    /// A buffer; its content is arbitrary.
+    #[must_use]
+    pub fn take(&self) -> Vec<i64> {
+        let free = self.lock().pop();
+        free.unwrap_or_else(|| vec![0; self.length])
+    }
+
+    /// Takes one back.
+    pub fn put(&self, buffer: Vec<i64>) {
+        let mut free = self.lock();
+        if buffer.len() == self.length && free.len() < SPARE {
+            free.push(buffer);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<i64>>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Sums {
@@ -42,19 +82,14 @@ impl Sums {
         Self {
             side: BTreeMap::new(),
             sum: Arc::new(vec![0; parameters + EXTRAS]),
-            free: Vec::new(),
+            pool: BufferPool::new(parameters),
         }
-    }
-
-    /// A buffer to quantize into; its content is arbitrary.
-    pub fn buffer(&mut self) -> Vec<i64> {
-        self.free.pop().unwrap_or_else(|| vec![0; self.sum.len()])
     }
 
     /// Keeps a micro-batch aside until it is credited.
     pub fn keep(&mut self, micro_batch: MicroBatchId, integers: Vec<i64>) {
         if let Some(old) = self.side.insert(micro_batch, integers) {
-            self.free.push(old);
+            self.pool.put(old);
         }
     }
 
@@ -71,8 +106,29 @@ impl Sums {
         })?;
         let sum: &mut Vec<i64> = Arc::make_mut(&mut self.sum);
         numerics::accumulate(sum, &integers);
-        self.free.push(integers);
+        self.pool.put(integers);
         Ok(())
+    }
+
+    /// Forgets micro-batches that were kept and not credited.
+    pub fn drop_kept(&mut self, micro_batches: &[MicroBatchId]) {
+        for micro_batch in micro_batches {
+            if let Some(buffer) = self.side.remove(micro_batch) {
+                self.pool.put(buffer);
+            }
+        }
+    }
+
+    /// Changes one bit of the sum: what damaged memory does.
+    pub fn flip_bit(&mut self) {
+        if let Some(first) = Arc::make_mut(&mut self.sum).first_mut() {
+            *first ^= 1;
+        }
+    }
+
+    /// Lets buffers go back to where others take them from.
+    pub fn share(&mut self, pool: BufferPool) {
+        self.pool = pool;
     }
 
     /// What this worker contributes.
@@ -84,7 +140,7 @@ impl Sums {
     /// Forgets the step.
     pub fn clear(&mut self) {
         while let Some((_, buffer)) = self.side.pop_first() {
-            self.free.push(buffer);
+            self.pool.put(buffer);
         }
         match Arc::get_mut(&mut self.sum) {
             Some(sum) => sum.fill(0),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::ids::{Attempt, Generation, Identity, RunId, Slot, Step, Term, WorkerId};
 use tokio::task::JoinHandle;
 use worker::collective::{
-    Cancel, CancelSource, Collective, CollectiveError, GrpcCollective, MemberAddress, NoSnapshot,
+    Cancel, CancelSource, Collective, CollectiveError, GrpcCollective, MemberAddress, NoState,
     PeerServer,
 };
 
@@ -66,7 +66,7 @@ pub fn plain_sum(inputs: &[Arc<Vec<i64>>]) -> Vec<i64> {
 }
 
 pub async fn serve() -> PeerServer {
-    PeerServer::bind(LOOPBACK, Arc::new(NoSnapshot))
+    PeerServer::bind(LOOPBACK, Arc::new(NoState))
         .await
         .unwrap()
         .0

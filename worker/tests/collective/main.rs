@@ -7,5 +7,5 @@
 
 mod exact;
 mod faults;
+mod follow;
 mod group;
-mod snapshot;

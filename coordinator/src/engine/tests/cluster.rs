@@ -8,10 +8,13 @@ use std::time::Duration;
 use shared::ids::{Identity, MicroBatchId, RunId, Step, Term, WorkerId};
 use shared::numerics::Fingerprint;
 use shared::wire::message::{
-    Applied, Computed, Envelope, FromWorker, Hello, Loaded, PROTOCOL, SyncSource, ToWorker, Welcome,
+    Applied, Computed, Envelope, FromWorker, Hello, Loaded, PROTOCOL, SyncSource, Task, ToWorker,
+    Welcome,
 };
 
-use super::super::{Command, Committed, Engine, Event, Notice, Options, Restorable, Schedule};
+use super::super::{
+    Command, Committed, Engine, Event, Ladder, Notice, Options, Remembered, Restorable, Schedule,
+};
 
 pub(super) struct Fixed {
     pub(super) steps: u64,
@@ -43,6 +46,8 @@ pub(super) struct Scripted {
     pub(super) shadow: u64,
     pub(super) held: VecDeque<(Identity, MicroBatchId)>,
     pub(super) lies: bool,
+    /// Follows the totals of others; at this step.
+    pub(super) following: Option<Step>,
 }
 
 pub(super) struct Cluster {
@@ -69,9 +74,11 @@ pub(super) fn options(min: usize, wait: usize, save_steps: u64) -> Options {
         min_workers: min,
         wait_workers: wait,
         save_steps,
-        lease: Duration::from_secs(8),
-        load_deadline: Duration::from_secs(60),
-        sync_deadline: Duration::from_secs(60),
+        strict_devices: false,
+        device_class: None,
+        max_workers: usize::MAX,
+        audit_rate: 0.0,
+        ladder: Ladder::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap(),
         staging: PathBuf::from("/s"),
     }
 }
@@ -88,7 +95,7 @@ impl Cluster {
             micro_batches,
         });
         Self {
-            engine: Engine::new(options, schedule, from),
+            engine: Engine::new(options, schedule, from, Remembered::default()),
             now: Duration::ZERO,
             workers: BTreeMap::new(),
             commits: Vec::new(),
@@ -157,7 +164,10 @@ impl Cluster {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Send { to, message } => self.hear(&to, *message),
-            Command::Commit(committed) => self.commits.push(*committed),
+            Command::Commit(committed) => {
+                self.followed(&committed);
+                self.commits.push(*committed);
+            }
             Command::Publish { step, .. } => {
                 self.published.push(step);
                 let folder = format!("/c/{step}");
@@ -171,8 +181,31 @@ impl Cluster {
                 self.commits.retain(|c| c.step <= step);
             }
             Command::Notice(notice) => self.notices.push(notice),
-            Command::Disconnect(_) => {}
+            Command::Disconnect(_) | Command::Members(..) => {}
             end => self.end = Some(end),
+        }
+    }
+
+    /// Who follows applies the total too, and says so.
+    fn followed(&mut self, committed: &Committed) {
+        let total: u64 = committed.credits.values().map(|c| c.fingerprint).sum();
+        let mut ready = Vec::new();
+        for (name, scripted) in &mut self.workers {
+            if let Some(step) = &mut scripted.following
+                && step.next() == committed.step
+            {
+                *step = committed.step;
+                scripted.state += total;
+                ready.push((name.clone(), scripted.state.to_string()));
+            }
+        }
+        for (name, state_digest) in ready {
+            let step = committed.step;
+            self.say(
+                &name,
+                Identity::default(),
+                FromWorker::Ready { step, state_digest },
+            );
         }
     }
 
@@ -196,6 +229,8 @@ impl Cluster {
                     SyncSource::Checkpoint(_) => sync.state_digest.parse().unwrap(),
                     SyncSource::Peer(peer) => peers[peer],
                 };
+                scripted.following =
+                    matches!(sync.source, SyncSource::Peer(_)).then_some(sync.step);
                 scripted.sum = 0;
                 let state_digest = scripted.state.to_string();
                 self.say(
@@ -207,7 +242,7 @@ impl Cluster {
                     },
                 );
             }
-            ToWorker::Assign(list) => {
+            ToWorker::Assign(_, list) => {
                 scripted
                     .held
                     .extend(list.into_iter().map(|m| (identity.clone(), m)));
@@ -231,10 +266,21 @@ impl Cluster {
                     FromWorker::CheckpointWritten { step, outcome },
                 );
             }
+            ToWorker::Members(_) => scripted.following = None,
+            ToWorker::Reapply => {
+                let committed_digest = scripted.state.to_string();
+                let state_digest = scripted.shadow.to_string();
+                let again = FromWorker::Reapplied {
+                    committed_digest,
+                    state_digest,
+                };
+                self.say(to, identity, again);
+            }
             ToWorker::Refused(_)
-            | ToWorker::Members(_)
             | ToWorker::Finish { .. }
             | ToWorker::Stale(_)
+            | ToWorker::Withdraw(_)
+            | ToWorker::Release
             | ToWorker::Beat => {}
         }
     }
@@ -253,6 +299,7 @@ impl Cluster {
             micro_batch,
             fingerprint,
             compute_us: 1,
+            task: Task::Train,
         };
         self.say(name, identity, FromWorker::Computed(computed));
         true
@@ -268,19 +315,27 @@ impl Cluster {
             .into_iter()
             .filter(|(_, i)| (i.generation, i.attempt) == newest)
             .collect();
-        let total: u64 = current
+        let sums: Vec<u64> = current
             .iter()
             .filter_map(|(w, _)| self.workers.get(w))
             .map(|s| s.sum)
-            .sum();
+            .collect();
+        let total: u64 = sums.iter().sum();
         for (name, identity) in current {
             let Some(scripted) = self.workers.get_mut(&name) else {
                 continue;
             };
             scripted.shadow = scripted.state + total + u64::from(scripted.lies);
+            let slots = sums.len();
+            let mut sent = vec![0; slots];
+            sent[0] = scripted.sum;
+            let mut received = vec![0; slots];
+            received[0] = total;
             let applied = Applied {
                 state_digest: scripted.shadow.to_string(),
                 fingerprint: (Fingerprint(0) + Fingerprint(total)).0,
+                sent,
+                received,
                 ..Applied::default()
             };
             self.say(&name, identity, FromWorker::Applied(applied));

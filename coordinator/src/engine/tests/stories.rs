@@ -157,12 +157,14 @@ fn a_result_that_was_given_to_somebody_else_is_not_credited() {
         .map(|(_, m)| *m)
         .collect();
     let stolen = Computed {
+        task: Default::default(),
         micro_batch: held[0],
         fingerprint: 1,
         compute_us: 0,
     };
     cluster.say(&worker("a"), identity.clone(), FromWorker::Computed(stolen));
     let unknown = Computed {
+        task: Default::default(),
         micro_batch: MicroBatchId(99),
         fingerprint: 1,
         compute_us: 0,

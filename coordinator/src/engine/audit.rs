@@ -1,0 +1,155 @@
+//! Wrong compute, found by computing again: which micro-batches, by whom, and who was wrong.
+//!
+//! In: the share of micro-batches, claims about their integers. Out: whom to ask next, or the
+//! culprits. Keeps: a value is believed when two different workers claim it; a step with an open
+//! audit does not commit.
+
+use std::collections::BTreeSet;
+
+use shared::ids::{MicroBatchId, Step, WorkerId};
+
+/// An audit that is not settled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Audit {
+    /// Who said what, in order; the first is the one whose integers were credited.
+    claims: Vec<(WorkerId, u64)>,
+    /// Who is computing it now.
+    pub(super) asked: Option<WorkerId>,
+}
+
+/// What the claims say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Somebody else has to be asked.
+    Open,
+    /// Two workers claim the same: these claimed something else.
+    Settled {
+        /// Whose first claim was wrong.
+        culprits: BTreeSet<WorkerId>,
+    },
+    /// Both keep to what they said: nobody can tell who is wrong.
+    Undecided,
+}
+
+impl Audit {
+    pub(super) fn new(worker: WorkerId, fingerprint: u64) -> Self {
+        Self {
+            claims: vec![(worker, fingerprint)],
+            asked: None,
+        }
+    }
+
+    pub(super) fn claim(&mut self, worker: &WorkerId, fingerprint: u64) {
+        self.claims.push((worker.clone(), fingerprint));
+        self.asked = None;
+    }
+
+    /// Whom to ask next: somebody who has not said anything, else those who have, once more.
+    pub(super) fn next(&self, free: &WorkerId, all: &[WorkerId]) -> bool {
+        if self.asked.is_some() {
+            return false;
+        }
+        let said = |w: &WorkerId| self.claims.iter().filter(|(c, _)| c == w).count();
+        let fresh = all.iter().any(|w| said(w) == 0);
+        match said(free) {
+            0 => true,
+            1 => !fresh && self.claims.len() > 1,
+            _ => false,
+        }
+    }
+
+    pub(super) fn verdict(&self, all: &[WorkerId]) -> Verdict {
+        let believed = self.claims.iter().find_map(|(worker, value)| {
+            let seconded = self.claims.iter().any(|(w, v)| w != worker && v == value);
+            seconded.then_some(*value)
+        });
+        if let Some(believed) = believed {
+            let mut heard = BTreeSet::new();
+            let first = self.claims.iter().filter(|(w, _)| heard.insert(w.clone()));
+            let culprits = first.filter(|(_, v)| *v != believed);
+            return Verdict::Settled {
+                culprits: culprits.map(|(w, _)| w.clone()).collect(),
+            };
+        }
+        let exhausted = all
+            .iter()
+            .all(|w| self.claims.iter().filter(|(c, _)| c == w).count() > 1);
+        if exhausted {
+            Verdict::Undecided
+        } else {
+            Verdict::Open
+        }
+    }
+
+    /// Both values, for people.
+    pub(super) fn describe(&self) -> String {
+        let said: Vec<_> = self
+            .claims
+            .iter()
+            .map(|(worker, value)| format!("{worker} {value:016x}"))
+            .collect();
+        said.join(", ")
+    }
+}
+
+/// Whether a micro-batch belongs to the share that is computed twice: the same whoever computes.
+pub(super) fn is_audited(rate: f64, step: Step, micro_batch: MicroBatchId) -> bool {
+    if rate <= 0.0 {
+        return false;
+    }
+    let mut z = step.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(micro_batch.0);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let unit = ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64;
+    unit < rate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(name: &str) -> WorkerId {
+        WorkerId(name.into())
+    }
+
+    #[test]
+    fn the_share_is_kept() {
+        let count = |rate| {
+            (1..=1000)
+                .flat_map(|s| (0..8).map(move |m| (Step(s), MicroBatchId(m))))
+                .filter(|(s, m)| is_audited(rate, *s, *m))
+                .count()
+        };
+        assert_eq!((count(0.0), count(1.0)), (0, 8000));
+        assert!((300..500).contains(&count(0.05)), "{}", count(0.05));
+    }
+
+    #[test]
+    fn a_third_worker_decides() {
+        let all = [worker("a"), worker("b"), worker("c")];
+        let mut audit = Audit::new(all[0].clone(), 1);
+        assert!(!audit.next(&all[0], &all) && audit.next(&all[1], &all));
+        audit.claim(&all[1], 2);
+        assert_eq!(audit.verdict(&all), Verdict::Open);
+        assert!(!audit.next(&all[0], &all) && audit.next(&all[2], &all));
+        audit.claim(&all[2], 2);
+        let culprits = [all[0].clone()].into();
+        assert_eq!(audit.verdict(&all), Verdict::Settled { culprits });
+    }
+
+    #[test]
+    fn of_two_the_one_that_changes_its_mind_was_wrong() {
+        let all = [worker("a"), worker("b")];
+        let mut audit = Audit::new(all[0].clone(), 1);
+        audit.claim(&all[1], 2);
+        assert!(audit.next(&all[0], &all));
+        audit.claim(&all[0], 1);
+        assert_eq!(audit.verdict(&all), Verdict::Open);
+        let mut stubborn = audit.clone();
+        audit.claim(&all[1], 1);
+        let culprits = [all[1].clone()].into();
+        assert_eq!(audit.verdict(&all), Verdict::Settled { culprits });
+        stubborn.claim(&all[1], 2);
+        assert_eq!(stubborn.verdict(&all), Verdict::Undecided);
+    }
+}

@@ -1,0 +1,210 @@
+//! The micro-batches of the step in work: who may deliver each, and who was credited.
+//!
+//! Keeps: a micro-batch is in exactly one of pool, assigned, credited; it is credited to one worker;
+//! what a lost worker took goes back to the pool, unless somebody else may still deliver it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use shared::ids::{MicroBatchId, WorkerId};
+use shared::numerics::Fingerprint;
+
+use super::audit::Audit;
+
+/// Micro-batches of the step in work.
+#[derive(Debug, Default)]
+pub(super) struct StepWork {
+    pub(super) pool: VecDeque<MicroBatchId>,
+    pub(super) assigned: BTreeMap<MicroBatchId, BTreeSet<WorkerId>>,
+    pub(super) credited: BTreeMap<MicroBatchId, Credited>,
+    pub(super) audits: BTreeMap<MicroBatchId, Audit>,
+    pub(super) compute_us: BTreeMap<WorkerId, u64>,
+    /// Credited micro-batches that were lost with their worker.
+    pub(super) lost: u32,
+}
+
+/// A micro-batch that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credited {
+    /// Whose.
+    pub worker: WorkerId,
+    /// Fingerprint of its integers.
+    pub fingerprint: u64,
+}
+
+impl StepWork {
+    pub(super) fn new(micro_batches: u32) -> Self {
+        Self {
+            pool: (0..micro_batches).map(MicroBatchId).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next one out of the pool for a worker.
+    pub(super) fn assign(&mut self, worker: &WorkerId) -> Option<MicroBatchId> {
+        let micro_batch = self.pool.pop_front()?;
+        self.assigned
+            .entry(micro_batch)
+            .or_default()
+            .insert(worker.clone());
+        Some(micro_batch)
+    }
+
+    /// Credits a result when this worker may deliver it; the others who might have are returned.
+    pub(super) fn credit(
+        &mut self,
+        micro_batch: MicroBatchId,
+        worker: &WorkerId,
+        fingerprint: u64,
+    ) -> Option<BTreeSet<WorkerId>> {
+        let mut others = self
+            .assigned
+            .get(&micro_batch)
+            .filter(|holders| holders.contains(worker))?
+            .clone();
+        others.remove(worker);
+        self.assigned.remove(&micro_batch);
+        let credited = Credited {
+            worker: worker.clone(),
+            fingerprint,
+        };
+        self.credited.insert(micro_batch, credited);
+        Some(others)
+    }
+
+    /// What a returning worker has in its sum counts again, when nobody else was given any of it.
+    pub(super) fn readmit(
+        &mut self,
+        worker: &WorkerId,
+        sums: &BTreeMap<MicroBatchId, u64>,
+    ) -> bool {
+        let pool: BTreeSet<_> = self.pool.iter().copied().collect();
+        if !sums.keys().all(|m| pool.contains(m)) {
+            return false;
+        }
+        self.pool.retain(|m| !sums.contains_key(m));
+        for (micro_batch, fingerprint) in sums {
+            let credited = Credited {
+                worker: worker.clone(),
+                fingerprint: *fingerprint,
+            };
+            self.credited.insert(*micro_batch, credited);
+        }
+        true
+    }
+
+    /// A worker will not deliver this one.
+    pub(super) fn withdraw(&mut self, micro_batch: MicroBatchId, worker: &WorkerId) {
+        let Some(holders) = self.assigned.get_mut(&micro_batch) else {
+            return;
+        };
+        holders.remove(worker);
+        if holders.is_empty() {
+            self.assigned.remove(&micro_batch);
+            self.back(micro_batch);
+        }
+    }
+
+    /// Everything the worker took in this step goes back to the pool, in order.
+    pub(super) fn give_back(&mut self, worker: &WorkerId) {
+        let held: Vec<_> = self
+            .assigned
+            .iter()
+            .filter(|(_, holders)| holders.contains(worker))
+            .map(|(m, _)| *m)
+            .collect();
+        for micro_batch in held {
+            self.withdraw(micro_batch, worker);
+        }
+        let lost: Vec<_> = self
+            .credited
+            .extract_if(.., |_, c| c.worker == *worker)
+            .map(|(m, _)| m)
+            .collect();
+        for micro_batch in lost {
+            self.lost += 1;
+            self.audits.remove(&micro_batch);
+            self.back(micro_batch);
+        }
+        self.compute_us.remove(worker);
+    }
+
+    fn back(&mut self, micro_batch: MicroBatchId) {
+        let at = self.pool.partition_point(|m| *m < micro_batch);
+        self.pool.insert(at, micro_batch);
+    }
+
+    /// Nothing is left to compute, and every audit is settled.
+    pub(super) fn is_covered(&self) -> bool {
+        self.pool.is_empty() && self.assigned.is_empty() && self.audits.is_empty()
+    }
+
+    pub(super) fn contributions(&self) -> BTreeMap<WorkerId, u32> {
+        let mut counts = BTreeMap::new();
+        for credited in self.credited.values() {
+            *counts.entry(credited.worker.clone()).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// The fingerprint of what one worker's sum must be.
+    pub(super) fn sum_of(&self, worker: &WorkerId) -> Fingerprint {
+        self.credited
+            .values()
+            .filter(|c| c.worker == *worker)
+            .map(|c| Fingerprint(c.fingerprint))
+            .sum()
+    }
+
+    /// The fingerprint that the total must have.
+    pub(super) fn total(&self) -> Fingerprint {
+        self.credited
+            .values()
+            .map(|c| Fingerprint(c.fingerprint))
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(name: &str) -> WorkerId {
+        WorkerId(name.into())
+    }
+
+    #[test]
+    fn a_doubled_micro_batch_is_credited_to_the_first_only() {
+        let (a, b) = (worker("a"), worker("b"));
+        let mut work = StepWork::new(1);
+        let only = work.assign(&a).unwrap();
+        work.assigned.get_mut(&only).unwrap().insert(b.clone());
+        assert_eq!(work.credit(only, &b, 7), Some([a.clone()].into()));
+        assert_eq!(work.credit(only, &a, 7), None);
+        assert_eq!(work.contributions(), [(b, 1)].into());
+    }
+
+    #[test]
+    fn what_another_may_deliver_does_not_go_back_to_the_pool() {
+        let (a, b) = (worker("a"), worker("b"));
+        let mut work = StepWork::new(2);
+        let first = work.assign(&a).unwrap();
+        work.assigned.get_mut(&first).unwrap().insert(b.clone());
+        let second = work.assign(&a).unwrap();
+        work.credit(second, &a, 1).unwrap();
+        work.give_back(&a);
+        assert_eq!(work.pool, [second]);
+        assert_eq!(work.lost, 1);
+        assert!(work.assigned[&first].contains(&b));
+    }
+
+    #[test]
+    fn sums_come_back_only_when_nobody_was_given_any_of_them() {
+        let (a, b) = (worker("a"), worker("b"));
+        let mut work = StepWork::new(3);
+        let sums: BTreeMap<_, _> = [(MicroBatchId(0), 5), (MicroBatchId(2), 6)].into();
+        assert!(work.readmit(&a, &sums));
+        assert_eq!(work.pool, [MicroBatchId(1)]);
+        assert_eq!(work.sum_of(&a), Fingerprint(11));
+        assert!(!work.readmit(&b, &[(MicroBatchId(0), 5)].into()));
+    }
+}

@@ -1,0 +1,160 @@
+//! What is said survives the wire, both ways.
+
+use super::super::message::{
+    Applied, Computed, Envelope, Failed, FileDigest, FromWorker, Hello, Loaded, Member, Position,
+    Sync, SyncSource, Task, ToWorker, Welcome,
+};
+use super::super::session as pb;
+use crate::error::{Code, Error};
+use crate::ids::{Attempt, Generation, Identity, MicroBatchId, RunId, Slot, Step, Term, WorkerId};
+
+fn identity() -> Identity {
+    Identity {
+        run: RunId("r".into()),
+        term: Term(1),
+        generation: Generation(2),
+        step: Step(3),
+        attempt: Attempt(4),
+    }
+}
+
+#[test]
+fn what_a_worker_says_survives_the_wire() {
+    let bodies = [
+        FromWorker::Hello(Hello {
+            version: "1".into(),
+            resume: Some(Position {
+                run: RunId("r".into()),
+                worker: WorkerId("w".into()),
+                step: Step(3),
+                state_digest: "d".into(),
+                credited: [(MicroBatchId(1), 5)].into(),
+                shadow_digest: "s".into(),
+                loaded: Some(Loaded::default()),
+            }),
+            ..Hello::default()
+        }),
+        FromWorker::Loaded(Loaded {
+            device: "cpu".into(),
+            ..Loaded::default()
+        }),
+        FromWorker::Ready {
+            step: Step(1),
+            state_digest: "d".into(),
+        },
+        FromWorker::Computed(Computed {
+            micro_batch: MicroBatchId(7),
+            fingerprint: u64::MAX,
+            compute_us: 1,
+            task: Task::Audit,
+        }),
+        FromWorker::Applied(Applied {
+            loss: -5,
+            sent: vec![1, 2],
+            received: vec![3],
+            grad_norm: 0.1,
+            peer_bytes_sent: [(WorkerId("w".into()), 9)].into(),
+            ..Applied::default()
+        }),
+        FromWorker::CheckpointWritten {
+            step: Step(2),
+            outcome: Ok(vec![FileDigest {
+                name: "a".into(),
+                bytes: 1,
+                sha256: "s".into(),
+            }]),
+        },
+        FromWorker::CheckpointWritten {
+            step: Step(2),
+            outcome: Err("full".into()),
+        },
+        FromWorker::Skipped(vec![MicroBatchId(3)]),
+        FromWorker::Unsynced {
+            reason: "gone".into(),
+        },
+        FromWorker::Reapplied {
+            committed_digest: "a".into(),
+            state_digest: "b".into(),
+        },
+        FromWorker::Leaving {
+            drains: true,
+            reason: "drain".into(),
+        },
+        FromWorker::Failed(Failed {
+            error: Error::new(Code::NoDevice, "no GPU").fix("device: cpu"),
+            culprit: Some(WorkerId("w".into())),
+            retryable: true,
+        }),
+        FromWorker::Beat,
+    ];
+    for body in bodies {
+        let sent = Envelope {
+            identity: identity(),
+            body,
+        };
+        let wire = pb::WorkerMessage::from(sent.clone());
+        assert_eq!(Envelope::<FromWorker>::try_from(wire).unwrap(), sent);
+    }
+}
+
+#[test]
+fn what_the_coordinator_says_survives_the_wire() {
+    let sync = |source| {
+        ToWorker::Sync(Sync {
+            step: Step(5),
+            source,
+            state_digest: "d".into(),
+        })
+    };
+    let bodies = [
+        ToWorker::Welcome(Welcome {
+            lease_ms: 8000,
+            ride_through_ms: 60_000,
+            keep_sums: true,
+            ..Welcome::default()
+        }),
+        ToWorker::Refused(Error::new(Code::VersionMismatch, "old")),
+        sync(SyncSource::Initial),
+        sync(SyncSource::Checkpoint("/c".into())),
+        sync(SyncSource::Peer("h:1".into())),
+        ToWorker::Members(vec![Member {
+            worker: WorkerId("w".into()),
+            slot: Slot(1),
+            peer_address: "h:2".into(),
+        }]),
+        ToWorker::Withdraw(vec![MicroBatchId(4)]),
+        ToWorker::Reapply,
+        ToWorker::Release,
+        ToWorker::Assign(Task::Audit, vec![MicroBatchId(1), MicroBatchId(2)]),
+        ToWorker::Credit(vec![MicroBatchId(1)]),
+        ToWorker::Reduce { fingerprint: 3 },
+        ToWorker::Commit {
+            state_digest: "d".into(),
+        },
+        ToWorker::WriteCheckpoint {
+            step: Step(4),
+            staging: "/s".into(),
+        },
+        ToWorker::Finish { step: Step(9) },
+        ToWorker::Stale(identity()),
+        ToWorker::Beat,
+    ];
+    for body in bodies {
+        let sent = Envelope {
+            identity: identity(),
+            body,
+        };
+        let wire = pb::CoordinatorMessage::from(sent.clone());
+        assert_eq!(Envelope::<ToWorker>::try_from(wire).unwrap(), sent);
+    }
+}
+
+#[test]
+fn a_message_without_identity_is_refused() {
+    let wire = pb::WorkerMessage {
+        identity: None,
+        body: None,
+    };
+    let refused = Envelope::<FromWorker>::try_from(wire).unwrap_err();
+    assert_eq!(refused.code, Code::VersionMismatch);
+}

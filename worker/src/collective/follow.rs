@@ -1,0 +1,270 @@
+//! The committed state from one worker to a joiner as opaque bytes, then the total of every step.
+//!
+//! In: on the serving side whatever [`StateSource`] freezes, on the asking side an address. Out: the
+//! same bytes, whole, then totals in order, until either side ends it. What is in a state is the
+//! checkpoint's business.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use shared::error::{Code, Error, Result};
+use shared::ids::{RunId, Step, Term};
+use shared::wire::peer::peer_client::PeerClient;
+use shared::wire::peer::{FollowChunk, FollowRequest, Part};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::net::{self, MESSAGE_LIMIT};
+use super::slices::{self, chunks};
+
+/// Bytes of one piece.
+const PIECE_BYTES: usize = 1 << 20;
+/// Reserved at once at most; what a peer claims beyond that has to arrive first.
+const RESERVE_LIMIT: usize = 1 << 30;
+/// Pieces between the source and the network.
+const QUEUED_PIECES: usize = 4;
+
+/// A frozen state and what comes after it.
+#[derive(Debug)]
+pub struct Feed {
+    /// The committed step of the state.
+    pub step: Step,
+    /// The state.
+    pub state: Bytes,
+    /// Totals of the following steps, in order. The end of them ends the feed.
+    pub totals: mpsc::Receiver<(Step, Arc<Vec<i64>>)>,
+}
+
+/// A feed that is being made.
+pub type Feeding = Pin<Box<dyn Future<Output = Option<Feed>> + Send>>;
+
+/// Holds the committed state.
+pub trait StateSource: Send + Sync {
+    /// The state, frozen now, and from then on each total; nothing when there is no state.
+    fn feed(&self) -> Feeding;
+}
+
+/// A worker that has no state to give.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoState;
+
+impl StateSource for NoState {
+    fn feed(&self) -> Feeding {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// A feed on its way out.
+pub(super) type Pieces = ReceiverStream<std::result::Result<FollowChunk, Status>>;
+
+/// Cuts a feed into pieces, as fast as they are taken.
+pub(super) fn pieces(feed: Feed) -> Pieces {
+    let (sender, pieces) = mpsc::channel(QUEUED_PIECES);
+    tokio::spawn(async move {
+        let Feed {
+            step,
+            state,
+            mut totals,
+        } = feed;
+        if !part(&sender, Part::State, step, state).await {
+            return;
+        }
+        loop {
+            tokio::select! {
+                total = totals.recv() => match total {
+                    Some((step, total)) => {
+                        if !part(&sender, Part::Total, step, slices::encode(&total)).await {
+                            return;
+                        }
+                    }
+                    None => {
+                        let late = Status::aborted("the source follows another state now");
+                        let _ = sender.send(Err(late)).await;
+                        return;
+                    }
+                },
+                () = sender.closed() => return,
+            }
+        }
+    });
+    ReceiverStream::new(pieces)
+}
+
+/// Sends one part; an empty one is still one piece. False when nobody takes it.
+async fn part(
+    sender: &mpsc::Sender<std::result::Result<FollowChunk, Status>>,
+    part: Part,
+    step: Step,
+    bytes: Bytes,
+) -> bool {
+    let total_bytes = bytes.len() as u64;
+    let piece = |offset: usize, data: Bytes| FollowChunk {
+        step: step.0,
+        total_bytes,
+        offset_bytes: offset as u64,
+        data,
+        part: part as i32,
+    };
+    if sender.send(Ok(piece(0, Bytes::new()))).await.is_err() {
+        return false;
+    }
+    for range in chunks(0..bytes.len(), PIECE_BYTES) {
+        let start = range.start;
+        if sender
+            .send(Ok(piece(start, bytes.slice(range))))
+            .await
+            .is_err()
+        {
+            return false;
+        }
+    }
+    true
+}
+
+/// What a follower receives.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// The frozen state of a committed step.
+    State(Step, Bytes),
+    /// The total of a step.
+    Total(Step, Vec<i64>),
+}
+
+/// A connection that is followed.
+pub struct Following {
+    stream: Streaming<FollowChunk>,
+    address: String,
+    patience: Duration,
+    begun: bool,
+}
+
+/// Asks a peer for its committed state, at least of a step, and for what follows.
+///
+/// # Errors
+/// [`Code::Unreachable`] when the peer cannot be reached within `patience`,
+/// [`Code::SessionLost`] when it refuses.
+pub async fn follow(
+    address: &str,
+    run: &RunId,
+    term: Term,
+    least_step: Step,
+    patience: Duration,
+) -> Result<Following> {
+    let request = FollowRequest {
+        run_id: run.0.clone(),
+        term: term.0,
+        least_step: least_step.0,
+    };
+    let asked = async {
+        let channel = net::connect(address).await?;
+        let mut client = PeerClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
+        let answer = client.follow(request).await;
+        let answer = answer.map_err(|e| lost(address, net::with_sources(&e)))?;
+        Ok(Following {
+            stream: answer.into_inner(),
+            address: address.to_owned(),
+            patience,
+            begun: false,
+        })
+    };
+    match tokio::time::timeout(patience, asked).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(too_slow(address, patience)),
+    }
+}
+
+impl Following {
+    /// The next whole part: first the state, then totals. A total may be long in coming.
+    ///
+    /// # Errors
+    /// [`Code::SessionLost`] when the peer ends it or what arrives is not in order,
+    /// [`Code::Unreachable`] when nothing moves in the middle of a part.
+    pub async fn next(&mut self) -> Result<Fed> {
+        let wanted = if self.begun { Part::Total } else { Part::State };
+        let first = if self.begun {
+            self.piece().await?
+        } else {
+            self.piece_soon().await?
+        };
+        let (step, total) = (first.step, first.total_bytes);
+        let room = usize::try_from(total).unwrap_or(usize::MAX);
+        let mut bytes = BytesMut::with_capacity(room.min(RESERVE_LIMIT));
+        let mut piece = first;
+        loop {
+            let end = bytes.len() as u64 + piece.data.len() as u64;
+            let in_order = piece.step == step
+                && piece.total_bytes == total
+                && piece.offset_bytes == bytes.len() as u64
+                && piece.part() == wanted
+                && end <= total;
+            if !in_order {
+                return Err(lost(
+                    &self.address,
+                    format!(
+                        "a piece of step {} at byte {} of {} does not continue step {step} at byte \
+                         {} of {total}",
+                        piece.step,
+                        piece.offset_bytes,
+                        piece.total_bytes,
+                        bytes.len()
+                    ),
+                ));
+            }
+            bytes.extend_from_slice(&piece.data);
+            if end == total {
+                break;
+            }
+            piece = self.piece_soon().await?;
+        }
+        self.begun = true;
+        let (step, bytes) = (Step(step), bytes.freeze());
+        if wanted == Part::State {
+            return Ok(Fed::State(step, bytes));
+        }
+        if !bytes.len().is_multiple_of(8) {
+            let what = format!("a total of {} bytes is not of whole numbers", bytes.len());
+            return Err(lost(&self.address, what));
+        }
+        let mut total = vec![0; bytes.len() / 8];
+        slices::copy(&mut total, &bytes);
+        Ok(Fed::Total(step, total))
+    }
+
+    async fn piece(&mut self) -> Result<FollowChunk> {
+        match self.stream.message().await {
+            Ok(Some(piece)) => Ok(piece),
+            Ok(None) => Err(lost(&self.address, "it ended the call".into())),
+            Err(status) => Err(lost(&self.address, net::with_sources(&status))),
+        }
+    }
+
+    async fn piece_soon(&mut self) -> Result<FollowChunk> {
+        let (patience, address) = (self.patience, self.address.clone());
+        match tokio::time::timeout(patience, self.piece()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(too_slow(&address, patience)),
+        }
+    }
+}
+
+fn lost(address: &str, why: String) -> Error {
+    Error::new(
+        Code::SessionLost,
+        format!("the peer at {address} did not give its state"),
+    )
+    .why(why)
+    .fix("nothing: another peer or a checkpoint is tried")
+}
+
+fn too_slow(address: &str, patience: Duration) -> Error {
+    Error::new(
+        Code::Unreachable,
+        format!("the peer at {address} is too slow"),
+    )
+    .why(format!("nothing arrived within {patience:?}"))
+    .fix("nothing: another peer or a checkpoint is tried")
+}

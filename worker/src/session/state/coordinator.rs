@@ -1,0 +1,171 @@
+//! What each word of the coordinator means.
+
+use shared::error::{Code, Error};
+use shared::ids::{Generation, Identity, MicroBatchId, WorkerId};
+use shared::wire::message::{Envelope, Member, Sync, Task, ToWorker, Welcome};
+
+use super::link::Times;
+use super::{Action, Ending, Session};
+
+impl Session {
+    pub(super) fn hear(&mut self, envelope: Envelope<ToWorker>) {
+        let Envelope { identity, body } = envelope;
+        self.link.heard(self.now);
+        if matches!(body, ToWorker::Beat) {
+            return;
+        }
+        if identity.term < self.identity.term {
+            self.lost("a coordinator of an older term answered".into());
+            return;
+        }
+        let known = &self.identity;
+        if identity.term == known.term && identity.generation < known.generation {
+            return;
+        }
+        match body {
+            ToWorker::Welcome(welcome) => self.welcomed(identity, welcome),
+            ToWorker::Refused(error) => self.end(Ending::Failed(error)),
+            ToWorker::Sync(sync) => self.sync(identity, sync),
+            ToWorker::Members(members) => self.members(identity, members),
+            ToWorker::Assign(task, list) => {
+                self.identity = identity.clone();
+                self.assign(identity, task, list);
+            }
+            ToWorker::Withdraw(list) => self.withdraw(&identity, list),
+            ToWorker::Credit(list) => self.credit(list),
+            ToWorker::Reduce { .. } => {
+                self.identity = identity.clone();
+                let world = self.world;
+                self.out.push(Action::Reduce { identity, world });
+            }
+            ToWorker::Reapply => {
+                if identity == self.identity {
+                    self.out.push(Action::Reapply(identity));
+                }
+            }
+            ToWorker::Commit { state_digest } => self.commit(identity, state_digest),
+            ToWorker::WriteCheckpoint { step, staging } => {
+                self.out.push(Action::Stage { step, staging });
+            }
+            ToWorker::Release => self.end(Ending::Drained),
+            ToWorker::Finish { step } => self.end(Ending::Complete(step)),
+            ToWorker::Stale(_) | ToWorker::Beat => {}
+        }
+    }
+
+    fn welcomed(&mut self, identity: Identity, welcome: Welcome) {
+        self.identity = Identity {
+            generation: Generation(0),
+            ..identity
+        };
+        self.times = Times::of(&welcome);
+        self.worker = Some(WorkerId(welcome.worker_id.clone()));
+        self.out.push(Action::Patience(self.times.reduce_patience));
+        self.waiting.clear();
+        if std::mem::take(&mut self.following) {
+            self.out.push(Action::Unfollow);
+        }
+        if self.loaded.is_none() {
+            self.out.push(Action::Load(Box::new(welcome)));
+        } else if !welcome.keep_sums && !self.credited.is_empty() {
+            // The shadow stays: the word that it is committed may follow.
+            self.credited.clear();
+            self.kept.clear();
+            self.out.push(Action::Forget);
+        }
+    }
+
+    fn sync(&mut self, identity: Identity, sync: Sync) {
+        self.identity = identity.clone();
+        self.forget();
+        self.state = None;
+        self.settled = None;
+        self.waiting.clear();
+        self.following = true;
+        self.out.push(Action::Forget);
+        self.out.push(Action::Sync(identity, sync));
+    }
+
+    fn members(&mut self, identity: Identity, members: Vec<Member>) {
+        let place = members
+            .iter()
+            .find(|m| Some(&m.worker) == self.worker.as_ref());
+        let Some(slot) = place.map(|m| m.slot) else {
+            let error =
+                Error::new(Code::Evicted, "this worker is not a member any more").fix("join again");
+            self.end(Ending::Failed(error));
+            return;
+        };
+        self.identity = identity.clone();
+        self.world = members.len();
+        if std::mem::take(&mut self.following) {
+            self.out.push(Action::Unfollow);
+        }
+        self.out.push(Action::Connect {
+            identity,
+            members,
+            slot,
+        });
+    }
+
+    fn withdraw(&mut self, identity: &Identity, list: Vec<MicroBatchId>) {
+        let step = identity.step;
+        for (at, task, waiting) in &mut self.waiting {
+            if at.step == step && *task == Task::Train {
+                waiting.retain(|id| !list.contains(id));
+            }
+        }
+        let mut free = Vec::new();
+        for id in &list {
+            self.kept.remove(id);
+            if !self.queued.contains(&(step, Task::Train, *id)) {
+                free.push(*id);
+            }
+        }
+        self.out.push(Action::Withdraw {
+            step,
+            micro_batches: list,
+        });
+        // What the device has is answered by the device; what it never got is answered here.
+        if !free.is_empty() {
+            self.skipped(step, free);
+        }
+    }
+
+    fn credit(&mut self, mut list: Vec<MicroBatchId>) {
+        // Said twice is said once.
+        list.retain(|id| !self.credited.contains_key(id));
+        for id in &list {
+            let Some(fingerprint) = self.kept.remove(id) else {
+                let what = format!("micro-batch {id} was credited but is not held here");
+                self.broken(Error::new(Code::Internal, what));
+                return;
+            };
+            self.credited.insert(*id, fingerprint);
+        }
+        if !list.is_empty() {
+            self.out.push(Action::Credit(list));
+        }
+    }
+
+    fn commit(&mut self, identity: Identity, state_digest: String) {
+        let step = identity.step;
+        if self.state.as_ref().is_some_and(|(at, _)| *at == step) {
+            return;
+        }
+        if self.shadow.as_ref() != Some(&(step, state_digest.clone())) {
+            let had = self.shadow.as_ref().map_or("nothing", |(_, d)| d.as_str());
+            let error = Error::new(
+                Code::ReplicasDisagree,
+                format!("step {step} was committed with another state than this worker has"),
+            )
+            .why(format!("here {had}, committed {state_digest}"));
+            self.broken(error);
+            return;
+        }
+        self.identity = identity;
+        self.forget();
+        self.state = Some((step, state_digest));
+        self.out.push(Action::Commit(step));
+    }
+}

@@ -1,0 +1,175 @@
+//! What a session hears and what it orders.
+
+use std::time::Duration;
+
+use shared::error::Error;
+use shared::ids::{Identity, MicroBatchId, Slot, Step, WorkerId};
+use shared::wire::message::{
+    Applied, Computed, Envelope, FileDigest, FromWorker, Loaded, Member, Sync, Task, ToWorker,
+    Welcome,
+};
+
+/// What the session hears.
+#[derive(Debug)]
+pub enum Input {
+    /// A stream to the coordinator is open.
+    Connected,
+    /// The coordinator said something.
+    Coordinator(Envelope<ToWorker>),
+    /// The stream broke, or could not be opened.
+    Lost(String),
+    /// The base model is in memory.
+    Loaded(Loaded),
+    /// The state is at a committed step: taken from a source, or followed there.
+    Synced {
+        /// Which.
+        step: Step,
+        /// Digest of the state.
+        state_digest: String,
+    },
+    /// The source of the state failed.
+    SyncFailed(String),
+    /// The shadow copy has become the state.
+    Committed(Step),
+    /// A task is done.
+    Computed {
+        /// Where the run stood when it was assigned.
+        identity: Identity,
+        /// The outcome.
+        result: Computed,
+    },
+    /// Tasks that were withdrawn before they were begun.
+    Skipped {
+        /// Their step.
+        step: Step,
+        /// Which.
+        micro_batches: Vec<MicroBatchId>,
+    },
+    /// The total is reduced and applied to the shadow copy.
+    Applied {
+        /// The reduce it belongs to.
+        identity: Identity,
+        /// The outcome.
+        report: Applied,
+    },
+    /// The committed state is hashed and the total applied once more.
+    Reapplied {
+        /// The reduce it belongs to.
+        identity: Identity,
+        /// Digest of the committed state, from its bytes.
+        committed_digest: String,
+        /// Digest of the shadow copy.
+        state_digest: String,
+    },
+    /// The reduce failed; the worker itself is fine.
+    ReduceFailed {
+        /// The reduce it belongs to.
+        identity: Identity,
+        /// Why.
+        error: Error,
+        /// Who, when known.
+        culprit: Option<WorkerId>,
+    },
+    /// A checkpoint is staged, or not.
+    Staged {
+        /// Its step.
+        step: Step,
+        /// The files, or why not.
+        outcome: Result<Vec<FileDigest>, String>,
+    },
+    /// Loading, syncing or computing failed: this worker cannot go on.
+    Broken(Error),
+    /// Somebody asked the worker to leave.
+    Drain,
+    /// Time has passed.
+    Tick,
+}
+
+/// What has to be done.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Open a stream to the coordinator; what comes of it is heard as `Connected` or `Lost`.
+    Open,
+    /// Tell the coordinator.
+    Say(Box<Envelope<FromWorker>>),
+    /// Verify and load the base model.
+    Load(Box<Welcome>),
+    /// How long an all-reduce may stand still.
+    Patience(Duration),
+    /// Bring the state to a committed step.
+    Sync(Identity, Sync),
+    /// Follow nobody any more.
+    Unfollow,
+    /// Connect to the members of a generation; a reduce in flight is void.
+    Connect {
+        /// Where the run stands.
+        identity: Identity,
+        /// Ordered by slot.
+        members: Vec<Member>,
+        /// This worker's place.
+        slot: Slot,
+    },
+    /// Compute micro-batches, in order.
+    Compute {
+        /// The step they belong to.
+        identity: Identity,
+        /// What for.
+        task: Task,
+        /// Which.
+        micro_batches: Vec<MicroBatchId>,
+    },
+    /// Do not begin these; forget their integers.
+    Withdraw {
+        /// Their step.
+        step: Step,
+        /// Which.
+        micro_batches: Vec<MicroBatchId>,
+    },
+    /// Move the integers of micro-batches into the sum.
+    Credit(Vec<MicroBatchId>),
+    /// Forget everything of the step in work.
+    Forget,
+    /// Reduce the sum with the others and apply the total to the shadow copy.
+    Reduce {
+        /// Which reduce.
+        identity: Identity,
+        /// Among so many members.
+        world: usize,
+    },
+    /// Hash the committed state and apply the total once more.
+    Reapply(Identity),
+    /// The shadow copy becomes the state.
+    Commit(Step),
+    /// Stage the committed state.
+    Stage {
+        /// Its step.
+        step: Step,
+        /// Where.
+        staging: String,
+    },
+    /// The session is over.
+    End(Ending),
+}
+
+/// How a session ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// The run is complete.
+    Complete(Step),
+    /// Left on request; the run goes on without this worker.
+    Drained,
+    /// With an error.
+    Failed(Error),
+}
+
+impl Ending {
+    /// For people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Complete(step) => format!("the run is complete after step {step}"),
+            Self::Drained => "left on request, the run goes on".into(),
+            Self::Failed(error) => format!("the session ended: {error}"),
+        }
+    }
+}

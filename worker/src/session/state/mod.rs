@@ -1,0 +1,298 @@
+//! What a worker does next: a state machine without clock, socket or tensor.
+//!
+//! In: what the coordinator says, what came of earlier orders, `now`. Out: orders. `input` names
+//! them · `coordinator` what each word of the coordinator means · `link` the stream that breaks and
+//! comes back.
+//!
+//! Keeps: integers enter the sum only when the coordinator credits them to this worker; a
+//! micro-batch is begun only on the state of the step before; when the coordinator is away the
+//! worker holds everything it has, for a bounded time.
+
+mod coordinator;
+mod input;
+mod link;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use shared::error::Error;
+use shared::ids::{Identity, MicroBatchId, Step, WorkerId};
+use shared::wire::message::{Computed, Envelope, Failed, FromWorker, Hello, Loaded, Task};
+
+pub use input::{Action, Ending, Input};
+use link::{Link, Times};
+
+/// The state of one worker's part in a run.
+#[derive(Debug)]
+pub struct Session {
+    greeting: Hello,
+    identity: Identity,
+    worker: Option<WorkerId>,
+    link: Link,
+    times: Times,
+    loaded: Option<Loaded>,
+    /// The committed state in memory, and its digest.
+    state: Option<(Step, String)>,
+    /// The committed step that the device may compute on.
+    settled: Option<Step>,
+    /// The step that is applied and not committed, and its digest.
+    shadow: Option<(Step, String)>,
+    /// Computed and not credited, with their fingerprints.
+    kept: BTreeMap<MicroBatchId, u64>,
+    /// In the sum, with their fingerprints.
+    credited: BTreeMap<MicroBatchId, u64>,
+    /// With the device, not answered.
+    queued: BTreeSet<(Step, Task, MicroBatchId)>,
+    /// Assigned before the state they need is here.
+    waiting: Vec<(Identity, Task, Vec<MicroBatchId>)>,
+    /// Members of the generation.
+    world: usize,
+    following: bool,
+    draining: Option<Duration>,
+    now: Duration,
+    over: bool,
+    out: Vec<Action>,
+}
+
+impl Session {
+    /// Before the first stream is open; `greeting` is what it says of itself.
+    #[must_use]
+    pub fn new(greeting: Hello) -> Self {
+        Self {
+            greeting,
+            identity: Identity::default(),
+            worker: None,
+            link: Link::new(),
+            times: Times::default(),
+            loaded: None,
+            state: None,
+            settled: None,
+            shadow: None,
+            kept: BTreeMap::new(),
+            credited: BTreeMap::new(),
+            queued: BTreeSet::new(),
+            waiting: Vec::new(),
+            world: 1,
+            following: false,
+            draining: None,
+            now: Duration::ZERO,
+            over: false,
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes one input; returns what has to be done, in order.
+    pub fn on(&mut self, input: Input, now: Duration) -> Vec<Action> {
+        self.now = self.now.max(now);
+        if !self.over {
+            self.take(input);
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// Where the run stands as far as this worker has heard.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Connected => self.connected(),
+            Input::Coordinator(envelope) => self.hear(envelope),
+            Input::Lost(reason) => self.lost(reason),
+            Input::Loaded(loaded) => {
+                self.loaded = Some(loaded.clone());
+                self.say(FromWorker::Loaded(loaded));
+            }
+            Input::Synced { step, state_digest } => self.synced(step, state_digest),
+            Input::SyncFailed(reason) => {
+                if std::mem::take(&mut self.following) {
+                    self.say(FromWorker::Unsynced { reason });
+                }
+            }
+            Input::Committed(step) => self.settle(step),
+            Input::Computed { identity, result } => self.computed(&identity, result),
+            Input::Skipped {
+                step,
+                micro_batches,
+            } => self.skipped(step, micro_batches),
+            Input::Applied { identity, report } if identity == self.identity => {
+                self.shadow = Some((identity.step, report.state_digest.clone()));
+                self.say(FromWorker::Applied(report));
+            }
+            Input::Reapplied {
+                identity,
+                committed_digest,
+                state_digest,
+            } if identity == self.identity => {
+                self.shadow = Some((identity.step, state_digest.clone()));
+                self.say(FromWorker::Reapplied {
+                    committed_digest,
+                    state_digest,
+                });
+            }
+            Input::ReduceFailed {
+                identity,
+                error,
+                culprit,
+            } if identity == self.identity => self.say(FromWorker::Failed(Failed {
+                error,
+                culprit,
+                retryable: true,
+            })),
+            // Of an earlier generation or attempt: nobody waits for it any more.
+            Input::Applied { .. } | Input::Reapplied { .. } | Input::ReduceFailed { .. } => {}
+            Input::Staged { step, outcome } => {
+                self.say(FromWorker::CheckpointWritten { step, outcome });
+            }
+            Input::Broken(error) => self.broken(error),
+            Input::Drain => self.drain(),
+            Input::Tick => self.tick(),
+        }
+    }
+
+    /// The step that micro-batches are computed for on the state in memory.
+    fn step_in_work(&self) -> Option<Step> {
+        self.state.as_ref().map(|(step, _)| step.next())
+    }
+
+    fn synced(&mut self, step: Step, state_digest: String) {
+        if !self.following {
+            return;
+        }
+        self.forget();
+        self.state = Some((step, state_digest.clone()));
+        self.say(FromWorker::Ready { step, state_digest });
+        self.settle(step);
+    }
+
+    /// The device may compute on this state: what waited for it begins.
+    fn settle(&mut self, step: Step) {
+        self.settled = Some(step);
+        for (identity, task, micro_batches) in std::mem::take(&mut self.waiting) {
+            self.assign(identity, task, micro_batches);
+        }
+    }
+
+    fn assign(&mut self, identity: Identity, task: Task, micro_batches: Vec<MicroBatchId>) {
+        if self.settled.map(Step::next) != Some(identity.step) {
+            self.waiting.push((identity, task, micro_batches));
+            return;
+        }
+        let step = identity.step;
+        let mut fresh = Vec::new();
+        for id in micro_batches {
+            if task == Task::Train && self.credited.contains_key(&id) {
+                continue;
+            }
+            match self.kept.get(&id) {
+                // Computed before the session broke, and never credited to anybody.
+                Some(fingerprint) if task == Task::Train => {
+                    let fingerprint = *fingerprint;
+                    self.say_of(
+                        step,
+                        FromWorker::Computed(Computed {
+                            micro_batch: id,
+                            fingerprint,
+                            compute_us: 0,
+                            task,
+                        }),
+                    );
+                }
+                _ => {
+                    if self.queued.insert((step, task, id)) {
+                        fresh.push(id);
+                    }
+                }
+            }
+        }
+        if !fresh.is_empty() {
+            self.out.push(Action::Compute {
+                identity,
+                task,
+                micro_batches: fresh,
+            });
+        }
+    }
+
+    fn computed(&mut self, identity: &Identity, result: Computed) {
+        let (step, id) = (identity.step, result.micro_batch);
+        self.queued.remove(&(step, result.task, id));
+        if result.task == Task::Train
+            && self.step_in_work() == Some(step)
+            && !self.credited.contains_key(&id)
+        {
+            self.kept.insert(id, result.fingerprint);
+        }
+        self.say_of(step, FromWorker::Computed(result));
+    }
+
+    fn skipped(&mut self, step: Step, micro_batches: Vec<MicroBatchId>) {
+        for id in &micro_batches {
+            self.queued.remove(&(step, Task::Train, *id));
+            self.queued.remove(&(step, Task::Audit, *id));
+        }
+        self.say_of(step, FromWorker::Skipped(micro_batches));
+    }
+
+    /// Nothing of the step in work counts any more.
+    fn forget(&mut self) {
+        self.kept.clear();
+        self.credited.clear();
+        self.shadow = None;
+    }
+
+    fn broken(&mut self, error: Error) {
+        self.say(FromWorker::Failed(Failed {
+            error: error.clone(),
+            culprit: None,
+            retryable: false,
+        }));
+        self.end(Ending::Failed(error));
+    }
+
+    fn drain(&mut self) {
+        if self.draining.is_some() {
+            return;
+        }
+        let drains = self.link.is_open() && self.loaded.is_some();
+        let reason = "drained".to_owned();
+        self.say(FromWorker::Leaving { reason, drains });
+        if drains {
+            self.draining = Some(self.now + self.times.drain());
+        } else {
+            self.end(Ending::Drained);
+        }
+    }
+
+    fn say(&mut self, body: FromWorker) {
+        let identity = self.identity.clone();
+        self.tell(identity, body);
+    }
+
+    /// About a step that may not be the newest.
+    fn say_of(&mut self, step: Step, body: FromWorker) {
+        let identity = Identity {
+            step,
+            ..self.identity.clone()
+        };
+        self.tell(identity, body);
+    }
+
+    fn tell(&mut self, identity: Identity, body: FromWorker) {
+        if self.link.is_open() {
+            self.link.said(self.now);
+            self.out
+                .push(Action::Say(Box::new(Envelope { identity, body })));
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.over = true;
+        self.out.push(Action::End(ending));
+    }
+}

@@ -1,0 +1,284 @@
+//! What a session does, told as stories.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared::error::Code;
+use shared::ids::{Attempt, Generation, Identity, MicroBatchId, RunId, Slot, Step, Term, WorkerId};
+use shared::wire::message::{
+    Applied, Computed, Envelope, FromWorker, Hello, Loaded, Member, Sync, SyncSource, Task,
+    ToWorker, Welcome,
+};
+
+use super::{Action, Ending, Input, Session};
+
+const SOON: Duration = Duration::from_secs(1);
+
+fn at(term: u64, generation: u64, step: u64) -> Identity {
+    Identity {
+        run: RunId("r".into()),
+        term: Term(term),
+        generation: Generation(generation),
+        step: Step(step),
+        attempt: Attempt(0),
+    }
+}
+
+fn told(identity: Identity, body: ToWorker) -> Input {
+    Input::Coordinator(Envelope { identity, body })
+}
+
+fn member(name: &str, slot: u32) -> Member {
+    Member {
+        worker: WorkerId(name.into()),
+        slot: Slot(slot),
+        peer_address: "h:1".into(),
+    }
+}
+
+fn welcome(keep_sums: bool) -> ToWorker {
+    ToWorker::Welcome(Welcome {
+        worker_id: "w1".into(),
+        lease_ms: 8000,
+        beat_ms: 1000,
+        ride_through_ms: 60_000,
+        keep_sums,
+        ..Welcome::default()
+    })
+}
+
+fn ids(list: &[u32]) -> Vec<MicroBatchId> {
+    list.iter().copied().map(MicroBatchId).collect()
+}
+
+/// A member that holds the state of step 0.
+fn working() -> Session {
+    let mut session = Session::new(Hello::default());
+    session.on(Input::Connected, Duration::ZERO);
+    session.on(told(at(1, 0, 1), welcome(false)), Duration::ZERO);
+    session.on(Input::Loaded(Loaded::default()), Duration::ZERO);
+    let sync = Sync {
+        step: Step(0),
+        source: SyncSource::Initial,
+        state_digest: String::new(),
+    };
+    session.on(told(at(1, 0, 1), ToWorker::Sync(sync)), Duration::ZERO);
+    synced(&mut session, 0);
+    let members = ToWorker::Members(vec![member("w1", 0), member("w2", 1)]);
+    session.on(told(at(1, 1, 1), members), Duration::ZERO);
+    session
+}
+
+fn synced(session: &mut Session, step: u64) -> Vec<Action> {
+    let state_digest = format!("d{step}");
+    let step = Step(step);
+    session.on(Input::Synced { step, state_digest }, Duration::ZERO)
+}
+
+fn computed(step: u64, id: u32) -> Input {
+    Input::Computed {
+        identity: at(1, 1, step),
+        result: Computed {
+            micro_batch: MicroBatchId(id),
+            fingerprint: u64::from(id) + 10,
+            compute_us: 1,
+            task: Task::Train,
+        },
+    }
+}
+
+fn assign(step: u64, list: &[u32]) -> Input {
+    told(at(1, 1, step), ToWorker::Assign(Task::Train, ids(list)))
+}
+
+fn said(actions: &[Action]) -> Vec<&FromWorker> {
+    let body = |action| match action {
+        &Action::Say(ref message) => Some(&message.body),
+        _ => None,
+    };
+    actions.iter().filter_map(body).collect()
+}
+
+#[test]
+fn an_applied_total_of_an_older_attempt_is_not_reported() {
+    let mut session = working();
+    let reduce = ToWorker::Reduce { fingerprint: 0 };
+    session.on(told(at(1, 1, 1), reduce), SOON);
+    let members = ToWorker::Members(vec![member("w1", 0)]);
+    session.on(told(at(1, 2, 1), members), SOON);
+    let late = Input::Applied {
+        identity: at(1, 1, 1),
+        report: Applied::default(),
+    };
+    assert!(session.on(late, SOON).is_empty());
+}
+
+#[test]
+fn a_micro_batch_survives_a_change_of_generation() {
+    let mut session = working();
+    session.on(assign(1, &[0]), SOON);
+    let members = ToWorker::Members(vec![member("w1", 0)]);
+    session.on(told(at(1, 2, 1), members), SOON);
+    let actions = session.on(computed(1, 0), SOON);
+    assert!(matches!(&actions[..], [Action::Say(m)] if m.identity == at(1, 2, 1)));
+}
+
+#[test]
+fn an_order_of_an_older_generation_or_term_is_not_obeyed() {
+    let mut session = working();
+    let members = || ToWorker::Members(vec![member("w1", 0)]);
+    session.on(told(at(1, 3, 1), members()), SOON);
+    let reduce = || ToWorker::Reduce { fingerprint: 0 };
+    assert!(session.on(told(at(1, 2, 1), reduce()), SOON).is_empty());
+    let actions = session.on(told(at(0, 9, 1), reduce()), SOON);
+    assert_eq!(
+        actions,
+        [Action::Open],
+        "a coordinator of an older term is left"
+    );
+}
+
+#[test]
+fn a_worker_that_is_no_member_ends() {
+    let mut session = working();
+    let members = ToWorker::Members(vec![member("w2", 0)]);
+    let actions = session.on(told(at(1, 2, 1), members), SOON);
+    assert!(matches!(&actions[..], [Action::End(Ending::Failed(e))] if e.code == Code::Evicted));
+    assert!(session.on(Input::Tick, SOON * 9).is_empty());
+}
+
+#[test]
+fn a_micro_batch_is_begun_only_on_the_state_of_the_step_before() {
+    let mut session = working();
+    assert!(session.on(assign(2, &[3]), SOON).is_empty());
+    let reduce = ToWorker::Reduce { fingerprint: 0 };
+    session.on(told(at(1, 1, 1), reduce), SOON);
+    let report = Applied {
+        state_digest: "d1".into(),
+        ..Applied::default()
+    };
+    let identity = at(1, 1, 1);
+    session.on(Input::Applied { identity, report }, SOON);
+    let commit = ToWorker::Commit {
+        state_digest: "d1".into(),
+    };
+    let actions = session.on(told(at(1, 1, 1), commit), SOON);
+    assert_eq!(actions, [Action::Commit(Step(1))]);
+    let actions = session.on(Input::Committed(Step(1)), SOON);
+    assert!(
+        matches!(&actions[..], [Action::Compute { micro_batches, .. }] if *micro_batches == ids(&[3]))
+    );
+}
+
+#[test]
+fn another_state_than_the_committed_one_is_never_taken() {
+    let mut session = working();
+    let commit = ToWorker::Commit {
+        state_digest: "other".into(),
+    };
+    let actions = session.on(told(at(1, 1, 1), commit), SOON);
+    assert!(
+        matches!(actions.last(), Some(Action::End(Ending::Failed(e))) if e.code == Code::ReplicasDisagree)
+    );
+}
+
+#[test]
+fn a_broken_session_comes_back_with_everything_it_holds() {
+    let mut session = working();
+    session.on(assign(1, &[0, 1]), SOON);
+    session.on(computed(1, 0), SOON);
+    session.on(computed(1, 1), SOON);
+    session.on(told(at(1, 1, 1), ToWorker::Credit(ids(&[0]))), SOON);
+    let actions = session.on(Input::Lost("reset".into()), SOON);
+    assert_eq!(actions, [Action::Open]);
+    let actions = session.on(Input::Connected, SOON);
+    let [FromWorker::Hello(hello)] = said(&actions)[..] else {
+        panic!("{actions:?}")
+    };
+    let position = hello.resume.clone().unwrap();
+    assert_eq!(
+        (position.step, position.state_digest.as_str()),
+        (Step(0), "d0")
+    );
+    assert_eq!(position.credited, BTreeMap::from([(MicroBatchId(0), 10)]));
+    // Computed and never credited: answered at once when it is assigned again.
+    session.on(told(at(2, 1, 1), welcome(true)), SOON);
+    let again = ToWorker::Assign(Task::Train, ids(&[1]));
+    let actions = session.on(told(at(2, 2, 1), again), SOON);
+    assert!(
+        matches!(said(&actions)[..], [FromWorker::Computed(c)] if c.micro_batch == MicroBatchId(1))
+    );
+}
+
+#[test]
+fn sums_that_do_not_count_any_more_are_forgotten() {
+    let mut session = working();
+    session.on(assign(1, &[0]), SOON);
+    session.on(computed(1, 0), SOON);
+    session.on(told(at(1, 1, 1), ToWorker::Credit(ids(&[0]))), SOON);
+    session.on(Input::Lost("reset".into()), SOON);
+    session.on(Input::Connected, SOON);
+    let actions = session.on(told(at(1, 1, 1), welcome(false)), SOON);
+    assert!(actions.contains(&Action::Forget));
+    session.on(Input::Lost("reset".into()), SOON);
+    let actions = session.on(Input::Connected, SOON);
+    let [FromWorker::Hello(hello)] = said(&actions)[..] else {
+        panic!("{actions:?}")
+    };
+    assert!(hello.resume.as_ref().unwrap().credited.is_empty());
+}
+
+#[test]
+fn a_coordinator_that_stays_away_is_given_up_in_the_end() {
+    let mut session = working();
+    session.on(Input::Lost("gone".into()), SOON);
+    let waiting = Duration::from_secs(59);
+    let again = session.on(Input::Lost("refused".into()), waiting);
+    assert_eq!(again, [Action::Open]);
+    let actions = session.on(Input::Lost("refused".into()), Duration::from_secs(62));
+    assert!(
+        matches!(&actions[..], [Action::End(Ending::Failed(e))] if e.code == Code::SessionLost)
+    );
+}
+
+#[test]
+fn a_silent_coordinator_is_left_and_a_quiet_worker_says_that_it_lives() {
+    let mut session = working();
+    let actions = session.on(Input::Tick, Duration::from_secs(2));
+    assert_eq!(said(&actions), [&FromWorker::Beat]);
+    let actions = session.on(Input::Tick, Duration::from_secs(9));
+    assert_eq!(actions, [Action::Open]);
+}
+
+#[test]
+fn a_drained_worker_stays_until_it_is_released_or_its_time_is_over() {
+    let mut session = working();
+    let actions = session.on(Input::Drain, SOON);
+    assert!(matches!(
+        said(&actions)[..],
+        [FromWorker::Leaving { drains: true, .. }]
+    ));
+    let released = session.on(told(at(1, 1, 1), ToWorker::Release), SOON);
+    assert_eq!(released, [Action::End(Ending::Drained)]);
+    let mut alone = working();
+    alone.on(Input::Drain, SOON);
+    let actions = alone.on(Input::Tick, Duration::from_secs(12));
+    assert_eq!(actions, [Action::End(Ending::Drained)]);
+}
+
+#[test]
+fn what_is_withdrawn_is_forgotten_and_answered() {
+    let mut session = working();
+    session.on(assign(1, &[0, 1]), SOON);
+    session.on(computed(1, 0), SOON);
+    let withdraw = ToWorker::Withdraw(ids(&[0, 1]));
+    let actions = session.on(told(at(1, 1, 1), withdraw), SOON);
+    assert!(matches!(actions[0], Action::Withdraw { step: Step(1), .. }));
+    // The one with the device is answered by the device.
+    assert_eq!(said(&actions), [&FromWorker::Skipped(ids(&[0]))]);
+    let credit = session.on(told(at(1, 1, 1), ToWorker::Credit(ids(&[0]))), SOON);
+    assert!(matches!(
+        credit.last(),
+        Some(Action::End(Ending::Failed(_)))
+    ));
+}

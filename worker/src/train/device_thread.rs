@@ -1,0 +1,349 @@
+//! The device thread: the only place that touches tensors during a run.
+//!
+//! In: jobs in order. Out: outcomes: the loaded run, the first adapter, integers of micro-batches.
+//! Keeps: a micro-batch is computed on the committed state of the step before, or not at all. A
+//! device that is slow or hangs holds up nothing but its own micro-batches.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Instant;
+
+use shared::config::RunConfig;
+use shared::dataset::PreparedDataset;
+use shared::error::{Code, Error, Result};
+use shared::faults::{Effect, Faults};
+use shared::ids::{Identity, MicroBatchId, Step};
+use shared::numerics::{self, Fingerprint};
+use shared::plan::{Plan, StepPlan};
+use shared::wire::message::{Computed, Loaded, Task, Welcome};
+
+use super::collate::collate;
+use super::forward_backward::Trainer;
+use super::state_thread::{CommittedState, committed};
+use super::sums::{BufferPool, Extra};
+use crate::adapter::AdapterLayout;
+use crate::device::{self, Device};
+
+/// Jobs waiting at most: the coordinator gives few at a time.
+const QUEUE: usize = 1024;
+
+/// What the thread is asked to do.
+#[derive(Debug)]
+pub enum DeviceJob {
+    /// Verify and load the base model and the dataset.
+    Load(Box<LoadJob>),
+    /// Draw the first adapter.
+    Initial,
+    /// Compute micro-batches of a step.
+    Compute(Identity, Task, Vec<MicroBatchId>),
+}
+
+/// What loading needs.
+#[derive(Debug)]
+pub struct LoadJob {
+    /// What the coordinator said.
+    pub welcome: Welcome,
+    /// Where the base model lies here, when not where the coordinator says.
+    pub base_model: Option<PathBuf>,
+    /// The device asked for on the command line.
+    pub device: Option<String>,
+    /// Threads for tensor work.
+    pub threads: usize,
+}
+
+/// A loaded run, as far as others need it.
+#[derive(Clone, Debug)]
+pub struct LoadedRun {
+    /// The resolved configuration.
+    pub config: Arc<RunConfig>,
+    /// Names and places of the adapter's tensors.
+    pub layout: Arc<AdapterLayout>,
+    /// Every step.
+    pub plan: Arc<Plan>,
+    /// Where the device takes its buffers from.
+    pub pool: BufferPool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum DeviceOutcome {
+    /// The base model is in memory.
+    Loaded(Loaded, LoadedRun),
+    /// The adapter before step 1.
+    Initial(Vec<f32>),
+    /// A micro-batch is computed; its integers, unless only their fingerprint was wanted.
+    Computed(Identity, Computed, Option<Vec<i64>>),
+    /// Withdrawn before they were begun, or of a step that is over.
+    Skipped(Step, Vec<MicroBatchId>),
+    /// This worker cannot go on.
+    Broken(Error),
+}
+
+/// Micro-batches that need not be begun any more.
+#[derive(Clone, Debug, Default)]
+pub struct Withdrawn(Arc<Mutex<BTreeSet<(Step, MicroBatchId)>>>);
+
+impl Withdrawn {
+    /// These are not wanted any more.
+    pub fn add(&self, step: Step, micro_batches: &[MicroBatchId]) {
+        let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        set.retain(|(of, _)| *of >= step);
+        set.extend(micro_batches.iter().map(|id| (step, *id)));
+    }
+
+    /// Whether this one is not wanted; it is forgotten by being asked.
+    fn take(&self, step: Step, micro_batch: MicroBatchId) -> bool {
+        let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        set.remove(&(step, micro_batch))
+    }
+}
+
+/// Starts the thread; it ends when the sender is dropped.
+///
+/// # Errors
+/// [`Code::Io`] when no thread can be made.
+pub fn spawn(
+    state: CommittedState,
+    withdrawn: Withdrawn,
+    faults: Faults,
+    outcomes: tokio::sync::mpsc::Sender<DeviceOutcome>,
+) -> Result<mpsc::SyncSender<DeviceJob>> {
+    let (sender, jobs) = mpsc::sync_channel(QUEUE);
+    std::thread::Builder::new()
+        .name("device".into())
+        .spawn(move || {
+            let mut room = Room {
+                state,
+                withdrawn,
+                faults,
+                outcomes,
+                loaded: None,
+            };
+            for job in jobs {
+                if let Err(error) = room.run(job) {
+                    room.tell(DeviceOutcome::Broken(error));
+                    return;
+                }
+            }
+        })
+        .map_err(|e| Error::new(Code::Io, "no device thread").why(e.to_string()))?;
+    Ok(sender)
+}
+
+struct Room {
+    state: CommittedState,
+    withdrawn: Withdrawn,
+    faults: Faults,
+    outcomes: tokio::sync::mpsc::Sender<DeviceOutcome>,
+    loaded: Option<OnDevice>,
+}
+
+struct OnDevice {
+    dataset: PreparedDataset,
+    plan: Arc<Plan>,
+    trainer: Trainer,
+    pool: BufferPool,
+    /// Which published state the adapter's tensors hold.
+    holds: Option<u64>,
+    step_plan: Option<StepPlan>,
+    gradient: Vec<f32>,
+    losses: Vec<f32>,
+}
+
+impl Room {
+    fn tell(&self, outcome: DeviceOutcome) {
+        // A closed channel means that the session is over: nobody wants the outcome.
+        let _ = self.outcomes.blocking_send(outcome);
+    }
+
+    fn run(&mut self, job: DeviceJob) -> Result<()> {
+        if let DeviceJob::Load(load) = job {
+            let (loaded, run, on_device) = load_run(*load)?;
+            self.loaded = Some(on_device);
+            self.tell(DeviceOutcome::Loaded(loaded, run));
+            return Ok(());
+        }
+        let Some(run) = self.loaded.as_mut() else {
+            return Err(Error::new(
+                Code::Internal,
+                "an order came before the model was loaded",
+            ));
+        };
+        match job {
+            DeviceJob::Load(_) => {}
+            DeviceJob::Initial => {
+                let first = run.trainer.initial_adapter()?;
+                self.tell(DeviceOutcome::Initial(first));
+            }
+            DeviceJob::Compute(identity, task, micro_batches) => {
+                for micro_batch in micro_batches {
+                    self.compute(&identity, task, micro_batch)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn compute(&mut self, identity: &Identity, task: Task, id: MicroBatchId) -> Result<()> {
+        let step = identity.step;
+        let _ = self.faults.hold("assignment", step, Default::default());
+        let Some(run) = self.loaded.as_mut() else {
+            return Ok(());
+        };
+        let current = committed(&self.state).filter(|p| p.state.step.next() == step);
+        let wanted = !self.withdrawn.take(step, id);
+        let (Some(published), true) = (current, wanted) else {
+            self.tell(DeviceOutcome::Skipped(step, vec![id]));
+            return Ok(());
+        };
+        if run.holds != Some(published.version) {
+            run.trainer.set_adapter(&published.state.params)?;
+            run.holds = Some(published.version);
+        }
+        // Held no longer than needed: its memory serves a later step.
+        drop(published);
+        let started = Instant::now();
+        let (mut computed, mut integers) = run.compute(step, id, task)?;
+        if self.faults.hold("compute", step, started.elapsed()) == Some(Effect::Flip) {
+            integers[0] ^= 1 << 20;
+            computed.fingerprint = numerics::fingerprint(&integers, 0).0;
+        }
+        computed.compute_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let integers = match task {
+            Task::Train => Some(integers),
+            Task::Audit => {
+                run.pool.put(integers);
+                None
+            }
+        };
+        self.tell(DeviceOutcome::Computed(
+            identity.clone(),
+            computed,
+            integers,
+        ));
+        Ok(())
+    }
+}
+
+impl OnDevice {
+    fn step_plan(&mut self, step: Step) -> &StepPlan {
+        if self.step_plan.as_ref().is_some_and(|p| p.step != step) {
+            self.step_plan = None;
+        }
+        self.step_plan.get_or_insert_with(|| self.plan.step(step))
+    }
+
+    fn compute(
+        &mut self,
+        step: Step,
+        id: MicroBatchId,
+        task: Task,
+    ) -> Result<(Computed, Vec<i64>)> {
+        let unknown = || {
+            Error::new(
+                Code::Internal,
+                format!("step {step} has no micro-batch {id}"),
+            )
+        };
+        let plan = self.step_plan(step);
+        let count = u32::try_from(plan.micro_batches.len()).map_err(|_| unknown())?;
+        let index = usize::try_from(id.0).map_err(|_| unknown())?;
+        let planned = plan.micro_batches.get(index).ok_or_else(unknown)?.clone();
+        let targets = plan.target_tokens;
+        let samples = planned.samples.iter().map(|row| {
+            let row = usize::try_from(*row).ok();
+            row.and_then(|row| self.dataset.sample(row))
+                .ok_or_else(unknown)
+        });
+        let samples: Vec<_> = samples.collect::<Result<_>>()?;
+        let length = usize::try_from(planned.padded_length).map_err(|_| unknown())?;
+        let batch = collate(&samples, length, step.0, planned.first_position, targets)?;
+        self.trainer
+            .micro_batch(&batch, &mut self.gradient, &mut self.losses)?;
+        let mut integers = self.pool.take();
+        let (gradient, extras) = integers.split_at_mut(self.gradient.len());
+        let overflow = numerics::quantize_into(&self.gradient, count, gradient);
+        let (loss, loss_overflow) = numerics::quantize_losses(&self.losses);
+        extras[Extra::Loss as usize] = loss;
+        extras[Extra::TargetTokens as usize] = i64::try_from(self.losses.len()).unwrap_or(-1);
+        let loss_too_large = loss.unsigned_abs() >= (1 << 63) / u64::from(count);
+        let overflow = overflow.0 || loss_overflow || loss_too_large;
+        extras[Extra::Overflows as usize] = i64::from(overflow);
+        extras[Extra::MicroBatches as usize] = 1;
+        let Fingerprint(fingerprint) = numerics::fingerprint(&integers, 0);
+        let computed = Computed {
+            micro_batch: id,
+            fingerprint,
+            compute_us: 0,
+            task,
+        };
+        Ok((computed, integers))
+    }
+}
+
+/// The configuration's device binds; the command line may say which one of that kind.
+fn requested_device<'a>(bound: &'a str, asked: Option<&'a str>) -> &'a str {
+    let asked = asked.filter(|a| !a.is_empty() && *a != "auto");
+    match (bound, asked) {
+        ("auto", asked) => asked.unwrap_or("auto"),
+        ("cuda", Some(asked)) => asked,
+        _ => bound,
+    }
+}
+
+fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
+    let welcome = load.welcome;
+    let config: RunConfig = serde_json::from_str(&welcome.config_json).map_err(|e| {
+        Error::new(
+            Code::VersionMismatch,
+            "the coordinator's configuration is not understood",
+        )
+        .why(e.to_string())
+        .fix("run coordinator and worker of the same version")
+    })?;
+    let request = requested_device(&config.device, load.device.as_deref());
+    let device = device::open(request.parse()?, load.threads)?;
+    let base = load.base_model.unwrap_or_else(|| config.base_model.clone());
+    let base_digest = shared::model::base_digest(&base)?;
+    if base_digest != welcome.base_digest {
+        return Err(Error::new(
+            Code::BaseModelDiffers,
+            "this worker's base model differs from the coordinator's",
+        )
+        .in_file(&base)
+        .why(format!("here {base_digest}, there {}", welcome.base_digest))
+        .fix("copy the coordinator's folder here, or name the right one with --base-model DIR"));
+    }
+    let dataset = PreparedDataset::open(std::path::Path::new(&welcome.dataset_path))?;
+    let plan = Plan::new(&config, dataset.target_tokens(), dataset.lengths());
+    let plan = Arc::new(plan);
+    let trainer = Trainer::load(&config, &base, device)?;
+    let parameters = trainer.layout().len();
+    let loaded = Loaded {
+        base_digest,
+        device_class: device::device_class(device)?,
+        device: match device {
+            Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".into(),
+        },
+    };
+    let pool = BufferPool::new(parameters);
+    let run = LoadedRun {
+        config: Arc::new(config),
+        layout: Arc::new(trainer.layout().clone()),
+        plan: Arc::clone(&plan),
+        pool: pool.clone(),
+    };
+    let on_device = OnDevice {
+        dataset,
+        plan,
+        trainer,
+        pool,
+        holds: None,
+        step_plan: None,
+        gradient: vec![0.0; parameters],
+        losses: Vec::new(),
+    };
+    Ok((loaded, run, on_device))
+}

@@ -1,0 +1,258 @@
+//! What one worker holds of the run: the committed state, the integers of the step in work, and the
+//! next state before it is committed. No tensor, no clock, no socket.
+//!
+//! In: integers of micro-batches, credits, totals. Out: the sum to be reduced, digests, the state.
+//! Keeps: the committed state changes only by a commit; until then the next one is a shadow.
+
+use std::sync::Arc;
+
+use shared::error::{Code, Error, Result};
+use shared::ids::{MicroBatchId, Step};
+use shared::numerics::{self, AdamW, AdapterState, Fingerprint};
+use shared::wire::message::Applied;
+
+use super::sums::{BufferPool, EXTRAS, Extra, Sums};
+use crate::collective::slice;
+
+/// From so many elements on clip and optimizer are worth more than one thread.
+const WORTH_THREADS: usize = 1 << 20;
+
+/// What a step's update needs to know of the plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepRule {
+    /// The step.
+    pub step: Step,
+    /// Micro-batches it has.
+    pub micro_batches: u32,
+    /// Target tokens of all of them.
+    pub target_tokens: u64,
+    /// The learning rate it uses.
+    pub learning_rate: f64,
+    /// Gradients are clipped at this L2 norm; 0 means never.
+    pub max_grad_norm: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+/// One worker's copy of the run.
+#[derive(Debug)]
+pub struct Replica {
+    sums: Sums,
+    state: Arc<AdapterState>,
+    shadow: Option<AdapterState>,
+    total: Option<Arc<Vec<i64>>>,
+    /// Fingerprints of the sum that was handed out last, by slice.
+    sent: Vec<u64>,
+    threads: usize,
+}
+
+impl Replica {
+    /// For adapters of `parameters` elements; `threads` change nothing but the time.
+    #[must_use]
+    pub fn new(parameters: usize, threads: usize) -> Self {
+        Self {
+            sums: Sums::new(parameters),
+            state: Arc::default(),
+            shadow: None,
+            total: None,
+            sent: Vec::new(),
+            // Below this size threads cost more than they bring.
+            threads: if parameters < WORTH_THREADS {
+                1
+            } else {
+                threads
+            },
+        }
+    }
+
+    /// Lets buffers go back to where the device takes them from.
+    pub fn share(&mut self, pool: BufferPool) {
+        self.sums.share(pool);
+    }
+
+    /// The committed state.
+    #[must_use]
+    pub fn state(&self) -> &Arc<AdapterState> {
+        &self.state
+    }
+
+    /// Takes a state from elsewhere; returns its digest.
+    pub fn adopt(&mut self, state: AdapterState) -> String {
+        self.state = Arc::new(state);
+        self.forget();
+        numerics::state_digest(&self.state)
+    }
+
+    /// Keeps a micro-batch of the step in work aside; those of other steps are let go.
+    pub fn keep(&mut self, step: Step, micro_batch: MicroBatchId, integers: Vec<i64>) {
+        if step == self.state.step.next() {
+            self.sums.keep(micro_batch, integers);
+        }
+    }
+
+    /// Forgets micro-batches of the step in work that were not credited.
+    pub fn withdraw(&mut self, step: Step, micro_batches: &[MicroBatchId]) {
+        if step == self.state.step.next() {
+            self.sums.drop_kept(micro_batches);
+        }
+    }
+
+    /// Moves micro-batches into the sum.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] when one was never kept, or credited already.
+    pub fn credit(&mut self, micro_batches: &[MicroBatchId]) -> Result<()> {
+        micro_batches
+            .iter()
+            .try_for_each(|micro_batch| self.sums.credit(*micro_batch))
+    }
+
+    /// Forgets everything of the step in work.
+    pub fn forget(&mut self) {
+        self.sums.clear();
+        self.total = None;
+    }
+
+    /// What this worker contributes to a reduce among `world` members.
+    pub fn sum(&mut self, world: usize) -> Arc<Vec<i64>> {
+        let sum = self.sums.sum();
+        self.sent = fingerprints(&sum, world);
+        sum
+    }
+
+    /// Clips the total and applies it to the shadow copy.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] when the total does not cover the step.
+    pub fn apply(&mut self, rule: &StepRule, total: Vec<i64>, world: usize) -> Result<Applied> {
+        let total = Arc::new(total);
+        let received = fingerprints(&total, world);
+        let fingerprint: Fingerprint = received.iter().map(|f| Fingerprint(*f)).sum();
+        let outcome = self.shade(rule, &total);
+        self.total = Some(total);
+        let (grad_norm, skipped, loss) = outcome?;
+        Ok(Applied {
+            state_digest: self.shadow_digest(),
+            fingerprint: fingerprint.0,
+            loss,
+            grad_norm,
+            skipped,
+            sent: self.sent.clone(),
+            received,
+            ..Applied::default()
+        })
+    }
+
+    /// Hashes the committed state and applies the same total again.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] when there is no total.
+    pub fn reapply(&mut self, rule: &StepRule) -> Result<(String, String)> {
+        let total = self
+            .total
+            .clone()
+            .ok_or_else(|| nothing_applied(rule.step))?;
+        self.shade(rule, &total)?;
+        Ok((numerics::state_digest(&self.state), self.shadow_digest()))
+    }
+
+    /// The shadow copy becomes the state; the total that led there and the state before are
+    /// returned, the latter for [`Self::reuse`].
+    ///
+    /// # Errors
+    /// [`Code::Internal`] when the step was never applied.
+    pub fn commit(&mut self, step: Step) -> Result<(Arc<Vec<i64>>, Arc<AdapterState>)> {
+        let shadow = self.shadow.take().filter(|s| s.step == step);
+        let shadow = shadow.ok_or_else(|| nothing_applied(step))?;
+        let total = self.total.take().ok_or_else(|| nothing_applied(step))?;
+        let old = std::mem::replace(&mut self.state, Arc::new(shadow));
+        self.sums.clear();
+        Ok((total, old))
+    }
+
+    /// Lets the memory of an old state serve the next shadow, unless somebody still reads it.
+    pub fn reuse(&mut self, old: Arc<AdapterState>) {
+        if self.shadow.is_none() {
+            self.shadow = Arc::into_inner(old);
+        }
+    }
+
+    fn shadow_digest(&self) -> String {
+        self.shadow
+            .as_ref()
+            .map(numerics::state_digest)
+            .unwrap_or_default()
+    }
+
+    fn shade(&mut self, rule: &StepRule, total: &[i64]) -> Result<(f64, bool, i64)> {
+        let (gradient, extras) = total.split_at(total.len().saturating_sub(EXTRAS));
+        let extra = |which: Extra| extras.get(which as usize).copied().unwrap_or(-1);
+        let summed = (extra(Extra::MicroBatches), extra(Extra::TargetTokens));
+        let targets = i64::try_from(rule.target_tokens).unwrap_or(i64::MAX);
+        let planned = (i64::from(rule.micro_batches), targets);
+        if summed != planned || self.state.step.next() != rule.step {
+            return Err(Error::new(
+                Code::Internal,
+                format!("step {}: the total does not cover the step", rule.step),
+            )
+            .why(format!(
+                "(micro-batches, targets) are {summed:?}, planned were {planned:?}; the state is \
+                 that of step {}",
+                self.state.step
+            )));
+        }
+        let skipped = extra(Extra::Overflows) != 0;
+        let grad_norm = numerics::grad_norm_with_threads(gradient, self.threads);
+        let mut next = self.shadow.take().unwrap_or_default();
+        if skipped {
+            self.state.skip(&mut next);
+        } else {
+            let adamw = AdamW {
+                weight_decay: rule.weight_decay,
+                ..AdamW::default()
+            };
+            numerics::apply_with_threads(
+                &self.state,
+                &mut next,
+                gradient,
+                grad_norm,
+                rule.max_grad_norm,
+                rule.learning_rate,
+                &adamw,
+                self.threads,
+            );
+        }
+        self.shadow = Some(next);
+        Ok((grad_norm, skipped, extra(Extra::Loss)))
+    }
+
+    /// Changes one bit of the committed parameters: what damaged memory does.
+    pub fn flip_state_bit(&mut self) {
+        if let Some(value) = Arc::make_mut(&mut self.state).params.first_mut() {
+            *value = f32::from_bits(value.to_bits() ^ 1);
+        }
+    }
+
+    /// Changes one bit of the sum: what damaged memory does.
+    pub fn flip_sum_bit(&mut self) {
+        self.sums.flip_bit();
+    }
+}
+
+fn nothing_applied(step: Step) -> Error {
+    Error::new(
+        Code::Internal,
+        format!("step {step} was never applied here"),
+    )
+}
+
+/// Fingerprints of a vector, cut into the slices of `world` members.
+fn fingerprints(values: &[i64], world: usize) -> Vec<u64> {
+    (0..world)
+        .map(|slot| {
+            let range = slice(values.len(), world, slot);
+            let first = range.start as u64;
+            numerics::fingerprint(&values[range], first).0
+        })
+        .collect()
+}

@@ -1,0 +1,305 @@
+//! The state thread: the only one that touches the replica. Sums, clips, applies, commits.
+//!
+//! In: jobs in order. Out: outcomes, and the committed state for whoever reads it. Whoever follows
+//! this worker gets the state at one step and the total of every later one.
+//! Keeps: a device that is busy or hangs never holds up a reduce or a commit.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Instant;
+
+use shared::error::{Code, Error, Result};
+use shared::faults::{Effect, Faults};
+use shared::ids::{Identity, MicroBatchId, Step};
+use shared::numerics::AdapterState;
+use shared::wire::message::Applied;
+use tokio::sync::oneshot;
+
+use super::device_thread::LoadedRun;
+use super::replica::{Replica, StepRule};
+use crate::checkpoint;
+
+/// Jobs waiting at most: the coordinator gives few at a time.
+const QUEUE: usize = 1024;
+/// Totals that wait for one follower at most; who is slower begins anew.
+const FOLLOWED_TOTALS: usize = 4;
+
+/// A committed state that others may read.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Grows with every state.
+    pub version: u64,
+    /// The state.
+    pub state: Arc<AdapterState>,
+}
+
+/// The committed state, shared with whoever computes on it, serves or writes it.
+pub type CommittedState = Arc<Mutex<Option<Published>>>;
+
+/// Reads the committed state.
+#[must_use]
+pub fn committed(state: &CommittedState) -> Option<Published> {
+    state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// What a follower gets: the state now, and each total from then on.
+#[derive(Debug)]
+pub struct Followed {
+    /// The committed state when it began.
+    pub state: Arc<AdapterState>,
+    /// The totals of the steps after it, in order; the end means that it was too slow.
+    pub totals: tokio::sync::mpsc::Receiver<(Step, Arc<Vec<i64>>)>,
+}
+
+/// What the thread is asked to do.
+#[derive(Debug)]
+pub enum StateJob {
+    /// A run is loaded, for this many threads.
+    Begin(LoadedRun, usize),
+    /// A state from elsewhere: drawn, or taken from a member.
+    Adopt(Box<AdapterState>),
+    /// The adapter that was drawn for the state before step 1.
+    Initial(Vec<f32>),
+    /// A checkpoint folder.
+    RestoreFrom(PathBuf),
+    /// The total of a step that others have committed.
+    FollowTotal(Step, Vec<i64>),
+    /// Keep the integers of a micro-batch aside.
+    Keep(Step, MicroBatchId, Vec<i64>),
+    /// Forget integers that were kept aside.
+    Withdraw(Step, Vec<MicroBatchId>),
+    /// Move micro-batches into the sum.
+    Credit(Vec<MicroBatchId>),
+    /// Forget everything of the step in work.
+    Forget,
+    /// Hand out the sum for a reduce among so many members.
+    Sum(Identity, usize),
+    /// Clip and apply the total to the shadow copy.
+    Apply(Identity, Vec<i64>, usize),
+    /// Hash the committed state and apply the total again.
+    Reapply(Identity),
+    /// The shadow copy becomes the state.
+    Commit(Step),
+    /// Serve somebody who joins.
+    Follow(oneshot::Sender<Followed>),
+    /// Says when everything before it is done.
+    Fence(oneshot::Sender<()>),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum StateOutcome {
+    /// The state is at a committed step.
+    Synced(Step, String),
+    /// The sum of this worker, among so many members.
+    Sum(Identity, Arc<Vec<i64>>, usize),
+    /// The shadow copy is ready.
+    Applied(Identity, Applied),
+    /// Digest of the committed state, and of the shadow copy made again.
+    Reapplied(Identity, String, String),
+    /// The shadow copy is the state now; the buffer of a total that nobody reads any more.
+    Committed(Step, Option<Vec<i64>>),
+    /// This worker cannot go on.
+    Broken(Error),
+}
+
+/// Starts the thread; it ends when the sender is dropped.
+///
+/// # Errors
+/// [`Code::Io`] when no thread can be made.
+pub fn spawn(
+    published: CommittedState,
+    faults: Faults,
+    outcomes: tokio::sync::mpsc::Sender<StateOutcome>,
+) -> Result<mpsc::SyncSender<StateJob>> {
+    let (sender, jobs) = mpsc::sync_channel(QUEUE);
+    std::thread::Builder::new()
+        .name("state".into())
+        .spawn(move || {
+            let mut room = Room {
+                published,
+                faults,
+                outcomes,
+                run: None,
+                followers: Vec::new(),
+            };
+            for job in jobs {
+                if let Err(error) = room.take(job) {
+                    room.tell(StateOutcome::Broken(error));
+                    return;
+                }
+            }
+        })
+        .map_err(|e| Error::new(Code::Io, "no state thread").why(e.to_string()))?;
+    Ok(sender)
+}
+
+struct Room {
+    published: CommittedState,
+    faults: Faults,
+    outcomes: tokio::sync::mpsc::Sender<StateOutcome>,
+    run: Option<(LoadedRun, Replica)>,
+    followers: Vec<tokio::sync::mpsc::Sender<(Step, Arc<Vec<i64>>)>>,
+}
+
+impl Room {
+    fn tell(&self, outcome: StateOutcome) {
+        // A closed channel means that the session is over: nobody wants the outcome.
+        let _ = self.outcomes.blocking_send(outcome);
+    }
+
+    fn take(&mut self, job: StateJob) -> Result<()> {
+        if let StateJob::Begin(run, threads) = job {
+            let mut replica = Replica::new(run.layout.len(), threads);
+            replica.share(run.pool.clone());
+            self.run = Some((run, replica));
+            return Ok(());
+        }
+        let faults = self.faults.clone();
+        let Some((run, replica)) = self.run.as_mut() else {
+            return Err(Error::new(
+                Code::Internal,
+                "an order came before the model was loaded",
+            ));
+        };
+        match job {
+            StateJob::Begin(..) => {}
+            StateJob::Adopt(state) => self.adopt(*state),
+            StateJob::Initial(first) => {
+                let state = checkpoint::first_state(&run.config, &run.layout, first)?;
+                self.adopt(state);
+            }
+            StateJob::RestoreFrom(folder) => {
+                let state = checkpoint::read_checkpoint(&folder, &run.layout)?;
+                self.adopt(state);
+            }
+            StateJob::FollowTotal(step, total) => self.follow_total(step, total)?,
+            StateJob::Keep(step, micro_batch, integers) => {
+                replica.keep(step, micro_batch, integers);
+            }
+            StateJob::Withdraw(step, micro_batches) => replica.withdraw(step, &micro_batches),
+            StateJob::Credit(micro_batches) => replica.credit(&micro_batches)?,
+            StateJob::Forget => replica.forget(),
+            StateJob::Sum(identity, world) => {
+                let step = identity.step;
+                if faults.hold("sum", step, Default::default()) == Some(Effect::Flip) {
+                    replica.flip_sum_bit();
+                }
+                let sum = replica.sum(world);
+                self.tell(StateOutcome::Sum(identity, sum, world));
+            }
+            StateJob::Apply(identity, mut total, world) => {
+                let step = identity.step;
+                match faults.hold("apply", step, Default::default()) {
+                    Some(Effect::Flip) => replica.flip_state_bit(),
+                    Some(_) | None => {}
+                }
+                if faults.at("received", step) == Some(Effect::Flip) {
+                    total[0] ^= 1;
+                }
+                let started = Instant::now();
+                let rule = rule(run, step);
+                let mut applied = replica.apply(&rule, total, world)?;
+                applied.apply_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.tell(StateOutcome::Applied(identity, applied));
+            }
+            StateJob::Reapply(identity) => {
+                let rule = rule(run, identity.step);
+                let (committed, shadow) = replica.reapply(&rule)?;
+                self.tell(StateOutcome::Reapplied(identity, committed, shadow));
+            }
+            StateJob::Commit(step) => {
+                let _ = faults.hold("commit", step, Default::default());
+                self.commit(step)?;
+            }
+            StateJob::Follow(begin) => {
+                let (sender, totals) = tokio::sync::mpsc::channel(FOLLOWED_TOTALS);
+                let state = Arc::clone(replica.state());
+                if begin.send(Followed { state, totals }).is_ok() {
+                    self.followers.push(sender);
+                }
+            }
+            StateJob::Fence(done) => {
+                // Nobody waits any more when the session is over.
+                let _ = done.send(());
+            }
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, state: AdapterState) {
+        let Some((_, replica)) = self.run.as_mut() else {
+            return;
+        };
+        // Who follows this worker would miss a piece.
+        self.followers.clear();
+        let step = state.step;
+        let digest = replica.adopt(state);
+        self.publish();
+        self.tell(StateOutcome::Synced(step, digest));
+    }
+
+    /// A joiner's step: the same total, the same code, and the digest proves it.
+    fn follow_total(&mut self, step: Step, total: Vec<i64>) -> Result<()> {
+        let Some((run, replica)) = self.run.as_mut() else {
+            return Ok(());
+        };
+        if replica.state().step.next() != step {
+            return Ok(());
+        }
+        let rule = rule(run, step);
+        let applied = replica.apply(&rule, total, 1)?;
+        let (_, old) = replica.commit(step)?;
+        self.publish();
+        self.reuse(old);
+        self.tell(StateOutcome::Synced(step, applied.state_digest));
+        Ok(())
+    }
+
+    fn commit(&mut self, step: Step) -> Result<()> {
+        let Some((_, replica)) = self.run.as_mut() else {
+            return Ok(());
+        };
+        let (total, old) = replica.commit(step)?;
+        self.publish();
+        self.reuse(old);
+        self.followers
+            .retain(|follower| follower.try_send((step, Arc::clone(&total))).is_ok());
+        let spare = Arc::into_inner(total);
+        self.tell(StateOutcome::Committed(step, spare));
+        Ok(())
+    }
+
+    fn reuse(&mut self, old: Arc<AdapterState>) {
+        if let Some((_, replica)) = self.run.as_mut() {
+            replica.reuse(old);
+        }
+    }
+
+    fn publish(&self) {
+        let Some((_, replica)) = self.run.as_ref() else {
+            return;
+        };
+        let mut place = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let version = place.as_ref().map_or(0, |p| p.version) + 1;
+        *place = Some(Published {
+            version,
+            state: Arc::clone(replica.state()),
+        });
+    }
+}
+
+fn rule(run: &LoadedRun, step: Step) -> StepRule {
+    let plan = run.plan.step(step);
+    StepRule {
+        step,
+        micro_batches: u32::try_from(plan.micro_batches.len()).unwrap_or(u32::MAX),
+        target_tokens: plan.target_tokens,
+        learning_rate: plan.learning_rate,
+        max_grad_norm: run.config.max_grad_norm,
+        weight_decay: run.config.weight_decay,
+    }
+}
