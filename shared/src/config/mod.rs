@@ -28,5 +28,8 @@ pub use load::{Loaded, Origins, load};
 pub use paths::{check_paths, missing_paths};
 pub use resolved::{json_values, resolved_yaml, values};
 pub use rules::{micro_batches_per_step, require_supported};
-pub use run::{Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules, TaskType};
+pub use run::{
+    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules,
+    TaskType,
+};
 pub use schema::json_schema;

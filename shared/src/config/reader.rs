@@ -11,7 +11,9 @@ use super::keys::{Fallback, KEYS, Key, Kind, find};
 use super::layers::{Layers, Written, said};
 use super::load::Origins;
 use super::rules;
-use super::run::{Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TaskType};
+use super::run::{
+    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TaskType,
+};
 use super::value::{self, Problem, Read, bounds};
 use crate::error::{Code, Error};
 
@@ -189,6 +191,8 @@ impl<'a> Reader<'a> {
         let target_modules = self.take("target_modules", value::modules);
         let use_rslora = self.flag("use_rslora");
         let init_adapter = self.optional_path("init_adapter");
+        let parent = self.optional_path("parent");
+        let parent_optimizer = self.flag("parent_optimizer");
         let batch_size = self.small("batch_size");
         let gradient_accumulation_steps = self.small("gradient_accumulation_steps");
         let unit = batch_size
@@ -219,6 +223,11 @@ impl<'a> Reader<'a> {
             value::resume(key, item, cwd)
         });
         let min_workers = self.small("min_workers");
+        let max_workers = self.optional_small("max_workers");
+        let failure_detection = self.real("failure_detection");
+        let ride_through = self.real("ride_through");
+        let device_class = self.choice::<DeviceClassPolicy>("device_class");
+        let audit_rate = self.real("audit_rate");
         let dialogue = self.choice::<Dialogue>("dialogue");
         let csv_columns = self.take("csv_columns", value::columns);
         Some(RunConfig {
@@ -233,6 +242,8 @@ impl<'a> Reader<'a> {
             target_modules: target_modules?,
             use_rslora: use_rslora?,
             init_adapter: init_adapter?,
+            parent: parent?,
+            parent_optimizer: parent_optimizer?,
             batch_size: batch_size?,
             gradient_accumulation_steps: gradient_accumulation_steps?,
             micro_batch_size: micro_batch_size?,
@@ -256,6 +267,11 @@ impl<'a> Reader<'a> {
             train_on_inputs: train_on_inputs?,
             resume_from_checkpoint: resume_from_checkpoint?,
             min_workers: min_workers?,
+            max_workers: max_workers?,
+            failure_detection: failure_detection?,
+            ride_through: ride_through?,
+            device_class: device_class?,
+            audit_rate: audit_rate?,
             dialogue: dialogue?,
             csv_columns: csv_columns?,
         })
