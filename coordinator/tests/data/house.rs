@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use coordinator::data::{Prepared, prepare};
 use shared::config::{
-    Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules, TaskType,
+    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules,
+    TaskType,
 };
 use shared::dataset::PreparedDataset;
 use shared::error::{Error, render};
@@ -105,6 +106,8 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         target_modules: TargetModules::AllLinear,
         use_rslora: false,
         init_adapter: None,
+        parent: None,
+        parent_optimizer: true,
         batch_size: 4,
         gradient_accumulation_steps: 1,
         micro_batch_size: 1,
@@ -128,6 +131,11 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         train_on_inputs: false,
         resume_from_checkpoint: None,
         min_workers: 1,
+        max_workers: None,
+        failure_detection: 8.0,
+        ride_through: 60.0,
+        device_class: DeviceClassPolicy::Mixed,
+        audit_rate: 0.0,
         dialogue: Dialogue::Turns,
         csv_columns: None,
     }

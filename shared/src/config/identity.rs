@@ -1,8 +1,8 @@
 //! The part of a configuration that decides the adapter, for comparing two runs.
 //!
 //! In: a [`RunConfig`]. Out: key to text, and the differences of two of them in words.
-//! Left out: where things lie (base model, data and first adapter count by their digests), what is
-//! written when, who computes where and how many: none of it changes a byte of the adapter.
+//! Left out: where things lie (base model, data, first adapter and parent count by their digests),
+//! what is written when, who computes where and how many: none of it changes a byte of the adapter.
 
 use std::collections::BTreeMap;
 
@@ -39,15 +39,19 @@ const DECIDING: &[&str] = &[
 
 /// The keys that decide the adapter, and their values.
 ///
-/// Base model, data and `init_adapter` decide it too: by their digests, which are compared
-/// elsewhere, never by their paths.
+/// Base model, data, `init_adapter` and `parent` decide it too: by their digests, which are compared
+/// elsewhere, never by their paths. `parent_optimizer` decides only where there is a parent.
 #[must_use]
 pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
     values(config)
         .into_iter()
-        .filter(|(key, _)| DECIDING.contains(key))
+        .filter(|(key, _)| decides(config, key))
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
+}
+
+fn decides(config: &RunConfig, key: &str) -> bool {
+    DECIDING.contains(&key) || (key == "parent_optimizer" && config.parent.is_some())
 }
 
 /// The differences in words, one line per key, in the order of the keys' names.
@@ -71,6 +75,7 @@ pub fn difference(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>
 
 #[cfg(test)]
 mod tests {
+    use super::super::run::DeviceClassPolicy;
     use super::super::tests::minimal;
     use super::*;
 
@@ -92,9 +97,29 @@ mod tests {
         new.save_steps = 1;
         new.logging_steps = 7;
         new.min_workers = 3;
+        new.max_workers = Some(5);
+        new.failure_detection = 0.5;
+        new.ride_through = 600.0;
+        new.device_class = DeviceClassPolicy::Strict;
+        new.audit_rate = 0.25;
+        new.parent_optimizer = false;
         new.device = "cuda".into();
         new.resume_from_checkpoint = Some("latest".into());
         assert!(difference(&identity_fields(&old), &identity_fields(&new)).is_empty());
+    }
+
+    #[test]
+    fn what_a_parent_hands_down_decides_where_it_lies_does_not() {
+        let mut old = minimal();
+        old.parent = Some("/first/output".into());
+        let mut new = old.clone();
+        new.parent = Some("/moved".into());
+        assert!(difference(&identity_fields(&old), &identity_fields(&new)).is_empty());
+        new.parent_optimizer = false;
+        assert_eq!(
+            difference(&identity_fields(&old), &identity_fields(&new)),
+            ["parent_optimizer: was true, now false"]
+        );
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub(super) const UNBOUNDED: Range = Range {
 pub(super) const SCHEDULES: &[&str] = &["linear", "cosine", "constant", "constant_with_warmup"];
 /// Values of `overflow`.
 pub(super) const OVERFLOWS: &[&str] = &["truncate", "drop", "error"];
+/// Values of `device_class`.
+pub(super) const DEVICE_CLASSES: &[&str] = &["mixed", "strict"];
 /// Values of `dialogue`.
 pub(super) const DIALOGUES: &[&str] = &["turns", "blocks"];
 /// Values of `task_type`.
@@ -169,6 +171,10 @@ pub(super) const KEYS: &[Key] = &[
         "scale by `lora_alpha / sqrt(lora_rank)` instead"),
     key("init_adapter", OptionalPath, Value("null"), "./output/law_lora",
         "PEFT folder to start from; without it the first adapter is drawn from `seed`"),
+    key("parent", OptionalPath, Value("null"), "./output/law_lora",
+        "checkpoint folder (or finished output folder) of an earlier run whose adapter this run goes on training, with other or added data; cursor and schedule begin anew"),
+    key("parent_optimizer", Flag, Value("true"), "false",
+        "keep the optimizer's moments of `parent`; false starts them at zero"),
     key("batch_size", whole(1, 65_536), Value("4"), "4",
         "samples per batch; times `gradient_accumulation_steps` it is the global batch, however many workers there are"),
     key("gradient_accumulation_steps", whole(1, 65_536), Value("1"), "4",
@@ -219,6 +225,16 @@ pub(super) const KEYS: &[Key] = &[
         "`latest` or a checkpoint folder to continue from"),
     key("min_workers", whole(1, 65_536), Value("1"), "2",
         "the run pauses below this many workers"),
+    key("max_workers", OptionalWhole { least: 1, most: 65_536, minus_one: false }, Value("null"), "16",
+        "no more than this many workers count at a time; more wait as spares"),
+    key("failure_detection", between(0.2, true, 3600.0, true), Value("8"), "2",
+        "seconds of silence after which a worker is evicted; every other time of the cluster is derived from it"),
+    key("ride_through", between(0.0, true, 86_400.0, true), Value("60"), "300",
+        "seconds a worker holds what it has while the coordinator is away"),
+    key("device_class", Choice(DEVICE_CLASSES), Value("mixed"), "strict",
+        "whether workers of unlike device classes may take part"),
+    key("audit_rate", between(0.0, true, 1.0, true), Value("0"), "0.01",
+        "share of micro-batches that a second worker computes again and compares"),
     key("dialogue", Choice(DIALOGUES), Value("turns"), "blocks",
         "how plain-text dialogues are cut: a sample per question, or per block between blank lines"),
     key("csv_columns", Columns, Value("null"), "[question, answer]",

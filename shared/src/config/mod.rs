@@ -1,8 +1,8 @@
 //! One YAML to one resolved value: defaults < file < `--set`, each with its origin.
 //!
 //! `document` YAML with places · `keys` the one table · `layers` file and `--set` laid over each
-//! other · `value` one value · `rules` several values · `load` all of it · `resolved`, `identity`,
-//! `schema` what is written from it · `paths` whether they lead anywhere.
+//! other · `value` one value · `reader` all values · `rules` several values together · `load` all of
+//! it · `resolved`, `identity`, `schema` what is written from it · `paths` whether they lead anywhere.
 //!
 //! [`RunConfig`] is what everybody past this room sees. How it came to be stays here.
 
@@ -13,6 +13,7 @@ mod layers;
 mod load;
 mod nearest;
 mod paths;
+mod reader;
 mod resolved;
 mod rules;
 mod run;
@@ -27,5 +28,8 @@ pub use load::{Loaded, Origins, load};
 pub use paths::{check_paths, missing_paths};
 pub use resolved::{json_values, resolved_yaml, values};
 pub use rules::{micro_batches_per_step, require_supported};
-pub use run::{Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules, TaskType};
+pub use run::{
+    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules,
+    TaskType,
+};
 pub use schema::json_schema;

@@ -26,7 +26,7 @@ impl Wanted {
     }
 }
 
-/// Checks that data, base model, metadata and first adapter are there.
+/// Checks that data, base model, metadata, first adapter and parent are there.
 ///
 /// # Errors
 /// `E0108` with the first missing path; the others in [`Error::also`].
@@ -44,6 +44,7 @@ pub fn missing_paths(config: &RunConfig) -> Vec<Error> {
     let data = "the training data: text, JSON, JSONL or CSV files";
     let base = "the base model: config.json, tokenizer and safetensors files";
     let metadata = "the metadata: a CSV or JSONL file whose rows are the samples";
+    let parent = "the parent: a checkpoint folder, or the output folder of a finished run";
     let adapter = "the first adapter: adapter_config.json and adapter_model.safetensors";
     [
         missing(
@@ -65,6 +66,7 @@ pub fn missing_paths(config: &RunConfig) -> Vec<Error> {
             Wanted::Folder,
             adapter,
         ),
+        missing("parent", config.parent.as_deref(), Wanted::Folder, parent),
     ]
     .into_iter()
     .flatten()
@@ -132,8 +134,9 @@ mod tests {
         config.base_model = file.clone();
         config.metadata_path = Some(folder.path().into());
         config.init_adapter = Some(folder.path().join("a/b"));
+        config.parent = Some(folder.path().join("out/checkpoint-5"));
         let error = check_paths(&config).unwrap_err();
-        assert_eq!(error.also.len(), 3);
+        assert_eq!(error.also.len(), 4);
         let root = folder.path().display().to_string();
         let text = crate::error::render(&error).replace(&root, "ROOT");
         insta::assert_snapshot!(text, @r#"
@@ -164,6 +167,13 @@ mod tests {
           looked for the first adapter: adapter_config.json and adapter_model.safetensors
           relative paths start from the folder the command is run in
           fix: put it there, or point `--set init_adapter=PATH` at it
+
+        E0108 `parent` does not name a folder
+          at ROOT/out/checkpoint-5
+          it is not there; ROOT is the last part that is
+          looked for the parent: a checkpoint folder, or the output folder of a finished run
+          relative paths start from the folder the command is run in
+          fix: put it there, or point `--set parent=PATH` at it
         "#);
     }
 }

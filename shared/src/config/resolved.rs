@@ -58,7 +58,7 @@ pub fn json_values(config: &RunConfig) -> Vec<(&'static str, serde_json::Value)>
 }
 
 /// One value as YAML.
-fn value(config: &RunConfig, key: &str) -> Option<String> {
+pub(super) fn value(config: &RunConfig, key: &str) -> Option<String> {
     let c = config;
     Some(match key {
         "train_data_dir" => path(&c.train_data_dir),
@@ -72,6 +72,8 @@ fn value(config: &RunConfig, key: &str) -> Option<String> {
         "target_modules" => modules(&c.target_modules),
         "use_rslora" => c.use_rslora.to_string(),
         "init_adapter" => optional(c.init_adapter.as_deref().map(path)),
+        "parent" => optional(c.parent.as_deref().map(path)),
+        "parent_optimizer" => c.parent_optimizer.to_string(),
         "batch_size" => c.batch_size.to_string(),
         "gradient_accumulation_steps" => c.gradient_accumulation_steps.to_string(),
         "micro_batch_size" => c.micro_batch_size.to_string(),
@@ -96,6 +98,11 @@ fn value(config: &RunConfig, key: &str) -> Option<String> {
         "train_on_inputs" => c.train_on_inputs.to_string(),
         "resume_from_checkpoint" => optional(c.resume_from_checkpoint.as_deref().map(text)),
         "min_workers" => c.min_workers.to_string(),
+        "max_workers" => optional(c.max_workers.map(|value| value.to_string())),
+        "failure_detection" => real(c.failure_detection),
+        "ride_through" => real(c.ride_through),
+        "device_class" => word(&c.device_class),
+        "audit_rate" => real(c.audit_rate),
         "dialogue" => word(&c.dialogue),
         "csv_columns" => optional(
             c.csv_columns

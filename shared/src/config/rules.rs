@@ -5,6 +5,7 @@
 
 use super::layers::{Layers, Written};
 use super::load::Origins;
+use super::resolved::value;
 use super::run::{LrSchedulerType, Precision, RunConfig};
 use crate::error::{Code, Error, Place, Result};
 
@@ -16,6 +17,84 @@ pub(super) fn contradictions(config: &RunConfig, layers: &mut Layers) {
         let error = micro_batch_over_batch(config, layers);
         layers.problems.push(error);
     }
+    let found = [
+        max_workers_under_min(config, layers),
+        ride_through_under_failure_detection(config, layers),
+        parent_and_init_adapter(config, layers),
+    ];
+    layers.problems.extend(found.into_iter().flatten());
+}
+
+fn max_workers_under_min(config: &RunConfig, layers: &Layers) -> Option<Error> {
+    let (least, most) = (config.min_workers, config.max_workers?);
+    (most < least).then(|| {
+        let (first, second) = in_writing_order(layers, "min_workers", "max_workers");
+        let what =
+            format!("`max_workers` must be at least `min_workers`, got {most} under {least}");
+        Error::new(Code::Contradiction, what)
+            .at(place_of(layers, second))
+            .why(stands(config, layers, first))
+            .why(format!(
+                "the run pauses below {least} workers, and no more than {most} would count"
+            ))
+            .fix(format!("--set max_workers={least}, or more"))
+            .fix(format!("--set min_workers={most}, or fewer"))
+    })
+}
+
+fn ride_through_under_failure_detection(config: &RunConfig, layers: &Layers) -> Option<Error> {
+    let (ride, detection) = (config.ride_through, config.failure_detection);
+    (ride < detection).then(|| {
+        let (first, second) = in_writing_order(layers, "failure_detection", "ride_through");
+        let what = format!(
+            "`ride_through` must be at least `failure_detection`, got {ride} s under {detection} s"
+        );
+        Error::new(Code::Contradiction, what)
+            .at(place_of(layers, second))
+            .why(stands(config, layers, first))
+            .why("a worker would give up before it can know that the coordinator is away")
+            .fix(format!(
+                "--set ride_through={detection}, or more, or a smaller `failure_detection`"
+            ))
+    })
+}
+
+fn parent_and_init_adapter(config: &RunConfig, layers: &Layers) -> Option<Error> {
+    (config.parent.is_some() && config.init_adapter.is_some()).then(|| {
+        let (first, second) = in_writing_order(layers, "init_adapter", "parent");
+        let what = "`parent` and `init_adapter` are both given";
+        Error::new(Code::Contradiction, what)
+            .at(place_of(layers, second))
+            .why(stands(config, layers, first))
+            .why("a run starts from one adapter")
+            .fix("--set init_adapter= goes on from `parent`")
+            .fix("--set parent= starts from `init_adapter`")
+    })
+}
+
+/// What a key is and by whom, as in "`ride_through` is 60 by default".
+fn stands(config: &RunConfig, layers: &Layers, key: &str) -> String {
+    let value = value(config, key).unwrap_or_default();
+    format!("`{key}` is {value} by {}", origin_of(layers, key))
+}
+
+/// Two keys that contradict each other; the one written later comes second and is the one to blame.
+fn in_writing_order(
+    layers: &Layers,
+    one: &'static str,
+    other: &'static str,
+) -> (&'static str, &'static str) {
+    let when = |key: &str| layers.written.get(key).map_or(0, later);
+    if when(one) > when(other) {
+        (other, one)
+    } else {
+        (one, other)
+    }
+}
+
+fn origin_of(layers: &Layers, key: &str) -> String {
+    let written = layers.written.get(key);
+    written.map_or_else(|| "default".into(), Written::origin)
 }
 
 fn place_of(layers: &Layers, key: &str) -> Place {
@@ -39,16 +118,8 @@ fn micro_batch_over_batch(config: &RunConfig, layers: &Layers) -> Error {
 
 /// `fp16` and `bf16` both true; the one written later is the one that contradicts.
 pub(super) fn both_precisions(layers: &Layers) -> Error {
-    let when = |key: &str| layers.written.get(key).map_or(0, later);
-    let (first, second) = if when("fp16") > when("bf16") {
-        ("bf16", "fp16")
-    } else {
-        ("fp16", "bf16")
-    };
-    let origin = layers
-        .written
-        .get(first)
-        .map_or_else(|| "default".into(), Written::origin);
+    let (first, second) = in_writing_order(layers, "fp16", "bf16");
+    let origin = origin_of(layers, first);
     Error::new(Code::Contradiction, "`fp16` and `bf16` are both true")
         .at(place_of(layers, second))
         .why(format!(
@@ -77,6 +148,7 @@ pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
         warmup_given_twice(config),
         warmup_of_a_constant(config),
         no_pieces_to_share(config),
+        optimizer_without_parent(config, chosen("parent_optimizer") && !chosen("parent")),
     ]
     .into_iter()
     .flatten()
@@ -139,6 +211,16 @@ fn no_pieces_to_share(config: &RunConfig) -> Option<String> {
             "min_workers {} is more than the {pieces} micro-batches of a step: some will idle; a \
              larger batch_size or a smaller micro_batch_size would use them",
             config.min_workers
+        )
+    })
+}
+
+/// Where `parent` is written as nothing, as in `resolved.yaml`, nobody forgot it.
+fn optimizer_without_parent(config: &RunConfig, written_alone: bool) -> Option<String> {
+    (config.parent.is_none() && written_alone).then(|| {
+        format!(
+            "parent_optimizer {} is not used: there is no `parent`",
+            config.parent_optimizer
         )
     })
 }

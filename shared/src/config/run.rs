@@ -29,6 +29,10 @@ pub struct RunConfig {
     pub use_rslora: bool,
     /// PEFT folder to start from.
     pub init_adapter: Option<PathBuf>,
+    /// Checkpoint or finished output folder of the run whose adapter is trained on.
+    pub parent: Option<PathBuf>,
+    /// The optimizer's moments of `parent` are kept.
+    pub parent_optimizer: bool,
     /// Samples per batch; times `gradient_accumulation_steps` it is the global batch.
     pub batch_size: u32,
     /// Batches per optimizer step.
@@ -75,6 +79,16 @@ pub struct RunConfig {
     pub resume_from_checkpoint: Option<String>,
     /// The run pauses below this many workers.
     pub min_workers: u32,
+    /// No more than this many count at a time; more wait as spares.
+    pub max_workers: Option<u32>,
+    /// Seconds of silence after which a worker is evicted.
+    pub failure_detection: f64,
+    /// Seconds a worker holds what it has while the coordinator is away.
+    pub ride_through: f64,
+    /// Whether workers of unlike device classes may take part.
+    pub device_class: DeviceClassPolicy,
+    /// Share of micro-batches that a second worker computes again, `0.0..=1.0`.
+    pub audit_rate: f64,
     /// How plain-text dialogues are cut into samples.
     pub dialogue: Dialogue,
     /// Names of the question and answer columns of CSV files.
@@ -135,6 +149,16 @@ pub enum Overflow {
     Drop,
     /// Stop.
     Error,
+}
+
+/// Whether workers of unlike device classes may take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceClassPolicy {
+    /// They may.
+    Mixed,
+    /// All must be of one class.
+    Strict,
 }
 
 /// How plain-text dialogues are cut into samples.

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Dialogue, LrSchedulerType, Overflow, Precision, TargetModules, TaskType};
+use crate::config::{
+    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, TargetModules, TaskType,
+};
 
 fn config() -> RunConfig {
     RunConfig {
@@ -18,6 +20,8 @@ fn config() -> RunConfig {
         target_modules: TargetModules::AllLinear,
         use_rslora: false,
         init_adapter: None,
+        parent: None,
+        parent_optimizer: true,
         batch_size: 2,
         gradient_accumulation_steps: 4,
         micro_batch_size: 1,
@@ -41,6 +45,11 @@ fn config() -> RunConfig {
         train_on_inputs: false,
         resume_from_checkpoint: None,
         min_workers: 1,
+        max_workers: None,
+        failure_detection: 8.0,
+        ride_through: 60.0,
+        device_class: DeviceClassPolicy::Mixed,
+        audit_rate: 0.0,
         dialogue: Dialogue::Turns,
         csv_columns: None,
     }

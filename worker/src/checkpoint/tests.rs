@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use safetensors::SafeTensors;
 use shared::config::{
-    Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules, TaskType,
+    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules,
+    TaskType,
 };
 use shared::error::Code;
 use shared::ids::Step;
@@ -28,6 +29,8 @@ fn config() -> RunConfig {
         target_modules: TargetModules::Names(vec!["v_proj".into(), "q_proj".into()]),
         use_rslora: false,
         init_adapter: None,
+        parent: None,
+        parent_optimizer: true,
         batch_size: 4,
         gradient_accumulation_steps: 1,
         micro_batch_size: 1,
@@ -51,6 +54,11 @@ fn config() -> RunConfig {
         train_on_inputs: false,
         resume_from_checkpoint: None,
         min_workers: 1,
+        max_workers: None,
+        failure_detection: 8.0,
+        ride_through: 60.0,
+        device_class: DeviceClassPolicy::Mixed,
+        audit_rate: 0.0,
         dialogue: Dialogue::Turns,
         csv_columns: None,
     }

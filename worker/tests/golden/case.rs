@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::config::{
-    Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules, TaskType,
+    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules,
+    TaskType,
 };
 use shared::dataset::Sample;
 use shared::model::{ModelConfig, expected_tensors};
@@ -166,6 +167,8 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         target_modules,
         use_rslora: golden.use_rslora,
         init_adapter,
+        parent: None,
+        parent_optimizer: true,
         batch_size: golden.batch_size,
         gradient_accumulation_steps: golden.gradient_accumulation_steps,
         micro_batch_size: golden.micro_batch_size,
@@ -189,6 +192,11 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         train_on_inputs: true,
         resume_from_checkpoint: None,
         min_workers: 1,
+        max_workers: None,
+        failure_detection: 8.0,
+        ride_through: 60.0,
+        device_class: DeviceClassPolicy::Mixed,
+        audit_rate: 0.0,
         dialogue: Dialogue::Turns,
         csv_columns: None,
     }

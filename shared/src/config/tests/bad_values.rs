@@ -147,4 +147,31 @@ bad! {
           nothing was started
           fix: write it as in `max_steps: 100`
         "#;
+    a_detection_in_no_time: said("failure_detection: 0\n") => @r#"
+        E0104 `failure_detection` must be a number of at least 0.2 and at most 3600, got the number 0
+          at run.yaml:4:20
+           4 | failure_detection: 0
+             |                    ^
+          without the key it would be its default, 8
+          nothing was started
+          fix: write it as in `failure_detection: 2`
+        "#;
+    an_audit_of_more_than_all: said("audit_rate: 1.5\n") => @r#"
+        E0104 `audit_rate` must be a number of at least 0 and at most 1, got the number 1.5
+          at run.yaml:4:13
+           4 | audit_rate: 1.5
+             |             ^^^
+          without the key it would be its default, 0
+          nothing was started
+          fix: write it as in `audit_rate: 0.01`
+        "#;
+    a_maximum_of_no_workers: said("max_workers: 0\n") => @r#"
+        E0104 `max_workers` must be a whole number from 1 to 65536, or nothing, got the number 0
+          at run.yaml:4:14
+           4 | max_workers: 0
+             |              ^
+          without the key it would be nothing, its default
+          nothing was started
+          fix: write it as in `max_workers: 16`
+        "#;
 }

@@ -1,6 +1,6 @@
-//! Words, lists and paths that a key does not take, and keys that contradict each other.
+//! Words, lists and paths that a key does not take.
 
-use super::{MINIMAL, bad, load_text, said, said_of_set, shown};
+use super::{bad, load_text, said, said_of_set, shown};
 
 bad! {
     a_word_that_is_no_choice: said("lr_scheduler_type: cosin\n") => @r#"
@@ -20,6 +20,15 @@ bad! {
           without the key it would be its default, truncate
           nothing was started
           fix: write it as in `overflow: truncate`
+        "#;
+    a_device_class_that_is_a_device: said("device_class: cuda\n") => @r#"
+        E0104 `device_class` must be `mixed` or `strict`, got the text `cuda`
+          at run.yaml:4:15
+           4 | device_class: cuda
+             |               ^^^^
+          without the key it would be its default, mixed
+          nothing was started
+          fix: write it as in `device_class: strict`
         "#;
     a_device_that_is_not_built: said("device: mps\n") => @r#"
         E0104 `device` must be `auto`, `cpu`, `cuda` or `cuda:N`, got the text `mps`
@@ -138,32 +147,6 @@ bad! {
           `output_dir` is the folder for the adapter, checkpoints, logs and the resolved configuration
           nothing was started
           fix: write a path such as ./output/law_lora
-        "#;
-    fp16_and_bf16: said("fp16: true\nbf16: true\n") => @r#"
-        E0105 `fp16` and `bf16` are both true
-          at run.yaml:5:7
-           5 | bf16: true
-             |       ^^^^
-          `fp16` is true by run.yaml:4, and compute has one data type
-          nothing was started
-          fix: keep one of them, such as `--set fp16=false`
-        "#;
-    fp16_in_the_file_and_bf16_by_set:
-        shown(load_text(&format!("{MINIMAL}fp16: true\n"), &["bf16=true"]).unwrap_err()) => @r#"
-        E0105 `fp16` and `bf16` are both true
-          at --set bf16=true
-          `fp16` is true by run.yaml:4, and compute has one data type
-          nothing was started
-          fix: keep one of them, such as `--set fp16=false`
-        "#;
-    a_micro_batch_over_the_batch: said("batch_size: 2\nmicro_batch_size: 3\n") => @r#"
-        E0104 `micro_batch_size` must be at most `batch_size`, got 3 over 2
-          at run.yaml:5:19
-           5 | micro_batch_size: 3
-             |                   ^
-          a micro-batch is cut from a batch
-          nothing was started
-          fix: write at most 2, or remove the key
         "#;
     a_wrong_type_by_set: said_of_set(&["lora_rank=many"]) => @r#"
         E0103 `lora_rank` must be a whole number from 1 to 65536, got the text `many`

@@ -23,6 +23,8 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         target_modules: TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]),
         use_rslora: false,
         init_adapter: None,
+        parent: None,
+        parent_optimizer: true,
         batch_size: 4,
         gradient_accumulation_steps: 1,
         micro_batch_size: 1,
@@ -46,6 +48,11 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         train_on_inputs: false,
         resume_from_checkpoint: None,
         min_workers: 1,
+        max_workers: None,
+        failure_detection: 8.0,
+        ride_through: 60.0,
+        device_class: DeviceClassPolicy::Mixed,
+        audit_rate: 0.0,
         dialogue: Dialogue::Turns,
         csv_columns: None,
     };
@@ -124,6 +131,39 @@ fn numbers_may_be_written_as_text() {
         .config;
     assert_eq!((config.learning_rate, config.lora_rank), (1e-4, 16));
     assert_eq!((config.save_steps, config.epochs), (1000, 4));
+    for (written, seconds) in [("8", 8.0), ("0.5", 0.5), ("\"8\"", 8.0), ("' 2.5 '", 2.5)] {
+        let config = with(&format!("failure_detection: {written}\n"))
+            .unwrap()
+            .config;
+        assert_eq!(config.failure_detection, seconds, "{written}");
+    }
+}
+
+#[test]
+fn the_cluster_is_bounded_timed_and_audited_as_written() {
+    let config = with("min_workers: 4\nmax_workers: '4'\nfailure_detection: 3600\nride_through: 3600\ndevice_class: strict\naudit_rate: 1\n")
+        .unwrap()
+        .config;
+    assert_eq!((config.min_workers, config.max_workers), (4, Some(4)));
+    assert_eq!(
+        (config.failure_detection, config.ride_through),
+        (3600.0, 3600.0)
+    );
+    assert_eq!(
+        (config.device_class, config.audit_rate),
+        (DeviceClassPolicy::Strict, 1.0)
+    );
+}
+
+#[test]
+fn an_optimizer_of_no_parent_is_mentioned_unless_the_parent_is_written_as_nothing() {
+    let notices = |lines: &str| with(lines).unwrap().notices;
+    assert_eq!(
+        notices("parent_optimizer: false\n"),
+        ["parent_optimizer false is not used: there is no `parent`"]
+    );
+    assert!(notices("parent_optimizer: false\nparent: p\n").is_empty());
+    assert!(notices("parent_optimizer: true\nparent: null\n").is_empty());
 }
 
 #[test]
@@ -184,7 +224,7 @@ fn nothing_is_written_empty_null_or_not_at_all() {
 #[test]
 fn relative_paths_start_from_the_folder_of_the_command_and_become_absolute() {
     let config = load_text(
-        "train_data_dir: ./data/./law\nbase_model: /models/base\noutput_dir: ../out/\ninit_adapter: a\nresume_from_checkpoint: out/checkpoint-5\n",
+        "train_data_dir: ./data/./law\nbase_model: /models/base\noutput_dir: ../out/\nparent: a\nresume_from_checkpoint: out/checkpoint-5\n",
         &[],
     )
     .unwrap()
@@ -193,7 +233,9 @@ fn relative_paths_start_from_the_folder_of_the_command_and_become_absolute() {
     assert_eq!(config.train_data_dir.to_str(), Some("/start/data/law"));
     assert_eq!(config.base_model.to_str(), Some("/models/base"));
     assert_eq!(config.output_dir.to_str(), Some("/start/../out"));
-    assert_eq!(config.init_adapter, Some("/start/a".into()));
+    assert_eq!(config.parent, Some("/start/a".into()));
+    let first = with("init_adapter: ./b\n").unwrap().config;
+    assert_eq!(first.init_adapter, Some("/start/b".into()));
     assert_eq!(
         config.resume_from_checkpoint.as_deref(),
         Some("/start/out/checkpoint-5")

@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod bad_keys;
+mod bad_together;
 mod bad_values;
 mod bad_words;
 mod good;

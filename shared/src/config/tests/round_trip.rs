@@ -61,7 +61,7 @@ prop_compose! {
         base_model in path(),
         output_dir in path(),
         metadata_path in of(path()),
-        init_adapter in of(path()),
+        (start, parent, parent_optimizer) in (of(path()), any::<bool>(), any::<bool>()),
         resume in of(path()),
         latest in any::<bool>(),
         columns in of((text(), text())).prop_filter("equal", |c| c.as_ref().is_none_or(|(q, a)| q != a)),
@@ -72,7 +72,8 @@ prop_compose! {
         config.base_model = base_model;
         config.output_dir = output_dir;
         config.metadata_path = metadata_path;
-        config.init_adapter = init_adapter;
+        (config.parent, config.init_adapter) = if parent { (start, None) } else { (None, start) };
+        config.parent_optimizer = parent_optimizer;
         config.resume_from_checkpoint = if latest { Some("latest".into()) } else { resume };
         config.csv_columns = columns;
         config
@@ -115,12 +116,18 @@ prop_compose! {
         ],
         (save_steps, save_total_limit, logging_steps) in (1u64..1 << 62, of(1u32..), 1u64..1 << 62),
         (shuffle, train_on_inputs) in any::<(bool, bool)>(),
-        min_workers in 1u32..=65_536,
+        (min_workers, max_workers) in (1u32..=65_536, of(1u32..=65_536)),
+        (failure_detection, ride_through) in (0.2..=3600.0_f64, 0.0..=86_400.0_f64),
+        device_class in prop_oneof![Just(DeviceClassPolicy::Mixed), Just(DeviceClassPolicy::Strict)],
+        audit_rate in prop_oneof![share(), Just(1.0)],
         dialogue in prop_oneof![Just(Dialogue::Turns), Just(Dialogue::Blocks)],
     ) -> RunConfig {
         RunConfig {
             max_seq_length, overflow, device, save_steps, save_total_limit, logging_steps, shuffle,
-            train_on_inputs, min_workers, dialogue, ..config
+            train_on_inputs, min_workers, dialogue, failure_detection, device_class, audit_rate,
+            max_workers: max_workers.map(|most| most.max(min_workers)),
+            ride_through: ride_through.max(failure_detection),
+            ..config
         }
     }
 }
@@ -156,6 +163,8 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         target_modules: [q_proj, v_proj]  # default
         use_rslora: false                 # default
         init_adapter: null                # default
+        parent: null                      # default
+        parent_optimizer: true            # default
         batch_size: 4                     # default
         gradient_accumulation_steps: 1    # default
         micro_batch_size: 1               # derived from batch_size and gradient_accumulation_steps
@@ -180,6 +189,11 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         train_on_inputs: false            # default
         resume_from_checkpoint: null      # default
         min_workers: 1                    # default
+        max_workers: null                 # default
+        failure_detection: 8              # default
+        ride_through: 60                  # default
+        device_class: mixed               # default
+        audit_rate: 0                     # default
         dialogue: turns                   # default
         csv_columns: null                 # default
         "#);
