@@ -1,6 +1,8 @@
 //! The command line: one file per command, each a door into a room.
 
+mod begin;
 pub mod check;
+mod output_dir;
 pub mod prepare;
 pub mod schema;
 pub mod up;

@@ -50,10 +50,12 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     let (listener, address) = bind(args.listen).await?;
     let (file, set, overwrite) = (args.config.clone(), args.set.clone(), args.overwrite);
     let folder = cwd.to_path_buf();
+    let reached = address.to_string();
     let prepared = tokio::task::spawn_blocking(move || {
         prepare::take(
             prepare::inspect(&file, &set, &folder, overwrite)?,
             overwrite,
+            &reached,
         )
     });
     let prepared = prepared

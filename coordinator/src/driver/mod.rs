@@ -24,7 +24,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::engine::{Command, Engine, Event, Notice};
 use crate::rpc::{Outbox, SessionEvent, Traffic};
-use crate::store::RunRecord;
+use crate::store::Leading;
 
 pub use journal::Journal;
 use publish::{Publication, export, publish};
@@ -38,8 +38,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What the driver needs to know about the run.
 pub struct Run {
-    /// What survives a restart.
-    pub record: RunRecord,
+    /// The run and the term of this start.
+    pub record: Leading,
     /// Everything is written here, absolute.
     pub output_dir: PathBuf,
     /// Steps, epochs, learning rates.
@@ -272,8 +272,7 @@ impl Driver {
         )?;
         // An empty folder that stays would be harmless.
         let _ = std::fs::remove_dir(run.output_dir.join(".staging"));
-        self.run.record.complete = true;
-        self.run.record.write(&self.run.output_dir)
+        Ok(())
     }
 
     fn beat(&mut self) {

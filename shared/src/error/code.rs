@@ -180,6 +180,12 @@ codes! {
     NoCheckpoint = "E0605" => Config,
     /// Interrupted, the state is safe.
     Interrupted = "E0606" => Interrupted,
+    /// The ledger was written by a newer version.
+    LedgerUnknown = "E0607" => Config,
+    /// The ledger cannot be written: the disk is full or refuses.
+    LedgerUnwritable = "E0608" => Unexpected,
+    /// The folder holds no ledger.
+    NoLedger = "E0609" => Config,
 
     /// Written files do not read back as written.
     ExportDiffers = "E0701" => Verification,
@@ -187,6 +193,12 @@ codes! {
     DigestDiffers = "E0702" => Verification,
     /// A gradient or loss is not finite.
     NotFinite = "E0703" => Verification,
+    /// The ledger's chain is broken: a line was altered, taken out or put in.
+    LedgerBroken = "E0704" => Verification,
+    /// The ledger's lines contradict each other, the plan or the files beside it.
+    LedgerContradiction = "E0705" => Verification,
+    /// A step that was computed again came out differently.
+    ReplayDiffers = "E0706" => Verification,
 
     /// Reading or writing failed.
     Io = "E0901" => Unexpected,
