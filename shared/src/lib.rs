@@ -2,15 +2,17 @@
 //!
 //! `config` one YAML to one resolved value · `dataset` prepared samples on shared storage ·
 //! `plan` who computes what, pure · `numerics` integers before any sum, clip and optimizer ·
-//! `manifest` what a checkpoint is · `storage` atomic publishing · `text` tokenizer and chat
-//! template · `wire` protobuf to domain types · `faults` faults on purpose · `error` coded failures and exit codes ·
-//! `security` and `telemetry` the doors where TLS and OpenTelemetry will stand.
+//! `manifest` what a checkpoint is · `ledger` what a run did, chained and provable · `storage`
+//! atomic publishing · `text` tokenizer and chat template · `wire` protobuf to domain types ·
+//! `faults` faults on purpose · `error` coded failures and exit codes · `security` and `telemetry` the doors where TLS and
+//! OpenTelemetry will stand.
 
 pub mod config;
 pub mod dataset;
 pub mod error;
 pub mod faults;
 pub mod ids;
+pub mod ledger;
 pub mod manifest;
 pub mod model;
 pub mod numerics;

@@ -1,7 +1,10 @@
 //! The command line: one file per command, each a door into a room.
 
+mod begin;
 pub mod check;
+mod output_dir;
 pub mod prepare;
+mod recall;
 pub mod schema;
 pub mod up;
 

@@ -1,7 +1,7 @@
 //! Everything that can be known before the first worker: configuration, base model, data, output.
 //!
 //! Nothing is written before all of it is checked; what is written then is the prepared dataset,
-//! the resolved configuration and the run's record.
+//! the resolved configuration and the first lines of the run's ledger.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,40 +10,31 @@ use std::sync::Arc;
 use shared::config::{self, Loaded, RunConfig};
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
-use shared::ids::{RunId, Term};
-use shared::manifest::{self, ExpectedTensor, checkpoints};
+use shared::ids::RunId;
+use shared::ledger::{self, State};
+use shared::manifest::{self, ExpectedTensor};
 use shared::model::{self, ModelConfig};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
 use shared::plan::Plan;
 use shared::storage::{OutputLock, write_atomic};
 use shared::text::{ChatTemplate, TextTokenizer};
-use shared::wire::message::SyncSource;
 
+use super::begin::{lead, starting_point};
+use super::output_dir::{PREPARED, check_writable, existing, remove_run};
 use crate::data;
 use crate::engine::Restorable;
-use crate::store::{Existing, RUN_RECORD, RunRecord, Start, decide};
-
-/// Files and folders a run writes into its output folder, for `--overwrite`.
-const OWN_FILES: &[&str] = &[
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "pytorch_lora_weights.safetensors",
-    "manifest.json",
-    "metrics.jsonl",
-    "resolved.yaml",
-    "trainer_state.json",
-    RUN_RECORD,
-];
-/// Prepared datasets, in the output folder.
-const PREPARED: &str = "prepared";
-const OWN_FOLDERS: &[&str] = &["logs", ".staging"];
+use crate::store::{self, Existing, FileStore, LEDGER, Leading, Opened, Start, decide};
 
 /// A run that is ready for workers.
 pub struct Prepared {
     /// The configuration.
     pub config: Arc<RunConfig>,
-    /// What survives a restart.
-    pub record: RunRecord,
+    /// The run and the term of this start.
+    pub record: Leading,
+    /// The ledger: this start's term is its last line.
+    pub store: FileStore,
+    /// What the ledger's lines fold to.
+    pub state: State,
     /// Digest of the base model.
     pub base_digest: String,
     /// The prepared dataset.
@@ -73,8 +64,16 @@ pub struct Inspected {
     data: data::Ready,
     identity: BTreeMap<String, String>,
     run_identity: String,
-    start: Start,
+    address: Option<String>,
     notices: Vec<String>,
+}
+
+impl Inspected {
+    /// Where the last coordinator of this run listened: its workers look there.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
 }
 
 /// Reads and checks everything; has no side effect.
@@ -115,14 +114,19 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
     }
     let run_identity = digest(&identity);
     check_writable(&config.output_dir)?;
-    let existing = existing(&config.output_dir, overwrite)?;
-    let start = decide(
-        &config.output_dir,
-        existing,
-        &run_identity,
-        &identity,
-        overwrite,
-    )?;
+    let state = if overwrite {
+        None
+    } else {
+        let found = store::read(&config.output_dir.join(LEDGER), |_, _| Ok(()))?;
+        found.and_then(|reading| reading.book.into_state())
+    };
+    let found = if overwrite {
+        Existing::Nothing
+    } else {
+        existing(&config.output_dir, state.as_ref())
+    };
+    decide(&config.output_dir, found, &run_identity, &identity)?;
+    let address = state.and_then(|state| Some(state.leader?.address));
     let mut notices = loaded.notices.clone();
     notices.push(data.report.to_string());
     Ok(Inspected {
@@ -133,16 +137,18 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
         data,
         identity,
         run_identity,
-        start,
+        address,
         notices,
     })
 }
 
-/// Takes the output folder and writes what workers need.
+/// Takes the output folder and writes what workers need. Workers will reach the coordinator at
+/// `address`.
 ///
 /// # Errors
-/// [`Code::Locked`], [`Code::Unwritable`], [`Code::NoCheckpoint`].
-pub fn take(inspected: Inspected, overwrite: bool) -> Result<Prepared> {
+/// [`Code::Locked`], [`Code::Unwritable`], [`Code::NoCheckpoint`], and whatever is wrong with the
+/// ledger.
+pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prepared> {
     let Inspected {
         loaded,
         base_digest,
@@ -151,8 +157,8 @@ pub fn take(inspected: Inspected, overwrite: bool) -> Result<Prepared> {
         data,
         identity,
         run_identity,
-        start,
         mut notices,
+        ..
     } = inspected;
     let output_dir = loaded.config.output_dir.clone();
     let unwritable = |e: std::io::Error| {
@@ -163,46 +169,57 @@ pub fn take(inspected: Inspected, overwrite: bool) -> Result<Prepared> {
     };
     std::fs::create_dir_all(&output_dir).map_err(unwritable)?;
     let lock = OutputLock::take(&output_dir.join(".lock"))?;
-    let resume = loaded.config.resume_from_checkpoint.clone();
-    let from = match &start {
-        Start::New => {
-            if overwrite {
-                remove_run(&output_dir).map_err(unwritable)?;
-            }
-            starting_point(&output_dir, resume.as_deref(), &run_identity, &mut notices)?
-        }
-        Start::Continue(_) => starting_point(
-            &output_dir,
-            resume.as_deref().or(Some("auto")),
-            &run_identity,
-            &mut notices,
-        )?,
+    if overwrite {
+        remove_run(&output_dir).map_err(unwritable)?;
+    }
+    let Opened {
+        mut store,
+        state,
+        notice,
+    } = FileStore::open(&output_dir)?;
+    notices.extend(notice);
+    // Decided again: another coordinator may have worked here until the lock was taken.
+    let found = existing(&output_dir, state.as_ref());
+    let start = decide(&output_dir, found, &run_identity, &identity)?;
+    let resume = match (loaded.config.resume_from_checkpoint.as_deref(), start) {
+        (None, Start::Continue) => Some("auto"),
+        (resume, _) => resume,
     };
-    let record = match start {
-        Start::Continue(record) => RunRecord {
-            term: record.term.next(),
-            ..record
-        },
-        Start::New => RunRecord {
-            run_id: RunId(new_run_id()),
-            term: Term(1),
-            run_identity,
-            identity,
-            complete: false,
-        },
-    };
+    let (from, parent) = starting_point(
+        &output_dir,
+        resume,
+        &run_identity,
+        state.as_ref(),
+        &mut notices,
+    )?;
     std::fs::create_dir_all(output_dir.join("logs")).map_err(unwritable)?;
     let dataset = data.publish(&output_dir.join(PREPARED))?;
     write_atomic(
         &output_dir.join("resolved.yaml"),
         config::resolved_yaml(&loaded).as_bytes(),
     )?;
-    record.write(&output_dir)?;
     let samples = PreparedDataset::open(&dataset)?;
     let plan = Plan::new(&loaded.config, samples.target_tokens(), samples.lengths());
+    let begins = match start {
+        Start::Continue => None,
+        Start::New => Some(ledger::Run {
+            format: ledger::FORMAT,
+            version: env!("CARGO_PKG_VERSION").into(),
+            run_id: RunId(new_run_id()),
+            run_identity,
+            identity,
+            total_steps: plan.total_steps(),
+            begins_after: from.step,
+            parent,
+        }),
+    };
+    let record = lead(&mut store, begins, address)?;
+    let state = store.state().cloned();
     Ok(Prepared {
         config: Arc::new(loaded.config),
         record,
+        state: state.ok_or_else(|| Error::new(Code::Internal, "the ledger has no run"))?,
+        store,
         base_digest,
         dataset,
         dataset_digest: samples.digest(),
@@ -213,120 +230,6 @@ pub fn take(inspected: Inspected, overwrite: bool) -> Result<Prepared> {
         notices,
         lock,
     })
-}
-
-/// The checkpoint a run goes on from, or its beginning.
-fn starting_point(
-    output_dir: &Path,
-    resume: Option<&str>,
-    run_identity: &str,
-    notices: &mut Vec<String>,
-) -> Result<Restorable> {
-    let initial = || Restorable {
-        step: shared::ids::Step(0),
-        source: SyncSource::Initial,
-        state_digest: None,
-    };
-    let Some(resume) = resume else {
-        return Ok(initial());
-    };
-    let (folder, found) = if matches!(resume, "latest" | "auto") {
-        match manifest::newest(output_dir)? {
-            Some(found) => {
-                for skipped in &found.skipped {
-                    notices.push(format!("skipped: {}", shared::error::render(skipped)));
-                }
-                (found.folder, found.manifest)
-            }
-            None if resume == "auto" => return Ok(initial()),
-            None => {
-                return Err(
-                    Error::new(Code::NoCheckpoint, "there is no checkpoint to go on from")
-                        .in_file(output_dir)
-                        .fix("leave resume_from_checkpoint out to begin"),
-                );
-            }
-        }
-    } else {
-        let folder = PathBuf::from(resume);
-        let found = manifest::Manifest::read(&folder)?;
-        found.verify(&folder)?;
-        (folder, found)
-    };
-    if found.run_identity != run_identity {
-        return Err(Error::new(
-            Code::OtherRun,
-            "the checkpoint belongs to a run of another identity",
-        )
-        .in_file(&folder)
-        .fix("undo what changed; to train on from its weights, --set init_adapter=FOLDER"));
-    }
-    notices.push(format!(
-        "going on from step {} of {}",
-        found.step,
-        folder.display()
-    ));
-    Ok(Restorable {
-        step: found.step,
-        source: SyncSource::Checkpoint(folder.display().to_string()),
-        state_digest: Some(found.state_digest),
-    })
-}
-
-fn existing(output_dir: &Path, overwrite: bool) -> Result<Existing> {
-    if overwrite {
-        let anything = output_dir.join(RUN_RECORD).exists();
-        return Ok(if anything {
-            Existing::ForeignAdapter
-        } else {
-            Existing::Nothing
-        });
-    }
-    if let Some(record) = RunRecord::read(output_dir)? {
-        return Ok(Existing::Run(record));
-    }
-    let foreign = output_dir.join("adapter_model.safetensors").exists();
-    Ok(if foreign {
-        Existing::ForeignAdapter
-    } else {
-        Existing::Nothing
-    })
-}
-
-/// Finds out, without a trace, whether the folder or its nearest parent may be written to.
-fn check_writable(output_dir: &Path) -> Result<()> {
-    let nearest = output_dir
-        .ancestors()
-        .find(|p| p.exists())
-        .unwrap_or(Path::new("/"));
-    let refused = |why: String| {
-        Error::new(Code::Unwritable, "output_dir cannot be written")
-            .in_file(output_dir)
-            .why(why)
-            .fix("--set output_dir=FOLDER that you may write to")
-    };
-    if !nearest.is_dir() {
-        return Err(refused(format!("{} is not a folder", nearest.display())));
-    }
-    let probe = nearest.join(format!(".probe-{}", std::process::id()));
-    std::fs::File::create(&probe).map_err(|e| refused(format!("{}: {e}", nearest.display())))?;
-    std::fs::remove_file(&probe).map_err(|e| refused(e.to_string()))
-}
-
-fn remove_run(output_dir: &Path) -> std::io::Result<()> {
-    for name in OWN_FILES {
-        let path = output_dir.join(name);
-        if path.is_file() {
-            std::fs::remove_file(path)?;
-        }
-    }
-    let folders = OWN_FOLDERS.iter().map(|name| output_dir.join(name));
-    for folder in folders.chain(checkpoints(output_dir).into_iter().map(|(_, f)| f)) {
-        if folder.is_dir() {
-            std::fs::remove_dir_all(folder)?;
-        }
-    }
-    Ok(())
 }
 
 fn digest(identity: &BTreeMap<String, String>) -> String {

@@ -1,23 +1,28 @@
 //! `coordinator up`: prepare, listen, lead, end.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::config::DeviceClassPolicy;
 use shared::error::{Code, Error, Result};
+use shared::faults::Faults;
 use shared::ids::Step;
 use shared::plan::Plan;
 use shared::security::check_loopback;
 use shared::telemetry::LogFile;
 use shared::wire::message::{SyncSource, Welcome};
 use shared::wire::session_server;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
 
 use super::UpArgs;
 use super::prepare::{self, Prepared};
+use super::recall::{Recalled, recall};
 use crate::driver::{Driver, End, Journal, LocalWorkers, Run};
-use crate::engine::{Engine, Ladder, Options, Remembered, Schedule};
+use crate::engine::{Engine, Ladder, Options, Schedule};
 use crate::history::Reporter;
 use crate::rpc::{SessionService, Traffic, bind};
 
@@ -39,19 +44,31 @@ impl Schedule for Arc<Plan> {
 /// # Errors
 /// Whatever stops it, coded; before the first worker is asked, nothing was written.
 pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFile) -> Result<End> {
+    let faults = Faults::from_environment()?;
     check_loopback(args.listen, args.insecure)?;
-    let (listener, address) = bind(args.listen).await?;
+    // A port that is named and taken is said before anything else is looked at.
+    let named = match args.listen.port() {
+        0 => None,
+        _ => Some(bind(args.listen).await?),
+    };
     let (file, set, overwrite) = (args.config.clone(), args.set.clone(), args.overwrite);
     let folder = cwd.to_path_buf();
-    let prepared = tokio::task::spawn_blocking(move || {
-        prepare::take(
-            prepare::inspect(&file, &set, &folder, overwrite)?,
-            overwrite,
-        )
-    });
-    let prepared = prepared
-        .await
-        .map_err(|e| Error::new(Code::Internal, "preparation broke").why(e.to_string()))??;
+    let inspected = blocking(move || prepare::inspect(&file, &set, &folder, overwrite)).await?;
+    let (listener, address) = match named {
+        Some(bound) => bound,
+        None => bind_again(args.listen, inspected.address()).await?,
+    };
+    let reached = address.to_string();
+    let prepared = blocking(move || prepare::take(inspected, overwrite, &reached)).await?;
+    let Recalled {
+        remembered,
+        since,
+        next_worker,
+    } = recall(
+        &prepared.config.output_dir,
+        &prepared.state,
+        prepared.from.step,
+    )?;
     for notice in &prepared.notices {
         reporter.notice(notice);
     }
@@ -68,10 +85,11 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
         reporter,
         prepared.from.step,
         checkpoint,
+        &since,
     )?;
     let traffic = Arc::new(Traffic::default());
     let (events, sessions) = mpsc::channel(EVENTS);
-    let service = SessionService::new(events, Arc::clone(&traffic)).into_server();
+    let service = SessionService::new(events, Arc::clone(&traffic), next_worker).into_server();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(
         session_server()
@@ -86,12 +104,7 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     let local = LocalWorkers::start(args.local_workers, address, &logs)?;
     let schedule = Box::new(Arc::clone(&prepared.plan));
     let ladder = options.ladder;
-    let engine = Engine::new(
-        options,
-        schedule,
-        prepared.from.clone(),
-        Remembered::default(),
-    );
+    let engine = Engine::new(options, schedule, prepared.from.clone(), remembered);
     let run = Run {
         ladder,
         output_dir: prepared.config.output_dir.clone(),
@@ -101,7 +114,8 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
         tokenizer_files: prepared.tokenizer_files,
         record: prepared.record,
     };
-    let end = Driver::new(engine, run, journal, traffic, local)
+    let store = Box::new(prepared.store);
+    let end = Driver::new(engine, run, store, faults, journal, traffic, local)
         .run(sessions)
         .await;
     drop(stop);
@@ -129,14 +143,35 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
             ..Welcome::default()
         },
         device: config.device.clone(),
-        strict_devices: false,
+        strict_devices: config.device_class == DeviceClassPolicy::Strict,
         device_class: None,
         min_workers: count(min_workers),
-        max_workers: usize::MAX,
+        max_workers: config.max_workers.map_or(usize::MAX, count),
         wait_workers: count(wait_workers),
         save_steps: config.save_steps,
-        audit_rate: 0.0,
-        ladder: Ladder::new(Duration::from_secs(8), Duration::from_secs(60))?,
+        audit_rate: config.audit_rate,
+        ladder: Ladder::new(
+            Duration::from_secs_f64(config.failure_detection),
+            Duration::from_secs_f64(config.ride_through),
+        )?,
         staging: config.output_dir.join(".staging"),
     })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Error::new(Code::Internal, "preparation broke").why(e.to_string()))?
+}
+
+/// Port 0: where this run listened before, so that its workers find it again; else any free one.
+async fn bind_again(listen: SocketAddr, before: Option<&str>) -> Result<(TcpListener, SocketAddr)> {
+    let before = before.and_then(|address| address.parse::<SocketAddr>().ok());
+    if let Some(before) = before.filter(|b| b.ip() == listen.ip())
+        && let Ok(bound) = bind(before).await
+    {
+        return Ok(bound);
+    }
+    bind(listen).await
 }

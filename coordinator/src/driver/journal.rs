@@ -3,6 +3,7 @@
 //! In: commits, notices, the end. Out: the terminal or JSON events, `metrics.jsonl`,
 //! `log_history`, TensorBoard events, and `logs/cluster.jsonl` with who did what.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use serde_json::json;
 use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
+use shared::ledger::Commit;
 use shared::manifest::checkpoint_name;
 use shared::numerics::loss_value;
 use shared::plan::{Plan, StepPlan};
@@ -31,10 +33,13 @@ pub struct Journal {
     cluster: File,
     /// States at checkpoint steps, until they are published.
     at_step: std::collections::BTreeMap<Step, String>,
+    /// Steps that `metrics.jsonl` could not take yet.
+    behind: VecDeque<StepRecord>,
 }
 
 impl Journal {
-    /// Opens the journal of a run that stands after `from`, whose checkpoint lies in `checkpoint`.
+    /// Opens the journal of a run whose checkpoint of step `from` lies in `checkpoint`, and that
+    /// has committed `since` after it.
     ///
     /// # Errors
     /// [`Code::Io`] with the path.
@@ -44,8 +49,10 @@ impl Journal {
         mut reporter: Reporter,
         from: Step,
         checkpoint: Option<&Path>,
+        since: &[Commit],
     ) -> Result<Self> {
-        reporter.start(plan.total_steps(), config.logging_steps, from);
+        let stands = since.last().map_or(from, |commit| commit.step);
+        reporter.start(plan.total_steps(), config.logging_steps, stands);
         let output_dir = config.output_dir.clone();
         let logs = output_dir.join("logs");
         let trainer_state = match checkpoint {
@@ -60,7 +67,7 @@ impl Journal {
             .append(true)
             .open(&cluster_path);
         let cluster = cluster.map_err(|e| io(&cluster_path, &e))?;
-        Ok(Self {
+        let mut journal = Self {
             trainer_state,
             metrics: MetricsLog::open(&output_dir.join("metrics.jsonl"), from)?,
             tensorboard: EventFile::create(&logs, from, SystemTime::now())?,
@@ -69,7 +76,27 @@ impl Journal {
             config,
             plan,
             reporter,
-        })
+            behind: VecDeque::new(),
+        };
+        for commit in since {
+            let record = journal.remembered(commit);
+            journal.keep(&record)?;
+        }
+        Ok(journal)
+    }
+
+    /// A step as the ledger remembers it.
+    fn remembered(&self, commit: &Commit) -> StepRecord {
+        let workers: BTreeSet<_> = commit.micro_batches.iter().map(|c| &c.worker).collect();
+        let committed = Committed {
+            step: commit.step,
+            loss: commit.loss,
+            grad_norm: f64::from_bits(commit.grad_norm_bits),
+            skipped: commit.skipped,
+            contributions: workers.into_iter().map(|w| (w.clone(), 1)).collect(),
+            ..Committed::default()
+        };
+        step_record(&committed, &self.plan.step(commit.step))
     }
 
     /// Workers can join here.
@@ -84,36 +111,49 @@ impl Journal {
         plan: &StepPlan,
         traffic: (u64, u64),
     ) -> Result<()> {
-        let record = StepRecord {
-            step: committed.step,
-            epoch: plan.epoch,
-            loss: if committed.skipped {
-                f64::NAN
-            } else {
-                loss_value(committed.loss, plan.target_tokens)
-            },
-            grad_norm: if committed.skipped {
-                f64::NAN
-            } else {
-                committed.grad_norm
-            },
-            learning_rate: plan.learning_rate,
-            num_tokens: plan.target_tokens,
-            skipped: committed.skipped,
-            workers: committed.contributions.len(),
-        };
-        self.metrics.append(&record)?;
-        if let Some(entry) = self.trainer_state.record(&record)? {
-            self.tensorboard.scalars(&entry, SystemTime::now())?;
+        let record = step_record(committed, plan);
+        self.keep(&record)?;
+        let told = self.who_did_what(committed, traffic);
+        self.complain(told);
+        self.reporter.step(&record);
+        Ok(())
+    }
+
+    /// Into the curves. A full disk is said, and what could not be written is tried again.
+    fn keep(&mut self, record: &StepRecord) -> Result<()> {
+        if let Some(entry) = self.trainer_state.record(record)? {
+            let told = self.tensorboard.scalars(&entry, SystemTime::now());
+            self.complain(told);
         }
-        let step = committed.step;
+        let step = record.step;
         let due = step.0.is_multiple_of(self.config.save_steps.max(1));
         if due || step.0 == self.plan.total_steps() {
             self.at_step.insert(step, self.trainer_state.to_json()?);
         }
-        self.who_did_what(committed, traffic)?;
-        self.reporter.step(&record);
+        self.behind.push_back(record.clone());
+        while let Some(record) = self.behind.front() {
+            let told = self.metrics.append(record);
+            if told.is_err() {
+                self.complain(told);
+                break;
+            }
+            self.behind.pop_front();
+        }
         Ok(())
+    }
+
+    fn complain(&mut self, told: Result<()>) {
+        if let Err(error) = told {
+            self.say(&format!(
+                "the run goes on: {}",
+                shared::error::render(&error)
+            ));
+        }
+    }
+
+    /// Tells people.
+    pub(super) fn say(&mut self, text: &str) {
+        self.reporter.notice(text);
     }
 
     /// The state file of a checkpoint's step, as it was at that step.
@@ -126,6 +166,7 @@ impl Journal {
     /// Forgets everything after a step.
     pub(super) fn rewind(&mut self, step: Step, output_dir: &Path) -> Result<()> {
         self.at_step.clear();
+        self.behind.clear();
         self.trainer_state = if step.0 == 0 {
             TrainerState::new(&self.config, &self.plan)
         } else {
@@ -170,6 +211,9 @@ impl Journal {
             "step": committed.step,
             "state_digest": committed.state_digest,
             "micro_batches": committed.contributions,
+            "recomputed": committed.recomputed,
+            "generation": committed.generation,
+            "term": committed.term,
             "compute_us": committed.compute_us,
             "reduce_us": committed.slowest_us.0,
             "apply_us": committed.slowest_us.1,
@@ -184,6 +228,20 @@ impl Journal {
         self.cluster
             .write_all(format!("{value}\n").as_bytes())
             .map_err(|e| io(&path, &e))
+    }
+}
+
+fn step_record(committed: &Committed, plan: &StepPlan) -> StepRecord {
+    let unless_skipped = |value| if committed.skipped { f64::NAN } else { value };
+    StepRecord {
+        step: committed.step,
+        epoch: plan.epoch,
+        loss: unless_skipped(loss_value(committed.loss, plan.target_tokens)),
+        grad_norm: unless_skipped(committed.grad_norm),
+        learning_rate: plan.learning_rate,
+        num_tokens: plan.target_tokens,
+        skipped: committed.skipped,
+        workers: committed.contributions.len(),
     }
 }
 

@@ -1,11 +1,14 @@
 //! The only loop that meets the world: hears sessions, time, signals and its own work, asks the
 //! engine, and carries out what it orders.
 //!
-//! `journal` writes what a run leaves for people · `publish` turns staged files into checkpoints
+//! `recorder` writes the ledger, `records` what its lines say · `journal` writes what a run leaves
+//! for people · `publish` turns staged files into checkpoints
 //! and the adapter · `workers` are the processes of `--local-workers`.
 
 mod journal;
 mod publish;
+mod recorder;
+mod records;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +17,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::error::{Code, Error, Result};
+use shared::faults::Faults;
 use shared::ids::{Identity, Step, WorkerId};
-use shared::manifest::{ExpectedTensor, FORMAT, FileDigest, Manifest, checkpoint_name};
+use shared::ledger::{self, Members, Record, Rewind};
+use shared::manifest::{
+    ExpectedTensor, FORMAT, FileDigest, Manifest, checkpoint_name, file_digest,
+};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
 use shared::plan::Plan;
 use shared::wire::message::{Envelope, FromWorker, ToWorker};
@@ -24,10 +31,11 @@ use tokio::time::MissedTickBehavior;
 
 use crate::engine::{Command, Engine, Event, Ladder, Notice};
 use crate::rpc::{Outbox, SessionEvent, Traffic};
-use crate::store::RunRecord;
+use crate::store::{Leading, Store};
 
 pub use journal::Journal;
-use publish::{Publication, export, publish};
+use publish::{ADAPTER, Publication, export, publish};
+use recorder::Recorder;
 pub use workers::LocalWorkers;
 
 /// How long refused workers and finished ones may take to read their last message.
@@ -37,8 +45,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub struct Run {
     /// Every time there is.
     pub ladder: Ladder,
-    /// What survives a restart.
-    pub record: RunRecord,
+    /// The run and the term of this start.
+    pub record: Leading,
     /// Everything is written here, absolute.
     pub output_dir: PathBuf,
     /// Steps, epochs, learning rates.
@@ -64,6 +72,8 @@ pub enum End {
 pub struct Driver {
     engine: Engine,
     run: Run,
+    recorder: Recorder,
+    faults: Faults,
     journal: Journal,
     traffic: Arc<Traffic>,
     local: LocalWorkers,
@@ -80,6 +90,8 @@ impl Driver {
     pub fn new(
         engine: Engine,
         run: Run,
+        store: Box<dyn Store>,
+        faults: Faults,
         journal: Journal,
         traffic: Arc<Traffic>,
         local: LocalWorkers,
@@ -87,6 +99,8 @@ impl Driver {
         Self {
             engine,
             run,
+            recorder: Recorder::new(store),
+            faults,
             journal,
             traffic,
             local,
@@ -104,6 +118,18 @@ impl Driver {
     /// Whatever ended the run, coded. The state on storage is that of the newest checkpoint.
     pub async fn run(mut self, mut sessions: mpsc::Receiver<SessionEvent>) -> Result<End> {
         let outcome = self.hear(&mut sessions).await;
+        if !matches!(outcome, Ok(End::Complete(_))) {
+            // Nobody is awaited by the next start: this is an orderly end.
+            let nobody = Members {
+                generation: self.engine.generation(),
+                workers: Vec::new(),
+            };
+            let written = self.record(Record::Members(nobody));
+            let written = written.and_then(|()| self.recorder.finish());
+            if let Err(error) = written {
+                self.journal.say(&shared::error::render(&error));
+            }
+        }
         match &outcome {
             Ok(End::Complete(step)) => {
                 let totals = self.traffic.totals();
@@ -130,12 +156,17 @@ impl Driver {
         loop {
             let event = tokio::select! {
                 Some(event) = sessions.recv() => self.session(event),
-                Some(event) = self.published.1.recv() => self.published(event),
+                Some(event) = self.published.1.recv() => self.published(event)?,
                 _ = beat.tick() => {
                     self.beat();
                     continue;
                 }
-                _ = tick.tick() => Event::Tick,
+                _ = tick.tick() => {
+                    if let Some(news) = self.recorder.retry()? {
+                        self.journal.say(&news);
+                    }
+                    Event::Tick
+                }
                 ends = self.local.all_ended(), if self.engine.connected() == 0 => {
                     return Err(self.local_workers_ended(&ends));
                 }
@@ -157,6 +188,10 @@ impl Driver {
                 outbox,
             } => {
                 self.outboxes.insert(worker.clone(), outbox);
+                let loaded = hello.resume.as_ref().and_then(|p| p.loaded.as_ref());
+                if let Some(loaded) = loaded {
+                    self.device_classes.insert(loaded.device_class.clone());
+                }
                 Event::Opened { worker, hello }
             }
             SessionEvent::Message { worker, envelope } => {
@@ -172,20 +207,48 @@ impl Driver {
         }
     }
 
-    fn published(&mut self, event: Event) -> Event {
+    fn published(&mut self, event: Event) -> Result<Event> {
         if let Event::Published {
             step,
-            outcome: Ok(folder),
+            outcome: Ok((folder, state_digest)),
         } = &event
         {
             self.journal.published(*step, folder);
+            self.record(Record::Checkpoint(ledger::Checkpoint {
+                step: *step,
+                folder: checkpoint_name(*step),
+                state_digest: state_digest.clone(),
+            }))?;
         }
-        event
+        Ok(event)
+    }
+
+    /// Into the ledger, or into what waits for it.
+    fn record(&mut self, record: Record) -> Result<()> {
+        if let Some(news) = self.recorder.write(record)? {
+            self.journal.say(&news);
+        }
+        Ok(())
+    }
+
+    /// Where a fault on purpose may strike, once per phase and step.
+    fn fault(&self, message: &Envelope<ToWorker>) {
+        let phase = match message.body {
+            ToWorker::Assign(..) => "assign",
+            ToWorker::Credit(_) => "credit",
+            ToWorker::Reduce { .. } => "reduce",
+            ToWorker::Commit { .. } => "commit",
+            ToWorker::WriteCheckpoint { .. } => "checkpoint",
+            ToWorker::Sync(_) => "sync",
+            _ => return,
+        };
+        let _ = self.faults.at(phase, message.identity.step);
     }
 
     fn carry_out(&mut self, command: Command) -> Result<Option<End>> {
         match command {
             Command::Send { to, message } => {
+                self.fault(&message);
                 let sent = self
                     .outboxes
                     .get(&to)
@@ -200,6 +263,8 @@ impl Driver {
             }
             Command::Commit(committed) => {
                 let plan = self.run.plan.step(committed.step);
+                let _ = self.faults.at("record", committed.step);
+                self.record(records::commit(&committed, &self.run.plan, &plan))?;
                 self.journal
                     .commit(&committed, &plan, self.traffic.totals())?;
             }
@@ -210,9 +275,21 @@ impl Driver {
             } => {
                 self.publish(step, state_digest, files)?;
             }
-            Command::Members(..) => {}
-            Command::Rewind(step) => self.journal.rewind(step, &self.run.output_dir)?,
-            Command::Notice(notice) => self.tell(notice),
+            Command::Members(generation, workers) => {
+                self.record(Record::Members(Members {
+                    generation,
+                    workers,
+                }))?;
+            }
+            Command::Rewind(step) => {
+                self.record(Record::Rewind(Rewind {
+                    step,
+                    state_digest: self.engine.state_digest().cloned(),
+                    reason: "no worker held a later state".into(),
+                }))?;
+                self.journal.rewind(step, &self.run.output_dir)?;
+            }
+            Command::Notice(notice) => self.tell(notice)?,
             Command::Complete(step) => {
                 self.finish(step)?;
                 return Ok(Some(End::Complete(step)));
@@ -223,11 +300,15 @@ impl Driver {
         Ok(None)
     }
 
-    fn tell(&mut self, notice: Notice) {
+    fn tell(&mut self, notice: Notice) -> Result<()> {
         if let Notice::Failed { error, .. } = &notice {
             self.last_failure = Some(error.clone());
         }
         self.journal.notice(&notice, self.engine.connected());
+        match records::evicted(&notice) {
+            Some(record) => self.record(record),
+            None => Ok(()),
+        }
     }
 
     /// Publishes on a blocking thread; the outcome comes back as an event.
@@ -260,7 +341,9 @@ impl Driver {
         };
         let published = self.published.0.clone();
         tokio::task::spawn_blocking(move || {
-            let outcome = publish(publication).map(|folder| folder.display().to_string());
+            let state_digest = publication.manifest.state_digest.clone();
+            let outcome =
+                publish(publication).map(|folder| (folder.display().to_string(), state_digest));
             // Nobody listens any more only when the run is over.
             let _ = published.blocking_send(Event::Published { step, outcome });
         });
@@ -278,8 +361,12 @@ impl Driver {
         )?;
         // An empty folder that stays would be harmless.
         let _ = std::fs::remove_dir(run.output_dir.join(".staging"));
-        self.run.record.complete = true;
-        self.run.record.write(&self.run.output_dir)
+        let adapter_sha256 = file_digest(&run.output_dir.join(ADAPTER))?.sha256;
+        self.record(Record::Complete(ledger::Complete {
+            step,
+            adapter_sha256,
+        }))?;
+        self.recorder.finish()
     }
 
     fn beat(&mut self) {

@@ -92,13 +92,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn checkpoint_published(&mut self, step: Step, outcome: Result<String>) {
+    pub(super) fn checkpoint_published(&mut self, step: Step, outcome: Result<(String, String)>) {
         if self.writing.as_ref().is_none_or(|w| w.step != step) {
             return;
         }
         match outcome {
-            Ok(folder) => {
-                let state_digest = self.writing.take().map(|w| w.state_digest);
+            Ok((folder, state_digest)) => {
+                self.writing = None;
+                let state_digest = Some(state_digest);
                 let source = SyncSource::Checkpoint(folder);
                 self.restorable = Restorable {
                     step,

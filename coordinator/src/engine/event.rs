@@ -37,8 +37,8 @@ pub enum Event {
     Published {
         /// Its step.
         step: Step,
-        /// Where it lies now.
-        outcome: Result<String>,
+        /// Where it lies now, and the digest of the state it holds.
+        outcome: Result<(String, String)>,
     },
     /// Somebody asked the coordinator to end; the state is made safe first.
     Interrupt,

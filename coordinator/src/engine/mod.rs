@@ -160,6 +160,12 @@ impl Engine {
             }
         };
         let awaited = matches!(phase, Phase::Recovering { .. });
+        let repeats = !awaited && remembered.committed > from.step;
+        let out = if repeats {
+            vec![Command::Rewind(from.step)]
+        } else {
+            Vec::new()
+        };
         let mut digests = remembered.digests;
         if let Some(digest) = &from.state_digest {
             digests.insert(from.step, digest.clone());
@@ -190,7 +196,7 @@ impl Engine {
             last_tries: 0,
             last_waiting: None,
             told: BTreeSet::new(),
-            out: Vec::new(),
+            out,
         }
     }
 
@@ -213,6 +219,18 @@ impl Engine {
     #[must_use]
     pub fn committed(&self) -> Step {
         self.committed
+    }
+
+    /// The newest version of the member set.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Digest of the committed state, when it is known.
+    #[must_use]
+    pub fn state_digest(&self) -> Option<&String> {
+        self.state_digest.as_ref()
     }
 
     /// Workers that are connected, whatever their state.

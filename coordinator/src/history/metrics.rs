@@ -20,6 +20,8 @@ pub struct MetricsLog {
     file: File,
     path: PathBuf,
     missing: u64,
+    /// Bytes of the whole lines.
+    length: u64,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +54,7 @@ impl MetricsLog {
             file,
             path: path.to_path_buf(),
             missing: resumed.0 - lines,
+            length: kept.len() as u64,
         })
     }
 
@@ -61,7 +64,7 @@ impl MetricsLog {
         self.missing
     }
 
-    /// Appends one step.
+    /// Appends one step; after an error nothing was appended, and it may be tried again.
     ///
     /// # Errors
     /// [`Code::Io`] with the path.
@@ -70,7 +73,13 @@ impl MetricsLog {
             .map_err(|e| Error::new(Code::Internal, "metrics line").why(e.to_string()))?;
         line.push(b'\n');
         // One write per line: readers that follow the file never see half of one.
-        self.file.write_all(&line).map_err(|e| io(&self.path, &e))
+        if let Err(e) = self.file.write_all(&line) {
+            // What is left of half a line is taken out by the next opening too.
+            let _ = self.file.set_len(self.length);
+            return Err(io(&self.path, &e));
+        }
+        self.length += line.len() as u64;
+        Ok(())
     }
 }
 

@@ -87,10 +87,12 @@ pub struct SessionService {
 impl SessionService {
     /// A service that reports to `events`.
     #[must_use]
-    pub fn new(events: mpsc::Sender<SessionEvent>, traffic: Arc<Traffic>) -> Self {
+    ///
+    /// New workers are numbered from `first`.
+    pub fn new(events: mpsc::Sender<SessionEvent>, traffic: Arc<Traffic>, first: u64) -> Self {
         Self {
             events,
-            next: Arc::new(AtomicU64::new(1)),
+            next: Arc::new(AtomicU64::new(first)),
             traffic,
         }
     }
@@ -111,32 +113,22 @@ impl Session for SessionService {
         request: Request<Streaming<WorkerMessage>>,
     ) -> std::result::Result<Response<Self::OpenStream>, Status> {
         let (sender, receiver) = mpsc::channel(OUTBOX);
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let worker = WorkerId(format!("worker-{number}"));
-        let outbox = Outbox {
-            worker: worker.clone(),
-            sender,
-            traffic: Arc::clone(&self.traffic),
-        };
-        let (events, traffic) = (self.events.clone(), Arc::clone(&self.traffic));
-        tokio::spawn(read(request.into_inner(), worker, outbox, events, traffic));
+        tokio::spawn(read(request.into_inner(), sender, self.clone()));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
 async fn read(
     mut stream: Streaming<WorkerMessage>,
-    worker: WorkerId,
-    outbox: Outbox,
-    events: mpsc::Sender<SessionEvent>,
-    traffic: Arc<Traffic>,
+    sender: mpsc::Sender<std::result::Result<CoordinatorMessage, Status>>,
+    service: SessionService,
 ) {
     let first = tokio::time::timeout(HELLO_DEADLINE, stream.message()).await;
     let Ok(Ok(Some(first))) = first else {
-        tracing::warn!(%worker, "a session opened without a greeting");
+        tracing::warn!("a session opened without a greeting");
         return;
     };
-    traffic.received(&worker, first.encoded_len());
+    let length = first.encoded_len();
     let hello = match Envelope::<FromWorker>::try_from(first) {
         Ok(Envelope {
             body: FromWorker::Hello(hello),
@@ -148,6 +140,22 @@ async fn read(
             protocol: PROTOCOL + 1,
             ..Hello::default()
         },
+    };
+    let worker = match &hello.resume {
+        Some(position) => again(&position.worker),
+        None => {
+            let number = service.next.fetch_add(1, Ordering::Relaxed);
+            WorkerId(format!("worker-{number}"))
+        }
+    };
+    let SessionService {
+        events, traffic, ..
+    } = service;
+    traffic.received(&worker, length);
+    let outbox = Outbox {
+        worker: worker.clone(),
+        sender,
+        traffic: Arc::clone(&traffic),
     };
     let opened = SessionEvent::Opened {
         worker: worker.clone(),
@@ -178,4 +186,25 @@ async fn read(
     };
     // Nobody listens any more only when the run is over.
     let _ = events.send(SessionEvent::Closed { worker, reason }).await;
+}
+
+/// The name of a worker in its next session: `worker-3`, then `worker-3.2`, `worker-3.3`.
+fn again(before: &WorkerId) -> WorkerId {
+    let (name, session) = before.0.split_once('.').unwrap_or((&before.0, "1"));
+    let session = session.parse::<u64>().unwrap_or(1).saturating_add(1);
+    WorkerId(format!("{name}.{session}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_session_of_a_worker_has_its_own_name() {
+        let mut name = WorkerId("worker-3".into());
+        for expected in ["worker-3.2", "worker-3.3"] {
+            name = again(&name);
+            assert_eq!(name.0, expected);
+        }
+    }
 }

@@ -1,26 +1,54 @@
-//! What survives a restart of the coordinator: one record beside the run.
+//! What survives a restart of the coordinator: the ledger, and what a start in its folder means.
 //!
-//! In: the identity of a run. Out: `run.json` in the output folder, and the decision what a start
-//! in that folder means. The embedded store and etcd will stand behind the same record.
+//! In: records, in the order in which they became true. Out: `ledger.jsonl` in the output folder,
+//! and the state it folds to when it is opened again.
+//! Keeps: a record that contradicts the ones before is refused before it is written; a line is
+//! written whole or not at all; syncing to disk is beside the training, not before it.
+//!
+//! `file` the embedded store · `memory` the same for tests · `read` looks without touching ·
+//! `sync` forces bytes to the disk · `decide` what a start means. A store that several coordinators
+//! share would stand behind [`Store`] too.
 
 mod decide;
+mod file;
+mod memory;
+mod read;
+mod sync;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use shared::error::{Code, Error, Result};
+use shared::error::Result;
 use shared::ids::{RunId, Term};
-use shared::storage;
+use shared::ledger::Record;
 
 pub use decide::{Existing, Start, decide};
+pub use file::{FileStore, Opened};
+pub use memory::MemoryStore;
+pub use read::{Reading, read};
 
-/// Name of the record.
-pub const RUN_RECORD: &str = "run.json";
+/// Name of the ledger in the output folder.
+pub const LEDGER: &str = "ledger.jsonl";
 
-/// What is remembered of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunRecord {
+/// Where records are kept.
+pub trait Store: Send {
+    /// Adds a record. After an error nothing was added, and the same record may be tried again.
+    ///
+    /// # Errors
+    /// [`Code::LedgerUnwritable`](shared::error::Code::LedgerUnwritable) when it cannot be written,
+    /// [`Code::LedgerContradiction`](shared::error::Code::LedgerContradiction) and
+    /// [`Code::ReplayDiffers`](shared::error::Code::ReplayDiffers) when it must not be.
+    fn append(&mut self, record: &Record) -> Result<()>;
+
+    /// Waits until every record is on the disk.
+    ///
+    /// # Errors
+    /// [`Code::LedgerUnwritable`](shared::error::Code::LedgerUnwritable).
+    fn sync(&mut self) -> Result<()>;
+}
+
+/// The run that this start leads, and under which term.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leading {
     /// The run.
     pub run_id: RunId,
     /// Version of the leadership: grows with every start.
@@ -29,44 +57,4 @@ pub struct RunRecord {
     pub run_identity: String,
     /// What that digest was made of, readable.
     pub identity: BTreeMap<String, String>,
-    /// Every step is committed and the adapter is written.
-    pub complete: bool,
-}
-
-impl RunRecord {
-    /// Reads the record of a folder, `None` when there is none.
-    ///
-    /// # Errors
-    /// [`Code::OtherRun`] when it is not understood.
-    pub fn read(output_dir: &Path) -> Result<Option<Self>> {
-        let path = output_dir.join(RUN_RECORD);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => {
-                return Err(Error::new(Code::Io, "the run's record cannot be read")
-                    .in_file(path)
-                    .why(e.to_string()));
-            }
-        };
-        serde_json::from_str(&text).map(Some).map_err(|e| {
-            Error::new(
-                Code::OtherRun,
-                "output_dir holds a run this version does not understand",
-            )
-            .in_file(path)
-            .why(e.to_string())
-            .fix("--set output_dir=ANOTHER, or --overwrite to start anew")
-        })
-    }
-
-    /// Writes the record.
-    ///
-    /// # Errors
-    /// [`Code::Io`].
-    pub fn write(&self, output_dir: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|e| Error::new(Code::Internal, format!("run record: {e}")))?;
-        storage::write_atomic(&output_dir.join(RUN_RECORD), format!("{text}\n").as_bytes())
-    }
 }

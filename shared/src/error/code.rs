@@ -175,8 +175,6 @@ codes! {
     WrongCompute = "E0512" => Verification,
     /// A worker holds corrupt numbers.
     Corrupt = "E0513" => Verification,
-    /// A repeated step came out differently.
-    ReplayDiffers = "E0514" => Verification,
 
     /// The output folder cannot be written.
     Unwritable = "E0601" => Config,
@@ -190,6 +188,12 @@ codes! {
     NoCheckpoint = "E0605" => Config,
     /// Interrupted, the state is safe.
     Interrupted = "E0606" => Interrupted,
+    /// The ledger was written by a newer version.
+    LedgerUnknown = "E0607" => Config,
+    /// The ledger cannot be written: the disk is full or refuses.
+    LedgerUnwritable = "E0608" => Unexpected,
+    /// The folder holds no ledger.
+    NoLedger = "E0609" => Config,
 
     /// Written files do not read back as written.
     ExportDiffers = "E0701" => Verification,
@@ -197,6 +201,12 @@ codes! {
     DigestDiffers = "E0702" => Verification,
     /// A gradient or loss is not finite.
     NotFinite = "E0703" => Verification,
+    /// The ledger's chain is broken: a line was altered, taken out or put in.
+    LedgerBroken = "E0704" => Verification,
+    /// The ledger's lines contradict each other, the plan or the files beside it.
+    LedgerContradiction = "E0705" => Verification,
+    /// A step that was computed again came out differently.
+    ReplayDiffers = "E0706" => Verification,
 
     /// Reading or writing failed.
     Io = "E0901" => Unexpected,

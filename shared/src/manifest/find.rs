@@ -46,9 +46,21 @@ pub fn checkpoints(output_dir: &Path) -> Vec<(Step, PathBuf)> {
 /// # Errors
 /// [`Code::NoCheckpoint`] when there are some and none verifies.
 pub fn newest(output_dir: &Path) -> Result<Option<Found>> {
+    newest_where(output_dir, |_| Ok(()))
+}
+
+/// As [`newest`], but one that `fits` refuses is skipped too, with its reason.
+///
+/// # Errors
+/// [`Code::NoCheckpoint`] when there are some and none can be used.
+pub fn newest_where(
+    output_dir: &Path,
+    fits: impl Fn(&Manifest) -> Result<()>,
+) -> Result<Option<Found>> {
     let mut skipped = Vec::new();
     for (_, folder) in checkpoints(output_dir) {
         let verified = Manifest::read(&folder).and_then(|manifest| {
+            fits(&manifest).map_err(|error| error.in_file(&folder))?;
             manifest.verify(&folder)?;
             Ok(manifest)
         });

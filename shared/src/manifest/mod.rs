@@ -15,7 +15,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use find::{Found, checkpoint_name, checkpoints, newest};
+pub use find::{Found, checkpoint_name, checkpoints, newest, newest_where};
 pub use verify::{ExpectedTensor, verify_adapter};
 
 use crate::error::{Code, Error, Result};

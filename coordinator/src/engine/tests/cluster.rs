@@ -168,12 +168,14 @@ impl Cluster {
                 self.followed(&committed);
                 self.commits.push(*committed);
             }
-            Command::Publish { step, .. } => {
+            Command::Publish {
+                step, state_digest, ..
+            } => {
                 self.published.push(step);
                 let folder = format!("/c/{step}");
                 self.event(Event::Published {
                     step,
-                    outcome: Ok(folder),
+                    outcome: Ok((folder, state_digest)),
                 });
             }
             Command::Rewind(step) => {

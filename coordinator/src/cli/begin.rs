@@ -1,0 +1,148 @@
+//! Where a run begins or goes on, and the first lines that say so in its ledger.
+//!
+//! Keeps: a run goes on only from a state that its ledger knows, with the digest that it committed.
+
+use std::path::{Path, PathBuf};
+
+use shared::error::{Code, Error, Result};
+use shared::ids::Step;
+use shared::ledger::{Leader, Parent, Record, Run, State};
+use shared::manifest::{self, Manifest};
+use shared::wire::message::SyncSource;
+
+use crate::engine::Restorable;
+use crate::store::{FileStore, Leading, Store};
+
+/// The checkpoint a run goes on from, or its beginning, and what a new run inherits from it.
+pub(super) fn starting_point(
+    output_dir: &Path,
+    resume: Option<&str>,
+    run_identity: &str,
+    state: Option<&State>,
+    notices: &mut Vec<String>,
+) -> Result<(Restorable, Option<Parent>)> {
+    let Some(resume) = resume else {
+        return Ok((initial(), None));
+    };
+    let (folder, found) = if matches!(resume, "latest" | "auto") {
+        match manifest::newest_where(output_dir, |manifest| fits(state, manifest))? {
+            Some(found) => {
+                for skipped in &found.skipped {
+                    notices.push(format!("skipped: {}", shared::error::render(skipped)));
+                }
+                (found.folder, found.manifest)
+            }
+            None if resume == "auto" => return from_the_seed(output_dir, state),
+            None => {
+                return Err(
+                    Error::new(Code::NoCheckpoint, "there is no checkpoint to go on from")
+                        .in_file(output_dir)
+                        .fix("leave resume_from_checkpoint out to begin"),
+                );
+            }
+        }
+    } else {
+        let folder = PathBuf::from(resume);
+        let found = Manifest::read(&folder)?;
+        fits(state, &found).map_err(|error| error.in_file(&folder))?;
+        found.verify(&folder)?;
+        (folder, found)
+    };
+    if found.run_identity != run_identity {
+        return Err(Error::new(
+            Code::OtherRun,
+            "the checkpoint belongs to a run of another identity",
+        )
+        .in_file(&folder)
+        .fix("undo what changed; to train on from its weights, --set init_adapter=FOLDER"));
+    }
+    notices.push(format!(
+        "going on from step {} of {}",
+        found.step,
+        folder.display()
+    ));
+    let parent = Parent {
+        run_id: found.run_id,
+        step: found.step,
+        state_digest: found.state_digest.clone(),
+        optimizer_kept: true,
+    };
+    let restorable = Restorable {
+        step: found.step,
+        source: SyncSource::Checkpoint(folder.display().to_string()),
+        state_digest: Some(found.state_digest),
+    };
+    Ok((restorable, Some(parent)))
+}
+
+fn initial() -> Restorable {
+    Restorable {
+        step: Step(0),
+        source: SyncSource::Initial,
+        state_digest: None,
+    }
+}
+
+/// A run that came from elsewhere cannot begin again from its seed.
+fn from_the_seed(output_dir: &Path, state: Option<&State>) -> Result<(Restorable, Option<Parent>)> {
+    match state {
+        Some(state) if state.run.begins_after > Step(0) => Err(Error::new(
+            Code::NoCheckpoint,
+            format!(
+                "this run began with a checkpoint of step {} from elsewhere and has none of its own yet",
+                state.run.begins_after
+            ),
+        )
+        .in_file(output_dir)
+        .fix("--set resume_from_checkpoint=FOLDER, the one it began with")),
+        _ => Ok((initial(), None)),
+    }
+}
+
+/// Whether a run may go on from a checkpoint: its ledger knows the step, and that very state.
+fn fits(state: Option<&State>, manifest: &Manifest) -> Result<()> {
+    let Some(state) = state else { return Ok(()) };
+    let (step, known) = (manifest.step, state.run.begins_after..=state.highest());
+    if !known.contains(&step) {
+        return Err(Error::new(
+            Code::NoCheckpoint,
+            format!("the run's ledger knows no step {step}"),
+        )
+        .why(format!(
+            "it knows steps {} to {}",
+            known.start(),
+            known.end()
+        ))
+        .fix("--set output_dir=ANOTHER to begin a run with that checkpoint"));
+    }
+    if state.agrees(step, &manifest.state_digest) == Some(false) {
+        return Err(Error::new(
+            Code::LedgerContradiction,
+            format!("the checkpoint is not the state that was committed as step {step}"),
+        )
+        .why(format!("its state digest is {}", manifest.state_digest)));
+    }
+    Ok(())
+}
+
+/// Writes who leads: behind the run's own line when it begins.
+pub(super) fn lead(store: &mut FileStore, begins: Option<Run>, address: &str) -> Result<Leading> {
+    if let Some(run) = begins {
+        store.append(&Record::Run(run))?;
+    }
+    let (run, term) = match store.state() {
+        Some(state) => (state.run.clone(), state.term().next()),
+        None => return Err(Error::new(Code::Internal, "the ledger has no run")),
+    };
+    store.append(&Record::Term(Leader {
+        term,
+        address: address.into(),
+    }))?;
+    store.sync()?;
+    Ok(Leading {
+        run_id: run.run_id,
+        term,
+        run_identity: run.run_identity,
+        identity: run.identity,
+    })
+}

@@ -1,0 +1,70 @@
+//! The output folder: what lies there, whether it may be written to, what `--overwrite` removes.
+
+use std::path::Path;
+
+use shared::error::{Code, Error, Result};
+use shared::ledger::State;
+use shared::manifest::checkpoints;
+
+use crate::store::{Existing, LEDGER};
+
+/// Files and folders a run writes into its output folder, for `--overwrite`.
+const OWN_FILES: &[&str] = &[
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "pytorch_lora_weights.safetensors",
+    "manifest.json",
+    "metrics.jsonl",
+    "resolved.yaml",
+    "trainer_state.json",
+    LEDGER,
+];
+/// Prepared datasets, in the output folder.
+pub(super) const PREPARED: &str = "prepared";
+const OWN_FOLDERS: &[&str] = &["logs", ".staging"];
+
+/// What lies in the folder, whose ledger folds to `state`.
+pub(super) fn existing<'a>(output_dir: &Path, state: Option<&'a State>) -> Existing<'a> {
+    match state {
+        Some(state) => Existing::Run(state),
+        None if output_dir.join("adapter_model.safetensors").exists() => Existing::ForeignAdapter,
+        None => Existing::Nothing,
+    }
+}
+
+/// Finds out, without a trace, whether the folder or its nearest parent may be written to.
+pub(super) fn check_writable(output_dir: &Path) -> Result<()> {
+    let nearest = output_dir
+        .ancestors()
+        .find(|p| p.exists())
+        .unwrap_or(Path::new("/"));
+    let refused = |why: String| {
+        Error::new(Code::Unwritable, "output_dir cannot be written")
+            .in_file(output_dir)
+            .why(why)
+            .fix("--set output_dir=FOLDER that you may write to")
+    };
+    if !nearest.is_dir() {
+        return Err(refused(format!("{} is not a folder", nearest.display())));
+    }
+    let probe = nearest.join(format!(".probe-{}", std::process::id()));
+    std::fs::File::create(&probe).map_err(|e| refused(format!("{}: {e}", nearest.display())))?;
+    std::fs::remove_file(&probe).map_err(|e| refused(e.to_string()))
+}
+
+/// Removes what a run left, except prepared data.
+pub(super) fn remove_run(output_dir: &Path) -> std::io::Result<()> {
+    for name in OWN_FILES {
+        let path = output_dir.join(name);
+        if path.is_file() {
+            std::fs::remove_file(path)?;
+        }
+    }
+    let folders = OWN_FOLDERS.iter().map(|name| output_dir.join(name));
+    for folder in folders.chain(checkpoints(output_dir).into_iter().map(|(_, f)| f)) {
+        if folder.is_dir() {
+            std::fs::remove_dir_all(folder)?;
+        }
+    }
+    Ok(())
+}

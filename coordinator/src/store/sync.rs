@@ -1,0 +1,191 @@
+//! Forces written bytes to the disk, beside whoever writes them.
+//!
+//! In: the wish, after every write. Out: one forced write for all wishes that came meanwhile.
+//! Keeps: at most one wish is being served and one is waiting; the thread sleeps when there is none
+//! and ends when the store is dropped, after the last wish.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Something whose written bytes can be forced to the disk.
+pub(super) trait Durable: Send + 'static {
+    fn force(&self) -> io::Result<()>;
+}
+
+impl Durable for File {
+    fn force(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// The thread and what was asked of it.
+#[derive(Debug)]
+pub(super) struct Syncer {
+    desk: Arc<Desk>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    wishes: Mutex<Wishes>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Wishes {
+    asked: u64,
+    served: u64,
+    /// Why the newest forced write failed.
+    failure: Option<String>,
+    closing: bool,
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while(&self, mut holds: impl FnMut(&mut Wishes) -> bool) -> MutexGuard<'_, Wishes> {
+        self.changed
+            .wait_while(self.lock(), |wishes| holds(wishes))
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Syncer {
+    pub(super) fn start(durable: impl Durable) -> io::Result<Self> {
+        let desk = Arc::new(Desk::default());
+        let served = Arc::clone(&desk);
+        let thread = std::thread::Builder::new()
+            .name("ledger-sync".into())
+            .spawn(move || serve(&served, &durable))?;
+        Ok(Self {
+            desk,
+            thread: Some(thread),
+        })
+    }
+
+    /// Bytes were written: they are to reach the disk soon.
+    pub(super) fn ask(&self) {
+        self.desk.lock().asked += 1;
+        self.desk.changed.notify_all();
+    }
+
+    /// Waits until all that was written before is on the disk.
+    pub(super) fn wait(&self) -> Result<(), String> {
+        let mut wishes = self.desk.lock();
+        if wishes.failure.is_some() {
+            wishes.asked += 1;
+            self.desk.changed.notify_all();
+        }
+        let mine = wishes.asked;
+        drop(wishes);
+        let wishes = self.desk.wait_while(|wishes| wishes.served < mine);
+        wishes.failure.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.desk.lock().closing = true;
+        self.desk.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // It ends by itself; a panic in it has no one left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(desk: &Desk, durable: &impl Durable) {
+    loop {
+        let wishes = desk.wait_while(|wishes| wishes.asked == wishes.served && !wishes.closing);
+        let asked = wishes.asked;
+        if asked == wishes.served {
+            return;
+        }
+        drop(wishes);
+        let failure = durable.force().err().map(|e| e.to_string());
+        let mut wishes = desk.lock();
+        wishes.served = asked;
+        wishes.failure = failure;
+        drop(wishes);
+        desk.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Says when it begins, and ends with what it is told.
+    struct Gate {
+        began: Sender<()>,
+        end: Mutex<Receiver<io::Result<()>>>,
+    }
+
+    impl Durable for Gate {
+        fn force(&self) -> io::Result<()> {
+            self.began.send(()).unwrap();
+            self.end.lock().unwrap().recv().unwrap()
+        }
+    }
+
+    fn gate() -> (Syncer, Receiver<()>, Sender<io::Result<()>>) {
+        let (began, begins) = channel();
+        let (ends, end) = channel();
+        let end = Mutex::new(end);
+        let syncer = Syncer::start(Gate { began, end }).unwrap();
+        (syncer, begins, ends)
+    }
+
+    #[test]
+    fn wishes_that_come_meanwhile_are_served_together() {
+        let (syncer, begins, ends) = gate();
+        syncer.ask();
+        begins.recv().unwrap();
+        for _ in 0..100 {
+            syncer.ask();
+        }
+        ends.send(Ok(())).unwrap();
+        ends.send(Ok(())).unwrap();
+        syncer.wait().unwrap();
+        drop(syncer);
+        assert_eq!(begins.iter().count(), 1, "one more for a hundred wishes");
+    }
+
+    struct Disk(Arc<AtomicBool>);
+
+    impl Durable for Disk {
+        fn force(&self) -> io::Result<()> {
+            if self.0.load(Ordering::SeqCst) {
+                return Err(io::Error::other("no disk"));
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_and_the_next_wait_tries_again() {
+        let broken = Arc::new(AtomicBool::new(true));
+        let syncer = Syncer::start(Disk(Arc::clone(&broken))).unwrap();
+        syncer.ask();
+        assert_eq!(syncer.wait().unwrap_err(), "no disk");
+        broken.store(false, Ordering::SeqCst);
+        syncer.wait().unwrap();
+        syncer.wait().unwrap();
+    }
+
+    #[test]
+    fn the_last_wish_is_served_before_the_end() {
+        let (syncer, begins, ends) = gate();
+        ends.send(Ok(())).unwrap();
+        syncer.ask();
+        drop(syncer);
+        assert_eq!(begins.iter().count(), 1);
+    }
+}

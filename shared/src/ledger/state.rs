@@ -1,0 +1,144 @@
+//! What the lines of a ledger fold to: all that a restarted coordinator has to know.
+//!
+//! In: records that the `rules` let pass. Out: the run, who leads, who computes, what is committed.
+//! Keeps: 72 bytes a step, so that a replay is compared with what was committed before.
+
+use super::record::{Checkpoint, Commit, Complete, Leader, Members, Record, Run};
+use crate::error::Result;
+use crate::ids::{Step, Term};
+
+/// A run as its ledger tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// What is trained.
+    pub run: Run,
+    /// Who leads, `None` before the first.
+    pub leader: Option<Leader>,
+    /// The newest member set, `None` before the first.
+    pub members: Option<Members>,
+    /// The newest committed step.
+    pub committed: Step,
+    /// Digest of the state after it, `None` when it is the first adapter's.
+    pub state_digest: Option<String>,
+    /// The newest checkpoint.
+    pub checkpoint: Option<Checkpoint>,
+    /// The end, when it was reached.
+    pub complete: Option<Complete>,
+    /// How often the run went on from an earlier state.
+    pub rewinds: u64,
+    /// Commits of steps that were committed before.
+    pub replayed: u64,
+    /// How often a worker was forced to leave.
+    pub evictions: u64,
+    marks: Vec<Mark>,
+}
+
+/// What is kept of a committed step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) state: blake3::Hash,
+    pub(super) samples: blake3::Hash,
+    pub(super) line: u64,
+}
+
+impl Mark {
+    pub(super) fn of(commit: &Commit, line: u64) -> Self {
+        let mut samples = blake3::Hasher::new();
+        for credit in &commit.micro_batches {
+            samples.update(&credit.micro_batch.0.to_le_bytes());
+            samples.update(&(credit.samples.len() as u64).to_le_bytes());
+            for row in &credit.samples {
+                samples.update(&row.to_le_bytes());
+            }
+        }
+        Self {
+            state: blake3::hash(commit.state_digest.as_bytes()),
+            samples: samples.finalize(),
+            line,
+        }
+    }
+}
+
+impl State {
+    /// The state after the first line.
+    pub(super) fn begin(run: Run) -> Self {
+        Self {
+            committed: run.begins_after,
+            state_digest: run.parent.as_ref().map(|p| p.state_digest.clone()),
+            run,
+            leader: None,
+            members: None,
+            checkpoint: None,
+            complete: None,
+            rewinds: 0,
+            replayed: 0,
+            evictions: 0,
+            marks: Vec::new(),
+        }
+    }
+
+    /// The newest term, 0 before the first.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.leader.as_ref().map_or(Term(0), |leader| leader.term)
+    }
+
+    /// The highest step that was ever committed; after a rewind more than [`Self::committed`].
+    #[must_use]
+    pub fn highest(&self) -> Step {
+        Step(self.run.begins_after.0 + self.marks.len() as u64)
+    }
+
+    /// Whether this digest is that of the step's state; `None` for a step without a commit.
+    #[must_use]
+    pub fn agrees(&self, step: Step, state_digest: &str) -> Option<bool> {
+        let same = |mark: &Mark| mark.state == blake3::hash(state_digest.as_bytes());
+        self.mark(step).map(same).or_else(|| {
+            let parent = self.run.parent.as_ref()?;
+            (step == self.run.begins_after).then(|| parent.state_digest == state_digest)
+        })
+    }
+
+    /// The line of the step's first commit, from 1.
+    #[must_use]
+    pub fn line_of(&self, step: Step) -> Option<u64> {
+        self.mark(step).map(|mark| mark.line)
+    }
+
+    pub(super) fn mark(&self, step: Step) -> Option<&Mark> {
+        let index = step.0.checked_sub(self.run.begins_after.0 + 1)?;
+        self.marks.get(usize::try_from(index).ok()?)
+    }
+
+    /// Follows a record that stands in `line`.
+    ///
+    /// # Errors
+    /// [`Code::LedgerContradiction`](crate::error::Code::LedgerContradiction) or
+    /// [`Code::ReplayDiffers`](crate::error::Code::ReplayDiffers); the state is as before.
+    pub fn fold(&mut self, record: &Record, line: u64) -> Result<()> {
+        self.may_follow(record)?;
+        match record {
+            Record::Run(_) => {}
+            Record::Term(leader) => self.leader = Some(leader.clone()),
+            Record::Members(members) => self.members = Some(members.clone()),
+            Record::Commit(commit) => {
+                if commit.step > self.highest() {
+                    self.marks.push(Mark::of(commit, line));
+                } else {
+                    self.replayed += 1;
+                }
+                self.committed = commit.step;
+                self.state_digest = Some(commit.state_digest.clone());
+            }
+            Record::Rewind(rewind) => {
+                self.rewinds += 1;
+                self.committed = rewind.step;
+                self.state_digest.clone_from(&rewind.state_digest);
+            }
+            Record::Checkpoint(checkpoint) => self.checkpoint = Some(checkpoint.clone()),
+            Record::Evicted(_) => self.evictions += 1,
+            Record::Complete(complete) => self.complete = Some(complete.clone()),
+        }
+        Ok(())
+    }
+}
