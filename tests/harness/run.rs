@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::programs::{coordinator, finished, repository, worker};
 
 /// How long a small run may take on a crowded machine.
-const DEADLINE: Duration = Duration::from_secs(240);
+const DEADLINE: Duration = Duration::from_secs(90);
 
 /// A coordinator that runs, and the events it prints.
 pub struct Run {
@@ -75,6 +75,12 @@ impl Run {
     /// Starts a coordinator on a free port.
     #[must_use]
     pub fn start(folder: &Path, config: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(folder, config, arguments, "")
+    }
+
+    /// The same with faults on purpose.
+    #[must_use]
+    pub fn start_with(folder: &Path, config: &Path, arguments: &[&str], faults: &str) -> Self {
         let errors = File::options()
             .create(true)
             .append(true)
@@ -87,6 +93,7 @@ impl Run {
             .arg(config)
             .args(["--listen", "127.0.0.1:0", "--output", "json"])
             .args(arguments)
+            .env(shared::faults::VARIABLE, faults)
             .stdout(Stdio::piped())
             .stderr(errors)
             .spawn()
@@ -136,6 +143,12 @@ impl Run {
     /// Starts a worker that joins this run.
     #[must_use]
     pub fn worker(&self, arguments: &[&str]) -> Worker {
+        self.worker_with(arguments, "")
+    }
+
+    /// The same with faults on purpose.
+    #[must_use]
+    pub fn worker_with(&self, arguments: &[&str], faults: &str) -> Worker {
         let number = std::fs::read_dir(&self.folder).map_or(0, Iterator::count);
         let log = self.folder.join(format!("worker-{number}.log"));
         let output = File::create(&log).unwrap_or_else(|e| panic!("{e}"));
@@ -143,6 +156,7 @@ impl Run {
         let child = worker()
             .args(["join", &self.address])
             .args(arguments)
+            .env(shared::faults::VARIABLE, faults)
             .stdout(output)
             .stderr(errors)
             .spawn()
@@ -157,6 +171,11 @@ impl Run {
 
     fn stderr(&self) -> String {
         std::fs::read_to_string(self.folder.join("stderr.txt")).unwrap_or_default()
+    }
+
+    /// Waits until the process is gone, whatever it leaves; its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        finished(&mut self.child, DEADLINE).code()
     }
 
     /// Waits for the end.
@@ -183,6 +202,20 @@ impl Drop for Run {
 }
 
 impl Worker {
+    /// What it wrote so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Ends it at once, also when it is stopped.
+    pub fn kill(&self) {
+        let _ = std::process::Command::new("kill")
+            .args(["-s", "KILL", &self.child.id().to_string()])
+            .stderr(Stdio::null())
+            .status();
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);

@@ -11,7 +11,11 @@ use std::path::Path;
 use cluster_tests::{Finished, Run};
 use serde_json::Value;
 
-const LINES: &[(&str, &str)] = &[("max_steps", "6"), ("save_steps", "2")];
+const LINES: &[(&str, &str)] = &[
+    ("max_steps", "6"),
+    ("save_steps", "2"),
+    ("failure_detection", "3"),
+];
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
@@ -92,8 +96,8 @@ fn a_killed_coordinator_goes_on_from_its_newest_checkpoint() {
     run.event("checkpoint");
     run.signal("KILL");
     drop(run);
-    let (code, said) = worker.finish();
-    assert_eq!(code, Some(5), "{said}");
+    // Nobody holds the state any more, and the new coordinator waits for whom it knew in vain.
+    worker.kill();
     let finished = Run::start(folder.path(), &config, &["--local-workers", "2"]).finish();
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     let first = finished.events("step")[0]["step"].as_u64().unwrap();
@@ -218,11 +222,13 @@ fn another_identity_is_refused_with_the_difference_and_a_finished_run_too() {
 fn a_torn_checkpoint_is_named_and_the_one_before_is_used() {
     let folder = tempfile::tempdir().unwrap();
     let config = Run::config(folder.path(), LINES);
-    let mut run = Run::start(folder.path(), &config, &["--local-workers", "1"]);
+    let mut run = Run::start(folder.path(), &config, &[]);
+    let worker = run.worker(&[]);
     run.event("checkpoint");
     run.event("checkpoint");
     run.signal("KILL");
     drop(run);
+    worker.kill();
     let torn = folder.path().join("out/checkpoint-4/optimizer.safetensors");
     let bytes = std::fs::read(&torn).unwrap();
     std::fs::write(&torn, &bytes[..bytes.len() / 2]).unwrap();
@@ -237,4 +243,35 @@ fn a_torn_checkpoint_is_named_and_the_one_before_is_used() {
         (finished.adapter(), finished.log_history()),
         uninterrupted()
     );
+}
+
+#[test]
+fn workers_ride_through_a_killed_coordinator_and_the_same_step_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Run::config(folder.path(), LINES);
+    let mut run = Run::start(folder.path(), &config, &["--wait-workers", "2"]);
+    let workers = [run.worker(&[]), run.worker(&[])];
+    run.event("step");
+    run.event("step");
+    run.signal("KILL");
+    let address = run.address.clone();
+    drop(run);
+    let again = Run::start(folder.path(), &config, &["--wait-workers", "2"]);
+    assert_eq!(again.address, address, "where its workers look for it");
+    let finished = again.finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("the same step goes on"),
+        "{}",
+        finished.stderr
+    );
+    for worker in workers {
+        let (code, said) = worker.finish();
+        assert_eq!(code, Some(0), "{said}");
+    }
+    assert_eq!(
+        (finished.adapter(), finished.log_history()),
+        uninterrupted()
+    );
+    assert_eq!(finished.lines("metrics.jsonl").len(), 6);
 }

@@ -104,7 +104,7 @@ async fn serve(
     mut orders: mpsc::Receiver<Order>,
     results: mpsc::Sender<Reduced>,
 ) {
-    let mut connected: Option<Result<GrpcCollective, CollectiveError>> = None;
+    let mut connected: Option<(Identity, Result<GrpcCollective, CollectiveError>)> = None;
     let mut spare = Vec::new();
     let mut patience = FIRST_PATIENCE;
     while let Some(order) = orders.recv().await {
@@ -113,7 +113,7 @@ async fn serve(
                 // The old generation's streams end before the new ones are opened.
                 drop(connected.take());
                 let opened = GrpcCollective::connect(&server, &identity, members, slot).await;
-                connected = Some(opened.map(|c| c.with_patience(patience)));
+                connected = Some((identity, opened.map(|c| c.with_patience(patience))));
             }
             Order::Recycle(buffer) => spare = buffer,
             Order::Patience(least) => patience = least,
@@ -122,13 +122,20 @@ async fn serve(
                 let started = Instant::now();
                 let mut total = std::mem::take(&mut spare);
                 let outcome = match connected.as_mut() {
-                    Some(Ok(collective)) => {
+                    // The sum was asked for among members that are not connected any more.
+                    Some((among, _)) if !same_members(among, &identity) => {
+                        Err(CollectiveError::new(
+                            FailureKind::Stale,
+                            "another member set came before the sum was ready".to_owned(),
+                        ))
+                    }
+                    Some((_, Ok(collective))) => {
                         let (step, attempt) = (identity.step, identity.attempt);
                         collective
                             .all_reduce(step, attempt, sum, &mut total, cancel)
                             .await
                     }
-                    Some(Err(failure)) => Err(failure.clone()),
+                    Some((_, Err(failure))) => Err(failure.clone()),
                     None => Err(CollectiveError::new(
                         FailureKind::Protocol,
                         "a reduce was ordered before the members were named".to_owned(),
@@ -147,4 +154,8 @@ async fn serve(
             }
         }
     }
+}
+
+fn same_members(one: &Identity, other: &Identity) -> bool {
+    (&one.run, one.term, one.generation) == (&other.run, other.term, other.generation)
 }

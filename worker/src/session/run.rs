@@ -239,6 +239,11 @@ impl Running {
                     },
                 }
             }
+            StateOutcome::Unfit(identity, error) => Input::ReduceFailed {
+                identity,
+                error,
+                culprit: None,
+            },
             StateOutcome::Reapplied(identity, committed_digest, state_digest) => Input::Reapplied {
                 identity,
                 committed_digest,

@@ -95,6 +95,8 @@ pub enum StateOutcome {
     Sum(Identity, Arc<Vec<i64>>, usize),
     /// The shadow copy is ready.
     Applied(Identity, Applied),
+    /// The total is not that of the step: the reduce failed.
+    Unfit(Identity, Error),
     /// Digest of the committed state, and of the shadow copy made again.
     Reapplied(Identity, String, String),
     /// The shadow copy is the state now; the buffer of a total that nobody reads any more.
@@ -199,9 +201,15 @@ impl Room {
                 }
                 let started = Instant::now();
                 let rule = rule(run, step);
-                let mut applied = replica.apply(&rule, total, world)?;
-                applied.apply_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-                self.tell(StateOutcome::Applied(identity, applied));
+                let outcome = match replica.apply(&rule, total, world) {
+                    Ok(mut applied) => {
+                        let micros = started.elapsed().as_micros();
+                        applied.apply_us = u64::try_from(micros).unwrap_or(u64::MAX);
+                        StateOutcome::Applied(identity, applied)
+                    }
+                    Err(error) => StateOutcome::Unfit(identity, error),
+                };
+                self.tell(outcome);
             }
             StateJob::Reapply(identity) => {
                 let rule = rule(run, identity.step);
