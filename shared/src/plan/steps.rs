@@ -96,6 +96,18 @@ impl Plan {
         self.steps_per_epoch
     }
 
+    /// Index of the epoch that a step (from 1) belongs to, from 0.
+    #[must_use]
+    pub fn epoch_of(&self, step: Step) -> u64 {
+        step.0.saturating_sub(1) / self.steps_per_epoch.max(1)
+    }
+
+    /// Samples of the dataset: an epoch uses each once.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.target_tokens.len()
+    }
+
     /// Epochs begun by the last step: `num_train_epochs` of Trainer's state.
     #[must_use]
     pub fn epochs(&self) -> u64 {
@@ -115,7 +127,7 @@ impl Plan {
     #[must_use]
     pub fn step(&self, step: Step) -> StepPlan {
         let index = step.0.saturating_sub(1);
-        let epoch = index / self.steps_per_epoch.max(1);
+        let epoch = self.epoch_of(step);
         let in_epoch = index % self.steps_per_epoch.max(1);
         let order = self.order(epoch);
         let rows = order.len() as u64;
