@@ -32,11 +32,27 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
             }
             Ok(ExitCode::Complete)
         }
+        Command::Audit(args) => audit(&args, &cwd),
         Command::Schema => {
             anstream::print!("{}", cli::schema::run());
             Ok(ExitCode::Complete)
         }
     }
+}
+
+fn audit(args: &cli::AuditArgs, cwd: &std::path::Path) -> Result<ExitCode, Error> {
+    let report = match (cli::audit::run(&args.output_dir, cwd), args.output) {
+        (Err(error), Output::Json) => {
+            Reporter::new(OutputFormat::Json).error(&error);
+            return Err(error);
+        }
+        (report, _) => report?,
+    };
+    match args.output {
+        Output::Text => anstream::print!("{}", report.to_text()),
+        Output::Json => anstream::println!("{}", cli::audit::to_json(&report)),
+    }
+    Ok(ExitCode::Complete)
 }
 
 fn up(args: &cli::UpArgs, cwd: &std::path::Path, log: &LogFile) -> Result<ExitCode, Error> {

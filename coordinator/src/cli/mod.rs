@@ -1,5 +1,6 @@
 //! The command line: one file per command, each a door into a room.
 
+pub mod audit;
 mod begin;
 pub mod check;
 mod output_dir;
@@ -32,6 +33,8 @@ pub enum Command {
     Up(UpArgs),
     /// Read the configuration and say what it means; nothing is written.
     Check(CheckArgs),
+    /// Prove from a run's ledger that every sample was used as planned; works while it runs.
+    Audit(AuditArgs),
     /// Print the JSON schema of the configuration, for editors.
     Schema,
 }
@@ -77,6 +80,17 @@ pub struct CheckArgs {
     /// Override a key; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// How the report is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Options of `audit`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AuditArgs {
+    /// The run's `output_dir`.
+    #[arg(value_name = "OUTPUT_DIR")]
+    pub output_dir: PathBuf,
     /// How the report is printed.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,

@@ -112,7 +112,7 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
         let file = manifest::file_digest(&folder.join("adapter_model.safetensors"))?;
         identity.insert("init_adapter".into(), file.sha256);
     }
-    let run_identity = digest(&identity);
+    let run_identity = identity_digest(&identity);
     check_writable(&config.output_dir)?;
     let state = if overwrite {
         None
@@ -232,7 +232,8 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
     })
 }
 
-fn digest(identity: &BTreeMap<String, String>) -> String {
+/// Digest over everything that decides the adapter.
+pub(super) fn identity_digest(identity: &BTreeMap<String, String>) -> String {
     let mut hasher = blake3::Hasher::new();
     for (key, value) in identity {
         hasher

@@ -9,17 +9,25 @@
 //! to a line and back · `state` what the lines fold to · `rules` which record may come next ·
 //! `book` chain and state together · `audit` the proof.
 
+mod audit;
 mod book;
 mod chain;
+mod epoch;
 mod numbers;
 mod record;
+mod report;
 mod rules;
 mod state;
 
+#[cfg(test)]
+mod tests;
+
+pub use audit::Auditor;
 pub use book::Book;
 pub use chain::{Chain, GENESIS, Sealed, is_torn};
 pub use record::{
     Checkpoint, Commit, Complete, Credit, Evicted, FORMAT, Leader, Members, Parent, Record, Rewind,
     Run,
 };
+pub use report::Report;
 pub use state::State;

@@ -1,0 +1,223 @@
+//! The proof that a run used every sample as planned, from the lines of its ledger.
+//!
+//! In: the plan, computed anew from configuration and data, and every record in order. Out: a
+//! [`Report`], or the first record that breaks a promise.
+//! Keeps: gaps, repeated steps and replays are the business of the `rules`, which every record
+//! passed before it comes here; here each credit is held against the plan, and the samples of each
+//! epoch are counted. Errors have no place: the caller knows file and line.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::book::Book;
+use super::epoch::EpochUse;
+use super::record::{Commit, Record, Run};
+use super::report::Report;
+use crate::error::{Code, Error, Result};
+use crate::ids::{MicroBatchId, Step, Term, WorkerId};
+use crate::manifest::hex;
+use crate::plan::{Plan, StepPlan};
+
+/// What is counted while the records go by.
+#[derive(Debug)]
+pub struct Auditor {
+    plan: Plan,
+    epoch: EpochUse,
+    column: Sha256,
+    highest: Step,
+    samples: u64,
+    micro_batches: BTreeMap<WorkerId, u64>,
+    skipped: u64,
+    terms: u64,
+    newest_term: Term,
+}
+
+impl Auditor {
+    /// Begins with the ledger's first record and the plan of the same run.
+    ///
+    /// # Errors
+    /// [`Code::LedgerContradiction`] when the plan is not that of the run.
+    pub fn new(run: &Run, plan: Plan) -> Result<Self> {
+        if run.total_steps != plan.total_steps() {
+            return Err(contradiction("the run is not the one that is planned")
+                .why(format!("the ledger says {} steps", run.total_steps))
+                .why(format!(
+                    "configuration and data give {}",
+                    plan.total_steps()
+                )));
+        }
+        let mut epoch = EpochUse::new(plan.samples());
+        // What a run took over from elsewhere is used already, as planned.
+        let first = run.begins_after.0 / plan.steps_per_epoch().max(1) * plan.steps_per_epoch();
+        for step in (first + 1..=run.begins_after.0).map(Step) {
+            epoch.take(step, planned_rows(&plan.step(step)))?;
+        }
+        Ok(Self {
+            epoch,
+            column: Sha256::new(),
+            highest: run.begins_after,
+            samples: 0,
+            micro_batches: BTreeMap::new(),
+            skipped: 0,
+            terms: 0,
+            newest_term: Term(0),
+            plan,
+        })
+    }
+
+    /// The next record, which passed the rules.
+    ///
+    /// # Errors
+    /// [`Code::LedgerContradiction`] naming step, micro-batch or row.
+    pub fn see(&mut self, record: &Record) -> Result<()> {
+        match record {
+            Record::Term(leader) => {
+                self.terms += 1;
+                self.newest_term = leader.term;
+            }
+            Record::Commit(commit) => {
+                let planned = self.plan.step(commit.step);
+                credited_once(commit, &planned)?;
+                if commit.step > self.highest {
+                    self.count(commit)?;
+                }
+                as_planned(commit, &planned, self.plan.epoch_of(commit.step))?;
+            }
+            Record::Run(_)
+            | Record::Members(_)
+            | Record::Rewind(_)
+            | Record::Checkpoint(_)
+            | Record::Evicted(_)
+            | Record::Complete(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A step that is committed for the first time; a replay was held against it by the rules.
+    fn count(&mut self, commit: &Commit) -> Result<()> {
+        self.highest = commit.step;
+        let credits = &commit.micro_batches;
+        let rows = || credits.iter().flat_map(|c| c.samples.iter().copied());
+        self.epoch.take(commit.step, rows())?;
+        if commit.step.0.is_multiple_of(self.plan.steps_per_epoch()) {
+            self.epoch.end(commit.step)?;
+        }
+        self.samples += rows().count() as u64;
+        self.skipped += u64::from(commit.skipped);
+        for credit in credits {
+            *self.micro_batches.entry(credit.worker.clone()).or_insert(0) += 1;
+        }
+        let rows: Vec<String> = rows().map(|row| row.to_string()).collect();
+        let line = format!("{}: {}\n", commit.step, rows.join(","));
+        self.column.update(line.as_bytes());
+        Ok(())
+    }
+
+    /// All records of `book` went by.
+    ///
+    /// # Errors
+    /// [`Code::LedgerContradiction`] when they did not.
+    pub fn finish(self, book: &Book) -> Result<Report> {
+        let Some(state) = book.state().filter(|state| state.highest() == self.highest) else {
+            return Err(contradiction("the ledger was not seen to its end"));
+        };
+        Ok(Report {
+            run_id: state.run.run_id.clone(),
+            version: state.run.version.clone(),
+            lines: book.lines(),
+            head: book.head().to_owned(),
+            total_steps: state.run.total_steps,
+            begins_after: state.run.begins_after,
+            parent: state.run.parent.clone(),
+            steps: self.highest,
+            goes_on_after: state.committed,
+            samples: self.samples,
+            lost: 0,
+            repeated: 0,
+            rows: self.plan.samples() as u64,
+            epochs_finished: self.epoch.finished(),
+            begun_epoch: self.epoch.begun() as u64,
+            micro_batches: self.micro_batches,
+            skipped: self.skipped,
+            terms: self.terms,
+            newest_term: self.newest_term,
+            rewinds: state.rewinds,
+            replayed: state.replayed,
+            evictions: state.evictions,
+            checkpoints: Vec::new(),
+            adapter_sha256: state.complete.as_ref().map(|c| c.adapter_sha256.clone()),
+            sample_column: hex(&self.column.finalize()),
+        })
+    }
+}
+
+fn planned_rows(planned: &StepPlan) -> impl Iterator<Item = u32> + '_ {
+    let micro_batches = planned.micro_batches.iter();
+    micro_batches.flat_map(|micro_batch| micro_batch.samples.iter().copied())
+}
+
+/// Every planned micro-batch has one credit, in order.
+fn credited_once(commit: &Commit, planned: &StepPlan) -> Result<()> {
+    let step = commit.step;
+    let mut expected = (0u32..).map(MicroBatchId);
+    for credit in &commit.micro_batches {
+        let (found, next) = (credit.micro_batch, expected.next().unwrap_or_default());
+        if found < next {
+            return Err(contradiction(&format!(
+                "micro-batch {found} of step {step} is credited twice"
+            )));
+        }
+        if found > next {
+            return Err(contradiction(&format!(
+                "micro-batch {next} of step {step} is never credited"
+            )));
+        }
+    }
+    let (found, wanted) = (commit.micro_batches.len(), planned.micro_batches.len());
+    if found < wanted {
+        return Err(contradiction(&format!(
+            "micro-batch {found} of step {step} is never credited"
+        ))
+        .why(format!("{wanted} are planned")));
+    }
+    if found > wanted {
+        return Err(contradiction(&format!(
+            "micro-batch {wanted} of step {step} is credited, but not planned"
+        ))
+        .why(format!("{wanted} are planned")));
+    }
+    Ok(())
+}
+
+/// Every credit is for exactly the planned rows, and the step's numbers are the planned ones.
+fn as_planned(commit: &Commit, planned: &StepPlan, epoch: u64) -> Result<()> {
+    let step = commit.step;
+    for (credit, wanted) in commit.micro_batches.iter().zip(&planned.micro_batches) {
+        if credit.samples != wanted.samples {
+            return Err(contradiction(&format!(
+                "micro-batch {} of step {step} used other rows than planned",
+                credit.micro_batch
+            ))
+            .why(format!("credited: {:?}", credit.samples))
+            .why(format!("planned: {:?}", wanted.samples)));
+        }
+    }
+    if commit.target_tokens != planned.target_tokens {
+        return Err(
+            contradiction(&format!("step {step} counts other target tokens")).why(format!(
+                "it says {}, planned are {}",
+                commit.target_tokens, planned.target_tokens
+            )),
+        );
+    }
+    if commit.epoch != epoch {
+        return Err(contradiction(&format!("step {step} is in another epoch"))
+            .why(format!("it says {}, planned is {epoch}", commit.epoch)));
+    }
+    Ok(())
+}
+
+fn contradiction(what: &str) -> Error {
+    Error::new(Code::LedgerContradiction, what)
+}

@@ -1,0 +1,174 @@
+//! What an audit found, for people and for programs.
+//!
+//! Keeps: the sample column and the counts of samples depend on the run alone, never on how many
+//! workers computed it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::record::Parent;
+use crate::ids::{RunId, Step, Term, WorkerId};
+
+/// A run that was proved from its ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The run.
+    pub run_id: RunId,
+    /// Version of the program that began it.
+    pub version: String,
+    /// Whole lines of the ledger.
+    pub lines: u64,
+    /// Hash of the last of them.
+    pub head: String,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// The step after which the ledger begins.
+    pub begins_after: Step,
+    /// Where the first state came from, when not from the seed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// The highest step that is committed: all from [`Self::begins_after`] on are, once each.
+    pub steps: Step,
+    /// The step that the run stands after; lower after a rewind, until the tail is computed again.
+    pub goes_on_after: Step,
+    /// Samples used by these steps.
+    pub samples: u64,
+    /// Samples that an epoch left out.
+    pub lost: u64,
+    /// Samples that an epoch used twice.
+    pub repeated: u64,
+    /// Samples of the dataset.
+    pub rows: u64,
+    /// Epochs that used every sample once.
+    pub epochs_finished: u64,
+    /// Samples that the epoch in work has used, each once.
+    pub begun_epoch: u64,
+    /// Micro-batches credited to each worker.
+    pub micro_batches: BTreeMap<WorkerId, u64>,
+    /// Steps that applied nothing, because a value was not finite.
+    pub skipped: u64,
+    /// How many coordinators led, one after the other.
+    pub terms: u64,
+    /// The newest of them.
+    pub newest_term: Term,
+    /// How often the run went on from an earlier state.
+    pub rewinds: u64,
+    /// Steps that were computed again, with the same samples and the same state.
+    pub replayed: u64,
+    /// How often a worker was forced to leave.
+    pub evictions: u64,
+    /// Checkpoints that hold the state which was committed.
+    pub checkpoints: Vec<Step>,
+    /// SHA-256 of the adapter, when the run is complete.
+    pub adapter_sha256: Option<String>,
+    /// SHA-256 over `step: row,row,...` of every step, in order.
+    pub sample_column: String,
+}
+
+impl Report {
+    /// The report for a terminal, one fact a line.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = format!("run {}\n", self.run_id);
+        for (name, fact) in self.facts() {
+            text.push_str(&format!("  {name:13}  {fact}\n"));
+        }
+        text.push_str(&format!("sample column sha256 {}\n", self.sample_column));
+        text
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = vec![
+            ("chain", format!("{}, none altered", lines(self.lines))),
+            ("chain head", self.head.clone()),
+            ("steps", self.step_text()),
+        ];
+        if let Some(parent) = &self.parent {
+            let text = format!("step {} of run {}", parent.step, parent.run_id);
+            facts.push(("goes on from", text));
+        }
+        facts.push((
+            "samples",
+            format!(
+                "{} used, lost {}, repeated {}",
+                self.samples, self.lost, self.repeated
+            ),
+        ));
+        facts.push(("epochs", self.epoch_text()));
+        let total: u64 = self.micro_batches.values().sum();
+        facts.push((
+            "micro-batches",
+            format!("{total}, each credited once and as planned"),
+        ));
+        let workers = self.micro_batches.iter();
+        facts.extend(workers.map(|(worker, count)| ("", format!("{count} by {worker}"))));
+        if self.skipped > 0 {
+            let text = format!("{}, a value was not finite", self.skipped);
+            facts.push(("skipped steps", text));
+        }
+        facts.push(("terms", format!("{}", self.terms)));
+        facts.push((
+            "rewinds",
+            match self.rewinds {
+                0 => "0".into(),
+                n => format!("{n}; steps computed again, all equal: {}", self.replayed),
+            },
+        ));
+        facts.push(("evictions", self.evictions.to_string()));
+        let steps: Vec<String> = self.checkpoints.iter().map(Step::to_string).collect();
+        let checkpoints = if steps.is_empty() {
+            "none".into()
+        } else {
+            format!("{}, as committed", steps.join(", "))
+        };
+        facts.push(("checkpoints", checkpoints));
+        facts.push((
+            "adapter",
+            match &self.adapter_sha256 {
+                Some(sha256) => format!("sha256 {sha256}, as recorded"),
+                None => "not written yet".into(),
+            },
+        ));
+        facts
+    }
+
+    fn step_text(&self) -> String {
+        if self.steps == self.begins_after {
+            return format!("none yet of {}", self.total_steps);
+        }
+        let first = self.begins_after.next();
+        let mut text = format!(
+            "{first} to {} of {}, no gap, none twice",
+            self.steps, self.total_steps
+        );
+        if self.goes_on_after < self.steps {
+            text.push_str(&format!(
+                "; the run goes on after step {}",
+                self.goes_on_after
+            ));
+        }
+        text
+    }
+
+    fn epoch_text(&self) -> String {
+        let mut text = format!(
+            "{} whole, each of {} samples once",
+            self.epochs_finished, self.rows
+        );
+        if self.epochs_finished == 0 {
+            text = "none whole yet".into();
+        }
+        if self.begun_epoch > 0 {
+            text.push_str(&format!(
+                "; one begun, {} of {} samples",
+                self.begun_epoch, self.rows
+            ));
+        }
+        text
+    }
+}
+
+fn lines(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "line" } else { "lines" })
+}

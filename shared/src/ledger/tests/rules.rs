@@ -1,0 +1,161 @@
+//! What may follow what.
+
+use super::*;
+use crate::error::Code;
+
+fn rewind(step: u64) -> Record {
+    Record::Rewind(Rewind {
+        step: Step(step),
+        state_digest: (step > 0).then(|| format!("state-{step}")),
+        reason: "nobody held the state".into(),
+    })
+}
+
+fn refused(records: &[Record]) -> (usize, Code) {
+    let (line, error) = read(&lines(records)).unwrap_err();
+    (line, error.code)
+}
+
+#[test]
+fn the_state_is_what_the_lines_say() {
+    let plan = plan();
+    let mut records = run_to(&plan, 4, 2);
+    records.push(Record::Checkpoint(Checkpoint {
+        step: Step(4),
+        folder: "checkpoint-4".into(),
+        state_digest: "state-4".into(),
+    }));
+    records.push(term(2));
+    let state = read(&lines(&records)).unwrap().into_state().unwrap();
+    assert_eq!((state.term(), state.committed), (Term(2), Step(4)));
+    assert_eq!(state.state_digest.as_deref(), Some("state-4"));
+    assert_eq!(state.leader.as_ref().unwrap().address, "127.0.0.1:7400");
+    assert_eq!(state.members.as_ref().unwrap().workers.len(), 2);
+    assert_eq!(state.checkpoint.as_ref().unwrap().step, Step(4));
+    assert_eq!(state.agrees(Step(3), "state-3"), Some(true));
+    assert_eq!(state.agrees(Step(3), "state-4"), Some(false));
+    assert_eq!(state.agrees(Step(5), "state-5"), None);
+    assert_eq!(state.line_of(Step(1)), Some(4));
+    assert!(state.complete.is_none());
+}
+
+#[test]
+fn a_ledger_begins_with_its_run_and_has_one() {
+    let plan = plan();
+    assert_eq!(refused(&[term(1)]), (1, Code::LedgerContradiction));
+    let run = Record::Run(run_of(&plan));
+    assert_eq!(refused(&[run.clone(), run]), (2, Code::LedgerContradiction));
+}
+
+#[test]
+fn a_gap_a_repeat_and_a_step_past_the_end_are_refused() {
+    let plan = plan();
+    let next = |step| {
+        let mut records = run_to(&plan, 3, 1);
+        records.push(Record::Commit(commit(&plan, step, 1)));
+        records
+    };
+    assert!(read(&lines(&next(4))).is_ok());
+    assert_eq!(refused(&next(5)), (7, Code::LedgerContradiction));
+    assert_eq!(refused(&next(3)), (7, Code::LedgerContradiction));
+    let mut over = run_to(&plan, 6, 1);
+    over.push(Record::Commit(commit(&plan, 7, 1)));
+    assert_eq!(refused(&over), (10, Code::LedgerContradiction));
+}
+
+#[test]
+fn a_replay_that_comes_out_the_same_is_accepted() {
+    let plan = plan();
+    let mut records = run_to(&plan, 5, 2);
+    records.push(rewind(2));
+    // Other workers, the same samples and the same state.
+    records.extend((3..=6).map(|step| Record::Commit(commit(&plan, step, 3))));
+    let state = read(&lines(&records)).unwrap().into_state().unwrap();
+    assert_eq!((state.committed, state.highest()), (Step(6), Step(6)));
+    assert_eq!((state.rewinds, state.replayed), (1, 3));
+}
+
+#[test]
+fn a_replay_with_another_state_or_other_samples_is_refused() {
+    let plan = plan();
+    let replayed = |change: &dyn Fn(&mut Commit)| {
+        let mut records = run_to(&plan, 5, 2);
+        records.push(rewind(0));
+        let mut first = commit(&plan, 1, 2);
+        change(&mut first);
+        records.push(Record::Commit(first));
+        records
+    };
+    assert!(read(&lines(&replayed(&|_| {}))).is_ok());
+    let state = replayed(&|commit| commit.state_digest = "another".into());
+    assert_eq!(refused(&state), (10, Code::ReplayDiffers));
+    let samples = replayed(&|commit| commit.micro_batches[1].samples.reverse());
+    assert_eq!(refused(&samples), (10, Code::ReplayDiffers));
+}
+
+#[test]
+fn a_refused_record_changes_nothing_and_the_right_one_may_still_come() {
+    let plan = plan();
+    let mut book = read(&lines(&run_to(&plan, 2, 1))).unwrap();
+    let before = book.clone();
+    assert!(book.seal(&Record::Commit(commit(&plan, 4, 1))).is_err());
+    assert_eq!(book, before);
+    let right = Record::Commit(commit(&plan, 3, 1));
+    let sealed = book.seal(&right).unwrap();
+    book.accept(&right, &sealed).unwrap();
+    assert_eq!(book.state().unwrap().committed, Step(3));
+}
+
+#[test]
+fn a_run_goes_on_only_from_a_state_that_it_committed() {
+    let plan = plan();
+    let after = |record: Record| {
+        let mut records = run_to(&plan, 3, 1);
+        records.push(record);
+        records
+    };
+    assert!(read(&lines(&after(rewind(3)))).is_ok());
+    assert_eq!(refused(&after(rewind(4))), (7, Code::LedgerContradiction));
+    let other = Record::Rewind(Rewind {
+        step: Step(2),
+        state_digest: Some("state-1".into()),
+        reason: String::new(),
+    });
+    assert_eq!(refused(&after(other)), (7, Code::LedgerContradiction));
+}
+
+#[test]
+fn terms_grow_and_only_the_leader_commits() {
+    let plan = plan();
+    let mut records = run_to(&plan, 3, 1);
+    records.push(term(1));
+    assert_eq!(refused(&records), (7, Code::LedgerContradiction));
+    records.pop();
+    records.push(term(2));
+    records.push(Record::Commit(commit(&plan, 4, 1)));
+    assert_eq!(refused(&records), (8, Code::LedgerContradiction));
+}
+
+#[test]
+fn a_run_ends_after_its_last_step_and_never_goes_on() {
+    let plan = plan();
+    let end = Record::Complete(Complete {
+        step: Step(6),
+        adapter_sha256: "sha".into(),
+    });
+    let mut early = run_to(&plan, 5, 1);
+    early.push(end.clone());
+    assert_eq!(refused(&early), (9, Code::LedgerContradiction));
+    let mut records = run_to(&plan, 6, 1);
+    records.push(end);
+    assert!(
+        read(&lines(&records))
+            .unwrap()
+            .state()
+            .unwrap()
+            .complete
+            .is_some()
+    );
+    records.push(rewind(3));
+    assert_eq!(refused(&records), (11, Code::LedgerContradiction));
+}
