@@ -220,6 +220,33 @@ impl fmt::Display for Notice {
             Self::Silent { worker } => {
                 write!(f, "{worker} evicted: silent for longer than its lease")
             }
+            Self::Skipped { step } => {
+                write!(
+                    f,
+                    "step {step} skipped: a gradient or loss was not finite or out of range"
+                )
+            }
+            Self::CheckpointFailed { step, reason } => {
+                write!(
+                    f,
+                    "checkpoint of step {step} could not be written: {reason}"
+                )
+            }
+            Self::Rewound { step } => {
+                write!(
+                    f,
+                    "no worker holds the state any more: going on from step {step}"
+                )
+            }
+            trouble => trouble.fmt_trouble(f),
+        }
+    }
+}
+
+impl Notice {
+    /// What happens around faults.
+    fn fmt_trouble(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Suspect { worker } => {
                 write!(
                     f,
@@ -286,24 +313,8 @@ impl fmt::Display for Notice {
             Self::ReduceAgain { step, reason } => {
                 write!(f, "step {step}: all-reduce is repeated: {reason}")
             }
-            Self::Skipped { step } => {
-                write!(
-                    f,
-                    "step {step} skipped: a gradient or loss was not finite or out of range"
-                )
-            }
-            Self::CheckpointFailed { step, reason } => {
-                write!(
-                    f,
-                    "checkpoint of step {step} could not be written: {reason}"
-                )
-            }
-            Self::Rewound { step } => {
-                write!(
-                    f,
-                    "no worker holds the state any more: going on from step {step}"
-                )
-            }
+            // Everything else is said above.
+            _ => Ok(()),
         }
     }
 }

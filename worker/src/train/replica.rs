@@ -80,6 +80,8 @@ impl Replica {
     pub fn adopt(&mut self, state: AdapterState) -> String {
         self.state = Arc::new(state);
         self.forget();
+        self.shadow = None;
+        self.total = None;
         numerics::state_digest(&self.state)
     }
 
@@ -107,10 +109,9 @@ impl Replica {
             .try_for_each(|micro_batch| self.sums.credit(*micro_batch))
     }
 
-    /// Forgets everything of the step in work.
+    /// Forgets the integers of the step in work. What is applied already may still be committed.
     pub fn forget(&mut self) {
         self.sums.clear();
-        self.total = None;
     }
 
     /// What this worker contributes to a reduce among `world` members.
