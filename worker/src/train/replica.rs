@@ -39,7 +39,11 @@ pub struct StepRule {
 pub struct Replica {
     sums: Sums,
     state: Arc<AdapterState>,
+    /// Digest of the committed state, as it was when it became that.
+    digest: String,
     shadow: Option<AdapterState>,
+    /// Digest of the shadow.
+    shaded: String,
     total: Option<Arc<Vec<i64>>>,
     /// Fingerprints of the sum that was handed out last, by slice.
     sent: Vec<u64>,
@@ -53,7 +57,9 @@ impl Replica {
         Self {
             sums: Sums::new(parameters),
             state: Arc::default(),
+            digest: String::new(),
             shadow: None,
+            shaded: String::new(),
             total: None,
             sent: Vec::new(),
             // Below this size threads cost more than they bring.
@@ -82,7 +88,8 @@ impl Replica {
         self.forget();
         self.shadow = None;
         self.total = None;
-        numerics::state_digest(&self.state)
+        self.digest = numerics::state_digest(&self.state);
+        self.digest.clone()
     }
 
     /// Keeps a micro-batch of the step in work aside; those of other steps are let go.
@@ -124,8 +131,16 @@ impl Replica {
     /// Clips the total and applies it to the shadow copy.
     ///
     /// # Errors
-    /// [`Code::Internal`] when the total does not cover the step.
+    /// [`Code::Internal`] when the total does not cover the step, [`Code::Corrupt`] when the
+    /// committed state has changed in memory and there is no other member who would notice.
     pub fn apply(&mut self, rule: &StepRule, total: Vec<i64>, world: usize) -> Result<Applied> {
+        if world == 1 && numerics::state_digest(&self.state) != self.digest {
+            return Err(Error::new(
+                Code::Corrupt,
+                format!("the state of step {} changed in memory", self.state.step),
+            )
+            .fix("check this machine's memory before it joins again"));
+        }
         let total = Arc::new(total);
         let received = fingerprints(&total, world);
         let fingerprint: Fingerprint = received.iter().map(|f| Fingerprint(*f)).sum();
@@ -133,7 +148,7 @@ impl Replica {
         self.total = Some(total);
         let (grad_norm, skipped, loss) = outcome?;
         Ok(Applied {
-            state_digest: self.shadow_digest(),
+            state_digest: self.shaded.clone(),
             fingerprint: fingerprint.0,
             loss,
             grad_norm,
@@ -154,7 +169,7 @@ impl Replica {
             .clone()
             .ok_or_else(|| nothing_applied(rule.step))?;
         self.shade(rule, &total)?;
-        Ok((numerics::state_digest(&self.state), self.shadow_digest()))
+        Ok((numerics::state_digest(&self.state), self.shaded.clone()))
     }
 
     /// The shadow copy becomes the state; the total that led there and the state before are
@@ -166,6 +181,7 @@ impl Replica {
         let shadow = self.shadow.take().filter(|s| s.step == step);
         let shadow = shadow.ok_or_else(|| nothing_applied(step))?;
         let total = self.total.take().ok_or_else(|| nothing_applied(step))?;
+        self.digest = std::mem::take(&mut self.shaded);
         let old = std::mem::replace(&mut self.state, Arc::new(shadow));
         self.sums.clear();
         Ok((total, old))
@@ -176,13 +192,6 @@ impl Replica {
         if self.shadow.is_none() {
             self.shadow = Arc::into_inner(old);
         }
-    }
-
-    fn shadow_digest(&self) -> String {
-        self.shadow
-            .as_ref()
-            .map(numerics::state_digest)
-            .unwrap_or_default()
     }
 
     fn shade(&mut self, rule: &StepRule, total: &[i64]) -> Result<(f64, bool, i64)> {
@@ -223,6 +232,7 @@ impl Replica {
                 self.threads,
             );
         }
+        self.shaded = numerics::state_digest(&next);
         self.shadow = Some(next);
         Ok((grad_norm, skipped, extra(Extra::Loss)))
     }

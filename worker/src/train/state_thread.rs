@@ -207,6 +207,7 @@ impl Room {
                         applied.apply_us = u64::try_from(micros).unwrap_or(u64::MAX);
                         StateOutcome::Applied(identity, applied)
                     }
+                    Err(error) if error.code == Code::Corrupt => return Err(error),
                     Err(error) => StateOutcome::Unfit(identity, error),
                 };
                 self.tell(outcome);

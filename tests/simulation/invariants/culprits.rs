@@ -1,0 +1,35 @@
+//! Nobody is called corrupt unless something was damaged on purpose.
+
+use coordinator::engine::Notice;
+use shared::error::Code;
+use shared::ids::WorkerId;
+use shared::wire::message::{Envelope, ToWorker};
+
+use super::Violation;
+
+pub(super) fn notice(planted: bool, notice: &Notice) -> Result<(), Violation> {
+    match notice {
+        Notice::Corrupt { .. } | Notice::StatesDiffer { .. } if !planted => {
+            Err(Violation::new("culprits", notice.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn refused(
+    planted: bool,
+    to: &WorkerId,
+    message: &Envelope<ToWorker>,
+) -> Result<(), Violation> {
+    let ToWorker::Refused(error) = &message.body else {
+        return Ok(());
+    };
+    let accuses = matches!(
+        error.code,
+        Code::Corrupt | Code::WrongCompute | Code::ReplicasDisagree
+    );
+    if accuses && !planted {
+        return Err(Violation::new("culprits", format!("{to} refused: {error}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! What must hold in every run, one property a file.
+//!
+//! `bytes` the same states whatever happens · `ledger` gapless, every micro-batch once ·
+//! `culprits` only who is faulty is called faulty · `endings` nobody ends by an internal error ·
+//! that a run completes after the faults, `world` sees itself.
+
+mod bytes;
+mod culprits;
+mod endings;
+mod ledger;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coordinator::engine::{Committed, Notice};
+use shared::ids::{Step, WorkerId};
+use shared::wire::message::{Envelope, ToWorker};
+use worker::session::Ending;
+
+use super::store::Store;
+
+/// A property that did not hold.
+#[derive(Debug)]
+pub(crate) struct Violation {
+    pub(crate) property: &'static str,
+    pub(crate) what: String,
+}
+
+impl Violation {
+    pub(crate) fn new(property: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            property,
+            what: what.into(),
+        }
+    }
+}
+
+/// Watches a run.
+pub(crate) struct Judge {
+    reference: BTreeMap<Step, String>,
+    micro_batches: u32,
+    committed: Step,
+    planted: BTreeSet<String>,
+    pub(crate) corrupt: u64,
+    pub(crate) recomputed: u64,
+}
+
+impl Judge {
+    pub(crate) fn new(reference: BTreeMap<Step, String>, micro_batches: u32) -> Self {
+        Self {
+            reference,
+            micro_batches,
+            committed: Step(0),
+            planted: BTreeSet::new(),
+            corrupt: 0,
+            recomputed: 0,
+        }
+    }
+
+    pub(crate) fn planted(&mut self, machine: usize) {
+        self.planted.insert(machine.to_string());
+    }
+
+    pub(crate) fn rewound(&mut self, step: Step) {
+        self.committed = step;
+    }
+
+    pub(crate) fn committed(&mut self, commit: &Committed) -> Result<(), Violation> {
+        bytes::step(&self.reference, commit)?;
+        ledger::step(self.committed, self.micro_batches, commit)?;
+        self.committed = commit.step;
+        self.recomputed += u64::from(commit.recomputed);
+        Ok(())
+    }
+
+    pub(crate) fn notice(&mut self, notice: &Notice) -> Result<(), Violation> {
+        self.corrupt += u64::from(matches!(notice, Notice::Corrupt { .. }));
+        culprits::notice(!self.planted.is_empty(), notice)
+    }
+
+    pub(crate) fn sent(
+        &mut self,
+        to: &WorkerId,
+        message: &Envelope<ToWorker>,
+    ) -> Result<(), Violation> {
+        culprits::refused(!self.planted.is_empty(), to, message)
+    }
+
+    pub(crate) fn ended(&mut self, machine: usize, ending: &Ending) -> Result<(), Violation> {
+        endings::ended(machine, ending)
+    }
+
+    pub(crate) fn end(&self, store: &Store, steps: u64) -> Result<(), Violation> {
+        ledger::whole(store, steps, self.micro_batches)
+    }
+}

@@ -1,0 +1,172 @@
+//! One simulated worker: the shipped session and the shipped replica, a device made of a queue.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::ids::{Identity, MicroBatchId, Step, WorkerId};
+use shared::numerics::{self, AdapterState, Fingerprint};
+use shared::wire::message::{Computed, Hello, PROTOCOL, Task};
+use worker::session::Session;
+use worker::train::{EXTRAS, Extra, Replica, StepRule};
+
+/// Parameters of the simulated adapter.
+pub(crate) const PARAMETERS: usize = 5;
+/// Target tokens of one micro-batch.
+const TARGETS: u64 = 3;
+
+/// The version both sides must be of.
+pub(crate) fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// The state before step 1.
+pub(crate) fn first_state() -> AdapterState {
+    AdapterState::new((0..PARAMETERS).map(|i| i as f32 * 0.25 - 0.5).collect())
+}
+
+/// What a step's update needs.
+pub(crate) fn rule(step: Step, micro_batches: u32) -> StepRule {
+    StepRule {
+        step,
+        micro_batches,
+        target_tokens: u64::from(micro_batches) * TARGETS,
+        learning_rate: 0.01,
+        max_grad_norm: 1.0,
+        weight_decay: 0.0,
+    }
+}
+
+/// A gradient that depends on the state, the step and the micro-batch, and on nothing else.
+pub(crate) fn integers(state: &AdapterState, step: Step, id: MicroBatchId) -> Vec<i64> {
+    let text = format!("{} {step} {id}", numerics::state_digest(state));
+    let hash = blake3::hash(text.as_bytes());
+    let mut values: Vec<i64> = hash.as_bytes()[..PARAMETERS * 4]
+        .chunks_exact(4)
+        .map(|b| i64::from(i32::from_le_bytes([b[0], b[1], b[2], b[3]])) << 10)
+        .collect();
+    let mut extras = [0; EXTRAS];
+    extras[Extra::Loss as usize] = values[0].abs() >> 8;
+    extras[Extra::TargetTokens as usize] = TARGETS as i64;
+    extras[Extra::MicroBatches as usize] = 1;
+    values.extend(extras);
+    values
+}
+
+/// The digest of every step when nothing goes wrong.
+pub(crate) fn reference(steps: u64, micro_batches: u32) -> BTreeMap<Step, String> {
+    let mut replica = Replica::new(PARAMETERS, 1);
+    replica.adopt(first_state());
+    let mut digests = BTreeMap::new();
+    for step in (1..=steps).map(Step) {
+        let mut total = vec![0; PARAMETERS + EXTRAS];
+        for id in (0..micro_batches).map(MicroBatchId) {
+            numerics::accumulate(&mut total, &integers(replica.state(), step, id));
+        }
+        let applied = replica.apply(&rule(step, micro_batches), total, 1).unwrap();
+        replica.commit(step).unwrap();
+        digests.insert(step, applied.state_digest);
+    }
+    digests
+}
+
+/// A task with the device.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pub(crate) identity: Identity,
+    pub(crate) task: Task,
+    pub(crate) id: MicroBatchId,
+}
+
+/// One process.
+pub(crate) struct Machine {
+    pub(crate) session: Session,
+    pub(crate) replica: Replica,
+    pub(crate) alive: bool,
+    pub(crate) paused_until: Option<Duration>,
+    /// Its stream, by the name the coordinator gave it.
+    pub(crate) stream: Option<WorkerId>,
+    /// Name in the last session.
+    pub(crate) name: Option<WorkerId>,
+    pub(crate) queue: VecDeque<Work>,
+    pub(crate) busy: bool,
+    pub(crate) withdrawn: BTreeSet<(Step, MicroBatchId)>,
+    pub(crate) slow: u64,
+    pub(crate) hung: bool,
+    pub(crate) wrong_once: bool,
+    pub(crate) peer_cut: bool,
+    /// The generation its reducer is connected to, with the machines in it by slot.
+    pub(crate) connected: Option<(Identity, Vec<usize>)>,
+    /// Grows with every `Sync` and `Unfollow`: what belongs to an older one is void.
+    pub(crate) follow: u64,
+    /// When the last piece of what it follows arrives: later ones come later.
+    pub(crate) fed: std::time::Duration,
+    /// Who follows this one: machine and its `follow` number.
+    pub(crate) followers: Vec<(usize, u64)>,
+    pub(crate) corrupt_total: bool,
+    pub(crate) corrupt_slice: bool,
+    pub(crate) corrupt_state: bool,
+    pub(crate) corrupt_sum: bool,
+}
+
+impl Machine {
+    pub(crate) fn new(number: usize) -> Self {
+        let greeting = Hello {
+            version: version(),
+            protocol: PROTOCOL,
+            name: format!("m{number}"),
+            peer_address: number.to_string(),
+            ..Hello::default()
+        };
+        Self {
+            session: Session::new(greeting),
+            replica: Replica::new(PARAMETERS, 1),
+            alive: true,
+            paused_until: None,
+            stream: None,
+            name: None,
+            queue: VecDeque::new(),
+            busy: false,
+            withdrawn: BTreeSet::new(),
+            slow: 1,
+            hung: false,
+            wrong_once: false,
+            peer_cut: false,
+            connected: None,
+            follow: 0,
+            fed: Duration::ZERO,
+            followers: Vec::new(),
+            corrupt_total: false,
+            corrupt_slice: false,
+            corrupt_state: false,
+            corrupt_sum: false,
+        }
+    }
+
+    /// Whether a task may be begun, as the device thread decides.
+    pub(crate) fn begins(&mut self, work: &Work) -> bool {
+        let step = work.identity.step;
+        let wanted = !self.withdrawn.remove(&(step, work.id));
+        wanted && self.replica.state().step.next() == step
+    }
+
+    /// Computes; wrongly when a fault says so.
+    pub(crate) fn compute(
+        &mut self,
+        work: &Work,
+        state: &Arc<AdapterState>,
+    ) -> (Computed, Vec<i64>) {
+        let mut values = integers(state, work.identity.step, work.id);
+        if std::mem::take(&mut self.wrong_once) {
+            values[0] ^= 1 << 20;
+        }
+        let Fingerprint(fingerprint) = numerics::fingerprint(&values, 0);
+        let computed = Computed {
+            micro_batch: work.id,
+            fingerprint,
+            compute_us: 1000 * self.slow,
+            task: work.task,
+        };
+        (computed, values)
+    }
+}

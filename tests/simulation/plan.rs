@@ -1,0 +1,130 @@
+//! What a seed means: the cluster, the schedule and the faults of one run.
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+/// Random numbers of one run, all from its seed.
+pub(crate) struct Dice(ChaCha8Rng);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0.next_u64() % bound.max(1)
+    }
+
+    pub(crate) fn within(&mut self, least: u64, most: u64) -> u64 {
+        least + self.below(most - least + 1)
+    }
+
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+        list[usize::try_from(self.below(list.len() as u64)).unwrap()]
+    }
+
+    pub(crate) fn micros(&mut self, least: u64, most: u64) -> Duration {
+        Duration::from_micros(self.within(least, most))
+    }
+}
+
+macro_rules! kinds {
+    ($name:ident, $($variant:ident),* $(,)?) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum $name { $($variant),* }
+        impl $name {
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),*];
+        }
+    };
+}
+
+kinds!(
+    Kind,
+    Kill,
+    Pause,
+    Reset,
+    Blackhole,
+    OneWay,
+    PeerCut,
+    Slow,
+    Hang,
+    Drain,
+    Join,
+    CoordinatorKill,
+    Interrupt,
+    CheckpointFails,
+    LedgerFails,
+    CorruptSum,
+    CorruptSlice,
+    CorruptTotal,
+    CorruptState,
+    WrongCompute,
+    Duplicate,
+);
+
+kinds!(
+    Moment, Gathering, Assignment, Compute, Reduce, Apply, Commit, Checkpoint, Joining, Recovering,
+);
+
+/// One fault: it strikes at the first such moment from a step on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    pub(crate) kind: Kind,
+    pub(crate) moment: Moment,
+    pub(crate) step: u64,
+}
+
+/// Everything a run is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) workers: usize,
+    pub(crate) steps: u64,
+    pub(crate) micro_batches: u32,
+    pub(crate) save_steps: u64,
+    pub(crate) min_workers: usize,
+    pub(crate) max_workers: usize,
+    pub(crate) audit_rate: f64,
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl Setting {
+    pub(crate) fn draw(dice: &mut Dice) -> Self {
+        let workers = dice.within(3, 6) as usize;
+        let steps = dice.within(6, 9);
+        let count = dice.within(3, 6);
+        let faults: Vec<Fault> = (0..count)
+            .map(|_| {
+                let kind = dice.pick(Kind::ALL);
+                let moment = dice.pick(Moment::ALL);
+                // A boundary that waits, and a coordinator that recovers, need a reason.
+                let step = match moment {
+                    Moment::Gathering => 0,
+                    _ => dice.below(steps),
+                };
+                Fault { kind, moment, step }
+            })
+            .collect();
+        let audited = faults.iter().any(|f| f.kind == Kind::WrongCompute);
+        Self {
+            workers,
+            steps,
+            micro_batches: dice.within(4, 8) as u32,
+            save_steps: dice.within(1, 4),
+            min_workers: dice.within(1, 2) as usize,
+            max_workers: if dice.one_in(4) { 3 } else { 64 },
+            audit_rate: match (audited, dice.one_in(4)) {
+                (true, _) => 1.0,
+                (false, true) => 0.3,
+                (false, false) => 0.0,
+            },
+            faults,
+        }
+    }
+}

@@ -1,0 +1,568 @@
+//! The simulated world: virtual time, streams, processes and storage around the shipped engine and
+//! the shipped sessions.
+//!
+//! Everything that happens is an item in one queue, ordered by time and by when it was put there, so
+//! that a seed is a run. Here: the queue, streams and the coordinator. `carry` carries out what
+//! sessions order, `strike` the faults.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::engine::{Command, Engine, Event, Ladder, Notice, Options, Schedule};
+use shared::ids::{Attempt, Generation, RunId, Step, Term, WorkerId};
+use shared::wire::message::{Envelope, FromWorker, SyncSource, ToWorker, Welcome};
+use worker::session::Input;
+
+use super::bugs::Bug;
+use super::invariants::{Judge, Violation};
+use super::machine::{Machine, Work, reference};
+use super::plan::{Dice, Moment, Setting};
+use super::store::{Line, Store};
+
+/// A run that takes longer than this hangs.
+const PATIENCE: Duration = Duration::from_secs(3600);
+const MS: u64 = 1000;
+
+/// Something that will happen.
+pub(crate) enum Item {
+    ToCoordinator(WorkerId, Event),
+    ToMachine(usize, WorkerId, Envelope<ToWorker>),
+    Input(usize, Input),
+    Connect(usize),
+    Broken(usize, WorkerId, String),
+    DeviceDone(
+        usize,
+        Work,
+        Box<(shared::wire::message::Computed, Vec<i64>)>,
+    ),
+    SumReady(usize, shared::ids::Identity, Arc<Vec<i64>>),
+    Total(usize, shared::ids::Identity, Vec<i64>, usize),
+    Impatient(usize, shared::ids::Identity),
+    Followed(
+        usize,
+        u64,
+        Option<shared::numerics::AdapterState>,
+        Step,
+        Option<Vec<i64>>,
+    ),
+    Published(Step, Option<shared::numerics::AdapterState>),
+    Tick,
+    MachineTick(usize),
+    CoordinatorStarts,
+    NewMachine,
+    Heal(usize),
+    StorageHeals,
+}
+
+/// A stream as the network sees it.
+pub(crate) struct Stream {
+    pub(crate) machine: usize,
+    pub(crate) to_coordinator: bool,
+    pub(crate) to_machine: bool,
+    last: [Duration; 2],
+}
+
+/// Who has called a reduce.
+#[derive(Default)]
+pub(crate) struct Group {
+    pub(crate) joined: BTreeMap<usize, Arc<Vec<i64>>>,
+    pub(crate) done: bool,
+}
+
+pub(crate) type GroupKey = (Term, Generation, Step, Attempt);
+
+struct Fixed(u64, u32);
+
+impl Schedule for Fixed {
+    fn total_steps(&self) -> u64 {
+        self.0
+    }
+    fn micro_batches(&self, _: Step) -> u32 {
+        self.1
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) setting: Setting,
+    pub(crate) dice: Dice,
+    pub(crate) now: Duration,
+    sequence: u64,
+    queue: BTreeMap<(Duration, u64), Item>,
+    pub(crate) engine: Option<Engine>,
+    engine_started: Duration,
+    pub(crate) term: Term,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) streams: BTreeMap<WorkerId, Stream>,
+    fresh: u64,
+    pub(crate) groups: BTreeMap<GroupKey, Group>,
+    pub(crate) store: Store,
+    pub(crate) staged: BTreeMap<Step, shared::numerics::AdapterState>,
+    pub(crate) checkpoint_fails: bool,
+    pub(crate) moment: Moment,
+    pub(crate) struck: Vec<(super::plan::Kind, Moment)>,
+    pub(crate) pending: Vec<super::plan::Fault>,
+    pub(crate) judge: Judge,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) duplicates: bool,
+    pub(crate) trace: Vec<String>,
+    pub(crate) complete: bool,
+    pub(crate) ladder: Ladder,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let mut dice = Dice::new(seed);
+        let setting = Setting::draw(&mut dice);
+        let judge = Judge::new(
+            reference(setting.steps, setting.micro_batches),
+            setting.micro_batches,
+        );
+        let ladder = Ladder::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap();
+        let pending = setting.faults.clone();
+        let mut world = Self {
+            dice,
+            now: Duration::ZERO,
+            sequence: 0,
+            queue: BTreeMap::new(),
+            engine: None,
+            engine_started: Duration::ZERO,
+            term: Term(0),
+            machines: Vec::new(),
+            streams: BTreeMap::new(),
+            fresh: 0,
+            groups: BTreeMap::new(),
+            store: Store::default(),
+            staged: BTreeMap::new(),
+            checkpoint_fails: false,
+            moment: Moment::Gathering,
+            struck: Vec::new(),
+            pending,
+            judge,
+            bug,
+            duplicates: false,
+            trace: Vec::new(),
+            complete: false,
+            ladder,
+            setting,
+        };
+        world.after(0, Item::CoordinatorStarts);
+        for _ in 0..world.setting.workers {
+            let delay = world.dice.within(0, 500 * MS);
+            world.after(delay, Item::NewMachine);
+        }
+        world.after(0, Item::Tick);
+        world
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub(crate) fn run(&mut self) -> Result<(), Violation> {
+        while !self.complete {
+            let Some(((at, _), item)) = self.queue.pop_first() else {
+                return Err(Violation::new("progress", "nothing happens any more"));
+            };
+            if at > PATIENCE {
+                let committed = self.engine.as_ref().map(Engine::committed);
+                return Err(Violation::new(
+                    "progress",
+                    format!("not complete after {PATIENCE:?}, committed {committed:?}"),
+                ));
+            }
+            self.now = self.now.max(at);
+            self.happen(item)?;
+            self.strike_when_due();
+        }
+        self.judge.end(&self.store, self.setting.steps)
+    }
+
+    /// Notes what happens, without the parts that say little.
+    pub(crate) fn say(&mut self, text: impl FnOnce() -> String) {
+        if self.trace.len() > 400 {
+            self.trace.drain(..200);
+        }
+        let text = text()
+            .replace("Identity { run: RunId(\"r\"), ", "{")
+            .replace("WorkerId", "")
+            .replace("MicroBatchId", "")
+            .replace("Generation(", "g(");
+        let line = format!("{:>12?} {text}", self.now);
+        self.trace.push(line);
+    }
+
+    pub(crate) fn after(&mut self, micros: u64, item: Item) {
+        self.at(self.now + Duration::from_micros(micros), item);
+    }
+
+    pub(crate) fn at(&mut self, time: Duration, item: Item) {
+        self.sequence += 1;
+        self.queue.insert((time, self.sequence), item);
+    }
+
+    fn happen(&mut self, item: Item) -> Result<(), Violation> {
+        // A stopped process does nothing until it goes on; what comes for it waits.
+        let of = match &item {
+            Item::ToMachine(m, ..)
+            | Item::Input(m, _)
+            | Item::Connect(m)
+            | Item::Broken(m, ..)
+            | Item::DeviceDone(m, ..)
+            | Item::SumReady(m, ..)
+            | Item::Total(m, ..)
+            | Item::Impatient(m, _)
+            | Item::Followed(m, ..)
+            | Item::MachineTick(m) => Some(*m),
+            _ => None,
+        };
+        if let Some(m) = of {
+            let machine = &self.machines[m];
+            if !machine.alive {
+                return Ok(());
+            }
+            if let Some(until) = machine.paused_until.filter(|until| *until > self.now) {
+                self.at(until, item);
+                return Ok(());
+            }
+        }
+        match item {
+            Item::Tick => {
+                self.store.flush();
+                self.after(125 * MS, Item::Tick);
+                self.coordinator(Event::Tick)
+            }
+            Item::CoordinatorStarts => {
+                self.start_coordinator();
+                Ok(())
+            }
+            Item::NewMachine => {
+                self.machines.push(Machine::new(self.machines.len()));
+                let m = self.machines.len() - 1;
+                self.after(0, Item::Connect(m));
+                self.after(100 * MS, Item::MachineTick(m));
+                Ok(())
+            }
+            Item::Connect(m) => self.connect(m),
+            Item::ToCoordinator(name, event) => self.coordinator_hears(&name, event),
+            Item::Published(step, state) => {
+                let outcome = match state {
+                    Some(state) => {
+                        let digest = shared::numerics::state_digest(&state);
+                        self.store.checkpoints.insert(step, state);
+                        Ok((step.to_string(), digest))
+                    }
+                    None => Err(shared::error::Error::new(shared::error::Code::Io, "full")),
+                };
+                self.coordinator(Event::Published { step, outcome })
+            }
+            Item::Heal(m) => self.heal(m),
+            Item::StorageHeals => {
+                self.store.refuses = false;
+                self.checkpoint_fails = false;
+                self.store.flush();
+                Ok(())
+            }
+            Item::MachineTick(m) => {
+                self.after(100 * MS, Item::MachineTick(m));
+                self.input(m, Input::Tick)
+            }
+            other => self.machine_hears(other),
+        }
+    }
+
+    fn start_coordinator(&mut self) {
+        if self.engine.is_some() || self.complete {
+            return;
+        }
+        let (from, remembered) = self.store.recall();
+        // What was not on storage is gone, and may be committed again.
+        self.judge.rewound(remembered.committed);
+        self.term = self.term.next();
+        self.engine_started = self.now;
+        let welcome = Welcome::default();
+        let options = Options {
+            run: RunId("r".into()),
+            term: self.term,
+            welcome,
+            device: "auto".into(),
+            strict_devices: false,
+            device_class: None,
+            min_workers: self.setting.min_workers,
+            max_workers: self.setting.max_workers,
+            wait_workers: if self.term.0 == 1 {
+                self.setting.workers.min(3)
+            } else {
+                1
+            },
+            save_steps: self.setting.save_steps,
+            audit_rate: self.setting.audit_rate,
+            ladder: self.ladder,
+            staging: PathBuf::from("/s"),
+        };
+        self.moment = if remembered.members.is_empty() {
+            Moment::Gathering
+        } else {
+            Moment::Recovering
+        };
+        let text = format!(
+            "coordinator term {} from {} remembers {:?}",
+            self.term, from.step, remembered.committed
+        );
+        self.say(|| text);
+        let schedule = Box::new(Fixed(self.setting.steps, self.setting.micro_batches));
+        self.engine = Some(Engine::new(options, schedule, from, remembered));
+    }
+
+    /// The process is gone: streams break, what is on its way may still arrive or not.
+    pub(crate) fn stop_coordinator(&mut self, micros: u64) {
+        self.engine = None;
+        for (name, stream) in std::mem::take(&mut self.streams) {
+            let delay = self.dice.within(0, 20 * MS);
+            self.after(delay, Item::Broken(stream.machine, name, "gone".into()));
+        }
+        self.after(micros, Item::CoordinatorStarts);
+    }
+
+    fn connect(&mut self, m: usize) -> Result<(), Violation> {
+        if self.engine.is_none() {
+            self.after(100 * MS, Item::Input(m, Input::Lost("refused".into())));
+            return Ok(());
+        }
+        let name = match &self.machines[m].name {
+            Some(before) => again(before),
+            None => {
+                self.fresh += 1;
+                WorkerId(format!("worker-{}", self.fresh))
+            }
+        };
+        // An older stream of this machine is dead on its side; the coordinator may not know yet.
+        self.machines[m].stream = Some(name.clone());
+        self.machines[m].name = Some(name.clone());
+        self.streams.insert(
+            name,
+            Stream {
+                machine: m,
+                to_coordinator: true,
+                to_machine: true,
+                last: [self.now; 2],
+            },
+        );
+        self.input(m, Input::Connected)
+    }
+
+    /// A message on its way, in order, unless the line is dead.
+    pub(crate) fn send_up(&mut self, m: usize, message: Envelope<FromWorker>) {
+        let Some(name) = self.machines[m].stream.clone() else {
+            return;
+        };
+        let delay = self.dice.micros(50, 2000);
+        let Some(stream) = self.streams.get_mut(&name).filter(|s| s.to_coordinator) else {
+            return;
+        };
+        let at = (self.now + delay).max(stream.last[0]);
+        stream.last[0] = at;
+        let event = match message.body {
+            FromWorker::Hello(hello) => Event::Opened {
+                worker: name.clone(),
+                hello,
+            },
+            body => Event::Message {
+                worker: name.clone(),
+                envelope: Envelope {
+                    identity: message.identity,
+                    body,
+                },
+            },
+        };
+        if self.duplicates && !matches!(event, Event::Opened { .. }) && self.dice.one_in(3) {
+            let late = at + self.dice.micros(0, 50_000);
+            self.at(late, Item::ToCoordinator(name.clone(), event.clone()));
+        }
+        self.at(at, Item::ToCoordinator(name, event));
+    }
+
+    fn send_down(&mut self, to: &WorkerId, message: Envelope<ToWorker>) {
+        let delay = self.dice.micros(50, 2000);
+        let Some(stream) = self.streams.get_mut(to).filter(|s| s.to_machine) else {
+            return;
+        };
+        let at = (self.now + delay).max(stream.last[1]);
+        stream.last[1] = at;
+        let m = stream.machine;
+        let harmless = !matches!(message.body, ToWorker::Welcome(_) | ToWorker::Sync(_));
+        if self.duplicates && harmless && self.dice.one_in(3) {
+            self.at(at, Item::ToMachine(m, to.clone(), message.clone()));
+        }
+        self.at(at, Item::ToMachine(m, to.clone(), message));
+    }
+
+    /// Messages of a stream that is gone may come late: the engine must not know them any more.
+    fn coordinator_hears(&mut self, name: &WorkerId, event: Event) -> Result<(), Violation> {
+        let open = self.streams.contains_key(name) || matches!(event, Event::Closed { .. });
+        if !open && (matches!(event, Event::Opened { .. }) || !self.dice.one_in(3)) {
+            return Ok(());
+        }
+        if let Event::Message { envelope, .. } = &event {
+            if matches!(envelope.body, FromWorker::Applied(_)) {
+                self.moment = Moment::Apply;
+            }
+        }
+        self.coordinator(event)
+    }
+
+    pub(crate) fn coordinator(&mut self, event: Event) -> Result<(), Violation> {
+        let event = match self.bug {
+            Some(bug) => bug.meddle_event(self, event),
+            None => Some(event),
+        };
+        let Some(event) = event else { return Ok(()) };
+        let since = self.now.saturating_sub(self.engine_started);
+        let Some(engine) = self.engine.as_mut() else {
+            return Ok(());
+        };
+        let quiet = matches!(event, Event::Tick);
+        let text = if quiet {
+            String::new()
+        } else {
+            format!("> {event:?}")
+        };
+        let commands = engine.on(event, since);
+        if !quiet {
+            self.say(|| text.chars().take(300).collect());
+        }
+        for command in commands {
+            let command = match self.bug {
+                Some(bug) => bug.meddle_command(self, command),
+                None => Some(command),
+            };
+            if let Some(command) = command {
+                self.obey(command)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, command: Command) -> Result<(), Violation> {
+        if !matches!(command, Command::Send { .. }) {
+            let text = format!("< {command:?}");
+            self.say(|| text.chars().take(300).collect());
+        }
+        match command {
+            Command::Send { to, message } => {
+                match &message.body {
+                    ToWorker::Assign(..) => self.moment = Moment::Assignment,
+                    ToWorker::Sync(sync) if matches!(sync.source, SyncSource::Peer(_)) => {
+                        self.moment = Moment::Joining;
+                    }
+                    ToWorker::WriteCheckpoint { .. } => self.moment = Moment::Checkpoint,
+                    _ => {}
+                }
+                self.judge.sent(&to, &message)?;
+                self.send_down(&to, *message);
+            }
+            Command::Disconnect(worker) => {
+                if let Some(stream) = self.streams.remove(&worker) {
+                    let delay = self.dice.within(0, 2 * MS);
+                    // The last words are on their way before the end.
+                    let at = (self.now + Duration::from_micros(delay)).max(stream.last[1]);
+                    self.at(at, Item::Broken(stream.machine, worker, "ended".into()));
+                }
+            }
+            Command::Commit(commit) => {
+                self.moment = Moment::Commit;
+                self.judge.committed(&commit)?;
+                self.store.append(Line::Commit(commit));
+            }
+            Command::Members(generation, workers) => {
+                self.store.append(Line::Members(generation, workers));
+            }
+            Command::Rewind(step) => {
+                self.judge.rewound(step);
+                self.store.append(Line::Rewind(step));
+            }
+            Command::Publish { step, .. } => {
+                self.moment = Moment::Checkpoint;
+                let state = self.staged.remove(&step).filter(|_| !self.checkpoint_fails);
+                let delay = self.dice.within(MS, 50 * MS);
+                self.after(delay, Item::Published(step, state));
+            }
+            Command::Notice(notice) => {
+                if let Notice::Waiting { .. } = notice {
+                    self.moment = Moment::Gathering;
+                }
+                self.judge.notice(&notice)?;
+            }
+            Command::Complete(_) => self.complete = true,
+            Command::Interrupted(_) => {
+                let line = Line::Members(
+                    self.engine
+                        .as_ref()
+                        .map(Engine::generation)
+                        .unwrap_or_default(),
+                    Vec::new(),
+                );
+                self.store.append(line);
+                let delay = self.dice.within(MS, 500 * MS);
+                self.stop_coordinator(delay);
+            }
+            Command::Fail(error) => {
+                return Err(Violation::new(
+                    "progress",
+                    format!("the run failed: {error:?}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn input(&mut self, m: usize, input: Input) -> Result<(), Violation> {
+        let quiet = matches!(input, Input::Tick);
+        let text = if quiet {
+            String::new()
+        } else {
+            format!("m{m} {input:?}")
+        };
+        let now = self.now;
+        let actions = self.machines[m].session.on(input, now);
+        if !quiet {
+            self.say(|| text.chars().take(220).collect());
+        }
+        for action in actions {
+            if self.machines[m].alive {
+                self.act(m, action)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Machines that take part or may do so.
+    pub(crate) fn living(&self) -> Vec<usize> {
+        let all = self.machines.iter().enumerate();
+        all.filter(|(_, m)| m.alive).map(|(i, _)| i).collect()
+    }
+
+    /// A machine that ended; somebody new comes when too few are left.
+    pub(crate) fn ends(&mut self, m: usize) {
+        self.machines[m].alive = false;
+        if let Some(name) = self.machines[m].stream.take() {
+            // Behind a dead line nobody hears the end.
+            if self.streams.remove(&name).is_some_and(|s| s.to_coordinator) {
+                let reason = "it ended".to_owned();
+                let delay = self.dice.within(50, 2 * MS);
+                let worker = name.clone();
+                let closed = Event::Closed { worker, reason };
+                self.after(delay, Item::ToCoordinator(name, closed));
+            }
+        }
+        let few = self.living().len() <= self.setting.min_workers;
+        if few || self.dice.one_in(3) {
+            let delay = self.dice.within(100 * MS, 3000 * MS);
+            self.after(delay, Item::NewMachine);
+        }
+    }
+}
+
+fn again(before: &WorkerId) -> WorkerId {
+    let (name, session) = before.0.split_once('.').unwrap_or((&before.0, "1"));
+    let session = session.parse::<u64>().unwrap_or(1) + 1;
+    WorkerId(format!("{name}.{session}"))
+}
