@@ -9,7 +9,7 @@ GOLDEN_PYTHON ?= $(PYTHON)
 export TORCH_DIR PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench fmt lint deny golden clean distclean
+.PHONY: help setup build test demo chaos simulate bench fmt lint deny golden clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,12 @@ test: build ## run every test
 
 demo: build ## train on this machine with two workers, print an answer before and after
 	@deploy/demo.sh
+
+chaos: build ## the whole byte matrix: workers x faults, real processes
+	CHAOS=full $(CARGO) test --release --locked -p cluster-tests --test chaos -- --nocapture
+
+simulate: build ## whole clusters by seed (SIMULATION_RUNS, SIMULATION_SEED)
+	$(CARGO) test --release --locked -p cluster-tests --test simulation whatever -- --nocapture
 
 bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, transformers, peft)
 	$(CARGO) build --release --locked -p worker --examples

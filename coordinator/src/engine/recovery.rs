@@ -10,6 +10,7 @@ use shared::ids::{Identity, Step, WorkerId};
 use shared::wire::message::{Hello, Position, SyncSource, ToWorker};
 
 use super::Engine;
+use super::audit::is_audited;
 use super::event::Command;
 use super::notice::Notice;
 use super::state::{Member, MemberState, Phase};
@@ -59,8 +60,16 @@ impl Engine {
             &position.credited
         };
         let room = self.working() < self.options.max_workers;
+        let step = self.committed.next();
+        let rate = if self.working() > 0 {
+            self.options.audit_rate
+        } else {
+            0.0
+        };
         let counts = match &mut self.phase {
-            Phase::Computing(work) if reachable && room => work.readmit(worker, sums),
+            Phase::Computing(work) if reachable && room => {
+                work.readmit(worker, sums, |id| is_audited(rate, step, id))
+            }
             _ => false,
         };
         self.welcome(worker, counts);
@@ -168,11 +177,18 @@ impl Engine {
         };
         let mut work = StepWork::new(micro_batches);
         let mut credited = 0;
+        let rate = if returned.len() > 1 {
+            self.options.audit_rate
+        } else {
+            0.0
+        };
         for (worker, position) in returned {
             let holds = self.reachable(&position) == Some(step)
                 && self.working() < self.options.max_workers;
             let at_step = position.step == step;
-            let keeps = holds && at_step && work.readmit(&worker, &position.credited);
+            let keeps = holds
+                && at_step
+                && work.readmit(&worker, &position.credited, |id| is_audited(rate, next, id));
             if keeps {
                 credited += position.credited.len();
             }
@@ -189,6 +205,9 @@ impl Engine {
         let workers = self.working();
         if workers == 0 {
             return;
+        }
+        if workers < 2 {
+            work.audits.clear();
         }
         self.notice(Notice::Recovered {
             step,

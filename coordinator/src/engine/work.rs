@@ -71,11 +71,13 @@ impl StepWork {
         Some(others)
     }
 
-    /// What a returning worker has in its sum counts again, when nobody else was given any of it.
+    /// What a returning worker has in its sum counts again, when nobody else was given any of it;
+    /// an audit that was open when the session broke is opened again.
     pub(super) fn readmit(
         &mut self,
         worker: &WorkerId,
         sums: &BTreeMap<MicroBatchId, u64>,
+        audited: impl Fn(MicroBatchId) -> bool,
     ) -> bool {
         let pool: BTreeSet<_> = self.pool.iter().copied().collect();
         if !sums.keys().all(|m| pool.contains(m)) {
@@ -83,6 +85,10 @@ impl StepWork {
         }
         self.pool.retain(|m| !sums.contains_key(m));
         for (micro_batch, fingerprint) in sums {
+            if audited(*micro_batch) {
+                let audit = Audit::new(worker.clone(), *fingerprint);
+                self.audits.insert(*micro_batch, audit);
+            }
             let credited = Credited {
                 worker: worker.clone(),
                 fingerprint: *fingerprint,
@@ -202,9 +208,9 @@ mod tests {
         let (a, b) = (worker("a"), worker("b"));
         let mut work = StepWork::new(3);
         let sums: BTreeMap<_, _> = [(MicroBatchId(0), 5), (MicroBatchId(2), 6)].into();
-        assert!(work.readmit(&a, &sums));
+        assert!(work.readmit(&a, &sums, |_| false));
         assert_eq!(work.pool, [MicroBatchId(1)]);
         assert_eq!(work.sum_of(&a), Fingerprint(11));
-        assert!(!work.readmit(&b, &[(MicroBatchId(0), 5)].into()));
+        assert!(!work.readmit(&b, &[(MicroBatchId(0), 5)].into(), |_| false));
     }
 }
