@@ -192,9 +192,8 @@ impl Room {
             }
             StateJob::Apply(identity, mut total, world) => {
                 let step = identity.step;
-                match faults.hold("apply", step, Default::default()) {
-                    Some(Effect::Flip) => replica.flip_state_bit(),
-                    Some(_) | None => {}
+                if faults.hold("apply", step, Default::default()) == Some(Effect::Flip) {
+                    replica.flip_state_bit();
                 }
                 if faults.at("received", step) == Some(Effect::Flip) {
                     total[0] ^= 1;

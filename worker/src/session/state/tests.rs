@@ -92,11 +92,13 @@ fn assign(step: u64, list: &[u32]) -> Input {
 }
 
 fn said(actions: &[Action]) -> Vec<&FromWorker> {
-    let body = |action| match action {
-        &Action::Say(ref message) => Some(&message.body),
-        _ => None,
-    };
-    actions.iter().filter_map(body).collect()
+    let mut said = Vec::new();
+    for action in actions {
+        if let Action::Say(message) = action {
+            said.push(&message.body);
+        }
+    }
+    said
 }
 
 #[test]
