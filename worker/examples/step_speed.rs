@@ -3,6 +3,8 @@
 //! `step_speed BASE ROWS LENGTH STEPS THREADS [bf16]` prints one JSON object. The rows are an
 //! integer recipe that tests/bench/peft_step.py has too, so that both sides compute the same losses.
 
+#![recursion_limit = "256"]
+
 use std::path::PathBuf;
 use std::time::Instant;
 
