@@ -14,6 +14,7 @@
 mod bugs;
 mod carry;
 mod invariants;
+mod lead;
 mod machine;
 mod plan;
 mod store;
