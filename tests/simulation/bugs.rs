@@ -21,7 +21,6 @@ macro_rules! bugs {
 bugs!(
     DropCredit = "drop a coverage bit: a credit never reaches its worker",
     SkipEntry = "skip a ledger entry",
-    CommitOnOne = "commit on one digest: the others' answers are forged",
     DeadLease = "keep a dead lease: an end is never heard and time never passes",
     CountTwice = "count a duplicate: both holders are credited",
     LoseTotal = "lose a total on its way to a follower",
@@ -73,13 +72,6 @@ impl Bug {
                     message.body = ToWorker::Credit(list.clone());
                 }
                 Some(Command::Send { to, message })
-            }
-            (Self::CommitOnOne, Command::Commit(mut commit)) => {
-                // Who answered first decides, whatever the others have.
-                if world.judge.corrupt > 0 {
-                    commit.state_digest.push('x');
-                }
-                Some(Command::Commit(commit))
             }
             (_, command) => Some(command),
         }

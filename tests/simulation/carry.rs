@@ -185,7 +185,8 @@ impl World {
             if self.machines[m].hung {
                 return Ok(());
             }
-            // With one worker nobody can tell that it computes wrongly.
+            // With one worker nobody can tell that it computes wrongly, and of two one may be lost
+            // before the other has looked.
             let alone = self.engine.as_ref().is_none_or(|e| e.working() < 3);
             self.machines[m].wrong_once &= !alone;
             let state = Arc::clone(self.machines[m].replica.state());

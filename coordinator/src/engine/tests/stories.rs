@@ -259,3 +259,30 @@ fn checkpoints_are_written_every_save_steps_and_at_the_end() {
     cluster.run();
     assert_eq!(cluster.published, [Step(2), Step(4), Step(5)]);
 }
+
+#[test]
+fn a_live_worker_on_a_hung_device_is_evicted_and_its_work_goes_to_others() {
+    let mut cluster = Cluster::new(options(1, 2, 100), 1, 8);
+    cluster.join("a");
+    cluster.join("b");
+    cluster.compute(&worker("b"));
+    let beat = |cluster: &mut Cluster| {
+        for name in ["a", "b"] {
+            cluster.say(&worker(name), Identity::default(), FromWorker::Beat);
+        }
+    };
+    cluster.now = Duration::from_secs(4);
+    beat(&mut cluster);
+    cluster.compute(&worker("a"));
+    cluster.now = Duration::from_secs(6);
+    beat(&mut cluster);
+    cluster.event(Event::Tick);
+    let hung = |name: &str| {
+        let is = |n: &Notice| matches!(n, Notice::Hung { worker: w, .. } if *w == worker(name));
+        cluster.notices.iter().any(is)
+    };
+    assert!(hung("b") && !hung("a"), "{:?}", cluster.notices);
+    cluster.workers.remove(&worker("b"));
+    cluster.run();
+    complete(&cluster, 1, 8);
+}
