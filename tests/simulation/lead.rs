@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use coordinator::engine::{Command, Engine, Event, Notice, Options, Schedule};
-use shared::ids::{RunId, Step, WorkerId};
-use shared::wire::message::{FromWorker, SyncSource, ToWorker, Welcome};
+use shared::ids::{Identity, RunId, Step, WorkerId};
+use shared::wire::message::{Envelope, FromWorker, SyncSource, ToWorker, Welcome};
 
 use super::invariants::Violation;
 use super::plan::Moment;
@@ -26,6 +26,18 @@ impl Schedule for Fixed {
 }
 
 impl World {
+    /// A sign of life on every stream, as the driver gives it.
+    pub(crate) fn beat(&mut self) {
+        let streams: Vec<WorkerId> = self.streams.keys().cloned().collect();
+        for worker in streams {
+            let message = Envelope {
+                identity: Identity::default(),
+                body: ToWorker::Beat,
+            };
+            self.send_down(&worker, message);
+        }
+    }
+
     pub(crate) fn start_coordinator(&mut self) {
         if self.engine.is_some() || self.complete {
             return;
@@ -107,7 +119,17 @@ impl World {
         let Some(engine) = self.engine.as_mut() else {
             return Ok(());
         };
-        let quiet = matches!(event, Event::Tick);
+        let quiet = matches!(
+            event,
+            Event::Tick
+                | Event::Message {
+                    envelope: Envelope {
+                        body: FromWorker::Beat,
+                        ..
+                    },
+                    ..
+                }
+        );
         let text = if quiet {
             String::new()
         } else {

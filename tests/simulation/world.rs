@@ -216,6 +216,9 @@ impl World {
             Item::Tick => {
                 self.store.flush();
                 self.after(125 * MS, Item::Tick);
+                if self.engine.is_some() && self.now.as_millis() % 1000 < 125 {
+                    self.beat();
+                }
                 self.coordinator(Event::Tick)
             }
             Item::CoordinatorStarts => {
@@ -331,7 +334,14 @@ impl World {
     }
 
     pub(crate) fn input(&mut self, m: usize, input: Input) -> Result<(), Violation> {
-        let quiet = matches!(input, Input::Tick);
+        let quiet = matches!(
+            input,
+            Input::Tick
+                | Input::Coordinator(Envelope {
+                    body: ToWorker::Beat,
+                    ..
+                })
+        );
         let text = if quiet {
             String::new()
         } else {

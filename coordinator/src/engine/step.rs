@@ -179,19 +179,33 @@ impl Engine {
         self.refuse(culprit, error);
     }
 
-    /// What was withdrawn in time is not computed; the worker is free for something else.
+    /// What a worker did not begin is no longer its own: it goes to somebody else, unless it is
+    /// credited already.
     pub(super) fn skipped(
         &mut self,
         worker: &WorkerId,
         identity: &Identity,
         list: &[MicroBatchId],
     ) {
-        let now = self.now;
-        if let Some(member) = self.members.get_mut(worker) {
-            for id in list {
-                for task in [Task::Train, Task::Audit] {
-                    member.answered(identity.step, *id, task, now);
-                }
+        let (now, step) = (self.now, self.committed.next());
+        let Some(member) = self.members.get_mut(worker) else {
+            return;
+        };
+        for id in list {
+            let trains = member.answered(identity.step, *id, Task::Train, now);
+            let audits = member.answered(identity.step, *id, Task::Audit, now);
+            let Phase::Computing(work) = &mut self.phase else {
+                continue;
+            };
+            if identity.step != step {
+                continue;
+            }
+            if trains {
+                work.withdraw(*id, worker);
+            }
+            let audit = work.audits.get_mut(id).filter(|_| audits);
+            if let Some(audit) = audit.filter(|a| a.asked.as_ref() == Some(worker)) {
+                audit.asked = None;
             }
         }
         self.deal();
