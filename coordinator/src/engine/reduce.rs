@@ -48,7 +48,8 @@ impl Engine {
         match &mut self.phase {
             // Its part is in the total that all survivors have applied.
             Phase::Reducing(reducing)
-                if survivors.iter().all(|s| reducing.applied.contains_key(s)) =>
+                if reducing.again.is_none()
+                    && survivors.iter().all(|s| reducing.applied.contains_key(s)) =>
             {
                 self.next_generation();
                 self.commit_when_agreed();
