@@ -9,7 +9,7 @@ GOLDEN_PYTHON ?= $(PYTHON)
 export TORCH_DIR PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo chaos simulate bench fmt lint deny golden clean distclean
+.PHONY: help setup build test demo chaos simulate bench measure fmt lint deny golden clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ simulate: build ## whole clusters by seed (SIMULATION_RUNS, SIMULATION_SEED)
 bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, transformers, peft)
 	$(CARGO) build --release --locked -p worker --examples
 	$(GOLDEN_PYTHON) tests/bench/step_speed.py --worker target/release/examples/step_speed
+
+measure: build ## what faults cost (WHAT=times, straggler, saving or soak)
+	$(CARGO) bench --locked -p cluster-tests --bench cluster -- $(WHAT)
 
 fmt: ## format all Rust code
 	$(CARGO) fmt --all

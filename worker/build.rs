@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    println!("cargo:rerun-if-changed=cshim/shim.cpp");
-    println!("cargo:rerun-if-changed=cshim/shim.h");
+    for source in ["shim.cpp", "shim.h", "product.cpp", "product.h"] {
+        println!("cargo:rerun-if-changed=cshim/{source}");
+    }
     let view = PathBuf::from(std::env::var("LIBTORCH")?);
     // The set-up writes this file anew whenever the view changes.
     println!(
@@ -32,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flag("-Wall")
         .flag("-Wextra")
         .file("cshim/shim.cpp")
+        .file("cshim/product.cpp")
         .try_compile("lora_shim")?;
     println!(
         "cargo:rustc-link-search=native={}",

@@ -92,7 +92,8 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault("join", Joiner, "", Nothing, "generation"),
     corrupt("bit in the sum", "sum@3=flip", "its sum is not the sum of its credits"),
     corrupt("bit in a received total", "received@3=flip", "corrupt"),
-    corrupt("bit in the adapter", "apply@3=flip", "its committed state changed in memory"),
+    corrupt("bit in the adapter", "apply@3=flip", "the state of step 2 changed in memory"),
+    corrupt("bit in a moment", "moments@3=flip", "its committed state changed in memory"),
     Fault {
         settings: &[("audit_rate", "1")],
         ..corrupt("wrong compute", "compute@3=flip", "wrongly")
@@ -114,5 +115,6 @@ pub(crate) const SHORT: &[(usize, &str)] = &[
     (2, "join"),
     (3, "bit in the sum"),
     (2, "bit in the adapter"),
+    (3, "bit in a moment"),
     (3, "wrong compute"),
 ];

@@ -5,8 +5,12 @@
 
 #![allow(clippy::panic, reason = "a harness fails by panicking")]
 
+mod network;
 mod programs;
+mod proxy;
 mod run;
 
+pub use network::{Network, Node};
 pub use programs::{coordinator, finished, output, program, repository, worker};
+pub use proxy::Proxy;
 pub use run::{Finished, Run, Worker};

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::network::Node;
 use super::programs::{coordinator, finished, repository, worker};
 
 /// How long a small run may take on a crowded machine.
@@ -81,17 +82,38 @@ impl Run {
     /// The same with faults on purpose.
     #[must_use]
     pub fn start_with(folder: &Path, config: &Path, arguments: &[&str], faults: &str) -> Self {
+        let here = ["--listen", "127.0.0.1:0"];
+        let arguments = [&here, arguments].concat();
+        Self::begin(coordinator(), folder, config, &arguments, faults)
+    }
+
+    /// The same in a network of the test's own.
+    #[must_use]
+    pub fn start_in(node: &Node, folder: &Path, config: &Path, arguments: &[&str]) -> Self {
+        let listen = format!("{}:0", node.address);
+        let here = ["--listen", listen.as_str(), "--insecure"];
+        let arguments = [&here, arguments].concat();
+        Self::begin(node.inside(coordinator()), folder, config, &arguments, "")
+    }
+
+    fn begin(
+        mut program: Command,
+        folder: &Path,
+        config: &Path,
+        arguments: &[&str],
+        faults: &str,
+    ) -> Self {
         let errors = File::options()
             .create(true)
             .append(true)
             .open(folder.join("stderr.txt"));
         let errors = errors.unwrap_or_else(|e| panic!("{e}"));
-        let mut child = coordinator()
+        let mut child = program
             .current_dir(folder)
             .arg("up")
             .arg("--config")
             .arg(config)
-            .args(["--listen", "127.0.0.1:0", "--output", "json"])
+            .args(["--output", "json"])
             .args(arguments)
             .env(shared::faults::VARIABLE, faults)
             .stdout(Stdio::piped())
@@ -125,7 +147,19 @@ impl Run {
 
     /// Waits for the next event of a name.
     pub fn event(&mut self, name: &str) -> Value {
-        let end = Instant::now() + DEADLINE;
+        self.event_within(name, DEADLINE)
+    }
+
+    /// The next event of any name, if one comes in this time.
+    pub fn next_event(&mut self, time: Duration) -> Option<Value> {
+        let event = self.events.recv_timeout(time).ok()?;
+        self.seen.push(event.clone());
+        Some(event)
+    }
+
+    /// The same as [`Run::event`] with a deadline of its own.
+    pub fn event_within(&mut self, name: &str, deadline: Duration) -> Value {
+        let end = Instant::now() + deadline;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
@@ -140,6 +174,17 @@ impl Run {
         }
     }
 
+    /// Waits until people are told something that contains `text`.
+    pub fn told(&mut self, text: &str) -> String {
+        loop {
+            let notice = self.event("notice");
+            let said = notice["text"].as_str().unwrap_or_default();
+            if said.contains(text) {
+                return said.to_owned();
+            }
+        }
+    }
+
     /// Starts a worker that joins this run.
     #[must_use]
     pub fn worker(&self, arguments: &[&str]) -> Worker {
@@ -149,12 +194,37 @@ impl Run {
     /// The same with faults on purpose.
     #[must_use]
     pub fn worker_with(&self, arguments: &[&str], faults: &str) -> Worker {
+        self.worker_at(&self.address, arguments, faults)
+    }
+
+    /// The same over another address, that of a [`Proxy`](crate::Proxy) for instance.
+    #[must_use]
+    pub fn worker_at(&self, address: &str, arguments: &[&str], faults: &str) -> Worker {
+        self.join(worker(), address, arguments, faults)
+    }
+
+    /// Starts a worker in a network of the test's own.
+    #[must_use]
+    pub fn worker_in(&self, node: &Node, arguments: &[&str]) -> Worker {
+        let listen = format!("{}:0", node.address);
+        let here = ["--listen", listen.as_str(), "--insecure"];
+        let arguments = [&here, arguments].concat();
+        self.join(node.inside(worker()), &self.address, &arguments, "")
+    }
+
+    fn join(
+        &self,
+        mut program: Command,
+        address: &str,
+        arguments: &[&str],
+        faults: &str,
+    ) -> Worker {
         let number = std::fs::read_dir(&self.folder).map_or(0, Iterator::count);
         let log = self.folder.join(format!("worker-{number}.log"));
         let output = File::create(&log).unwrap_or_else(|e| panic!("{e}"));
         let errors = output.try_clone().unwrap_or_else(|e| panic!("{e}"));
-        let child = worker()
-            .args(["join", &self.address])
+        let child = program
+            .args(["join", address])
             .args(arguments)
             .env(shared::faults::VARIABLE, faults)
             .stdout(output)

@@ -23,9 +23,10 @@ bugs!(
     SkipEntry = "skip a ledger entry",
     DeadLease = "keep a dead lease: an end is never heard and time never passes",
     CountTwice = "count a duplicate: both holders are credited",
-    LoseTotal = "lose a total on its way to a follower",
     OldMembers = "reduce a sum of an earlier member set among the new one",
     StaleGeneration = "accept messages of an older generation as current",
+    OneDigest = "commit on one digest: the others' are not compared",
+    InPlace = "reduce in place: a repeated reduce begins with the total of the one before",
     ForgetCommit = "a commit never reaches one worker",
 );
 
@@ -43,6 +44,24 @@ impl Bug {
                 if let (FromWorker::Applied(_), Some(engine)) = (&envelope.body, &world.engine) {
                     envelope.identity.generation = engine.generation();
                     envelope.identity.step = engine.committed().next();
+                }
+                Some(Event::Message { worker, envelope })
+            }
+            (
+                Self::OneDigest,
+                Event::Message {
+                    worker,
+                    mut envelope,
+                },
+            ) => {
+                if let FromWorker::Applied(report) = &mut envelope.body {
+                    let first = world.first_applied.take();
+                    let first = first.filter(|(identity, _)| *identity == envelope.identity);
+                    let (_, digest) = first.unwrap_or_else(|| {
+                        (envelope.identity.clone(), report.state_digest.clone())
+                    });
+                    report.state_digest.clone_from(&digest);
+                    world.first_applied = Some((envelope.identity.clone(), digest));
                 }
                 Some(Event::Message { worker, envelope })
             }

@@ -204,9 +204,6 @@ impl World {
             Err(e) => return Err(Violation::new("no internal errors", format!("m{m}: {e:?}"))),
         };
         for (follower, follow) in machine.followers.clone() {
-            if self.bug == Some(Bug::LoseTotal) && self.dice.one_in(2) {
-                continue;
-            }
             let soon = self.now + self.dice.micros(100, 3 * MS);
             let at = soon.max(self.machines[follower].fed);
             self.machines[follower].fed = at;
@@ -219,16 +216,16 @@ impl World {
 
     pub(crate) fn machine_hears(&mut self, item: Item) -> Result<(), Violation> {
         match item {
-            Item::ToMachine(m, stream, message) => {
-                if self.machines[m].stream.as_ref() == Some(&stream) {
-                    return self.input(m, Input::Coordinator(message));
-                }
+            Item::ToMachine(m, stream, message)
+                if self.machines[m].stream.as_ref() == Some(&stream) =>
+            {
+                return self.input(m, Input::Coordinator(message));
             }
-            Item::Broken(m, stream, reason) => {
-                if self.machines[m].stream.as_ref() == Some(&stream) {
-                    self.machines[m].stream = None;
-                    return self.input(m, Input::Lost(reason));
-                }
+            Item::Broken(m, stream, reason)
+                if self.machines[m].stream.as_ref() == Some(&stream) =>
+            {
+                self.machines[m].stream = None;
+                return self.input(m, Input::Lost(reason));
             }
             Item::Input(m, input) => return self.input(m, input),
             Item::DeviceDone(m, work, outcome) => {
@@ -245,6 +242,9 @@ impl World {
             }
             Item::Followed(m, follow, state, step, total) => {
                 return self.followed(m, follow, state, step, total);
+            }
+            Item::Orphaned(m, follow) if self.machines[m].follow == follow => {
+                return self.input(m, Input::SyncFailed("its source is gone".into()));
             }
             Item::SumReady(m, identity, sum) => return self.join_reduce(m, identity, sum),
             Item::Total(m, identity, total, world) => {
@@ -307,6 +307,7 @@ impl World {
             );
         };
         self.moment = Moment::Reduce;
+        let sum = self.in_place(m, &identity, sum);
         if self.machines[m].peer_cut {
             self.after(5_000 * MS, Item::Impatient(m, identity));
             return Ok(());
@@ -332,6 +333,15 @@ impl World {
             self.after(5_000 * MS, Item::Impatient(m, identity));
         }
         Ok(())
+    }
+
+    /// For a planted bug: the sum of a repeated reduce was overwritten by the total before.
+    fn in_place(&self, m: usize, identity: &Identity, sum: Arc<Vec<i64>>) -> Arc<Vec<i64>> {
+        let last = self.machines[m].last_total.as_ref();
+        match last.filter(|(step, _)| *step == identity.step && self.bug == Some(Bug::InPlace)) {
+            Some((_, total)) => Arc::new(total.clone()),
+            None => sum,
+        }
     }
 
     /// Every member gets the total in its own time; a faulty one spoils what passes through it.
@@ -378,14 +388,31 @@ impl World {
         {
             return Ok(());
         }
+        self.machines[m].last_total = Some((identity.step, total.clone()));
         let rule = rule(identity.step, self.setting.micro_batches);
         if std::mem::take(&mut self.machines[m].corrupt_state) {
-            self.machines[m].replica.flip_state_bit();
+            let replica = &mut self.machines[m].replica;
+            if self.dice.one_in(2) {
+                replica.flip_parameter_bit(m);
+            } else {
+                replica.flip_moment_bit(m);
+            }
         }
         match self.machines[m].replica.apply(&rule, total, world) {
             Ok(report) => self.input(m, Input::Applied { identity, report }),
             Err(error) if error.code == shared::error::Code::Corrupt => {
                 self.input(m, Input::Broken(error))
+            }
+            // Nobody waits for a reduce of an earlier member set; one of this set must fit.
+            Err(error)
+                if error.code == shared::error::Code::Internal
+                    && !self.judge.is_planted()
+                    && *self.machines[m].session.identity() == identity =>
+            {
+                Err(Violation::new(
+                    "no internal errors",
+                    format!("m{m}: {error:?}"),
+                ))
             }
             Err(error) => self.input(
                 m,

@@ -101,10 +101,10 @@ impl World {
         if !open && (matches!(event, Event::Opened { .. }) || !self.dice.one_in(3)) {
             return Ok(());
         }
-        if let Event::Message { envelope, .. } = &event {
-            if matches!(envelope.body, FromWorker::Applied(_)) {
-                self.moment = Moment::Apply;
-            }
+        if let Event::Message { envelope, .. } = &event
+            && matches!(envelope.body, FromWorker::Applied(_))
+        {
+            self.moment = Moment::Apply;
         }
         self.coordinator(event)
     }

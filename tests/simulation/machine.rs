@@ -37,9 +37,9 @@ pub(crate) fn rule(step: Step, micro_batches: u32) -> StepRule {
     }
 }
 
-/// A gradient that depends on the state, the step and the micro-batch, and on nothing else.
+/// A gradient that depends on the parameters, the step and the micro-batch, and on nothing else.
 pub(crate) fn integers(state: &AdapterState, step: Step, id: MicroBatchId) -> Vec<i64> {
-    let text = format!("{} {step} {id}", numerics::state_digest(state));
+    let text = format!("{} {step} {id}", numerics::params_digest(state));
     let hash = blake3::hash(text.as_bytes());
     let mut values: Vec<i64> = hash.as_bytes()[..PARAMETERS * 4]
         .chunks_exact(4)
@@ -80,6 +80,7 @@ pub(crate) struct Work {
 
 /// One process.
 pub(crate) struct Machine {
+    number: usize,
     pub(crate) session: Session,
     pub(crate) replica: Replica,
     pub(crate) alive: bool,
@@ -107,6 +108,8 @@ pub(crate) struct Machine {
     pub(crate) corrupt_slice: bool,
     pub(crate) corrupt_state: bool,
     pub(crate) corrupt_sum: bool,
+    /// For planted bugs: the last total, and of which step.
+    pub(crate) last_total: Option<(Step, Vec<i64>)>,
 }
 
 impl Machine {
@@ -119,6 +122,7 @@ impl Machine {
             ..Hello::default()
         };
         Self {
+            number,
             session: Session::new(greeting),
             replica: Replica::new(PARAMETERS, 1),
             alive: true,
@@ -140,6 +144,7 @@ impl Machine {
             corrupt_slice: false,
             corrupt_state: false,
             corrupt_sum: false,
+            last_total: None,
         }
     }
 
@@ -158,7 +163,8 @@ impl Machine {
     ) -> (Computed, Vec<i64>) {
         let mut values = integers(state, work.identity.step, work.id);
         if std::mem::take(&mut self.wrong_once) {
-            values[0] ^= 1 << 20;
+            // Two devices that are wrong are not wrong in the same way.
+            values[self.number % PARAMETERS] ^= 1 << (8 + self.number % 16);
         }
         let Fingerprint(fingerprint) = numerics::fingerprint(&values, 0);
         let computed = Computed {

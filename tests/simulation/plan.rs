@@ -98,8 +98,9 @@ impl Setting {
     pub(crate) fn draw(dice: &mut Dice) -> Self {
         let workers = dice.within(3, 6) as usize;
         let steps = dice.within(6, 9);
-        let count = dice.within(3, 6);
-        let faults: Vec<Fault> = (0..count)
+        // Not every moment comes; three strike in nearly every run, and the others are not counted.
+        let count = dice.within(5, 9);
+        let mut faults: Vec<Fault> = (0..count)
             .map(|_| {
                 let kind = dice.pick(Kind::ALL);
                 let moment = dice.pick(Moment::ALL);
@@ -111,6 +112,15 @@ impl Setting {
                 Fault { kind, moment, step }
             })
             .collect();
+        // A coordinator recovers only when it was lost.
+        let recovers = faults.iter().find(|f| f.moment == Moment::Recovering);
+        if let Some(Fault { step, .. }) = recovers.copied() {
+            faults.push(Fault {
+                kind: Kind::CoordinatorKill,
+                moment: dice.pick(&[Moment::Compute, Moment::Reduce, Moment::Apply]),
+                step,
+            });
+        }
         let audited = faults.iter().any(|f| f.kind == Kind::WrongCompute);
         Self {
             workers,

@@ -37,19 +37,23 @@ impl Store {
         }
     }
 
-    /// Steps committed and not void, as the lines tell.
+    /// Steps up to the last one committed, as the lines tell. A rewind forward makes those count
+    /// again that a rewind before had made void.
     pub(crate) fn committed(&self) -> BTreeMap<Step, &Committed> {
-        let mut committed = BTreeMap::new();
+        let mut commits = BTreeMap::new();
+        let mut stands = Step(0);
         for line in self.lines.iter().chain(&self.waiting) {
             match line {
                 Line::Commit(commit) => {
-                    committed.insert(commit.step, &**commit);
+                    commits.insert(commit.step, &**commit);
+                    stands = commit.step;
                 }
-                Line::Rewind(step) => committed.retain(|s, _| s <= step),
+                Line::Rewind(step) => stands = *step,
                 Line::Members(..) => {}
             }
         }
-        committed
+        commits.retain(|step, _| *step <= stands);
+        commits
     }
 
     /// What a coordinator that starts now knows.
@@ -72,7 +76,8 @@ impl Store {
             }
         }
         // A checkpoint whose step the ledger does not know is not trusted.
-        let known = |step: &Step| *step <= remembered.committed;
+        let highest = digests.keys().max().copied().unwrap_or_default();
+        let known = |step: &Step| *step <= highest;
         let newest = self.checkpoints.iter().rev().find(|(step, _)| known(step));
         let from = match newest {
             Some((step, state)) => Restorable {

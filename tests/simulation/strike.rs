@@ -13,6 +13,9 @@ impl World {
     /// Strikes every fault whose moment is now.
     pub(crate) fn strike_when_due(&mut self) {
         let Some(engine) = &self.engine else { return };
+        if self.living().is_empty() {
+            return;
+        }
         let (moment, committed) = (self.moment, engine.committed().0);
         let due = self
             .pending
@@ -25,20 +28,26 @@ impl World {
     }
 
     fn strike(&mut self, fault: Fault) {
-        let living = self.living();
-        if living.is_empty() {
-            return;
-        }
-        let m = self.dice.pick(&living);
+        let m = self.dice.pick(&self.living());
         self.say(|| format!("FAULT {fault:?} strikes m{m}"));
         self.struck.push((fault.kind, fault.moment));
         let short = self.dice.within(50 * MS, 2_000 * MS);
         let long = self.dice.within(200 * MS, 20_000 * MS);
+        // A worker that ends, stops or is cut off leaves the others waiting in the reduce.
+        let harmless = [
+            Kind::Join,
+            Kind::Slow,
+            Kind::CheckpointFails,
+            Kind::LedgerFails,
+        ];
+        if !harmless.contains(&fault.kind) {
+            self.judge.spoiled();
+        }
         match fault.kind {
             Kind::Kill => self.ends(m),
             Kind::Pause => {
                 let until = self.now + std::time::Duration::from_micros(long);
-                self.machines[m].paused_until = Some(until);
+                self.machines[m].paused_until = self.machines[m].paused_until.max(Some(until));
             }
             Kind::Reset => self.reset(m),
             Kind::Blackhole | Kind::OneWay => {
@@ -48,7 +57,7 @@ impl World {
                     && let Some(stream) = self.streams.get_mut(&name)
                 {
                     stream.to_coordinator &= !(both || up);
-                    stream.to_machine &= !(both || !up);
+                    stream.to_machine &= up && !both;
                 }
                 self.after(long, Item::Heal(m));
             }

@@ -22,6 +22,8 @@ use super::store::Store;
 
 /// A run that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// A run in which more happens goes round in circles.
+const MANY: u64 = 500_000;
 const MS: u64 = 1000;
 
 /// Something that will happen.
@@ -46,6 +48,8 @@ pub(crate) enum Item {
         Step,
         Option<Vec<i64>>,
     ),
+    /// The peer it followed under this number is gone.
+    Orphaned(usize, u64),
     Published(Step, Option<shared::numerics::AdapterState>),
     Tick,
     MachineTick(usize),
@@ -93,6 +97,8 @@ pub(crate) struct World {
     pub(crate) pending: Vec<super::plan::Fault>,
     pub(crate) judge: Judge,
     pub(crate) bug: Option<Bug>,
+    /// For planted bugs: the first digest of a reduce.
+    pub(crate) first_applied: Option<(shared::ids::Identity, String)>,
     pub(crate) duplicates: bool,
     pub(crate) trace: Vec<String>,
     pub(crate) complete: bool,
@@ -129,6 +135,7 @@ impl World {
             pending,
             judge,
             bug,
+            first_applied: None,
             duplicates: false,
             trace: Vec::new(),
             complete: false,
@@ -146,7 +153,12 @@ impl World {
 
     /// Runs to the end, or to the first violation.
     pub(crate) fn run(&mut self) -> Result<(), Violation> {
+        let mut happened = 0;
         while !self.complete {
+            happened += 1;
+            if happened > MANY {
+                return Err(Violation::new("progress", "endlessly busy"));
+            }
             let Some(((at, _), item)) = self.queue.pop_first() else {
                 return Err(Violation::new("progress", "nothing happens any more"));
             };
@@ -166,8 +178,8 @@ impl World {
 
     /// Notes what happens, without the parts that say little.
     pub(crate) fn say(&mut self, text: impl FnOnce() -> String) {
-        if self.trace.len() > 400 {
-            self.trace.drain(..200);
+        if self.trace.len() > 20_000 {
+            self.trace.drain(..10_000);
         }
         let text = text()
             .replace("Identity { run: RunId(\"r\"), ", "{")
@@ -199,6 +211,7 @@ impl World {
             | Item::Total(m, ..)
             | Item::Impatient(m, _)
             | Item::Followed(m, ..)
+            | Item::Orphaned(m, _)
             | Item::MachineTick(m) => Some(*m),
             _ => None,
         };
@@ -369,6 +382,10 @@ impl World {
     /// A machine that ended; somebody new comes when too few are left.
     pub(crate) fn ends(&mut self, m: usize) {
         self.machines[m].alive = false;
+        for (follower, follow) in std::mem::take(&mut self.machines[m].followers) {
+            let delay = self.dice.within(50, 2 * MS);
+            self.after(delay, Item::Orphaned(follower, follow));
+        }
         if let Some(name) = self.machines[m].stream.take() {
             // Behind a dead line nobody hears the end.
             if self.streams.remove(&name).is_some_and(|s| s.to_coordinator) {
@@ -379,7 +396,9 @@ impl World {
                 self.after(delay, Item::ToCoordinator(name, closed));
             }
         }
-        let few = self.living().len() <= self.setting.min_workers;
+        // Step 1 waits for three.
+        let begun = self.judge.has_begun();
+        let few = self.living().len() <= self.setting.min_workers || !begun;
         if few || self.dice.one_in(3) {
             let delay = self.dice.within(100 * MS, 3000 * MS);
             self.after(delay, Item::NewMachine);

@@ -1,5 +1,7 @@
 #include "shim.h"
 
+#include "product.h"
+
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
@@ -27,15 +29,17 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
                           const Variable& weight_OI, const std::optional<Variable>& bias_O,
                           const Variable& a_RI, const Variable& b_OR, double scaling,
                           const std::optional<Variable>& keep_BI, double keep_scale) {
-    auto output_BO = at::linear(input_BI, weight_OI, bias_O);
+    auto output_BO = product(input_BI, weight_OI.t());
+    if (bias_O) output_BO.add_(*bias_O);
     auto dropped_BI = dropped(input_BI.to(a_RI.scalar_type()), keep_BI, keep_scale);
-    auto low_BR = at::mm(dropped_BI, a_RI.t());
+    auto low_BR = product(dropped_BI, a_RI.t());
     if (output_BO.scalar_type() == b_OR.scalar_type()) {
-      output_BO.addmm_(low_BR, b_OR.t(), 1.0, scaling);
+      add_product(output_BO, low_BR, b_OR.t(), scaling);
     } else {
       auto type = output_BO.scalar_type();
       output_BO = output_BO.to(b_OR.scalar_type());
-      output_BO = output_BO.addmm_(low_BR, b_OR.t(), 1.0, scaling).to(type);
+      add_product(output_BO, low_BR, b_OR.t(), scaling);
+      output_BO = output_BO.to(type);
     }
     ctx->save_for_backward({input_BI, weight_OI, a_RI, b_OR, low_BR, keep_BI.value_or(Variable())});
     ctx->saved_data["scaling"] = scaling;
@@ -57,18 +61,18 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
     const auto& gradient_BO = gradients[0];
 
     auto wide_BO = gradient_BO.to(b_OR.scalar_type());
-    auto low_gradient_BR = at::mm(wide_BO, b_OR).mul_(scaling);
-    auto b_gradient_OR = at::mm(wide_BO.t(), low_BR).mul_(scaling);
+    auto low_gradient_BR = product(wide_BO, b_OR).mul_(scaling);
+    auto b_gradient_OR = product(wide_BO.t(), low_BR).mul_(scaling);
     auto dropped_BI = dropped(input_BI.to(a_RI.scalar_type()), keep_BI, keep_scale);
-    auto a_gradient_RI = at::mm(low_gradient_BR.t(), dropped_BI);
+    auto a_gradient_RI = product(low_gradient_BR.t(), dropped_BI);
 
     Variable input_gradient_BI;
     if (ctx->needs_input_grad(0)) {
-      input_gradient_BI = at::mm(gradient_BO, weight_OI);
+      input_gradient_BI = product(gradient_BO, weight_OI);
       if (!keep_BI && input_gradient_BI.scalar_type() == a_RI.scalar_type()) {
-        input_gradient_BI.addmm_(low_gradient_BR, a_RI);
+        add_product(input_gradient_BI, low_gradient_BR, a_RI, 1.0);
       } else {
-        auto through_BI = dropped(at::mm(low_gradient_BR, a_RI), keep_BI, keep_scale);
+        auto through_BI = dropped(product(low_gradient_BR, a_RI), keep_BI, keep_scale);
         input_gradient_BI.add_(through_BI.to(input_gradient_BI.scalar_type()));
       }
     }
@@ -79,6 +83,21 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
   static Variable dropped(const Variable& value, const std::optional<Variable>& keep,
                           double keep_scale) {
     return keep ? at::mul(value, *keep).mul_(keep_scale) : value;
+  }
+};
+
+// A frozen linear without a pair: only its input has a gradient.
+struct FrozenLinear : public torch::autograd::Function<FrozenLinear> {
+  static Variable forward(AutogradContext* ctx, const Variable& input_BI,
+                          const Variable& weight_OI, const std::optional<Variable>& bias_O) {
+    auto output_BO = product(input_BI, weight_OI.t());
+    if (bias_O) output_BO.add_(*bias_O);
+    ctx->save_for_backward({weight_OI});
+    return output_BO;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    return {product(gradients[0], ctx->get_saved_variables()[0]), Variable(), Variable()};
   }
 };
 
@@ -136,6 +155,12 @@ char* shim_lora_linear(tensor input, tensor weight, tensor bias, tensor a, tenso
   return guarded([&] {
     *output = out(LoraLinear::apply(in(input), in(weight), maybe(bias), in(a), in(b), scaling,
                                     maybe(keep), keep_scale));
+  });
+}
+
+char* shim_frozen_linear(tensor input, tensor weight, tensor bias, tensor* output) {
+  return guarded([&] {
+    *output = out(FrozenLinear::apply(in(input), in(weight), maybe(bias)));
   });
 }
 

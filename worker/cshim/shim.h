@@ -28,6 +28,9 @@ char* shim_cpu_capability(char** out);
 char* shim_lora_linear(tensor input, tensor weight, tensor bias, tensor a, tensor b,
                        double scaling, tensor keep, double keep_scale, tensor* output);
 
+// output = input weight^T + bias, of a frozen weight without a pair. `bias` may be null.
+char* shim_frozen_linear(tensor input, tensor weight, tensor bias, tensor* output);
+
 // A generator of torch's CPU kind with its own state, and draws from it into a tensor.
 char* shim_generator(uint64_t seed, void** out);
 char* shim_uniform(void* generator, tensor into, double from, double to);

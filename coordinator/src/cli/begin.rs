@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::ledger::{Leader, Parent, Record, Run, State};
+use shared::ledger::{Leader, Parent, Policy, Record, Run, State};
 use shared::manifest::{self, Manifest};
 use shared::wire::message::SyncSource;
 
@@ -54,7 +54,7 @@ pub(super) fn starting_point(
             "the checkpoint belongs to a run of another identity",
         )
         .in_file(&folder)
-        .fix("undo what changed; to train on from its weights, --set init_adapter=FOLDER"));
+        .fix("undo what changed; to train on from it, --set parent=FOLDER in another output_dir"));
     }
     notices.push(format!(
         "going on from step {} of {}",
@@ -66,6 +66,8 @@ pub(super) fn starting_point(
         step: found.step,
         state_digest: found.state_digest.clone(),
         optimizer_kept: true,
+        cursor: Policy::GoesOn,
+        schedule: Policy::GoesOn,
     };
     let restorable = Restorable {
         step: found.step,
@@ -144,5 +146,6 @@ pub(super) fn lead(store: &mut FileStore, begins: Option<Run>, address: &str) ->
         term,
         run_identity: run.run_identity,
         identity: run.identity,
+        parent: run.parent,
     })
 }

@@ -4,6 +4,7 @@ pub mod audit;
 mod begin;
 pub mod check;
 mod output_dir;
+mod parent;
 pub mod prepare;
 mod recall;
 pub mod schema;

@@ -11,7 +11,7 @@ use shared::config::{self, Loaded, RunConfig};
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
 use shared::ids::RunId;
-use shared::ledger::{self, State};
+use shared::ledger::{self, Parent, State};
 use shared::manifest::{self, ExpectedTensor};
 use shared::model::{self, ModelConfig};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
@@ -21,6 +21,7 @@ use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::begin::{lead, starting_point};
 use super::output_dir::{PREPARED, check_writable, existing, remove_run};
+use super::parent;
 use crate::data;
 use crate::engine::Restorable;
 use crate::store::{self, Existing, FileStore, LEDGER, Leading, Opened, Start, decide};
@@ -65,6 +66,7 @@ pub struct Inspected {
     identity: BTreeMap<String, String>,
     run_identity: String,
     address: Option<String>,
+    parent: Option<Parent>,
     notices: Vec<String>,
 }
 
@@ -81,10 +83,13 @@ impl Inspected {
 /// # Errors
 /// Whatever is wrong with configuration, base model, data or output folder.
 pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Result<Inspected> {
-    let loaded = config::load(file, set, cwd)?;
+    let mut loaded = config::load(file, set, cwd)?;
     let config = &loaded.config;
     config::require_supported(config)?;
     config::check_paths(config)?;
+    if overwrite {
+        parent::survives_overwrite(config)?;
+    }
     let model_config = ModelConfig::load(&config.base_model)?;
     let linears = model::match_targets(&config.target_modules, &model::linears(&model_config))?;
     model::check_rank(config.lora_rank, &linears)?;
@@ -112,6 +117,10 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
         let file = manifest::file_digest(&folder.join("adapter_model.safetensors"))?;
         identity.insert("init_adapter".into(), file.sha256);
     }
+    let parent = parent::find(config, &identity, &expected)?;
+    if let Some((_, parent)) = &parent {
+        identity.insert("parent".into(), parent.state_digest.clone());
+    }
     let run_identity = identity_digest(&identity);
     check_writable(&config.output_dir)?;
     let state = if overwrite {
@@ -129,7 +138,12 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
     let address = state.and_then(|state| Some(state.leader?.address));
     let mut notices = loaded.notices.clone();
     notices.push(data.report.to_string());
+    if let Some((folder, parent)) = &parent {
+        notices.push(parent::words(folder, parent));
+        loaded.config.parent = Some(folder.clone());
+    }
     Ok(Inspected {
+        parent: parent.map(|(_, parent)| parent),
         loaded,
         base_digest,
         expected,
@@ -157,6 +171,7 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         data,
         identity,
         run_identity,
+        parent: trained_on,
         mut notices,
         ..
     } = inspected;
@@ -210,7 +225,7 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
             identity,
             total_steps: plan.total_steps(),
             begins_after: from.step,
-            parent,
+            parent: parent.or(trained_on),
         }),
     };
     let record = lead(&mut store, begins, address)?;

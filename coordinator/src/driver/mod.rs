@@ -333,6 +333,7 @@ impl Driver {
                 total_steps: self.run.plan.total_steps(),
                 state_digest,
                 scale_bits: (GRADIENT_SCALE_BITS, LOSS_SCALE_BITS),
+                parent: record.parent.clone(),
                 device_classes: self.device_classes.clone(),
                 files: Vec::new(),
             },

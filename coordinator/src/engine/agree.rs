@@ -79,6 +79,11 @@ impl Engine {
             .map(|(w, a)| format!("{w} {}", a.state_digest))
             .collect();
         self.notice(Notice::StatesDiffer { step, digests });
+        self.look_again();
+    }
+
+    /// Every member hashes its committed state and applies the total once more.
+    pub(super) fn look_again(&mut self) {
         if let Phase::Reducing(reducing) = &mut self.phase {
             reducing.again = Some(BTreeMap::new());
             reducing.since = self.now;
@@ -99,6 +104,7 @@ impl Engine {
         }
         let working = self.working_ids();
         let Phase::Reducing(reducing) = &mut self.phase else {
+            self.rehashed(worker, &committed_digest);
             return;
         };
         let Some(again) = &mut reducing.again else {
@@ -178,7 +184,7 @@ impl Engine {
         self.fail(error.fix("start again: the run goes on from its newest checkpoint"));
     }
 
-    fn evict_as_corrupt(&mut self, culprit: &WorkerId, what: &str) {
+    pub(super) fn evict_as_corrupt(&mut self, culprit: &WorkerId, what: &str) {
         let step = self.committed.next();
         self.notice(Notice::Corrupt {
             worker: culprit.clone(),
@@ -252,7 +258,7 @@ impl Engine {
         self.committed = step;
         self.digests.insert(step, agreed.state_digest.clone());
         self.state_digest = Some(agreed.state_digest);
-        self.hold_until = self.now + self.options.ladder.catch_up;
+        self.committed_at = self.now;
         self.outdate_those_who_do_not_follow();
         if self.too_many_skips(step, agreed.skipped) {
             return;

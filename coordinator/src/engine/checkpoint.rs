@@ -129,7 +129,8 @@ impl Engine {
             self.fail(error);
             return;
         }
-        if last {
+        // At a boundary somebody may be waiting for it.
+        if last || matches!(self.phase, Phase::Gathering) {
             self.write_again = Some(self.now + LAST_PAUSE);
         }
         self.notice(Notice::CheckpointFailed { step, reason });

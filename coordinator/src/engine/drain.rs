@@ -85,7 +85,7 @@ impl Engine {
                 .iter()
                 .any(|w| self.members.get(w).is_some_and(|m| m.has_state(committed)));
             if holds {
-                if self.writing.is_none() {
+                if self.writing.is_none() && self.write_again.is_none() {
                     self.write_checkpoint();
                 }
                 return false;

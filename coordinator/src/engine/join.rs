@@ -13,7 +13,7 @@ use shared::wire::message::{self, Sync, SyncSource, ToWorker};
 use super::Engine;
 use super::event::Command;
 use super::notice::Notice;
-use super::state::{MemberState, Phase};
+use super::state::{Member, MemberState, Phase};
 
 /// Sources tried for one joiner.
 const SYNC_TRIES: usize = 8;
@@ -71,9 +71,10 @@ impl Engine {
         let behind = |state: &MemberState| matches!(state, MemberState::Ready { step, .. } if step.next() == self.committed);
         let syncing = |state: &MemberState| matches!(state, MemberState::Syncing { .. });
         let nobody_works = self.working() == 0;
-        self.members.values().any(|m| {
-            (nobody_works && syncing(&m.state)) || (behind(&m.state) && self.now < self.hold_until)
-        })
+        let held = self.now < self.committed_at + self.options.ladder.catch_up;
+        self.members
+            .values()
+            .any(|m| (nobody_works && syncing(&m.state)) || (behind(&m.state) && held))
     }
 
     pub(super) fn ready(&mut self, worker: &WorkerId, step: Step, digest: &str) {
@@ -86,6 +87,7 @@ impl Engine {
             return;
         };
         member.syncs = 0;
+        member.proved = self.now;
         let known = if step == self.committed {
             self.state_digest.as_ref()
         } else {
@@ -191,6 +193,8 @@ impl Engine {
     pub(super) fn rewind(&mut self) {
         self.committed = self.restorable.step;
         self.state_digest = self.restorable.state_digest.clone();
+        // Steps are missing again: an end that had begun is none.
+        self.phase = Phase::Gathering;
         self.out.push(Command::Rewind(self.committed));
         self.notice(Notice::Rewound {
             step: self.committed,
@@ -212,6 +216,29 @@ impl Engine {
             if matches!(member.state, MemberState::Ready { follows: false, .. }) {
                 member.state = MemberState::Loaded;
             }
+        }
+    }
+
+    /// Whoever follows a peer that says nothing any more takes the state from another one.
+    pub(super) fn sync_those_left_behind(&mut self) {
+        let (now, lease, committed) = (self.now, self.options.ladder.lease, self.committed);
+        let patience = |m: &Member| m.proved.max(self.committed_at) + lease;
+        let left_behind = |m: &Member| match m.state {
+            MemberState::Ready { step, follows } => {
+                follows && step < committed && now > patience(m)
+            }
+            _ => false,
+        };
+        let left: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, m)| left_behind(m))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for worker in left {
+            self.set_state(&worker, MemberState::Loaded);
+            let reason = format!("it follows a peer and has not reached step {committed}");
+            self.notice(Notice::SyncAgain { worker, reason });
         }
     }
 

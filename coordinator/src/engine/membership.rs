@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::error::{Code, Error, Result};
-use shared::ids::{Identity, WorkerId};
+use shared::ids::{Identity, Step, WorkerId};
 use shared::wire::message::{Failed, Hello, Loaded, PROTOCOL, ToWorker, Welcome};
 
 use super::event::Command;
@@ -57,6 +57,16 @@ pub(super) fn admit(hello: &Hello, options: &Options, version: &str) -> Result<(
         );
     }
     Ok(())
+}
+
+/// A hung device does not come back within its process: it must not join again by itself.
+fn hung(step: Step) -> Error {
+    Error::new(
+        Code::Evicted,
+        format!("step {step}: this worker's device did not finish a micro-batch in time"),
+    )
+    .why("the process is alive and its device does not answer; the others go on without it")
+    .fix("look at the device, then start this worker again")
 }
 
 fn millis(time: Duration) -> u64 {
@@ -200,9 +210,14 @@ impl Engine {
             }
         }
         for (worker, notice) in self.overdue() {
+            if let Notice::Hung { step, .. } = notice {
+                self.send(&worker, ToWorker::Refused(hung(step)));
+            }
             self.remove(&worker, notice);
         }
+        self.sync_those_left_behind();
         self.reduce_overdue();
+        self.doubt_overdue();
         self.release_overdue();
         self.checkpoint_overdue();
         self.deal();
@@ -224,7 +239,8 @@ impl Engine {
                 }
                 _ => {}
             }
-            let first = m.outstanding.front()?;
+            // Of one that is not heard nobody knows what its device does.
+            let first = m.outstanding.front().filter(|_| !m.suspect)?;
             let deadline = m.pace.deadline(ladder.progress, ladder.first_compute);
             (now.saturating_sub(first.since) > deadline).then_some(Notice::Hung {
                 worker,

@@ -11,6 +11,7 @@
 //!
 //! `membership` who may join, who is gone · `join` how a state is brought up · `recovery` a session
 //! or a coordinator that comes back · `step` deal and credit (`work`, `pace`, `relief`, `audit`) ·
+//! `dispute` who computed wrongly ·
 //! `reduce` and `agree` from the last credit to the commit · `drain` the polite leave ·
 //! `checkpoint` when the state is written · `ladder` every time there is.
 //!
@@ -21,6 +22,7 @@
 mod agree;
 mod audit;
 mod checkpoint;
+mod dispute;
 mod drain;
 mod event;
 mod join;
@@ -131,8 +133,8 @@ pub struct Engine {
     started: bool,
     interrupted: bool,
     skipped_in_a_row: u32,
-    /// Until when the boundary is held for a joiner that is one step behind.
-    hold_until: Duration,
+    /// When the last step was committed.
+    committed_at: Duration,
     writing: Option<checkpoint::Writing>,
     write_again: Option<Duration>,
     last_tries: u32,
@@ -160,8 +162,9 @@ impl Engine {
             }
         };
         let awaited = matches!(phase, Phase::Recovering { .. });
-        let repeats = !awaited && remembered.committed > from.step;
-        let out = if repeats {
+        // Back to a checkpoint, or forward to one of steps that an earlier rewind had made void.
+        let moves = !awaited && remembered.committed != from.step;
+        let out = if moves {
             vec![Command::Rewind(from.step)]
         } else {
             Vec::new()
@@ -190,7 +193,7 @@ impl Engine {
             started: false,
             interrupted: false,
             skipped_in_a_row: 0,
-            hold_until: Duration::ZERO,
+            committed_at: Duration::ZERO,
             writing: None,
             write_again: None,
             last_tries: 0,
@@ -250,7 +253,9 @@ impl Engine {
             return;
         };
         member.heard = self.now;
-        member.suspect = false;
+        if std::mem::take(&mut member.suspect) {
+            member.begins_now(self.now);
+        }
         let identity = envelope.identity;
         match envelope.body {
             FromWorker::Hello(_) | FromWorker::Beat => {}

@@ -20,10 +20,13 @@ impl Engine {
     /// A loaded worker opens a new session.
     pub(super) fn returned(&mut self, worker: WorkerId, hello: Hello, position: Position) {
         // The coordinator may not have noticed yet that the old session is dead.
-        self.left(&position.worker.clone(), "it opened a new session".into());
+        let before = self.members.get_mut(&position.worker);
+        let pace = before.map(|m| std::mem::take(&mut m.pace));
+        self.left(&position.worker, "it opened a new session".into());
         let class = position.loaded.as_ref().map(|l| l.device_class.clone());
         let state = MemberState::Returned(Box::new(position.clone()));
-        let member = Member::new(hello, state, self.now);
+        let mut member = Member::new(hello, state, self.now);
+        member.pace = pace.unwrap_or_default();
         self.members.insert(worker.clone(), member);
         if !self.accepts_device(&worker, class.unwrap_or_default()) {
             return;
@@ -83,6 +86,7 @@ impl Engine {
         if counts {
             self.count_in(worker);
             self.next_generation();
+            self.judge_all();
             self.deal();
             self.reduce_when_covered();
         } else if matches!(self.phase, Phase::Gathering) {
@@ -146,7 +150,7 @@ impl Engine {
         let remembered = self.committed;
         let best = best.filter(|step| *step >= on_storage);
         self.committed = best.unwrap_or(on_storage);
-        if self.committed < remembered {
+        if self.committed != remembered {
             self.out.push(Command::Rewind(self.committed));
             self.notice(Notice::Rewound {
                 step: self.committed,
@@ -175,6 +179,11 @@ impl Engine {
         } else {
             self.schedule.micro_batches(next)
         };
+        let there = |p: &Position| self.reachable(p) == Some(step);
+        let holders = returned.iter().filter(|(_, p)| there(p)).count();
+        let holders = holders.min(self.options.max_workers);
+        // The boundary decides otherwise; sums of a step that waits are computed again.
+        let goes_on = !finished && holders >= self.options.min_workers;
         let mut work = StepWork::new(micro_batches);
         let mut credited = 0;
         let rate = if returned.len() > 1 {
@@ -188,6 +197,7 @@ impl Engine {
             let at_step = position.step == step;
             let keeps = holds
                 && at_step
+                && goes_on
                 && work.readmit(&worker, &position.credited, |id| is_audited(rate, next, id));
             if keeps {
                 credited += position.credited.len();
@@ -216,8 +226,7 @@ impl Engine {
         });
         self.started = true;
         self.next_generation();
-        if finished || workers < self.options.min_workers {
-            // The boundary decides; sums of a step that waits are computed again.
+        if !goes_on {
             return;
         }
         self.phase = Phase::Computing(work);

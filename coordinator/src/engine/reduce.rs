@@ -52,7 +52,12 @@ impl Engine {
                     && survivors.iter().all(|s| reducing.applied.contains_key(s)) =>
             {
                 self.next_generation();
-                self.commit_when_agreed();
+                if survivors.len() == 1 {
+                    // Nobody is left to agree with: it looks twice.
+                    self.look_again();
+                } else {
+                    self.commit_when_agreed();
+                }
             }
             Phase::Reducing(reducing) => {
                 let work = std::mem::take(&mut reducing.work);
@@ -82,6 +87,7 @@ impl Engine {
         self.attempt = self.attempt.next();
         self.phase = Phase::Computing(work);
         self.next_generation();
+        self.judge_all();
         self.deal();
         self.reduce_when_covered();
     }

@@ -38,13 +38,13 @@ impl Engine {
             let Some(micro_batch) = self.latest_elsewhere(&worker, typical) else {
                 continue;
             };
-            let (now, step) = (self.now, self.committed.next());
+            let (now, at) = (self.now, self.identity());
             if let Phase::Computing(work) = &mut self.phase {
                 let holders = work.assigned.entry(micro_batch).or_default();
                 holders.insert(worker.clone());
             }
             if let Some(member) = self.members.get_mut(&worker) {
-                member.give(step, micro_batch, Task::Train, now);
+                member.give(&at, micro_batch, Task::Train, now);
             }
             self.send(&worker, ToWorker::Assign(Task::Train, vec![micro_batch]));
         }

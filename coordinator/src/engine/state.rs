@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use shared::ids::{MicroBatchId, Slot, Step, WorkerId};
+use shared::ids::{Generation, Identity, MicroBatchId, Slot, Step, WorkerId};
 use shared::wire::message::{Applied, Hello, Position, Task};
 
 use super::pace::Pace;
@@ -25,6 +25,10 @@ pub(super) struct Member {
     /// What it was given and has not answered, oldest first; the first is being computed.
     pub(super) outstanding: VecDeque<Outstanding>,
     pub(super) pace: Pace,
+    /// Assignments it would not begin, since it last delivered one.
+    pub(super) skips: usize,
+    /// When it last proved a state.
+    pub(super) proved: Duration,
     /// Tries at bringing its state up.
     pub(super) syncs: usize,
     /// It was named as slow.
@@ -37,6 +41,8 @@ pub(super) struct Outstanding {
     pub(super) step: Step,
     pub(super) micro_batch: MicroBatchId,
     pub(super) task: Task,
+    /// The member set in which it was given: an older answer is not the answer to it.
+    pub(super) generation: Generation,
     /// Since when it is the first.
     pub(super) since: Duration,
 }
@@ -69,6 +75,8 @@ impl Member {
             draining: None,
             outstanding: VecDeque::new(),
             pace: Pace::default(),
+            skips: 0,
+            proved: now,
             syncs: 0,
             named_slow: false,
         }
@@ -91,37 +99,43 @@ impl Member {
 
     pub(super) fn give(
         &mut self,
-        step: Step,
+        at: &Identity,
         micro_batch: MicroBatchId,
         task: Task,
         now: Duration,
     ) {
         self.outstanding.push_back(Outstanding {
-            step,
+            step: at.step,
             micro_batch,
             task,
+            generation: at.generation,
             since: now,
         });
+    }
+
+    /// Nothing can be said about the time before.
+    pub(super) fn begins_now(&mut self, now: Duration) {
+        if let Some(first) = self.outstanding.front_mut() {
+            first.since = now;
+        }
     }
 
     /// Takes an answered task off; the next one begins now.
     pub(super) fn answered(
         &mut self,
-        step: Step,
+        at: &Identity,
         micro_batch: MicroBatchId,
         task: Task,
         now: Duration,
     ) -> bool {
-        let place = self
-            .outstanding
-            .iter()
-            .position(|o| o.step == step && o.micro_batch == micro_batch && o.task == task);
+        let place = self.outstanding.iter().position(|o| {
+            (o.step, o.micro_batch, o.task) == (at.step, micro_batch, task)
+                && at.generation >= o.generation
+        });
         let Some(place) = place else { return false };
         self.outstanding.remove(place);
-        if place == 0
-            && let Some(first) = self.outstanding.front_mut()
-        {
-            first.since = now;
+        if place == 0 {
+            self.begins_now(now);
         }
         true
     }

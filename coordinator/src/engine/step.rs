@@ -1,4 +1,4 @@
-//! One step's compute: deal, credit, audit.
+//! One step's compute: deal and credit.
 
 use shared::ids::{Identity, MicroBatchId, WorkerId};
 use shared::wire::message::{Computed, Task, ToWorker};
@@ -6,12 +6,15 @@ use shared::wire::message::{Computed, Task, ToWorker};
 use std::time::Duration;
 
 use super::Engine;
-use super::audit::{Audit, Verdict, is_audited};
+use super::audit::{Audit, is_audited};
 use super::notice::Notice;
 use super::state::{DEPTH, Phase};
 use super::work::StepWork;
-use shared::error::{Code, Error};
 use shared::ids::Attempt;
+
+/// A worker that would not begin so many assignments in a row holds another state than it should.
+/// A few happen: what was withdrawn from it and came back to it meanwhile.
+const SKIPS: usize = 8;
 
 impl Engine {
     pub(super) fn begin_step(&mut self) {
@@ -40,7 +43,7 @@ impl Engine {
     /// Hands out micro-batches until each free worker holds [`DEPTH`], one each in turn; then
     /// audits; then what is late elsewhere.
     pub(super) fn deal(&mut self) {
-        let (now, step) = (self.now, self.committed.next());
+        let (now, at) = (self.now, self.identity());
         let working = self.working_ids();
         let mut orders: Vec<(WorkerId, Task, MicroBatchId)> = Vec::new();
         let Phase::Computing(work) = &mut self.phase else {
@@ -55,7 +58,7 @@ impl Engine {
                     continue;
                 }
                 if let Some(micro_batch) = work.assign(worker) {
-                    member.give(step, micro_batch, Task::Train, now);
+                    member.give(&at, micro_batch, Task::Train, now);
                     orders.push((worker.clone(), Task::Train, micro_batch));
                     continue;
                 }
@@ -65,7 +68,7 @@ impl Engine {
                     .find(|(_, audit)| audit.next(worker, &working));
                 if let Some((micro_batch, audit)) = audit {
                     audit.asked = Some(worker.clone());
-                    member.give(step, *micro_batch, Task::Audit, now);
+                    member.give(&at, *micro_batch, Task::Audit, now);
                     orders.push((worker.clone(), Task::Audit, *micro_batch));
                 }
             }
@@ -90,9 +93,10 @@ impl Engine {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
+        member.skips = 0;
         let (id, task) = (result.micro_batch, result.task);
         let expected =
-            identity.term == self.options.term && member.answered(identity.step, id, task, now);
+            identity.term == self.options.term && member.answered(identity, id, task, now);
         if expected {
             member.pace.record(Duration::from_micros(result.compute_us));
         }
@@ -131,54 +135,6 @@ impl Engine {
         true
     }
 
-    /// Takes a second computation in; a disagreement is pursued until somebody is proved wrong.
-    fn audited(&mut self, worker: &WorkerId, id: MicroBatchId, fingerprint: u64) -> bool {
-        let working = self.working_ids();
-        let step = self.committed.next();
-        let Phase::Computing(work) = &mut self.phase else {
-            return false;
-        };
-        let Some(audit) = work.audits.get_mut(&id) else {
-            return false;
-        };
-        if audit.asked.as_ref() != Some(worker) {
-            return false;
-        }
-        audit.claim(worker, fingerprint);
-        match audit.verdict(&working) {
-            Verdict::Open => {}
-            Verdict::Undecided => {
-                let error = Error::new(
-                    Code::WrongCompute,
-                    format!("step {step}: two workers compute micro-batch {id} differently"),
-                )
-                .why(audit.describe())
-                .why("with only these two nobody can tell which of them is wrong")
-                .fix("start again with a third worker, or without one of them");
-                self.fail(error);
-            }
-            Verdict::Settled { culprits } => {
-                let claims = audit.describe();
-                work.audits.remove(&id);
-                for culprit in culprits {
-                    self.evict_as_wrong(&culprit, id, &claims);
-                }
-            }
-        }
-        true
-    }
-
-    fn evict_as_wrong(&mut self, culprit: &WorkerId, id: MicroBatchId, claims: &str) {
-        let step = self.committed.next();
-        let error = Error::new(
-            Code::WrongCompute,
-            format!("step {step}: {culprit} computed micro-batch {id} wrongly"),
-        )
-        .why(format!("fingerprints: {claims}"))
-        .fix("check this machine's memory and device before it joins again");
-        self.refuse(culprit, error);
-    }
-
     /// What a worker did not begin is no longer its own: it goes to somebody else, unless it is
     /// credited already.
     pub(super) fn skipped(
@@ -192,21 +148,26 @@ impl Engine {
             return;
         };
         for id in list {
-            let trains = member.answered(identity.step, *id, Task::Train, now);
-            let audits = member.answered(identity.step, *id, Task::Audit, now);
+            let trains = member.answered(identity, *id, Task::Train, now);
+            let audits = member.answered(identity, *id, Task::Audit, now);
             let Phase::Computing(work) = &mut self.phase else {
                 continue;
             };
             if identity.step != step {
                 continue;
             }
-            if trains {
-                work.withdraw(*id, worker);
+            if trains && work.withdraw(*id, worker) {
+                member.skips += 1;
             }
             let audit = work.audits.get_mut(id).filter(|_| audits);
             if let Some(audit) = audit.filter(|a| a.asked.as_ref() == Some(worker)) {
                 audit.asked = None;
             }
+        }
+        if member.skips > SKIPS {
+            let reason = "it does not hold the state of this step".to_owned();
+            self.left(worker, reason);
+            return;
         }
         self.deal();
         self.reduce_when_covered();

@@ -4,6 +4,7 @@
 //! what a lost worker took goes back to the pool, unless somebody else may still deliver it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use shared::ids::{MicroBatchId, WorkerId};
 use shared::numerics::Fingerprint;
@@ -20,6 +21,18 @@ pub(super) struct StepWork {
     pub(super) compute_us: BTreeMap<WorkerId, u64>,
     /// Credited micro-batches that were lost with their worker.
     pub(super) lost: u32,
+    /// An audit that claims alone cannot decide: is somebody's committed state spoiled?
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// Everybody hashes the committed state again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// The micro-batch in dispute.
+    pub(super) micro_batch: MicroBatchId,
+    /// Whose state proved right.
+    pub(super) sound: BTreeSet<WorkerId>,
+    pub(super) since: Duration,
 }
 
 /// A micro-batch that counts.
@@ -98,16 +111,17 @@ impl StepWork {
         true
     }
 
-    /// A worker will not deliver this one.
-    pub(super) fn withdraw(&mut self, micro_batch: MicroBatchId, worker: &WorkerId) {
+    /// A worker will not deliver this one; whether it was to.
+    pub(super) fn withdraw(&mut self, micro_batch: MicroBatchId, worker: &WorkerId) -> bool {
         let Some(holders) = self.assigned.get_mut(&micro_batch) else {
-            return;
+            return false;
         };
-        holders.remove(worker);
+        let was_to = holders.remove(worker);
         if holders.is_empty() {
             self.assigned.remove(&micro_batch);
             self.back(micro_batch);
         }
+        was_to
     }
 
     /// Everything the worker took in this step goes back to the pool, in order.

@@ -184,6 +184,7 @@ impl Reporter {
 
     /// Something people should know; stderr with both formats.
     pub fn notice(&mut self, text: &str) {
+        self.event(&json!({"event": "notice", "text": text}));
         self.say(text);
         tracing::info!(target: "report", "{text}");
     }

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use shared::error::Result;
 use shared::ids::{RunId, Term};
-use shared::ledger::Record;
+use shared::ledger::{Parent, Record};
 
 pub use decide::{Existing, Start, decide};
 pub use file::{FileStore, Opened};
@@ -57,4 +57,6 @@ pub struct Leading {
     pub run_identity: String,
     /// What that digest was made of, readable.
     pub identity: BTreeMap<String, String>,
+    /// The checkpoint it began with, when not from the seed.
+    pub parent: Option<Parent>,
 }

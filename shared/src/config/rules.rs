@@ -238,14 +238,6 @@ pub fn micro_batches_per_step(config: &RunConfig) -> u64 {
 /// # Errors
 /// `E0107` for `fp16: true`, naming what to use instead.
 pub fn require_supported(config: &RunConfig) -> Result<()> {
-    if config.parent.is_some() {
-        return Err(
-            Error::new(Code::NotYet, "`parent` cannot be trained on yet")
-                .why("taking an earlier run's optimizer over is not built")
-                .why("nothing was started")
-                .fix("--set parent=null --set init_adapter=FOLDER, which takes its weights over"),
-        );
-    }
     if config.precision != Precision::Fp16 {
         return Ok(());
     }

@@ -194,6 +194,8 @@ codes! {
     LedgerUnwritable = "E0608" => Unexpected,
     /// The folder holds no ledger.
     NoLedger = "E0609" => Config,
+    /// The parent's weights do not fit the configuration.
+    ParentDiffers = "E0610" => Config,
 
     /// Written files do not read back as written.
     ExportDiffers = "E0701" => Verification,

@@ -70,6 +70,23 @@ pub struct Parent {
     pub state_digest: String,
     /// Optimizer state was taken over, not only the weights.
     pub optimizer_kept: bool,
+    /// Where in the data this run begins.
+    #[serde(default)]
+    pub cursor: Policy,
+    /// Where in the schedule of the learning rate it begins.
+    #[serde(default)]
+    pub schedule: Policy,
+}
+
+/// What a run does with something of its parent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// It goes on where the parent stood.
+    #[default]
+    GoesOn,
+    /// It begins anew.
+    Restarts,
 }
 
 /// A coordinator that took the lead.

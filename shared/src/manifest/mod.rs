@@ -20,6 +20,7 @@ pub use verify::{ExpectedTensor, verify_adapter};
 
 use crate::error::{Code, Error, Result};
 use crate::ids::{RunId, Step};
+use crate::ledger::Parent;
 use crate::storage;
 pub use crate::wire::message::FileDigest;
 
@@ -50,6 +51,9 @@ pub struct Manifest {
     pub state_digest: String,
     /// Scale of gradients and of losses, bits.
     pub scale_bits: (u32, u32),
+    /// The checkpoint this run began with, when not from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// Device classes that took part since the start or the last resume.
     pub device_classes: BTreeSet<String>,
     /// Every other file of the folder.

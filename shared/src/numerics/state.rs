@@ -61,20 +61,42 @@ impl AdapterState {
 /// second moments (f32), all little endian.
 #[must_use]
 pub fn state_digest(state: &AdapterState) -> String {
+    state_digests(state).0
+}
+
+/// [`state_digest`] and [`params_digest`] in one pass.
+#[must_use]
+pub fn state_digests(state: &AdapterState) -> (String, String) {
+    let mut hasher = up_to_params(state);
+    let params = hasher.finalize().to_hex().to_string();
+    hash_floats(&mut hasher, &state.m);
+    hash_floats(&mut hasher, &state.v);
+    (hasher.finalize().to_hex().to_string(), params)
+}
+
+/// The same without the moments: a third of the work.
+#[must_use]
+pub fn params_digest(state: &AdapterState) -> String {
+    up_to_params(state).finalize().to_hex().to_string()
+}
+
+fn up_to_params(state: &AdapterState) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&state.step.0.to_le_bytes());
     hasher.update(&state.optimizer_steps.to_le_bytes());
     hasher.update(&(state.params.len() as u64).to_le_bytes());
+    hash_floats(&mut hasher, &state.params);
+    hasher
+}
+
+fn hash_floats(hasher: &mut blake3::Hasher, values: &[f32]) {
     let mut bytes = vec![0u8; 1 << 16];
-    for values in [&state.params, &state.m, &state.v] {
-        for part in values.chunks(bytes.len() / 4) {
-            for (place, value) in bytes.chunks_exact_mut(4).zip(part) {
-                place.copy_from_slice(&value.to_le_bytes());
-            }
-            hasher.update(&bytes[..part.len() * 4]);
+    for part in values.chunks(bytes.len() / 4) {
+        for (place, value) in bytes.chunks_exact_mut(4).zip(part) {
+            place.copy_from_slice(&value.to_le_bytes());
         }
+        hasher.update(&bytes[..part.len() * 4]);
     }
-    hasher.finalize().to_hex().to_string()
 }
 
 #[cfg(test)]
@@ -96,6 +118,10 @@ mod tests {
         seen.push(state_digest(&state));
         state.v[0] = -0.0;
         seen.push(state_digest(&state));
+        let (whole, params) = state_digests(&state);
+        assert_eq!((&whole, &params), (&seen[5], &params_digest(&state)));
+        state.params[0] = 7.5;
+        assert_ne!(params_digest(&state), params);
         let distinct: std::collections::HashSet<_> = seen.iter().collect();
         assert_eq!(distinct.len(), seen.len());
     }

@@ -39,11 +39,11 @@ pub enum FromWorker {
         /// For people.
         reason: String,
     },
-    /// The committed state was hashed again and the total applied again.
+    /// The committed state was hashed again and the total, where there is one, applied again.
     Reapplied {
         /// Digest of the committed state, from its bytes.
         committed_digest: String,
-        /// Digest of the state after the step.
+        /// Digest of the state after the step, empty where nothing was applied.
         state_digest: String,
     },
     /// The total was reduced and applied to the shadow copy.
@@ -202,7 +202,8 @@ pub enum ToWorker {
     Assign(Task, Vec<MicroBatchId>),
     /// Micro-batches that are not needed from this worker any more.
     Withdraw(Vec<MicroBatchId>),
-    /// The new states differ: hash the committed one and apply the total again.
+    /// The workers disagree: hash the committed state, and apply the total of the step again where
+    /// there is one.
     Reapply,
     /// A draining worker may go.
     Release,

@@ -1,4 +1,5 @@
-//! Nobody is called corrupt unless something was damaged on purpose.
+//! Nobody is called corrupt unless something was damaged on purpose, and nobody goes because of a
+//! failed all-reduce unless something made it fail.
 
 use coordinator::engine::Notice;
 use shared::error::Code;
@@ -18,6 +19,7 @@ pub(super) fn notice(planted: bool, notice: &Notice) -> Result<(), Violation> {
 
 pub(super) fn refused(
     planted: bool,
+    spoiled: bool,
     to: &WorkerId,
     message: &Envelope<ToWorker>,
 ) -> Result<(), Violation> {
@@ -28,7 +30,8 @@ pub(super) fn refused(
         error.code,
         Code::Corrupt | Code::WrongCompute | Code::ReplicasDisagree
     );
-    if accuses && !planted {
+    let reduces = error.code == Code::Evicted && error.what.contains("all-reduce");
+    if (accuses && !planted) || (reduces && !spoiled) {
         return Err(Violation::new("culprits", format!("{to} refused: {error}")));
     }
     Ok(())

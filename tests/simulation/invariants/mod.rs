@@ -40,6 +40,8 @@ pub(crate) struct Judge {
     micro_batches: u32,
     committed: Step,
     planted: BTreeSet<String>,
+    /// Something struck that can make a reduce fail.
+    spoiled: bool,
     pub(crate) corrupt: u64,
     pub(crate) recomputed: u64,
 }
@@ -51,6 +53,7 @@ impl Judge {
             micro_batches,
             committed: Step(0),
             planted: BTreeSet::new(),
+            spoiled: false,
             corrupt: 0,
             recomputed: 0,
         }
@@ -58,6 +61,21 @@ impl Judge {
 
     pub(crate) fn planted(&mut self, machine: usize) {
         self.planted.insert(machine.to_string());
+        self.spoiled = true;
+    }
+
+    /// A step was committed.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.committed > Step(0)
+    }
+
+    /// Something was damaged on purpose.
+    pub(crate) fn is_planted(&self) -> bool {
+        !self.planted.is_empty()
+    }
+
+    pub(crate) fn spoiled(&mut self) {
+        self.spoiled = true;
     }
 
     pub(crate) fn rewound(&mut self, step: Step) {
@@ -74,7 +92,7 @@ impl Judge {
 
     pub(crate) fn notice(&mut self, notice: &Notice) -> Result<(), Violation> {
         self.corrupt += u64::from(matches!(notice, Notice::Corrupt { .. }));
-        culprits::notice(!self.planted.is_empty(), notice)
+        culprits::notice(self.is_planted(), notice)
     }
 
     pub(crate) fn sent(
@@ -82,7 +100,7 @@ impl Judge {
         to: &WorkerId,
         message: &Envelope<ToWorker>,
     ) -> Result<(), Violation> {
-        culprits::refused(!self.planted.is_empty(), to, message)
+        culprits::refused(self.is_planted(), self.spoiled, to, message)
     }
 
     pub(crate) fn ended(&mut self, machine: usize, ending: &Ending) -> Result<(), Violation> {

@@ -10,7 +10,7 @@ use std::path::Path;
 use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::manifest::{FileDigest, file_digest};
+use shared::manifest::{FileDigest, Manifest, file_digest};
 use shared::numerics::AdapterState;
 use shared::storage::write_atomic;
 
@@ -30,16 +30,28 @@ const SECOND_MOMENT: &str = "exp_avg_sq";
 const STEP: &str = "step";
 const OPTIMIZER_STEPS: &str = "optimizer_steps";
 
-/// The state before step 1, from the first adapter.
+/// The state before step 1, from the first adapter; with the moments of the run that is trained on,
+/// when there is one and they are wanted.
 ///
 /// # Errors
-/// None yet; an earlier run's moments will be read here.
+/// [`Code::NoCheckpoint`] and [`Code::DigestDiffers`] when the parent is not what it was.
 pub fn first_state(
-    _config: &RunConfig,
-    _layout: &AdapterLayout,
+    config: &RunConfig,
+    layout: &AdapterLayout,
     first: Vec<f32>,
 ) -> Result<AdapterState> {
-    Ok(AdapterState::new(first))
+    let Some(parent) = &config.parent else {
+        return Ok(AdapterState::new(first));
+    };
+    Manifest::read(parent)?.verify(parent)?;
+    if !config.parent_optimizer {
+        return Ok(AdapterState::new(first));
+    }
+    let earlier = read_checkpoint(parent, layout)?;
+    Ok(AdapterState {
+        step: Step(0),
+        ..earlier
+    })
 }
 
 /// Writes adapter, its configuration and optimizer into a staging folder.

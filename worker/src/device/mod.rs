@@ -15,7 +15,9 @@ pub use choice::{DeviceRequest, open};
 pub use class::device_class;
 pub use environment::reexec_with_environment;
 pub use libraries::{CudaLibrary, load_cuda};
-pub use shim::{Dropout, Generator, LoraWeights, gradients, lora_linear, set_deterministic};
+pub use shim::{
+    Dropout, Generator, LoraWeights, frozen_linear, gradients, lora_linear, set_deterministic,
+};
 pub use torch::{TorchResult, failed};
 
 pub use tch::Device;

@@ -28,6 +28,12 @@ unsafe extern "C" {
         keep_scale: f64,
         output: *mut Pointer,
     ) -> *mut c_char;
+    fn shim_frozen_linear(
+        input: Pointer,
+        weight: Pointer,
+        bias: Pointer,
+        output: *mut Pointer,
+    ) -> *mut c_char;
     fn shim_generator(seed: u64, out: *mut Pointer) -> *mut c_char;
     fn shim_uniform(generator: Pointer, into: Pointer, from: f64, to: f64) -> *mut c_char;
     fn shim_generator_free(generator: Pointer);
@@ -38,6 +44,10 @@ unsafe extern "C" {
         count: usize,
         gradients: *mut Pointer,
     ) -> *mut c_char;
+}
+
+fn maybe(value: Option<&Tensor>) -> Pointer {
+    value.map_or(std::ptr::null_mut(), pointer)
 }
 
 /// The pair of one adapted linear.
@@ -71,7 +81,6 @@ pub fn lora_linear(
     lora: &LoraWeights,
     dropout: Option<&Dropout>,
 ) -> TorchResult<Tensor> {
-    let maybe = |tensor: Option<&Tensor>| tensor.map_or(std::ptr::null_mut(), pointer);
     let mut output: Pointer = std::ptr::null_mut();
     // SAFETY: all pointers are live tensors or null where the shim takes null; `output` is written
     // when and only when no message comes back.
@@ -85,6 +94,31 @@ pub fn lora_linear(
             lora.scaling,
             maybe(dropout.map(|d| &d.keep)),
             dropout.map_or(1.0, |d| d.scale),
+            &raw mut output,
+        )
+    };
+    check(message)?;
+    // SAFETY: the shim handed over a new tensor.
+    Ok(unsafe { Tensor::from_ptr(output.cast()) })
+}
+
+/// The product with a frozen weight that has no pair; only the input gets a gradient.
+///
+/// # Errors
+/// libtorch's.
+pub fn frozen_linear(
+    input_BI: &Tensor,
+    weight_OI: &Tensor,
+    bias_O: Option<&Tensor>,
+) -> TorchResult<Tensor> {
+    let mut output: Pointer = std::ptr::null_mut();
+    // SAFETY: all pointers are live tensors or null where the shim takes null; `output` is written
+    // when and only when no message comes back.
+    let message = unsafe {
+        shim_frozen_linear(
+            pointer(input_BI),
+            pointer(weight_OI),
+            maybe(bias_O),
             &raw mut output,
         )
     };

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::rope::{RopeTable, rotate};
 use super::{BaseWeights, KeyValueCache, Linear, Masks};
-use crate::device::{TorchResult, failed};
+use crate::device::{TorchResult, failed, frozen_linear};
 
 /// Positions the rotary tables start with; they grow on demand.
 const FIRST_POSITIONS: usize = 512;
@@ -140,9 +140,8 @@ impl Decoder {
     /// # Errors
     /// libtorch's.
     pub fn logits(&self, hidden_PH: &Tensor) -> TorchResult<Tensor> {
-        rms_norm(hidden_PH, &self.norm_H, self.config.rms_norm_eps)?
-            .f_linear(&self.head_VH, None::<&Tensor>)?
-            .f_to_kind(Kind::Float)
+        let normed_PH = rms_norm(hidden_PH, &self.norm_H, self.config.rms_norm_eps)?;
+        frozen_linear(&normed_PH, &self.head_VH, None)?.f_to_kind(Kind::Float)
     }
 }
 

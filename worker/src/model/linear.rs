@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::device::{Dropout, LoraWeights, TorchResult, lora_linear};
+use crate::device::{Dropout, LoraWeights, TorchResult, frozen_linear, lora_linear};
 
 /// Makes the dropout mask of an adapted linear by its place; `None` when nothing is dropped.
 pub type Masks<'a> = Option<&'a dyn Fn(usize) -> TorchResult<Dropout>>;
@@ -26,7 +26,7 @@ impl Linear {
     pub fn forward(&self, input_PI: &Tensor, masks: Masks<'_>) -> TorchResult<Tensor> {
         let bias = self.bias_O.as_ref();
         let Some((site, lora)) = &self.lora else {
-            return input_PI.f_linear(&self.weight_OI, bias);
+            return frozen_linear(input_PI, &self.weight_OI, bias);
         };
         let dropout = masks.map(|mask| mask(*site)).transpose()?;
         lora_linear(input_PI, &self.weight_OI, bias, lora, dropout.as_ref())

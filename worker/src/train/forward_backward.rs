@@ -79,12 +79,13 @@ impl Trainer {
         &self.layout
     }
 
-    /// The adapter's first values: `init_adapter`, or PEFT's draws from the seed.
+    /// The adapter's first values: those of `init_adapter` or `parent`, or PEFT's draws from the seed.
     ///
     /// # Errors
     /// [`Code::BadInitAdapter`], and libtorch's.
     pub fn initial_adapter(&self) -> Result<Vec<f32>> {
-        match &self.config.init_adapter {
+        let earlier = self.config.init_adapter.as_ref();
+        match earlier.or(self.config.parent.as_ref()) {
             Some(path) => {
                 let found = PeftAdapter::load(path)?;
                 from_peft(

@@ -39,11 +39,11 @@ pub struct StepRule {
 pub struct Replica {
     sums: Sums,
     state: Arc<AdapterState>,
-    /// Digest of the committed state, as it was when it became that.
-    digest: String,
+    /// Digests of the committed state and of its parameters, as it was when it became that.
+    digests: (String, String),
     shadow: Option<AdapterState>,
-    /// Digest of the shadow.
-    shaded: String,
+    /// The same of the shadow.
+    shaded: (String, String),
     total: Option<Arc<Vec<i64>>>,
     /// Fingerprints of the sum that was handed out last, by slice.
     sent: Vec<u64>,
@@ -57,9 +57,9 @@ impl Replica {
         Self {
             sums: Sums::new(parameters),
             state: Arc::default(),
-            digest: String::new(),
+            digests: Default::default(),
             shadow: None,
-            shaded: String::new(),
+            shaded: Default::default(),
             total: None,
             sent: Vec::new(),
             // Below this size threads cost more than they bring.
@@ -88,8 +88,8 @@ impl Replica {
         self.forget();
         self.shadow = None;
         self.total = None;
-        self.digest = numerics::state_digest(&self.state);
-        self.digest.clone()
+        self.digests = numerics::state_digests(&self.state);
+        self.digests.0.clone()
     }
 
     /// Keeps a micro-batch of the step in work aside; those of other steps are let go.
@@ -132,9 +132,16 @@ impl Replica {
     ///
     /// # Errors
     /// [`Code::Internal`] when the total does not cover the step, [`Code::Corrupt`] when the
-    /// committed state has changed in memory and there is no other member who would notice.
+    /// committed parameters have changed in memory, or, where no other member is, the moments.
     pub fn apply(&mut self, rule: &StepRule, total: Vec<i64>, world: usize) -> Result<Applied> {
-        if world == 1 && numerics::state_digest(&self.state) != self.digest {
+        // What was computed on other parameters is wrong, and its traces may vanish in the update:
+        // no other member would see them. Damaged moments show in the new state, where others see it.
+        let sound = if world == 1 {
+            numerics::state_digest(&self.state) == self.digests.0
+        } else {
+            numerics::params_digest(&self.state) == self.digests.1
+        };
+        if !sound {
             return Err(Error::new(
                 Code::Corrupt,
                 format!("the state of step {} changed in memory", self.state.step),
@@ -148,7 +155,7 @@ impl Replica {
         self.total = Some(total);
         let (grad_norm, skipped, loss) = outcome?;
         Ok(Applied {
-            state_digest: self.shaded.clone(),
+            state_digest: self.shaded.0.clone(),
             fingerprint: fingerprint.0,
             loss,
             grad_norm,
@@ -159,17 +166,18 @@ impl Replica {
         })
     }
 
-    /// Hashes the committed state and applies the same total again.
+    /// Hashes the committed state, and applies the same total again where there is one: the second
+    /// digest is empty where there is none.
     ///
     /// # Errors
-    /// [`Code::Internal`] when there is no total.
+    /// [`Code::Internal`] when the total is not that of the step.
     pub fn reapply(&mut self, rule: &StepRule) -> Result<(String, String)> {
-        let total = self
-            .total
-            .clone()
-            .ok_or_else(|| nothing_applied(rule.step))?;
+        let committed = numerics::state_digest(&self.state);
+        let Some(total) = self.total.clone() else {
+            return Ok((committed, String::new()));
+        };
         self.shade(rule, &total)?;
-        Ok((numerics::state_digest(&self.state), self.shaded.clone()))
+        Ok((committed, self.shaded.0.clone()))
     }
 
     /// The shadow copy becomes the state; the total that led there and the state before are
@@ -181,7 +189,7 @@ impl Replica {
         let shadow = self.shadow.take().filter(|s| s.step == step);
         let shadow = shadow.ok_or_else(|| nothing_applied(step))?;
         let total = self.total.take().ok_or_else(|| nothing_applied(step))?;
-        self.digest = std::mem::take(&mut self.shaded);
+        self.digests = std::mem::take(&mut self.shaded);
         let old = std::mem::replace(&mut self.state, Arc::new(shadow));
         self.sums.clear();
         Ok((total, old))
@@ -232,21 +240,31 @@ impl Replica {
                 self.threads,
             );
         }
-        self.shaded = numerics::state_digest(&next);
+        self.shaded = numerics::state_digests(&next);
         self.shadow = Some(next);
         Ok((grad_norm, skipped, extra(Extra::Loss)))
     }
 
     /// Changes one bit of the committed parameters: what damaged memory does.
-    pub fn flip_state_bit(&mut self) {
-        if let Some(value) = Arc::make_mut(&mut self.state).params.first_mut() {
-            *value = f32::from_bits(value.to_bits() ^ 1);
-        }
+    pub fn flip_parameter_bit(&mut self, somewhere: usize) {
+        flip_bit(&mut Arc::make_mut(&mut self.state).params, somewhere);
+    }
+
+    /// The same in the first moments.
+    pub fn flip_moment_bit(&mut self, somewhere: usize) {
+        flip_bit(&mut Arc::make_mut(&mut self.state).m, somewhere);
     }
 
     /// Changes one bit of the sum: what damaged memory does.
     pub fn flip_sum_bit(&mut self) {
         self.sums.flip_bit();
+    }
+}
+
+fn flip_bit(values: &mut [f32], somewhere: usize) {
+    let length = values.len().max(1);
+    if let Some(value) = values.get_mut(somewhere % length) {
+        *value = f32::from_bits(value.to_bits() ^ (1 << (somewhere / length % 16)));
     }
 }
 

@@ -193,7 +193,10 @@ impl Room {
             StateJob::Apply(identity, mut total, world) => {
                 let step = identity.step;
                 if faults.hold("apply", step, Default::default()) == Some(Effect::Flip) {
-                    replica.flip_state_bit();
+                    replica.flip_parameter_bit(0);
+                }
+                if faults.at("moments", step) == Some(Effect::Flip) {
+                    replica.flip_moment_bit(0);
                 }
                 if faults.at("received", step) == Some(Effect::Flip) {
                     total[0] ^= 1;

@@ -58,7 +58,7 @@ pub enum Input {
         identity: Identity,
         /// Digest of the committed state, from its bytes.
         committed_digest: String,
-        /// Digest of the shadow copy.
+        /// Digest of the shadow copy, empty when nothing was applied.
         state_digest: String,
     },
     /// The reduce failed; the worker itself is fine.

@@ -129,7 +129,9 @@ impl Session {
                 committed_digest,
                 state_digest,
             } if identity == self.identity => {
-                self.shadow = Some((identity.step, state_digest.clone()));
+                if !state_digest.is_empty() {
+                    self.shadow = Some((identity.step, state_digest.clone()));
+                }
                 self.say(FromWorker::Reapplied {
                     committed_digest,
                     state_digest,
@@ -161,12 +163,12 @@ impl Session {
     }
 
     fn synced(&mut self, step: Step, state_digest: String) {
-        if !self.following {
-            return;
-        }
+        // What was on its way when the following ended still changed the state: it is known, not told.
         self.forget();
         self.state = Some((step, state_digest.clone()));
-        self.say(FromWorker::Ready { step, state_digest });
+        if self.following {
+            self.say(FromWorker::Ready { step, state_digest });
+        }
         self.settle(step);
     }
 

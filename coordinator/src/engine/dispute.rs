@@ -1,0 +1,147 @@
+//! Two workers computed the same micro-batch and got different integers: who is wrong?
+//!
+//! Claims decide where two agree. Where nobody agrees, somebody may compute on a spoiled state:
+//! everybody hashes the committed one again, and whose digest is not the agreed one goes. When all
+//! states are sound the run ends rather than guess.
+
+use shared::error::{Code, Error};
+use shared::ids::{MicroBatchId, WorkerId};
+use shared::wire::message::ToWorker;
+
+use super::Engine;
+use super::audit::Verdict;
+use super::notice::Notice;
+use super::state::Phase;
+use super::work::Doubt;
+
+impl Engine {
+    /// Takes a second computation in; false when nobody asked for it.
+    pub(super) fn audited(
+        &mut self,
+        worker: &WorkerId,
+        id: MicroBatchId,
+        fingerprint: u64,
+    ) -> bool {
+        let Phase::Computing(work) = &mut self.phase else {
+            return false;
+        };
+        let audit = work.audits.get_mut(&id);
+        let Some(audit) = audit.filter(|a| a.asked.as_ref() == Some(worker)) else {
+            return false;
+        };
+        audit.claim(worker, fingerprint);
+        self.judge(id);
+        true
+    }
+
+    /// The members have changed: what the claims about every open audit say now.
+    pub(super) fn judge_all(&mut self) {
+        let Phase::Computing(work) = &mut self.phase else {
+            return;
+        };
+        work.doubt = None;
+        for id in work.audits.keys().copied().collect::<Vec<_>>() {
+            self.judge(id);
+        }
+    }
+
+    fn judge(&mut self, id: MicroBatchId) {
+        let working = self.working_ids();
+        let now = self.now;
+        let Phase::Computing(work) = &mut self.phase else {
+            return;
+        };
+        let Some(audit) = work.audits.get(&id) else {
+            return;
+        };
+        match audit.verdict(&working) {
+            Verdict::Open => {}
+            Verdict::Undecided => {
+                if work.doubt.is_none() {
+                    work.doubt = Some(Doubt {
+                        micro_batch: id,
+                        sound: [].into(),
+                        since: now,
+                    });
+                    self.send_working(&ToWorker::Reapply);
+                }
+            }
+            Verdict::Settled { culprits } => {
+                let claims = audit.describe();
+                work.audits.remove(&id);
+                for culprit in culprits {
+                    self.evict_as_wrong(&culprit, id, &claims);
+                }
+            }
+        }
+    }
+
+    /// Somebody has hashed its committed state while an audit was undecided.
+    pub(super) fn rehashed(&mut self, worker: &WorkerId, committed_digest: &str) {
+        let working = self.working_ids();
+        let Phase::Computing(work) = &mut self.phase else {
+            return;
+        };
+        let Some(doubt) = &mut work.doubt else { return };
+        if self
+            .state_digest
+            .as_ref()
+            .is_some_and(|d| d != committed_digest)
+        {
+            work.doubt = None;
+            self.evict_as_corrupt(worker, "its committed state changed in memory");
+            return;
+        }
+        doubt.sound.insert(worker.clone());
+        if !working.iter().all(|w| doubt.sound.contains(w)) {
+            return;
+        }
+        let (step, id) = (self.committed.next(), doubt.micro_batch);
+        let claims = work
+            .audits
+            .get(&id)
+            .map_or_else(String::new, |a| a.describe());
+        let error = Error::new(
+            Code::WrongCompute,
+            format!("step {step}: workers compute micro-batch {id} differently"),
+        )
+        .why(claims)
+        .why("all their states are sound, and no two of them agree: nobody can tell who is wrong")
+        .fix("start again with one more worker, or without one of them");
+        self.fail(error);
+    }
+
+    /// Whoever does not even hash in time is hung.
+    pub(super) fn doubt_overdue(&mut self) {
+        let patience = self.options.ladder.reduce_patience * 2;
+        let Phase::Computing(work) = &self.phase else {
+            return;
+        };
+        let overdue = |d: &&Doubt| self.now.saturating_sub(d.since) > patience;
+        let Some(doubt) = work.doubt.as_ref().filter(overdue) else {
+            return;
+        };
+        let step = self.committed.next();
+        let sound = doubt.sound.clone();
+        for worker in self.working_ids() {
+            if !sound.contains(&worker) {
+                let notice = Notice::HungInReduce {
+                    worker: worker.clone(),
+                    step,
+                };
+                self.remove(&worker, notice);
+            }
+        }
+    }
+
+    fn evict_as_wrong(&mut self, culprit: &WorkerId, id: MicroBatchId, claims: &str) {
+        let step = self.committed.next();
+        let error = Error::new(
+            Code::WrongCompute,
+            format!("step {step}: {culprit} computed micro-batch {id} wrongly"),
+        )
+        .why(format!("fingerprints: {claims}"))
+        .fix("check this machine's memory and device before it joins again");
+        self.refuse(culprit, error);
+    }
+}

@@ -1,0 +1,297 @@
+//! Faults for ten minutes: how much of the workers' time became credited micro-batches?
+//!
+//! Two workers of one thread, a fault every 30 s, all kinds in turn, whoever is lost is replaced.
+//! Goodput of a window of 30 s: credited compute time over the time of the workers that were members
+//! in it, divided by the same quotient of windows without a fault. The time a fault takes away from
+//! members counts against it; the time without a lost worker does not, and loading a new one neither.
+
+use std::time::{Duration, Instant};
+
+use cluster_tests::{Finished, Proxy, Run, Worker, coordinator, output};
+use serde_json::Value;
+
+use super::spread::Spread;
+
+const WINDOW: Duration = Duration::from_secs(30);
+const LEASE: f64 = 4.0;
+const LINES: &[(&str, &str)] = &[
+    ("max_steps", "1000000"),
+    ("save_steps", "200"),
+    ("save_total_limit", "2"),
+    ("failure_detection", "4"),
+    ("batch_size", "16"),
+    ("micro_batch_size", "2"),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Nothing,
+    Kill,
+    Drain,
+    Reset,
+    Coordinator,
+    Silent,
+}
+
+const ORDER: [Kind; 6] = [
+    Kind::Nothing,
+    Kind::Kill,
+    Kind::Drain,
+    Kind::Reset,
+    Kind::Coordinator,
+    Kind::Silent,
+];
+
+/// What was seen in one window.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    kind: Kind,
+    /// Credited compute time, seconds.
+    credited: f64,
+    /// Seconds of membership, summed over the members.
+    member: f64,
+}
+
+struct Soak {
+    folder: tempfile::TempDir,
+    run: Run,
+    proxy: Proxy,
+    workers: Vec<Worker>,
+    retired: Vec<Worker>,
+    members: f64,
+    since: Instant,
+    credited: f64,
+    member: f64,
+    last_step: u64,
+}
+
+pub(crate) fn measure() {
+    let seconds: u64 = std::env::var("SOAK_SECONDS")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(600);
+    let mut soak = Soak::start();
+    let windows = (seconds / WINDOW.as_secs()).max(6);
+    let mut seen = Vec::new();
+    for window in 0..windows {
+        let kind = ORDER[usize::try_from(window).unwrap() % ORDER.len()];
+        seen.push(soak.window(kind));
+        println!("{:?}", seen.last().unwrap());
+    }
+    soak.end(&seen);
+}
+
+impl Soak {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Run::config(folder.path(), LINES);
+        let run = Run::start(folder.path(), &config, &["--wait-workers", "2"]);
+        let proxy = Proxy::to(&run.address);
+        let mut soak = Self {
+            folder,
+            run,
+            proxy,
+            workers: Vec::new(),
+            retired: Vec::new(),
+            members: 0.0,
+            since: Instant::now(),
+            credited: 0.0,
+            member: 0.0,
+            last_step: 0,
+        };
+        soak.join();
+        soak.join();
+        soak.until(|s| s.members == 2.0);
+        soak.watch(Duration::from_secs(10));
+        soak
+    }
+
+    fn join(&mut self) {
+        let worker = self
+            .run
+            .worker_at(&self.proxy.address(), &["--threads", "1"], "");
+        self.workers.push(worker);
+    }
+
+    /// Takes one event in, or lets a moment pass.
+    fn hear(&mut self) {
+        let event = self.run.next_event(Duration::from_millis(20));
+        let Some(event) = event else { return };
+        if event["event"] == "step" {
+            self.last_step = event["step"].as_u64().unwrap();
+        }
+        let text = event["text"].as_str().unwrap_or_default();
+        if let Some(members) = text.strip_prefix("generation ").and_then(members) {
+            self.settle();
+            self.members = members;
+        }
+    }
+
+    fn settle(&mut self) {
+        let now = Instant::now();
+        self.member += self.members * now.duration_since(self.since).as_secs_f64();
+        self.since = now;
+    }
+
+    fn watch(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.hear();
+        }
+    }
+
+    fn until(&mut self, wanted: impl Fn(&Self) -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !wanted(self) {
+            assert!(Instant::now() < end, "not reached in 60 s");
+            self.hear();
+        }
+    }
+
+    fn window(&mut self, kind: Kind) -> Seen {
+        self.settle();
+        self.member = 0.0;
+        let credited = self.credited_seconds();
+        let end = Instant::now() + WINDOW;
+        match kind {
+            Kind::Nothing => {}
+            Kind::Kill | Kind::Silent => {
+                let victim = self.workers.remove(0);
+                victim.signal(if kind == Kind::Kill { "KILL" } else { "STOP" });
+                self.until(|s| s.members == 1.0);
+                victim.kill();
+                self.retired.push(victim);
+                self.join();
+            }
+            Kind::Drain => {
+                let victim = self.workers.remove(0);
+                victim.signal("TERM");
+                self.until(|s| s.members == 1.0);
+                self.retired.push(victim);
+                self.join();
+            }
+            Kind::Reset => self.proxy.reset(),
+            Kind::Coordinator => {
+                self.run.signal("KILL");
+                self.run.wait();
+                let config = self.folder.path().join("run.yaml");
+                self.run = Run::start(self.folder.path(), &config, &["--wait-workers", "2"]);
+            }
+        }
+        self.watch(end.saturating_duration_since(Instant::now()));
+        self.settle();
+        let now = self.credited_seconds();
+        self.credited = now;
+        Seen {
+            kind,
+            credited: now - credited,
+            member: self.member,
+        }
+    }
+
+    /// Compute time of everything committed so far, of the log's steps that still stand.
+    fn credited_seconds(&self) -> f64 {
+        let path = self.folder.path().join("out/logs/cluster.jsonl");
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text
+            .lines()
+            .filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        let micros = lines.flat_map(|line| {
+            let compute = line["compute_us"].as_object().cloned().unwrap_or_default();
+            compute
+                .values()
+                .filter_map(Value::as_f64)
+                .collect::<Vec<_>>()
+        });
+        micros.sum::<f64>() / 1e6
+    }
+
+    fn end(self, seen: &[Seen]) {
+        self.run.signal("TERM");
+        let folder = self.folder.path().to_path_buf();
+        let (last_step, retired) = (self.last_step, self.retired.len());
+        let Self {
+            run,
+            folder: kept,
+            workers,
+            ..
+        } = self;
+        let stopped = run.finish();
+        assert_eq!(stopped.code, Some(6), "{}", stopped.stderr);
+        drop(workers);
+        report(seen);
+        println!("{retired} workers were lost, stopped near step {last_step}");
+        let mut audit = coordinator();
+        audit.current_dir(&folder).args(["audit", "out"]);
+        let audited = output(audit, Duration::from_secs(60));
+        println!("{}", String::from_utf8_lossy(&audited.stderr));
+        println!("{}", String::from_utf8_lossy(&audited.stdout));
+        same_bytes(&stopped);
+        drop(kept);
+    }
+}
+
+/// `N` of `generation G: N worker(s)`.
+fn members(rest: &str) -> Option<f64> {
+    let (_, workers) = rest.split_once(": ")?;
+    workers.split(' ').next()?.parse().ok()
+}
+
+fn report(seen: &[Seen]) {
+    let quotient = |s: &Seen| s.credited / s.member;
+    let calm: Vec<f64> = seen
+        .iter()
+        .filter(|s| s.kind == Kind::Nothing)
+        .map(quotient)
+        .collect();
+    let calm = Spread::of(calm).median();
+    for kind in &ORDER[1..] {
+        let of: Vec<&Seen> = seen.iter().filter(|s| s.kind == *kind).collect();
+        if of.is_empty() {
+            continue;
+        }
+        let goodput = Spread::of(of.iter().map(|s| quotient(s) / calm));
+        // Both members' time stands still while one is silent.
+        let lost = of
+            .iter()
+            .map(|s| (s.member - s.credited / calm) / 2.0 / LEASE);
+        println!(
+            "{kind:?}: goodput {:.4}, lost {:.2} leases, in {} windows",
+            goodput.median(),
+            Spread::of(lost).median(),
+            of.len()
+        );
+    }
+}
+
+/// The state of the step it stopped at is the one that an undisturbed run has there.
+fn same_bytes(stopped: &Finished) {
+    let checkpoint = stopped.events("checkpoint").last().unwrap()["step"]
+        .as_u64()
+        .unwrap();
+    let state = |output: &std::path::Path| {
+        let path = output.join(format!("checkpoint-{checkpoint}/manifest.json"));
+        let manifest: Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        manifest["state_digest"].as_str().unwrap().to_owned()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let config = Run::config(folder.path(), LINES);
+    let mut run = Run::start(
+        folder.path(),
+        &config,
+        &[
+            "--set",
+            &format!("save_steps={checkpoint}"),
+            "--local-workers",
+            "2",
+        ],
+    );
+    run.event_within("checkpoint", Duration::from_secs(1200));
+    let undisturbed = state(&folder.path().join("out"));
+    println!(
+        "state of step {checkpoint}: disturbed {}, undisturbed {undisturbed}",
+        state(&stopped.output)
+    );
+    assert_eq!(state(&stopped.output), undisturbed);
+}

@@ -1,0 +1,146 @@
+//! A TCP proxy that a test puts between a worker and the coordinator, to be a bad network.
+//!
+//! In: where to go. Out: an address to join at. It can cut every connection with a reset, swallow
+//! one or both directions without a word, delay what passes, and bound its speed. A connection that
+//! is made while something is swallowed stays silent too.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How the line behaves.
+#[derive(Debug, Default)]
+struct Line {
+    swallow_up: AtomicBool,
+    swallow_down: AtomicBool,
+    delay_ms: AtomicU64,
+    bytes_per_second: AtomicU64,
+    open: Mutex<Vec<(TcpStream, TcpStream)>>,
+}
+
+/// A line that can be spoiled.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    line: Arc<Line>,
+}
+
+impl Proxy {
+    /// Passes everything on to `target`, until told otherwise.
+    #[must_use]
+    pub fn to(target: &str) -> Self {
+        let target: SocketAddr = target.parse().unwrap_or_else(|e| panic!("{target}: {e}"));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|e| panic!("{e}"));
+        let address = listener.local_addr().unwrap_or_else(|e| panic!("{e}"));
+        let line = Arc::new(Line::default());
+        let shared = Arc::clone(&line);
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                // Nobody there: the caller finds out as it would without a proxy.
+                let Ok(far) = TcpStream::connect_timeout(&target, Duration::from_secs(5)) else {
+                    reset(&near);
+                    continue;
+                };
+                join(&shared, &near, &far);
+            }
+        });
+        Self { address, line }
+    }
+
+    /// Where to join instead.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Resets every connection; new ones may be made.
+    pub fn reset(&self) {
+        let open = std::mem::take(&mut *lock(&self.line));
+        for (near, far) in open {
+            reset(&near);
+            reset(&far);
+        }
+    }
+
+    /// Swallows what goes to the target, and what comes back.
+    pub fn swallow(&self, up: bool, down: bool) {
+        self.line.swallow_up.store(up, Ordering::SeqCst);
+        self.line.swallow_down.store(down, Ordering::SeqCst);
+    }
+
+    /// Holds everything back this long.
+    pub fn delay(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.line.delay_ms.store(millis, Ordering::SeqCst);
+    }
+
+    /// Passes at most so many bytes in a second, each way; 0 is no bound.
+    pub fn speed(&self, bytes_per_second: u64) {
+        self.line
+            .bytes_per_second
+            .store(bytes_per_second, Ordering::SeqCst);
+    }
+}
+
+fn lock(line: &Line) -> std::sync::MutexGuard<'_, Vec<(TcpStream, TcpStream)>> {
+    line.open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Closes with RST, not with FIN.
+fn reset(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    let _ = stream.shutdown(Shutdown::Both);
+}
+
+fn join(line: &Arc<Line>, near: &TcpStream, far: &TcpStream) {
+    let clone = |s: &TcpStream| s.try_clone().ok();
+    let ends = (
+        clone(near),
+        clone(near),
+        clone(near),
+        clone(far),
+        clone(far),
+        clone(far),
+    );
+    let (Some(a), Some(b), Some(c), Some(x), Some(y), Some(z)) = ends else {
+        reset(near);
+        return;
+    };
+    for stream in [&a, &x] {
+        let _ = stream.set_nodelay(true);
+    }
+    lock(line).push((a, x));
+    let (up, down) = (Arc::clone(line), Arc::clone(line));
+    std::thread::spawn(move || pass(b, y, &up, |l| &l.swallow_up));
+    std::thread::spawn(move || pass(z, c, &down, |l| &l.swallow_down));
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, line: &Line, swallow: fn(&Line) -> &AtomicBool) {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => read,
+        };
+        let delay = line.delay_ms.load(Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(delay));
+        let speed = line.bytes_per_second.load(Ordering::SeqCst);
+        let micros = (read as u64).saturating_mul(1_000_000).checked_div(speed);
+        std::thread::sleep(Duration::from_micros(micros.unwrap_or(0)));
+        if swallow(line).load(Ordering::SeqCst) {
+            continue;
+        }
+        if to.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
+    // Nothing passes a black hole, not even the end.
+    while swallow(line).load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = to.shutdown(Shutdown::Write);
+    let _ = from.shutdown(Shutdown::Read);
+}

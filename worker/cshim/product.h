@@ -1,0 +1,16 @@
+// Matrix products whose bits do not depend on the number of threads.
+//
+// A math library that shares one product among threads may cut the inner sum, and where it does so
+// depends on how many threads there are (measured: MKL does it for small results, and even its strict
+// mode for some shapes). So the result is cut here, into blocks whose size depends on the shape
+// alone, and every block is computed by one thread: each element has one order of summation.
+#pragma once
+
+#include <ATen/ATen.h>
+
+// left [M, K] times right [K, N].
+at::Tensor product(const at::Tensor& left, const at::Tensor& right);
+
+// output [M, N] += scale * left [M, K] times right [K, N].
+void add_product(at::Tensor& output, const at::Tensor& left, const at::Tensor& right,
+                 double scale);

@@ -1,0 +1,114 @@
+//! The number of threads changes no bit, whatever shape a micro-batch has.
+//!
+//! Alone in its process: the math library reads its environment once, before its first call.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "golden/weights.rs"]
+#[allow(dead_code)]
+mod weights;
+
+use std::path::{Path, PathBuf};
+
+use shared::config::{RunConfig, load};
+use worker::device::{DeviceRequest, open, reexec_with_environment};
+use worker::train::{IGNORED, MicroBatch, Trainer};
+
+/// Rows and length of the micro-batches that are tried.
+const SHAPES: [(usize, usize); 10] = [
+    (1, 2),
+    (1, 3),
+    (1, 9),
+    (1, 17),
+    (1, 21),
+    (1, 34),
+    (1, 70),
+    (2, 13),
+    (3, 5),
+    (5, 30),
+];
+const RANKS: [u32; 4] = [1, 4, 12, 32];
+const THREADS: [usize; 3] = [1, 2, 4];
+
+fn base() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny-law")
+}
+
+fn config(folder: &Path, precision: &str, rank: u32) -> RunConfig {
+    let text = format!(
+        "train_data_dir: {}\noutput_dir: out\nbase_model: {}\ntarget_modules: all-linear\nlora_rank: {}\n{precision}\n",
+        folder.display(),
+        base().display(),
+        rank
+    );
+    let file = folder.join("run.yaml");
+    std::fs::write(&file, text).unwrap();
+    load(&file, &[], folder).unwrap().config
+}
+
+/// `rows` of `length` tokens; the last half of each is learned.
+fn batch(rows: usize, length: usize) -> MicroBatch {
+    let tokens: Vec<i64> = (0..rows * length)
+        .map(|i| i64::try_from((i * 7919 + length * 31) % 2500).unwrap() + 4)
+        .collect();
+    let learned = |i: usize| i % length >= length / 2;
+    let labels = tokens.iter().enumerate();
+    let labels = labels.map(|(i, t)| if learned(i) { *t } else { IGNORED });
+    MicroBatch {
+        rows,
+        length,
+        labels: labels.collect(),
+        tokens,
+        step: 1,
+        first_position: 0,
+        step_target_tokens: 50,
+    }
+}
+
+#[test]
+fn one_to_four_threads_give_equal_bits_for_every_shape() {
+    reexec_with_environment().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut differ = Vec::new();
+    for (precision, rank) in ["bf16: false", "bf16: true"]
+        .iter()
+        .flat_map(|p| RANKS.map(|r| (p, r)))
+    {
+        let config = config(folder.path(), precision, rank);
+        let device = open(DeviceRequest::Cpu, 1).unwrap();
+        let mut trainer = Trainer::load(&config, &base(), device).unwrap();
+        let adapter = weights::weight("lora_any", trainer.layout().len());
+        trainer.set_adapter(&adapter).unwrap();
+        for (rows, length) in SHAPES {
+            let batch = batch(rows, length);
+            let one = bits(&mut trainer, &batch, 1);
+            for threads in THREADS {
+                if bits(&mut trainer, &batch, threads) != one {
+                    differ.push(format!(
+                        "{precision}, rank {rank}, {rows} x {length}, {threads} threads"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(differ.is_empty(), "{} differ: {differ:#?}", differ.len());
+}
+
+/// Gradient and losses, bit for bit.
+fn bits(trainer: &mut Trainer, batch: &MicroBatch, threads: usize) -> Vec<u32> {
+    open(DeviceRequest::Cpu, threads).unwrap();
+    let mut gradient = vec![0f32; trainer.layout().len()];
+    let mut losses = Vec::new();
+    trainer
+        .micro_batch(batch, &mut gradient, &mut losses)
+        .unwrap();
+    gradient
+        .iter()
+        .chain(&losses)
+        .map(|v| v.to_bits())
+        .collect()
+}
