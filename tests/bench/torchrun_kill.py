@@ -69,7 +69,8 @@ def measure(python: str, rounds: int) -> None:
     folder = tempfile.mkdtemp()
     environment = {**os.environ, "SAVED": folder + "/state.pt", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     command = [
-        python, "-m", "torch.distributed.run", "--standalone", "--nnodes=1", "--nproc-per-node=3",
+        python, "-m", "torch.distributed.run", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:29517", "--local-addr=127.0.0.1",
+        "--nnodes=1", "--nproc-per-node=3",
         "--max-restarts=1000", "--monitor-interval=0.1", __file__, "--train",
     ]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
