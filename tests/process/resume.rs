@@ -17,7 +17,14 @@ const LINES: &[(&str, &str)] = &[
     ("failure_detection", "3"),
 ];
 
-/// What one stays equal whatever the number of workers: adapter, curve, and who used which sample.
+/// Long enough that a stop after the second step comes before the end on any machine.
+const LONG: &[(&str, &str)] = &[
+    ("max_steps", "24"),
+    ("save_steps", "100"),
+    ("failure_detection", "3"),
+];
+
+/// What stays equal whatever the number of workers: adapter and curve.
 fn outcome(finished: &Finished) -> (String, serde_json::Value) {
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     (finished.adapter(), finished.log_history())
@@ -30,7 +37,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// Runs until step 2 is committed, then stops it politely: the state of the next commit is safe.
 fn stopped(folder: &Path, workers: &str) -> u64 {
-    let config = Run::config(folder, LINES);
+    let config = Run::config(folder, LONG);
     let mut run = Run::start(folder, &config, &["--local-workers", workers]);
     run.event("step");
     run.event("step");
@@ -45,16 +52,16 @@ fn stopped(folder: &Path, workers: &str) -> u64 {
 #[test]
 fn a_run_goes_on_with_any_other_number_of_workers() {
     let whole = tempfile::tempdir().unwrap();
-    let expected = outcome(&Finished::local(whole.path(), LINES, 1));
+    let expected = outcome(&Finished::local(whole.path(), LONG, 1));
     println!("uninterrupted: {}", expected.0);
     for before in ["1", "2", "4"] {
         let first = tempfile::tempdir().unwrap();
         let step = stopped(first.path(), before);
-        assert!(step < 6, "stopped after the end");
+        assert!(step < 24, "stopped after the end");
         for after in ["1", "2", "4"] {
             let folder = tempfile::tempdir().unwrap();
             copy(&first.path().join("out"), &folder.path().join("out"));
-            let config = Run::config(folder.path(), LINES);
+            let config = Run::config(folder.path(), LONG);
             let run = Run::start(folder.path(), &config, &["--local-workers", after]);
             let finished = run.finish();
             let next = finished.events("step")[0]["step"].as_u64();
