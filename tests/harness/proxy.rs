@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// Both ends of one connection.
+type Ends = (Arc<TcpStream>, Arc<TcpStream>);
+
 /// How the line behaves.
 #[derive(Debug, Default)]
 struct Line {
@@ -17,7 +20,7 @@ struct Line {
     swallow_down: AtomicBool,
     delay_ms: AtomicU64,
     bytes_per_second: AtomicU64,
-    open: Mutex<Vec<(TcpStream, TcpStream)>>,
+    open: Mutex<Vec<Ends>>,
 }
 
 /// A line that can be spoiled.
@@ -44,7 +47,7 @@ impl Proxy {
                     reset(&near);
                     continue;
                 };
-                join(&shared, &near, &far);
+                join(&shared, near, far);
             }
         });
         Self { address, line }
@@ -85,7 +88,7 @@ impl Proxy {
     }
 }
 
-fn lock(line: &Line) -> std::sync::MutexGuard<'_, Vec<(TcpStream, TcpStream)>> {
+fn lock(line: &Line) -> std::sync::MutexGuard<'_, Vec<Ends>> {
     line.open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -95,30 +98,19 @@ fn reset(stream: &TcpStream) {
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-fn join(line: &Arc<Line>, near: &TcpStream, far: &TcpStream) {
-    let clone = |s: &TcpStream| s.try_clone().ok();
-    let ends = (
-        clone(near),
-        clone(near),
-        clone(near),
-        clone(far),
-        clone(far),
-        clone(far),
-    );
-    let (Some(a), Some(b), Some(c), Some(x), Some(y), Some(z)) = ends else {
-        reset(near);
-        return;
-    };
-    for stream in [&a, &x] {
+fn join(line: &Arc<Line>, near: TcpStream, far: TcpStream) {
+    let (near, far) = (Arc::new(near), Arc::new(far));
+    for stream in [&near, &far] {
         let _ = stream.set_nodelay(true);
     }
-    lock(line).push((a, x));
-    let (up, down) = (Arc::clone(line), Arc::clone(line));
-    std::thread::spawn(move || pass(b, y, &up, |l| &l.swallow_up));
-    std::thread::spawn(move || pass(z, c, &down, |l| &l.swallow_down));
+    lock(line).push((Arc::clone(&near), Arc::clone(&far)));
+    let (up, from, to) = (Arc::clone(line), Arc::clone(&near), Arc::clone(&far));
+    std::thread::spawn(move || pass(&from, &to, &up, &up.swallow_up));
+    let down = Arc::clone(line);
+    std::thread::spawn(move || pass(&far, &near, &down, &down.swallow_down));
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, line: &Line, swallow: fn(&Line) -> &AtomicBool) {
+fn pass(mut from: &TcpStream, mut to: &TcpStream, line: &Line, swallow: &AtomicBool) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = match from.read(&mut buffer) {
@@ -130,7 +122,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, line: &Line, swallow: fn(&Line) 
         let speed = line.bytes_per_second.load(Ordering::SeqCst);
         let micros = (read as u64).saturating_mul(1_000_000).checked_div(speed);
         std::thread::sleep(Duration::from_micros(micros.unwrap_or(0)));
-        if swallow(line).load(Ordering::SeqCst) {
+        if swallow.load(Ordering::SeqCst) {
             continue;
         }
         if to.write_all(&buffer[..read]).is_err() {
@@ -138,7 +130,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, line: &Line, swallow: fn(&Line) 
         }
     }
     // Nothing passes a black hole, not even the end.
-    while swallow(line).load(Ordering::SeqCst) {
+    while swallow.load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(20));
     }
     let _ = to.shutdown(Shutdown::Write);

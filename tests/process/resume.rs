@@ -146,7 +146,8 @@ fn a_parent_that_does_not_fit_is_refused_with_the_difference() {
         command
             .current_dir(folder.path())
             .args(["up", "--config", "run.yaml"]);
-        for set in ["parent=out", "output_dir=other"].iter().chain(set) {
+        command.args(["--overwrite", "--set", "parent=out"]);
+        for set in set {
             command.args(["--set", set]);
         }
         let output = output(command, std::time::Duration::from_secs(60));
@@ -157,12 +158,17 @@ fn a_parent_that_does_not_fit_is_refused_with_the_difference() {
         );
         String::from_utf8(output.stderr).unwrap()
     };
-    let rank = refused(&["lora_rank=8"]);
+    let own = refused(&[]);
+    assert!(
+        own.contains("E0105") && own.contains("--overwrite would remove"),
+        "{own}"
+    );
+    let rank = refused(&["output_dir=other", "lora_rank=8"]);
     assert!(
         rank.contains("E0610") && rank.contains("lora_rank: was 4, now 8"),
         "{rank}"
     );
-    let modules = refused(&["target_modules=[q_proj]"]);
+    let modules = refused(&["output_dir=other", "target_modules=[q_proj]"]);
     assert!(
         modules.contains("E0610") && modules.contains("target_modules"),
         "{modules}"
@@ -172,6 +178,6 @@ fn a_parent_that_does_not_fit_is_refused_with_the_difference() {
         "torn",
     )
     .unwrap();
-    let torn = refused(&[]);
+    let torn = refused(&["output_dir=other"]);
     assert!(torn.contains("optimizer.safetensors"), "{torn}");
 }

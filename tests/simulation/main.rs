@@ -1,7 +1,8 @@
 //! Whole clusters by seed: the shipped engine and the shipped sessions in a simulated world.
 //!
 //! `make test` runs some thousand clusters, `make simulate` (`SIMULATION_RUNS`) as many as asked.
-//! `SIMULATION_SEED=N` runs one and prints what happened.
+//! `SIMULATION_SEED=N` runs one and prints what happened, with `SIMULATION_BUG` one of the planted
+//! bugs.
 
 #![allow(
     clippy::unwrap_used,
@@ -69,8 +70,10 @@ fn runs(seeds: impl Iterator<Item = u64>) -> Result<Struck, String> {
 #[test]
 fn whatever_happens_the_bytes_are_the_same() {
     if let Ok(seed) = std::env::var("SIMULATION_SEED") {
-        let named = std::env::var("SIMULATION_BUG").unwrap_or_default();
-        let bug = Bug::ALL.iter().find(|b| format!("{b:?}") == named).copied();
+        let bug = std::env::var("SIMULATION_BUG").ok().map(|named| {
+            let found = Bug::ALL.iter().find(|b| format!("{b:?}") == named);
+            *found.unwrap_or_else(|| panic!("{named} is none of {:?}", Bug::ALL))
+        });
         let mut world = World::new(seed.parse().unwrap(), bug);
         println!("{:#?}", world.setting);
         let outcome = world.run();

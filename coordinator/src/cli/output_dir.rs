@@ -1,7 +1,8 @@
 //! The output folder: what lies there, whether it may be written to, what `--overwrite` removes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 use shared::ledger::State;
 use shared::manifest::checkpoints;
@@ -52,18 +53,55 @@ pub(super) fn check_writable(output_dir: &Path) -> Result<()> {
     std::fs::remove_file(&probe).map_err(|e| refused(e.to_string()))
 }
 
-/// Removes what a run left, except prepared data.
-pub(super) fn remove_run(output_dir: &Path) -> std::io::Result<()> {
-    for name in OWN_FILES {
-        let path = output_dir.join(name);
-        if path.is_file() {
-            std::fs::remove_file(path)?;
+/// What a run left that is removed with it: everything but prepared data.
+fn of_run(output_dir: &Path) -> Vec<PathBuf> {
+    let names = OWN_FILES.iter().chain(OWN_FOLDERS);
+    let checkpoints = checkpoints(output_dir)
+        .into_iter()
+        .map(|(_, folder)| folder);
+    names
+        .map(|name| output_dir.join(name))
+        .chain(checkpoints)
+        .filter(|path| path.exists())
+        .collect()
+}
+
+/// What a run begins from must not be among what `--overwrite` removes.
+///
+/// # Errors
+/// [`Code::Contradiction`].
+pub(super) fn survives_overwrite(config: &RunConfig) -> Result<()> {
+    let begins = [
+        ("parent", &config.parent),
+        ("init_adapter", &config.init_adapter),
+    ];
+    let removed = of_run(&config.output_dir);
+    for (key, path) in begins {
+        let Some(path) = path else { continue };
+        let goes = |r: &PathBuf| r.starts_with(path) || path.starts_with(r);
+        if let Some(first) = removed.iter().find(|r| goes(r)) {
+            return Err(Error::new(
+                Code::Contradiction,
+                format!("--overwrite would remove what `{key}` names"),
+            )
+            .in_file(path)
+            .why(format!(
+                "{} is part of the run in output_dir",
+                first.display()
+            ))
+            .fix("--set output_dir=ANOTHER"));
         }
     }
-    let folders = OWN_FOLDERS.iter().map(|name| output_dir.join(name));
-    for folder in folders.chain(checkpoints(output_dir).into_iter().map(|(_, f)| f)) {
-        if folder.is_dir() {
-            std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+/// Removes what a run left, except prepared data.
+pub(super) fn remove_run(output_dir: &Path) -> std::io::Result<()> {
+    for path in of_run(output_dir) {
+        if path.is_dir() {
+            std::fs::remove_dir_all(path)?;
+        } else {
+            std::fs::remove_file(path)?;
         }
     }
     Ok(())

@@ -109,35 +109,6 @@ pub(super) fn words(folder: &Path, parent: &Parent) -> String {
     )
 }
 
-/// What a run begins from must not lie where `--overwrite` removes files.
-///
-/// # Errors
-/// [`Code::Contradiction`].
-pub(super) fn survives_overwrite(config: &RunConfig) -> Result<()> {
-    let begins = [
-        ("parent", &config.parent),
-        ("init_adapter", &config.init_adapter),
-    ];
-    for (key, path) in begins {
-        let inside = path
-            .as_ref()
-            .is_some_and(|p| p.starts_with(&config.output_dir));
-        if inside {
-            return Err(Error::new(
-                Code::Contradiction,
-                format!("--overwrite would remove what `{key}` names"),
-            )
-            .in_file(path.clone().unwrap_or_default())
-            .why(format!(
-                "it lies in output_dir, {}",
-                config.output_dir.display()
-            ))
-            .fix("--set output_dir=ANOTHER"));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,7 +20,7 @@ use shared::storage::{OutputLock, write_atomic};
 use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::begin::{lead, starting_point};
-use super::output_dir::{PREPARED, check_writable, existing, remove_run};
+use super::output_dir::{PREPARED, check_writable, existing, remove_run, survives_overwrite};
 use super::parent;
 use crate::data;
 use crate::engine::Restorable;
@@ -88,7 +88,7 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
     config::require_supported(config)?;
     config::check_paths(config)?;
     if overwrite {
-        parent::survives_overwrite(config)?;
+        survives_overwrite(config)?;
     }
     let model_config = ModelConfig::load(&config.base_model)?;
     let linears = model::match_targets(&config.target_modules, &model::linears(&model_config))?;

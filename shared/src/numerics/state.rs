@@ -61,17 +61,31 @@ impl AdapterState {
 /// second moments (f32), all little endian.
 #[must_use]
 pub fn state_digest(state: &AdapterState) -> String {
-    state_digests(state).0
+    StateDigests::of(state).whole
 }
 
-/// [`state_digest`] and [`params_digest`] in one pass.
-#[must_use]
-pub fn state_digests(state: &AdapterState) -> (String, String) {
-    let mut hasher = up_to_params(state);
-    let params = hasher.finalize().to_hex().to_string();
-    hash_floats(&mut hasher, &state.m);
-    hash_floats(&mut hasher, &state.v);
-    (hasher.finalize().to_hex().to_string(), params)
+/// [`state_digest`] and [`params_digest`] of one state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateDigests {
+    /// Of everything.
+    pub whole: String,
+    /// Of the parameters.
+    pub params: String,
+}
+
+impl StateDigests {
+    /// Both in one pass.
+    #[must_use]
+    pub fn of(state: &AdapterState) -> Self {
+        let mut hasher = up_to_params(state);
+        let params = hasher.finalize().to_hex().to_string();
+        hash_floats(&mut hasher, &state.m);
+        hash_floats(&mut hasher, &state.v);
+        Self {
+            whole: hasher.finalize().to_hex().to_string(),
+            params,
+        }
+    }
 }
 
 /// The same without the moments: a third of the work.
@@ -118,7 +132,7 @@ mod tests {
         seen.push(state_digest(&state));
         state.v[0] = -0.0;
         seen.push(state_digest(&state));
-        let (whole, params) = state_digests(&state);
+        let StateDigests { whole, params } = StateDigests::of(&state);
         assert_eq!((&whole, &params), (&seen[5], &params_digest(&state)));
         state.params[0] = 7.5;
         assert_ne!(params_digest(&state), params);

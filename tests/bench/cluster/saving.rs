@@ -1,9 +1,9 @@
 //! What a checkpoint costs the thread that computes: an adapter of 10M parameters, saved every 10
 //! steps, on a random Llama of 27M parameters.
 //!
-//! Two ways. The worker's own clock: how long the thread that holds the state was kept by a save,
-//! and how much longer the next apply took, because the old state's memory was still being read.
-//! And from outside: the step after a save against all others.
+//! Two ways. By the worker's clock: how much longer the apply after a save takes, because the old
+//! state's memory is still being read and cannot be used again. From outside: the step after a save
+//! against all others; all that a save blocks is in there, and the noise of the machine.
 
 use std::collections::BTreeMap;
 use std::path::Path;

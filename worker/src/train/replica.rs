@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::{MicroBatchId, Step};
-use shared::numerics::{self, AdamW, AdapterState, Fingerprint};
+use shared::numerics::{self, AdamW, AdapterState, Fingerprint, StateDigests};
 use shared::wire::message::Applied;
 
 use super::sums::{BufferPool, EXTRAS, Extra, Sums};
@@ -40,10 +40,10 @@ pub struct Replica {
     sums: Sums,
     state: Arc<AdapterState>,
     /// Digests of the committed state and of its parameters, as it was when it became that.
-    digests: (String, String),
+    digests: StateDigests,
     shadow: Option<AdapterState>,
     /// The same of the shadow.
-    shaded: (String, String),
+    shaded: StateDigests,
     total: Option<Arc<Vec<i64>>>,
     /// Fingerprints of the sum that was handed out last, by slice.
     sent: Vec<u64>,
@@ -57,9 +57,9 @@ impl Replica {
         Self {
             sums: Sums::new(parameters),
             state: Arc::default(),
-            digests: Default::default(),
+            digests: StateDigests::default(),
             shadow: None,
-            shaded: Default::default(),
+            shaded: StateDigests::default(),
             total: None,
             sent: Vec::new(),
             // Below this size threads cost more than they bring.
@@ -88,8 +88,8 @@ impl Replica {
         self.forget();
         self.shadow = None;
         self.total = None;
-        self.digests = numerics::state_digests(&self.state);
-        self.digests.0.clone()
+        self.digests = StateDigests::of(&self.state);
+        self.digests.whole.clone()
     }
 
     /// Keeps a micro-batch of the step in work aside; those of other steps are let go.
@@ -137,9 +137,9 @@ impl Replica {
         // What was computed on other parameters is wrong, and its traces may vanish in the update:
         // no other member would see them. Damaged moments show in the new state, where others see it.
         let sound = if world == 1 {
-            numerics::state_digest(&self.state) == self.digests.0
+            numerics::state_digest(&self.state) == self.digests.whole
         } else {
-            numerics::params_digest(&self.state) == self.digests.1
+            numerics::params_digest(&self.state) == self.digests.params
         };
         if !sound {
             return Err(Error::new(
@@ -155,7 +155,7 @@ impl Replica {
         self.total = Some(total);
         let (grad_norm, skipped, loss) = outcome?;
         Ok(Applied {
-            state_digest: self.shaded.0.clone(),
+            state_digest: self.shaded.whole.clone(),
             fingerprint: fingerprint.0,
             loss,
             grad_norm,
@@ -177,7 +177,7 @@ impl Replica {
             return Ok((committed, String::new()));
         };
         self.shade(rule, &total)?;
-        Ok((committed, self.shaded.0.clone()))
+        Ok((committed, self.shaded.whole.clone()))
     }
 
     /// The shadow copy becomes the state; the total that led there and the state before are
@@ -240,7 +240,7 @@ impl Replica {
                 self.threads,
             );
         }
-        self.shaded = numerics::state_digests(&next);
+        self.shaded = StateDigests::of(&next);
         self.shadow = Some(next);
         Ok((grad_norm, skipped, extra(Extra::Loss)))
     }

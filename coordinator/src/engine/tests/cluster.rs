@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use shared::error::Code;
 use shared::ids::{Identity, MicroBatchId, RunId, Step, Term, WorkerId};
 use shared::numerics::Fingerprint;
 use shared::wire::message::{
@@ -44,8 +45,12 @@ pub(super) struct Scripted {
     pub(super) sum: u64,
     pub(super) state: u64,
     pub(super) shadow: u64,
-    pub(super) held: VecDeque<(Identity, MicroBatchId)>,
+    pub(super) held: VecDeque<(Identity, MicroBatchId, Task)>,
     pub(super) lies: bool,
+    /// Added to every fingerprint it computes.
+    pub(super) wrong: u64,
+    /// Its state does not answer: neither a reduce nor a second look.
+    pub(super) mute: bool,
     /// Follows the totals of others; at this step.
     pub(super) following: Option<Step>,
 }
@@ -61,6 +66,7 @@ pub(super) struct Cluster {
     pub(super) rewound: Vec<Step>,
     pub(super) published: Vec<Step>,
     pub(super) hold_reduce: bool,
+    pub(super) refused: Vec<(WorkerId, Code)>,
     queue: VecDeque<Event>,
     busy: bool,
 }
@@ -105,6 +111,7 @@ impl Cluster {
             rewound: Vec::new(),
             published: Vec::new(),
             hold_reduce: false,
+            refused: Vec::new(),
             queue: VecDeque::new(),
             busy: false,
         }
@@ -244,10 +251,9 @@ impl Cluster {
                     },
                 );
             }
-            ToWorker::Assign(_, list) => {
-                scripted
-                    .held
-                    .extend(list.into_iter().map(|m| (identity.clone(), m)));
+            ToWorker::Assign(task, list) => {
+                let held = list.into_iter().map(|m| (identity.clone(), m, task));
+                scripted.held.extend(held);
             }
             ToWorker::Credit(list) => {
                 for micro_batch in list {
@@ -269,7 +275,7 @@ impl Cluster {
                 );
             }
             ToWorker::Members(_) => scripted.following = None,
-            ToWorker::Reapply => {
+            ToWorker::Reapply if !scripted.mute => {
                 let committed_digest = scripted.state.to_string();
                 let state_digest = scripted.shadow.to_string();
                 let again = FromWorker::Reapplied {
@@ -278,7 +284,8 @@ impl Cluster {
                 };
                 self.say(to, identity, again);
             }
-            ToWorker::Refused(_)
+            ToWorker::Refused(error) => self.refused.push((to.clone(), error.code)),
+            ToWorker::Reapply
             | ToWorker::Finish { .. }
             | ToWorker::Stale(_)
             | ToWorker::Withdraw(_)
@@ -292,16 +299,18 @@ impl Cluster {
         let Some(scripted) = self.workers.get_mut(name) else {
             return false;
         };
-        let Some((identity, micro_batch)) = scripted.held.pop_front() else {
+        let Some((identity, micro_batch, task)) = scripted.held.pop_front() else {
             return false;
         };
-        let fingerprint = gradient(identity.step, micro_batch);
-        scripted.side.insert(micro_batch, fingerprint);
+        let fingerprint = gradient(identity.step, micro_batch) + scripted.wrong;
+        if task == Task::Train {
+            scripted.side.insert(micro_batch, fingerprint);
+        }
         let computed = Computed {
             micro_batch,
             fingerprint,
             compute_us: 1,
-            task: Task::Train,
+            task,
         };
         self.say(name, identity, FromWorker::Computed(computed));
         true
@@ -324,7 +333,7 @@ impl Cluster {
             .collect();
         let total: u64 = sums.iter().sum();
         for (name, identity) in current {
-            let Some(scripted) = self.workers.get_mut(&name) else {
+            let Some(scripted) = self.workers.get_mut(&name).filter(|s| !s.mute) else {
                 continue;
             };
             scripted.shadow = scripted.state + total + u64::from(scripted.lies);

@@ -1,4 +1,5 @@
 //! Stories told to the engine: scripted workers answer its orders, nothing else is there.
 
 mod cluster;
+mod disputes;
 mod stories;

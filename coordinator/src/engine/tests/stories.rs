@@ -9,7 +9,7 @@ use shared::wire::message::{Computed, FromWorker, Hello};
 use super::super::{Command, Event, Notice};
 use super::cluster::{Cluster, expected_state, options, worker};
 
-fn complete(cluster: &Cluster, steps: u64, micro_batches: u32) {
+pub(super) fn complete(cluster: &Cluster, steps: u64, micro_batches: u32) {
     assert_eq!(cluster.end, Some(Command::Complete(Step(steps))));
     let committed: Vec<_> = cluster.commits.iter().map(|c| c.step.0).collect();
     assert_eq!(committed, (1..=steps).collect::<Vec<_>>());
@@ -154,7 +154,7 @@ fn a_result_that_was_given_to_somebody_else_is_not_credited() {
     let held: Vec<_> = cluster.workers[&worker("b")]
         .held
         .iter()
-        .map(|(_, m)| *m)
+        .map(|(_, m, _)| *m)
         .collect();
     let stolen = Computed {
         task: Default::default(),
@@ -196,6 +196,7 @@ fn a_silent_worker_is_evicted_after_its_lease() {
     cluster.workers.remove(&worker("b"));
     cluster.event(Event::Tick);
     cluster.run();
+    assert!(cluster.refused.is_empty(), "silence is not a fault");
     assert!(cluster.notices.contains(&Notice::Silent {
         worker: worker("b")
     }));
@@ -282,6 +283,8 @@ fn a_live_worker_on_a_hung_device_is_evicted_and_its_work_goes_to_others() {
         cluster.notices.iter().any(is)
     };
     assert!(hung("b") && !hung("a"), "{:?}", cluster.notices);
+    // It must not come back by itself: its device is as hung in the next session.
+    assert_eq!(cluster.refused, [(worker("b"), Code::Evicted)]);
     cluster.workers.remove(&worker("b"));
     cluster.run();
     complete(&cluster, 1, 8);

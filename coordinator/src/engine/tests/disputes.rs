@@ -1,0 +1,135 @@
+//! Who is wrong, and what happens when nobody can tell.
+
+use std::time::Duration;
+
+use shared::error::Code;
+use shared::ids::{Identity, Step};
+use shared::wire::message::{FromWorker, SyncSource};
+
+use super::super::{Command, Engine, Event, Notice, Options, Remembered, Restorable};
+use super::cluster::{Cluster, Fixed, Scripted, options, worker};
+use super::stories::complete;
+
+/// Two workers, and everything is computed twice.
+fn audited() -> Cluster {
+    let options = Options {
+        audit_rate: 1.0,
+        ..options(1, 2, 100)
+    };
+    let mut cluster = Cluster::new(options, 1, 4);
+    cluster.join("a");
+    cluster.join("b");
+    cluster
+}
+
+fn scripted<'a>(cluster: &'a mut Cluster, name: &str) -> &'a mut Scripted {
+    cluster.workers.get_mut(&worker(name)).unwrap()
+}
+
+#[test]
+fn of_two_that_keep_to_what_they_say_nobody_is_blamed() {
+    let mut cluster = audited();
+    scripted(&mut cluster, "a").wrong = 1;
+    cluster.run();
+    assert!(cluster.commits.is_empty());
+    assert!(matches!(&cluster.end, Some(Command::Fail(e)) if e.code == Code::WrongCompute));
+}
+
+#[test]
+fn whose_committed_state_is_spoiled_is_the_one_that_computes_wrongly() {
+    let mut cluster = audited();
+    let a = scripted(&mut cluster, "a");
+    (a.wrong, a.state) = (1, 7);
+    cluster.run();
+    assert_eq!(cluster.refused, [(worker("a"), Code::Corrupt)]);
+    cluster.workers.remove(&worker("a"));
+    complete(&cluster, 1, 4);
+}
+
+#[test]
+fn whoever_does_not_even_hash_its_state_is_hung() {
+    let mut cluster = audited();
+    let a = scripted(&mut cluster, "a");
+    (a.wrong, a.mute) = (1, true);
+    cluster.run();
+    for seconds in [4, 8, 11] {
+        cluster.now = Duration::from_secs(seconds);
+        for name in ["a", "b"] {
+            cluster.say(&worker(name), Identity::default(), FromWorker::Beat);
+        }
+        assert_eq!(cluster.end, None);
+        cluster.event(Event::Tick);
+    }
+    let hung = |n: &Notice| matches!(n, Notice::HungInReduce { worker: w, .. } if w.0 == "a");
+    assert!(cluster.notices.iter().any(hung), "{:?}", cluster.notices);
+    cluster.workers.remove(&worker("a"));
+    cluster.run();
+    complete(&cluster, 1, 4);
+}
+
+/// Both have reduced, and `b` is gone before it could say what came of it.
+fn lone_survivor(spoiled: bool) -> Cluster {
+    let mut cluster = Cluster::new(options(1, 2, 100), 1, 4);
+    cluster.join("a");
+    cluster.join("b");
+    scripted(&mut cluster, "b").mute = true;
+    cluster.run();
+    assert!(cluster.commits.is_empty());
+    if spoiled {
+        scripted(&mut cluster, "a").state = 7;
+    }
+    cluster.leave("b");
+    cluster
+}
+
+#[test]
+fn a_lone_survivor_of_a_reduce_commits_once_it_has_looked_twice() {
+    let cluster = lone_survivor(false);
+    assert_eq!(cluster.commits[0].recomputed, 0);
+    complete(&cluster, 1, 4);
+}
+
+#[test]
+fn a_lone_survivor_whose_state_is_spoiled_does_not_commit() {
+    let cluster = lone_survivor(true);
+    assert!(cluster.commits.is_empty());
+    assert_eq!(cluster.refused, [(worker("a"), Code::Corrupt)]);
+}
+
+#[test]
+fn a_worker_that_begins_nothing_it_is_given_is_let_go() {
+    let mut cluster = Cluster::new(options(1, 2, 100), 1, 4);
+    cluster.join("a");
+    cluster.join("b");
+    for _ in 0..100 {
+        let Some((identity, id, _)) = scripted(&mut cluster, "a").held.pop_front() else {
+            break;
+        };
+        cluster.say(&worker("a"), identity, FromWorker::Skipped(vec![id]));
+    }
+    let gone = |n: &Notice| matches!(n, Notice::Left { worker: w, .. } if w.0 == "a");
+    assert!(cluster.notices.iter().any(gone), "{:?}", cluster.notices);
+    cluster.workers.remove(&worker("a"));
+    cluster.run();
+    complete(&cluster, 1, 4);
+}
+
+#[test]
+fn a_checkpoint_beyond_the_last_rewind_is_gone_on_from_with_a_line_in_the_ledger() {
+    let from = Restorable {
+        step: Step(6),
+        source: SyncSource::Checkpoint("/c/6".into()),
+        state_digest: Some("6".into()),
+    };
+    let remembered = Remembered {
+        committed: Step(3),
+        ..Remembered::default()
+    };
+    let schedule = Box::new(Fixed {
+        steps: 8,
+        micro_batches: 4,
+    });
+    let mut engine = Engine::new(options(1, 1, 100), schedule, from, remembered);
+    let commands = engine.on(Event::Tick, Duration::ZERO);
+    assert_eq!(commands[0], Command::Rewind(Step(6)));
+}
