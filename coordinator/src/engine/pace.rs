@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Reports remembered per worker.
-const REMEMBERED: usize = 16;
+use shared::wire::message::REMEMBERED_TIMES as REMEMBERED;
+
 /// A worker this much slower than the typical one is named.
 pub(super) const SLOW: u32 = 3;
 /// So many times its slowest remembered micro-batch is a hang.
@@ -21,6 +21,15 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// As the worker itself remembers, where this coordinator does not know it.
+    pub(super) fn told(compute_us: &[u64]) -> Self {
+        let mut pace = Self::default();
+        for us in compute_us {
+            pace.record(Duration::from_micros(*us));
+        }
+        pace
+    }
+
     pub(super) fn record(&mut self, time: Duration) {
         if self.times.len() == REMEMBERED {
             self.times.pop_front();
@@ -70,6 +79,13 @@ mod tests {
         }
         assert_eq!(pace.typical(), Some(ms(1)));
         assert_eq!(pace.deadline(ms(5), ms(600)), ms(5));
+    }
+
+    #[test]
+    fn a_worker_tells_its_own_past() {
+        assert_eq!(Pace::told(&[]).deadline(ms(5), ms(600)), ms(600));
+        let told = Pace::told(&[2000, 3000]);
+        assert_eq!(told.deadline(ms(5), ms(600)), ms(12));
     }
 
     #[test]

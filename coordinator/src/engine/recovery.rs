@@ -13,6 +13,7 @@ use super::Engine;
 use super::audit::is_audited;
 use super::event::Command;
 use super::notice::Notice;
+use super::pace::Pace;
 use super::state::{Member, MemberState, Phase};
 use super::work::StepWork;
 
@@ -26,7 +27,8 @@ impl Engine {
         let class = position.loaded.as_ref().map(|l| l.device_class.clone());
         let state = MemberState::Returned(Box::new(position.clone()));
         let mut member = Member::new(hello, state, self.now);
-        member.pace = pace.unwrap_or_default();
+        let known = pace.filter(|pace| pace.typical().is_some());
+        member.pace = known.unwrap_or_else(|| Pace::told(&position.compute_us));
         self.members.insert(worker.clone(), member);
         if !self.accepts_device(&worker, class.unwrap_or_default()) {
             return;

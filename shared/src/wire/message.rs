@@ -95,7 +95,12 @@ pub struct Position {
     pub shadow_digest: String,
     /// What it computes with; nothing until its base model is loaded.
     pub loaded: Option<Loaded>,
+    /// What its newest micro-batches took, us, the newest last.
+    pub compute_us: Vec<u64>,
 }
+
+/// So many times are remembered per worker, on both sides.
+pub const REMEMBERED_TIMES: usize = 16;
 
 /// Who is asking to join.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

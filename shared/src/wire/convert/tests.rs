@@ -31,6 +31,7 @@ fn what_a_worker_says_survives_the_wire() {
                 credited: [(MicroBatchId(1), 5)].into(),
                 shadow_digest: "s".into(),
                 loaded: Some(Loaded::default()),
+                compute_us: vec![7, 8],
             }),
             ..Hello::default()
         }),

@@ -207,6 +207,7 @@ impl From<Position> for pb::Position {
             credited: position.credited.into_iter().map(contribution).collect(),
             shadow_digest: position.shadow_digest,
             loaded: position.loaded.map(Into::into),
+            compute_us: position.compute_us,
         }
     }
 }
@@ -222,6 +223,7 @@ impl From<pb::Position> for Position {
             credited: position.credited.into_iter().map(pair).collect(),
             shadow_digest: position.shadow_digest,
             loaded: position.loaded.map(Into::into),
+            compute_us: position.compute_us,
         }
     }
 }

@@ -106,6 +106,7 @@ impl Session {
             credited: self.credited.clone(),
             shadow_digest: shadow.map(|(_, digest)| digest).unwrap_or_default(),
             loaded: self.loaded.clone(),
+            compute_us: self.times_us.iter().copied().collect(),
         })
     }
 

@@ -15,12 +15,14 @@ mod link;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use shared::error::Error;
 use shared::ids::{Identity, MicroBatchId, Step, WorkerId};
-use shared::wire::message::{Computed, Envelope, Failed, FromWorker, Hello, Loaded, Task};
+use shared::wire::message::{
+    Computed, Envelope, Failed, FromWorker, Hello, Loaded, REMEMBERED_TIMES, Task,
+};
 
 pub use input::{Action, Ending, Input};
 use link::{Link, Times};
@@ -46,6 +48,8 @@ pub struct Session {
     credited: BTreeMap<MicroBatchId, u64>,
     /// With the device, not answered.
     queued: BTreeSet<(Step, Task, MicroBatchId)>,
+    /// What the newest micro-batches took, us.
+    times_us: VecDeque<u64>,
     /// Assigned before the state they need is here.
     waiting: Vec<(Identity, Task, Vec<MicroBatchId>)>,
     /// Members of the generation.
@@ -74,6 +78,7 @@ impl Session {
             kept: BTreeMap::new(),
             credited: BTreeMap::new(),
             queued: BTreeSet::new(),
+            times_us: VecDeque::with_capacity(REMEMBERED_TIMES),
             waiting: Vec::new(),
             world: 1,
             following: false,
@@ -224,6 +229,10 @@ impl Session {
     fn computed(&mut self, identity: &Identity, result: Computed) {
         let (step, id) = (identity.step, result.micro_batch);
         self.queued.remove(&(step, result.task, id));
+        if self.times_us.len() == REMEMBERED_TIMES {
+            self.times_us.pop_front();
+        }
+        self.times_us.push_back(result.compute_us);
         if result.task == Task::Train
             && self.step_in_work() == Some(step)
             && !self.credited.contains_key(&id)
