@@ -1,14 +1,17 @@
 //! Protobuf to domain types, and the settings of every channel.
 //!
-//! `message` what is said · `convert` to and from protobuf · `channel` limits, windows, keep-alive.
+//! `message` what is said · `convert` to and from protobuf · `channel` limits, windows, keep-alive ·
+//! `dial` how connections are opened.
 //! Generated types of the session stop here; those of the peer service are used by
 //! `worker/collective` alone, which is that service.
 
 mod channel;
 mod convert;
+mod dial;
 pub mod message;
 
 pub use channel::{CONNECT_TIMEOUT, SESSION_MESSAGE_LIMIT, session_endpoint, session_server};
+pub use dial::{Dial, Dialing, Tcp};
 
 /// The session between worker and coordinator.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::large_futures)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use shared::error::{Code, Error, Result};
 use shared::ids::{RunId, Step, Term};
+use shared::wire::Dial;
 use shared::wire::peer::peer_client::PeerClient;
 use shared::wire::peer::{FollowChunk, FollowRequest, Part};
 use tokio::sync::mpsc;
@@ -148,6 +149,7 @@ pub struct Following {
 /// [`Code::Unreachable`] when the peer cannot be reached within `patience`,
 /// [`Code::SessionLost`] when it refuses.
 pub async fn follow(
+    dial: &dyn Dial,
     address: &str,
     run: &RunId,
     term: Term,
@@ -160,7 +162,7 @@ pub async fn follow(
         least_step: least_step.0,
     };
     let asked = async {
-        let channel = net::connect(address).await?;
+        let channel = net::connect(dial, address).await?;
         let mut client = PeerClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
         let answer = client.follow(request).await;
         let answer = answer.map_err(|e| lost(address, net::with_sources(&e)))?;

@@ -81,7 +81,9 @@ impl GrpcCollective {
                 member.address.clone(),
             );
             let bytes = hub.link(&member.worker);
-            opening.spawn(Link::open(peer, frame(&key, my_slot), bytes, tell.clone()));
+            let dial = Arc::clone(server.dial());
+            let opened = Link::open(dial, peer, frame(&key, my_slot), bytes, tell.clone());
+            opening.spawn(opened);
         }
         let mut links = Vec::with_capacity(opening.len());
         while let Some(opened) = opening.join_next().await {

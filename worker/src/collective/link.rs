@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use shared::ids::WorkerId;
+use shared::wire::Dial;
 use shared::wire::peer::Chunk;
 use shared::wire::peer::peer_client::PeerClient;
 use tokio::sync::{mpsc, oneshot};
@@ -45,12 +46,15 @@ pub(super) struct Link {
 impl Link {
     /// Connects and opens the stream; its end will be told to `ends`.
     pub(super) async fn open(
+        dial: Arc<dyn Dial>,
         (peer, slot, address): (WorkerId, usize, String),
         frame: Chunk,
         bytes: Arc<LinkBytes>,
         ends: mpsc::UnboundedSender<(usize, LinkEnd)>,
     ) -> Result<Self, CollectiveError> {
-        let channel = net::connect(&address).await.map_err(|e| e.by(&peer))?;
+        let channel = net::connect(&*dial, &address)
+            .await
+            .map_err(|e| e.by(&peer))?;
         let (queue, queued) = mpsc::channel(QUEUED_CHUNKS);
         let (held, mut dropped) = oneshot::channel::<()>();
         let counters = Arc::clone(&bytes);

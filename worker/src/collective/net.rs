@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use shared::wire::Dial;
 use tonic::transport::{Channel, Endpoint, Server};
 
 use super::{CollectiveError, FailureKind};
@@ -38,7 +39,7 @@ pub(super) fn server() -> Server {
 }
 
 /// Connects to a peer service, `host:port`.
-pub(super) async fn connect(address: &str) -> Result<Channel, CollectiveError> {
+pub(super) async fn connect(dial: &dyn Dial, address: &str) -> Result<Channel, CollectiveError> {
     let unreachable = |reason: String| {
         CollectiveError::new(
             FailureKind::Unreachable,
@@ -55,10 +56,8 @@ pub(super) async fn connect(address: &str) -> Result<Channel, CollectiveError> {
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true);
-    endpoint
-        .connect()
-        .await
-        .map_err(|e| unreachable(with_sources(&e)))
+    let connected = dial.dial(endpoint).await;
+    connected.map_err(|e| unreachable(with_sources(&e)))
 }
 
 /// An error and everything under it in one line: the outermost text alone says little.

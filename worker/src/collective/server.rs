@@ -11,9 +11,12 @@ use shared::error::{Code, Error, Result};
 use shared::ids::{Step, WorkerId};
 use shared::wire::peer::peer_server::{Peer, PeerServer as PeerService};
 use shared::wire::peer::{Chunk, FollowRequest, Received};
+use shared::wire::{Dial, Tcp};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tonic::transport::server::TcpIncoming;
+use tokio_stream::Stream;
+use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::follow::{Pieces, StateSource, pieces};
@@ -25,11 +28,12 @@ use super::route::{Hub, Key, LinkBytes};
 pub struct PeerServer {
     hub: Arc<Hub>,
     address: SocketAddr,
+    dial: Arc<dyn Dial>,
     _alive: oneshot::Sender<()>,
 }
 
 impl PeerServer {
-    /// Listens and serves on the current runtime; port 0 picks one.
+    /// Listens and serves on the current runtime over TCP; port 0 picks one.
     ///
     /// # Errors
     /// [`Code::PortInUse`] when the address cannot be had.
@@ -47,6 +51,25 @@ impl PeerServer {
         };
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        Ok((
+            Self::serve(incoming, address, state, Arc::new(Tcp)),
+            address,
+        ))
+    }
+
+    /// Serves whatever comes in at `address`; its own links are opened by `dial`.
+    pub fn serve<Io, E>(
+        incoming: impl Stream<Item = std::result::Result<Io, E>> + Send + 'static,
+        address: SocketAddr,
+        state: Arc<dyn StateSource>,
+        dial: Arc<dyn Dial>,
+    ) -> Self
+    where
+        Io: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+        Io::ConnectInfo: Clone + Send + Sync + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+    {
         let hub = Arc::new(Hub::default());
         let (alive, ended) = oneshot::channel::<()>();
         let service = PeerService::new(Service {
@@ -54,7 +77,6 @@ impl PeerServer {
             state,
         })
         .max_decoding_message_size(MESSAGE_LIMIT);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let serving = net::server().serve_with_incoming_shutdown(service, incoming, async move {
             // An error means that the server was dropped: that is the sign.
             let _ = ended.await;
@@ -64,14 +86,12 @@ impl PeerServer {
                 tracing::error!(error = %net::with_sources(&e), "the peer service ended");
             }
         });
-        Ok((
-            Self {
-                hub,
-                address,
-                _alive: alive,
-            },
+        Self {
+            hub,
             address,
-        ))
+            dial,
+            _alive: alive,
+        }
     }
 
     /// Where it listens.
@@ -84,6 +104,10 @@ impl PeerServer {
     #[must_use]
     pub fn bytes_sent(&self) -> std::collections::BTreeMap<WorkerId, u64> {
         self.hub.sent(LinkBytes::all)
+    }
+
+    pub(super) fn dial(&self) -> &Arc<dyn Dial> {
+        &self.dial
     }
 
     pub(super) fn hub(&self) -> &Arc<Hub> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::error::{Code, Error, Result};
 use shared::wire::session::session_client::SessionClient;
 use shared::wire::session::{CoordinatorMessage, WorkerMessage};
-use shared::wire::{CONNECT_TIMEOUT, SESSION_MESSAGE_LIMIT, session_endpoint};
+use shared::wire::{CONNECT_TIMEOUT, Dial, SESSION_MESSAGE_LIMIT, session_endpoint};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -17,13 +17,19 @@ const OUTBOX: usize = 1024;
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Both directions of an open session.
-pub(super) struct Stream {
-    pub(super) outbox: mpsc::Sender<WorkerMessage>,
-    pub(super) inbox: Streaming<CoordinatorMessage>,
+#[derive(Debug)]
+pub struct Stream {
+    /// What this worker says.
+    pub outbox: mpsc::Sender<WorkerMessage>,
+    /// What it hears.
+    pub inbox: Streaming<CoordinatorMessage>,
 }
 
 /// Connects once and opens a stream; nothing is said on it yet.
-pub(super) async fn open(address: &str) -> Result<Stream> {
+///
+/// # Errors
+/// [`Code::Unreachable`], [`Code::Usage`] when the address is not `HOST:PORT`.
+pub async fn open(dial: &dyn Dial, address: &str) -> Result<Stream> {
     let endpoint = session_endpoint(address)?;
     let unreachable = |reason: String| {
         Error::new(
@@ -34,7 +40,7 @@ pub(super) async fn open(address: &str) -> Result<Stream> {
         .fix("is `coordinator up` running, and is this the address it printed?")
     };
     let opened = async {
-        let channel = endpoint.connect().await;
+        let channel = dial.dial(endpoint).await;
         let channel = channel.map_err(|e| unreachable(source_text(&e)))?;
         let (outbox, waiting) = mpsc::channel(OUTBOX);
         let mut client =

@@ -13,5 +13,7 @@ mod run;
 mod state;
 mod tasks;
 
+pub use connect::{Stream, open};
+pub use reducer::{Reduced, Reducer};
 pub use run::{JoinOptions, join};
 pub use state::{Action, Ending, Input, Session};

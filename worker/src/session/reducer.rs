@@ -25,13 +25,17 @@ const QUEUE: usize = 64;
 
 /// What came of a reduce.
 #[derive(Debug)]
-pub(super) struct Reduced {
-    pub(super) identity: Identity,
+pub struct Reduced {
+    /// As it was asked for.
+    pub identity: Identity,
     /// Among so many members.
-    pub(super) world: usize,
-    pub(super) total: Result<Vec<i64>, CollectiveError>,
-    pub(super) micros: u64,
-    pub(super) bytes_sent: BTreeMap<WorkerId, u64>,
+    pub world: usize,
+    /// The sum of all members' sums.
+    pub total: Result<Vec<i64>, CollectiveError>,
+    /// How long it took, us.
+    pub micros: u64,
+    /// Bytes handed to the network so far, by member.
+    pub bytes_sent: BTreeMap<WorkerId, u64>,
 }
 
 enum Order {
@@ -42,17 +46,15 @@ enum Order {
 }
 
 /// Gives orders to the task that reduces.
-pub(super) struct Reducer {
+pub struct Reducer {
     orders: mpsc::Sender<Order>,
     in_flight: CancelSource,
 }
 
 impl Reducer {
-    pub(super) fn start(
-        server: PeerServer,
-        faults: Faults,
-        results: mpsc::Sender<Reduced>,
-    ) -> Self {
+    /// Starts the task; outcomes go to `results`.
+    #[must_use]
+    pub fn start(server: PeerServer, faults: Faults, results: mpsc::Sender<Reduced>) -> Self {
         let (orders, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(serve(server, faults, waiting, results));
         Self {
@@ -61,7 +63,8 @@ impl Reducer {
         }
     }
 
-    pub(super) fn connect(&mut self, identity: Identity, members: Vec<Member>, slot: Slot) {
+    /// Among these members from now on; what is in flight among others ends.
+    pub fn connect(&mut self, identity: Identity, members: Vec<Member>, slot: Slot) {
         self.in_flight.cancel();
         let members = members
             .into_iter()
@@ -74,19 +77,20 @@ impl Reducer {
         self.order(Order::Connect(identity, members, slot));
     }
 
-    pub(super) fn reduce(&mut self, identity: Identity, sum: Arc<Vec<i64>>, world: usize) {
+    /// Sums over all members.
+    pub fn reduce(&mut self, identity: Identity, sum: Arc<Vec<i64>>, world: usize) {
         self.in_flight = CancelSource::new();
         let cancel = self.in_flight.token();
         self.order(Order::Reduce(identity, sum, world, cancel));
     }
 
     /// Nothing moving for this long ends a reduce.
-    pub(super) fn patience(&self, patience: Duration) {
+    pub fn patience(&self, patience: Duration) {
         self.order(Order::Patience(patience));
     }
 
     /// Takes back the buffer of a total.
-    pub(super) fn recycle(&self, total: Vec<i64>) {
+    pub fn recycle(&self, total: Vec<i64>) {
         self.order(Order::Recycle(total));
     }
 

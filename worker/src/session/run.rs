@@ -9,6 +9,7 @@ use shared::error::{Code, Error, Result};
 use shared::faults::Faults;
 use shared::wire::message::{Applied, Envelope, Hello, PROTOCOL, Sync, SyncSource, ToWorker};
 use shared::wire::session::CoordinatorMessage;
+use shared::wire::{Dial, Tcp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -85,8 +86,14 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     )?;
     let (reduced_sender, reduced) = mpsc::channel(QUEUE);
     let (events_sender, events) = mpsc::channel(QUEUE);
-    tasks::open(options.address.clone(), events_sender.clone());
+    let dial: Arc<dyn Dial> = Arc::new(Tcp);
+    tasks::open(
+        Arc::clone(&dial),
+        options.address.clone(),
+        events_sender.clone(),
+    );
     let running = Running {
+        dial,
         options,
         committed,
         withdrawn,
@@ -118,6 +125,7 @@ struct Inlets {
 }
 
 struct Running {
+    dial: Arc<dyn Dial>,
     options: JoinOptions,
     committed: CommittedState,
     withdrawn: Withdrawn,
@@ -279,7 +287,8 @@ impl Running {
         match action {
             Action::Open => {
                 self.stream = None;
-                tasks::open(self.options.address.clone(), self.events.clone());
+                let dial = Arc::clone(&self.dial);
+                tasks::open(dial, self.options.address.clone(), self.events.clone());
             }
             Action::Say(message) => {
                 if let Some(stream) = &self.stream
@@ -360,6 +369,7 @@ impl Running {
             SyncSource::Checkpoint(folder) => self.job(StateJob::RestoreFrom(folder.into())),
             SyncSource::Peer(address) => {
                 self.following = Some(tasks::follow_peer(
+                    Arc::clone(&self.dial),
                     address.clone(),
                     identity,
                     sync,

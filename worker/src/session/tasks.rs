@@ -4,11 +4,13 @@
 //! it goes on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::error::render;
 use shared::faults::{Effect, Faults};
 use shared::ids::{Identity, Step};
+use shared::wire::Dial;
 use shared::wire::message::Sync;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -32,9 +34,9 @@ pub(super) enum Event {
 }
 
 /// Opens a stream; a failure is told after a pause, so that tries are not a storm.
-pub(super) fn open(address: String, events: mpsc::Sender<Event>) {
+pub(super) fn open(dial: Arc<dyn Dial>, address: String, events: mpsc::Sender<Event>) {
     tokio::spawn(async move {
-        let event = match connect::open(&address).await {
+        let event = match connect::open(&*dial, &address).await {
             Ok(stream) => Event::Open(stream),
             Err(error) => {
                 tokio::time::sleep(PAUSE).await;
@@ -49,6 +51,7 @@ pub(super) fn open(address: String, events: mpsc::Sender<Event>) {
 
 /// Takes the state from a peer and follows its totals until it is ended.
 pub(super) fn follow_peer(
+    dial: Arc<dyn Dial>,
     address: String,
     identity: Identity,
     sync: Sync,
@@ -59,7 +62,8 @@ pub(super) fn follow_peer(
     tokio::spawn(async move {
         let (run, term) = (&identity.run, identity.term);
         let outcome = async {
-            let mut following = follow(&address, run, term, sync.step, FOLLOW_PATIENCE).await?;
+            let asked = follow(&*dial, &address, run, term, sync.step, FOLLOW_PATIENCE);
+            let mut following = asked.await?;
             loop {
                 let job = match following.next().await? {
                     Fed::State(step, bytes) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::error::Code;
 use shared::ids::{RunId, Step, Term};
+use shared::wire::Tcp;
 use tokio::sync::mpsc;
 use worker::collective::{Fed, Feed, Feeding, PeerServer, StateSource, follow};
 
@@ -58,7 +59,7 @@ async fn a_joiner_gets_the_same_bytes_and_every_total() {
         let (_server, address) = PeerServer::bind(LOOPBACK, source.clone()).await.unwrap();
         let run = RunId("r".to_owned());
         let address = address.to_string();
-        let mut following = follow(&address, &run, Term(1), Step(12), LIMIT)
+        let mut following = follow(&Tcp, &address, &run, Term(1), Step(12), LIMIT)
             .await
             .unwrap();
         assert_eq!(following.next().await.unwrap(), Fed::State(Step(12), state));
@@ -86,14 +87,14 @@ async fn a_later_step_another_run_or_an_older_term_is_refused() {
     // One step behind will do: the total of the next one follows.
     for step in [0, 12, 13] {
         assert!(
-            follow(&address, &run, Term(1), Step(step), LIMIT)
+            follow(&Tcp, &address, &run, Term(1), Step(step), LIMIT)
                 .await
                 .is_ok()
         );
     }
     let other = RunId("another".to_owned());
     for (run, term, step) in [(&run, 1, 14), (&other, 1, 12), (&run, 0, 12)] {
-        let failure = follow(&address, run, Term(term), Step(step), LIMIT).await;
+        let failure = follow(&Tcp, &address, run, Term(term), Step(step), LIMIT).await;
         assert_eq!(failure.err().unwrap().code, Code::SessionLost);
     }
 }
@@ -103,6 +104,6 @@ async fn a_peer_that_does_not_answer_ends_at_the_deadline() {
     let (_server, address) = PeerServer::bind(LOOPBACK, Arc::new(Stuck)).await.unwrap();
     let (address, run) = (address.to_string(), RunId("r".to_owned()));
     let soon = Duration::from_millis(200);
-    let failure = follow(&address, &run, Term(1), Step(1), soon).await;
+    let failure = follow(&Tcp, &address, &run, Term(1), Step(1), soon).await;
     assert_eq!(failure.err().unwrap().code, Code::Unreachable);
 }

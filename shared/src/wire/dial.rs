@@ -1,0 +1,25 @@
+//! How a connection is opened: over TCP, or through whatever network a test stands up.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tonic::transport::{Channel, Endpoint, Error};
+
+/// A connection that is being opened.
+pub type Dialing = Pin<Box<dyn Future<Output = std::result::Result<Channel, Error>> + Send>>;
+
+/// Opens connections; what the endpoint says of deadlines and keep-alive holds for all of them.
+pub trait Dial: Send + Sync {
+    /// Connects once.
+    fn dial(&self, endpoint: Endpoint) -> Dialing;
+}
+
+/// The network of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tcp;
+
+impl Dial for Tcp {
+    fn dial(&self, endpoint: Endpoint) -> Dialing {
+        Box::pin(async move { endpoint.connect().await })
+    }
+}
