@@ -29,7 +29,7 @@ demo: build ## train on this machine with two workers, print an answer before an
 chaos: build ## the whole byte matrix: workers x faults, real processes
 	CHAOS=full $(CARGO) test --release --locked -p cluster-tests --test chaos -- --nocapture
 
-simulate: build ## whole clusters by seed (SIMULATION_RUNS, SIMULATION_SEED)
+simulate: build ## whole clusters by seed (SIMULATION_RUNS, NETWORK_RUNS; SIMULATION_SEED, NETWORK_SEED)
 	$(CARGO) test --release --locked -p cluster-tests --test simulation whatever -- --nocapture
 
 bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, transformers, peft)

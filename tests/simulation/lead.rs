@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coordinator::engine::{Command, Engine, Event, Notice, Options, Schedule};
-use shared::ids::{Identity, RunId, Step, WorkerId};
+use coordinator::engine::{Command, Engine, Event, Ladder, Notice, Options, Schedule};
+use shared::ids::{Identity, RunId, Step, Term, WorkerId};
 use shared::wire::message::{Envelope, FromWorker, SyncSource, ToWorker, Welcome};
 
 use super::invariants::Violation;
-use super::plan::Moment;
+use super::plan::{Moment, Setting};
 use super::store::Line;
 use super::world::{Item, World};
 
@@ -23,6 +23,34 @@ impl Schedule for Fixed {
     fn micro_batches(&self, _: Step) -> u32 {
         self.1
     }
+}
+
+/// What a coordinator of this term is told.
+pub(crate) fn options(setting: &Setting, term: Term, ladder: Ladder) -> Options {
+    Options {
+        run: RunId("r".into()),
+        term,
+        welcome: Welcome::default(),
+        device: "auto".into(),
+        strict_devices: false,
+        device_class: None,
+        min_workers: setting.min_workers,
+        max_workers: setting.max_workers,
+        wait_workers: if term.0 == 1 {
+            setting.workers.min(3)
+        } else {
+            1
+        },
+        save_steps: setting.save_steps,
+        audit_rate: setting.audit_rate,
+        ladder,
+        staging: PathBuf::from("/s"),
+    }
+}
+
+/// Every step is like the others.
+pub(crate) fn schedule(setting: &Setting) -> Box<dyn Schedule> {
+    Box::new(Fixed(setting.steps, setting.micro_batches))
 }
 
 impl World {
@@ -47,26 +75,7 @@ impl World {
         self.judge.rewound(remembered.committed);
         self.term = self.term.next();
         self.engine_started = self.now;
-        let welcome = Welcome::default();
-        let options = Options {
-            run: RunId("r".into()),
-            term: self.term,
-            welcome,
-            device: "auto".into(),
-            strict_devices: false,
-            device_class: None,
-            min_workers: self.setting.min_workers,
-            max_workers: self.setting.max_workers,
-            wait_workers: if self.term.0 == 1 {
-                self.setting.workers.min(3)
-            } else {
-                1
-            },
-            save_steps: self.setting.save_steps,
-            audit_rate: self.setting.audit_rate,
-            ladder: self.ladder,
-            staging: PathBuf::from("/s"),
-        };
+        let options = options(&self.setting, self.term, self.ladder);
         self.moment = if remembered.members.is_empty() {
             Moment::Gathering
         } else {
@@ -77,8 +86,12 @@ impl World {
             self.term, from.step, remembered.committed
         );
         self.say(|| text);
-        let schedule = Box::new(Fixed(self.setting.steps, self.setting.micro_batches));
-        self.engine = Some(Engine::new(options, schedule, from, remembered));
+        self.engine = Some(Engine::new(
+            options,
+            schedule(&self.setting),
+            from,
+            remembered,
+        ));
     }
 
     /// The process is gone: streams break, what is on its way may still arrive or not.

@@ -113,12 +113,12 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(number: usize) -> Self {
+    pub(crate) fn new(number: usize, peer_address: &str) -> Self {
         let greeting = Hello {
             version: version(),
             protocol: PROTOCOL,
             name: format!("m{number}"),
-            peer_address: number.to_string(),
+            peer_address: peer_address.to_owned(),
             ..Hello::default()
         };
         Self {

@@ -95,14 +95,14 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    pub(crate) fn draw(dice: &mut Dice) -> Self {
+    pub(crate) fn draw(dice: &mut Dice, kinds: &[Kind]) -> Self {
         let workers = dice.within(3, 6) as usize;
         let steps = dice.within(6, 9);
         // Not every moment comes; three strike in nearly every run, and the others are not counted.
         let count = dice.within(5, 9);
         let mut faults: Vec<Fault> = (0..count)
             .map(|_| {
-                let kind = dice.pick(Kind::ALL);
+                let kind = dice.pick(kinds);
                 let moment = dice.pick(Moment::ALL);
                 // A boundary that waits, and a coordinator that recovers, need a reason.
                 let step = match moment {

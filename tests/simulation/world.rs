@@ -17,7 +17,7 @@ use worker::session::Input;
 use super::bugs::Bug;
 use super::invariants::{Judge, Violation};
 use super::machine::{Machine, Work, reference};
-use super::plan::{Dice, Moment, Setting};
+use super::plan::{Dice, Kind, Moment, Setting};
 use super::store::Store;
 
 /// A run that takes longer than this hangs.
@@ -108,7 +108,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut dice = Dice::new(seed);
-        let setting = Setting::draw(&mut dice);
+        let setting = Setting::draw(&mut dice, Kind::ALL);
         let judge = Judge::new(
             reference(setting.steps, setting.micro_batches),
             setting.micro_batches,
@@ -239,8 +239,8 @@ impl World {
                 Ok(())
             }
             Item::NewMachine => {
-                self.machines.push(Machine::new(self.machines.len()));
-                let m = self.machines.len() - 1;
+                let m = self.machines.len();
+                self.machines.push(Machine::new(m, &m.to_string()));
                 self.after(0, Item::Connect(m));
                 self.after(100 * MS, Item::MachineTick(m));
                 Ok(())

@@ -1,0 +1,164 @@
+//! What a simulated worker holds, and what changes it: states, totals, commits.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shared::error::Code;
+use shared::ids::Step;
+use shared::numerics::AdapterState;
+use tokio::sync::mpsc;
+use worker::checkpoint::encode_snapshot;
+use worker::collective::{Feed, Feeding, StateSource};
+use worker::session::{Input, Reduced};
+
+use super::member::{Event, Member};
+use crate::invariants::Violation;
+use crate::machine::{Machine, rule};
+
+/// The machine, and who follows it.
+pub(super) struct Held {
+    pub(super) machine: Machine,
+    pub(super) followers: Vec<mpsc::Sender<(Step, Arc<Vec<i64>>)>>,
+}
+
+#[derive(Clone)]
+pub(super) struct Own(Arc<Mutex<Held>>);
+
+impl Own {
+    pub(super) fn new(number: usize, address: &str) -> Self {
+        Self(Arc::new(Mutex::new(Held {
+            machine: Machine::new(number, address),
+            followers: Vec::new(),
+        })))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateSource for Own {
+    fn feed(&self) -> Feeding {
+        let (sender, totals) = mpsc::channel(64);
+        let mut held = self.lock();
+        held.followers.push(sender);
+        let state = Arc::clone(held.machine.replica.state());
+        Box::pin(async move {
+            Some(Feed {
+                step: state.step,
+                state: encode_snapshot(&state).ok()?,
+                totals,
+            })
+        })
+    }
+}
+
+impl Member {
+    pub(super) fn adopt(&self, follow: u64, state: AdapterState) -> Option<Input> {
+        let mut held = self.own.lock();
+        if held.machine.follow != follow {
+            return None;
+        }
+        // Who follows this worker would miss a piece.
+        held.followers.clear();
+        let step = state.step;
+        let state_digest = held.machine.replica.adopt(state);
+        Some(Input::Synced { step, state_digest })
+    }
+
+    pub(super) fn follow_total(&self, follow: u64, step: Step, total: Vec<i64>) -> Option<Input> {
+        let rule = self.rule(step);
+        let mut held = self.own.lock();
+        if held.machine.follow != follow || held.machine.replica.state().step.next() != step {
+            return None;
+        }
+        let applied = held.machine.replica.apply(&rule, total, 1);
+        let committed = held.machine.replica.commit(step);
+        drop(held);
+        self.must(committed);
+        let state_digest = self.must(applied)?.state_digest;
+        Some(Input::Synced { step, state_digest })
+    }
+
+    pub(super) fn reduced(&self, reduced: Reduced) -> Input {
+        let identity = reduced.identity;
+        let total = match reduced.total {
+            Ok(total) => total,
+            Err(failure) => {
+                return Input::ReduceFailed {
+                    identity,
+                    culprit: failure.culprit.clone(),
+                    error: failure.into(),
+                };
+            }
+        };
+        let rule = self.rule(identity.step);
+        let mut held = self.own.lock();
+        if std::mem::take(&mut held.machine.corrupt_state) {
+            held.machine.replica.flip_parameter_bit(self.number);
+        }
+        let applied = held.machine.replica.apply(&rule, total, reduced.world);
+        let now = held.machine.session.identity().clone();
+        drop(held);
+        match applied {
+            Ok(report) => Input::Applied { identity, report },
+            Err(error) if error.code == Code::Corrupt => Input::Broken(error),
+            Err(error) => {
+                let planted = self.scene.lock().judge.is_planted();
+                if error.code == Code::Internal && !planted && now == identity {
+                    self.must::<()>(Err(error.clone()));
+                }
+                Input::ReduceFailed {
+                    identity,
+                    error,
+                    culprit: None,
+                }
+            }
+        }
+    }
+
+    pub(super) fn commit(&self, step: Step, inputs: &mut VecDeque<Input>) {
+        let mut held = self.own.lock();
+        let committed = held.machine.replica.commit(step);
+        if let Ok((total, _)) = &committed {
+            let piece = || (step, Arc::clone(total));
+            held.followers.retain(|f| f.try_send(piece()).is_ok());
+        }
+        drop(held);
+        if self.must(committed).is_some() {
+            inputs.push_back(Input::Committed(step));
+        }
+    }
+
+    pub(super) fn stage(&self, step: Step) {
+        let state = Arc::clone(self.own.lock().machine.replica.state());
+        let mut scene = self.scene.lock();
+        let outcome = if state.step != step {
+            Err(format!("the state of step {step} is gone"))
+        } else if scene.checkpoint_fails {
+            Err("no space left".into())
+        } else {
+            scene.staged.insert(step, (*state).clone());
+            Ok(Vec::new())
+        };
+        drop(scene);
+        self.later((1, 200), Event::Input(Input::Staged { step, outcome }));
+    }
+
+    pub(super) fn rule(&self, step: Step) -> worker::train::StepRule {
+        rule(step, self.scene.lock().setting.micro_batches)
+    }
+
+    /// What cannot go wrong without a bug.
+    pub(super) fn must<T>(&self, outcome: shared::error::Result<T>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let what = format!("w{}: {error:?}", self.number);
+                self.scene
+                    .judge(Err(Violation::new("no internal errors", what)));
+                None
+            }
+        }
+    }
+}
