@@ -2,8 +2,9 @@
 //!
 //! Two workers of one thread, a fault every 30 s, all kinds in turn, whoever is lost is replaced.
 //! Goodput of a window of 30 s: credited compute time over the time of the workers that were members
-//! in it, divided by the same quotient of windows without a fault. The time a fault takes away from
-//! members counts against it; the time without a lost worker does not, and loading a new one neither.
+//! in it, divided by the same quotient of its last 20 s, when the fault is long over: the same
+//! machine in the same minute. Everything a fault takes away from members counts against it, the
+//! loading of a replacement too; only the time without a lost worker does not.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,8 @@ use serde_json::Value;
 use super::spread::Spread;
 
 const WINDOW: Duration = Duration::from_secs(30);
+/// The calm end of each.
+const CALM: Duration = Duration::from_secs(20);
 const LEASE: f64 = 4.0;
 const LINES: &[(&str, &str)] = &[
     ("max_steps", "1000000"),
@@ -46,10 +49,23 @@ const ORDER: [Kind; 6] = [
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     kind: Kind,
+    whole: Work,
+    calm: Work,
+}
+
+/// What was done in a time.
+#[derive(Clone, Copy, Debug)]
+struct Work {
     /// Credited compute time, seconds.
     credited: f64,
     /// Seconds of membership, summed over the members.
     member: f64,
+}
+
+impl Work {
+    fn rate(self) -> f64 {
+        self.credited / self.member
+    }
 }
 
 struct Soak {
@@ -60,7 +76,6 @@ struct Soak {
     retired: Vec<Worker>,
     members: f64,
     since: Instant,
-    credited: f64,
     member: f64,
     last_step: u64,
 }
@@ -95,7 +110,6 @@ impl Soak {
             retired: Vec::new(),
             members: 0.0,
             since: Instant::now(),
-            credited: 0.0,
             member: 0.0,
             last_step: 0,
         };
@@ -149,10 +163,34 @@ impl Soak {
     }
 
     fn window(&mut self, kind: Kind) -> Seen {
-        self.settle();
-        self.member = 0.0;
-        let credited = self.credited_seconds();
+        let begun = self.mark();
         let end = Instant::now() + WINDOW;
+        self.strike(kind);
+        self.watch((end - CALM).saturating_duration_since(Instant::now()));
+        let settled = self.mark();
+        self.watch(end.saturating_duration_since(Instant::now()));
+        let ended = self.mark();
+        let between = |from: Work| Work {
+            credited: ended.credited - from.credited,
+            member: ended.member - from.member,
+        };
+        Seen {
+            kind,
+            whole: between(begun),
+            calm: between(settled),
+        }
+    }
+
+    /// What was done since the start.
+    fn mark(&mut self) -> Work {
+        self.settle();
+        Work {
+            credited: self.credited_seconds(),
+            member: self.member,
+        }
+    }
+
+    fn strike(&mut self, kind: Kind) {
         match kind {
             Kind::Nothing => {}
             Kind::Kill | Kind::Silent => {
@@ -177,15 +215,6 @@ impl Soak {
                 let config = self.folder.path().join("run.yaml");
                 self.run = Run::start(self.folder.path(), &config, &["--wait-workers", "2"]);
             }
-        }
-        self.watch(end.saturating_duration_since(Instant::now()));
-        self.settle();
-        let now = self.credited_seconds();
-        self.credited = now;
-        Seen {
-            kind,
-            credited: now - credited,
-            member: self.member,
         }
     }
 
@@ -238,28 +267,16 @@ fn members(rest: &str) -> Option<f64> {
 }
 
 fn report(seen: &[Seen]) {
-    let quotient = |s: &Seen| s.credited / s.member;
-    let calm: Vec<f64> = seen
-        .iter()
-        .filter(|s| s.kind == Kind::Nothing)
-        .map(quotient)
-        .collect();
-    let calm = Spread::of(calm).median();
-    for kind in &ORDER[1..] {
-        let of: Vec<&Seen> = seen.iter().filter(|s| s.kind == *kind).collect();
-        if of.is_empty() {
-            continue;
-        }
-        let goodput = Spread::of(of.iter().map(|s| quotient(s) / calm));
+    for kind in &ORDER {
+        let of = || seen.iter().filter(|s| s.kind == *kind);
+        let goodput = Spread::of(of().map(|s| s.whole.rate() / s.calm.rate()));
         // Both members' time stands still while one is silent.
-        let lost = of
-            .iter()
-            .map(|s| (s.member - s.credited / calm) / 2.0 / LEASE);
+        let lost = |s: &Seen| (s.whole.member - s.whole.credited / s.calm.rate()) / 2.0 / LEASE;
         println!(
-            "{kind:?}: goodput {:.4}, lost {:.2} leases, in {} windows",
+            "{kind:?}: goodput {:.4}, lost {:.2} leases, medians of {} windows",
             goodput.median(),
-            Spread::of(lost).median(),
-            of.len()
+            Spread::of(of().map(lost)).median(),
+            of().count()
         );
     }
 }
