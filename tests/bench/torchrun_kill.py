@@ -31,8 +31,12 @@ def train() -> None:
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    rank = dist.get_rank()
+    # Without a prefix of its own a restarted process finds the addresses of those before it and waits
+    # for them (torch 2.11.0).
+    rank, attempt = int(os.environ["RANK"]), os.environ["TORCHELASTIC_RESTART_COUNT"]
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    store = dist.PrefixStore(f"restart-{attempt}", store)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=int(os.environ["WORLD_SIZE"]))
     torch.manual_seed(42)
     model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
     config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
@@ -67,9 +71,9 @@ def train() -> None:
 
 def measure(python: str, rounds: int) -> None:
     folder = tempfile.mkdtemp()
-    environment = {**os.environ, "SAVED": folder + "/state.pt", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "SAVED": folder + "/state.pt", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONUNBUFFERED": "1"}
     command = [
-        python, "-m", "torch.distributed.run", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:29517", "--local-addr=127.0.0.1",
+        python, "-m", "torch.distributed.run", "--master-addr=127.0.0.1", "--master-port=29517",
         "--nnodes=1", "--nproc-per-node=3",
         "--max-restarts=1000", "--monitor-interval=0.1", __file__, "--train",
     ]
