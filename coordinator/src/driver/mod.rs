@@ -304,6 +304,10 @@ impl Driver {
         if let Notice::Failed { error, .. } = &notice {
             self.last_failure = Some(error.clone());
         }
+        if let Notice::CheckpointFailed { step, .. } = &notice {
+            // What is left of it would take the room that the next one needs.
+            let _ = std::fs::remove_dir_all(self.staging(*step));
+        }
         self.journal.notice(&notice, self.engine.connected());
         match records::evicted(&notice) {
             Some(record) => self.record(record),
@@ -311,16 +315,18 @@ impl Driver {
         }
     }
 
+    /// Where a worker puts the files of a checkpoint.
+    fn staging(&self, step: Step) -> PathBuf {
+        let all = self.run.output_dir.join(".staging");
+        all.join(checkpoint_name(step))
+    }
+
     /// Publishes on a blocking thread; the outcome comes back as an event.
     fn publish(&mut self, step: Step, state_digest: String, files: Vec<FileDigest>) -> Result<()> {
         let record = &self.run.record;
         let publication = Publication {
             output_dir: self.run.output_dir.clone(),
-            staging: self
-                .run
-                .output_dir
-                .join(".staging")
-                .join(checkpoint_name(step)),
+            staging: self.staging(step),
             files,
             trainer_state: self.journal.trainer_state(step)?,
             manifest: Manifest {
@@ -336,6 +342,7 @@ impl Driver {
                 parent: record.parent.clone(),
                 device_classes: self.device_classes.clone(),
                 files: Vec::new(),
+                own_sha256: String::new(),
             },
             keep: self.run.save_total_limit,
             expected: self.run.expected.clone(),

@@ -58,6 +58,8 @@ pub struct Manifest {
     pub device_classes: BTreeSet<String>,
     /// Every other file of the folder.
     pub files: Vec<FileDigest>,
+    /// SHA-256 of this manifest with nothing here; filled in when it is written.
+    pub own_sha256: String,
 }
 
 impl Manifest {
@@ -66,15 +68,31 @@ impl Manifest {
     /// # Errors
     /// [`Code::Io`].
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|e| Error::new(Code::Internal, format!("manifest: {e}")))?;
-        storage::write_atomic(&folder.join(MANIFEST), format!("{text}\n").as_bytes())
+        let sealed = Self {
+            own_sha256: self.seal()?,
+            ..self.clone()
+        };
+        let text = format!("{}\n", sealed.text()?);
+        storage::write_atomic(&folder.join(MANIFEST), text.as_bytes())
+    }
+
+    fn text(&self) -> Result<String> {
+        serde_json::to_string_pretty(self)
+            .map_err(|e| Error::new(Code::Internal, format!("manifest: {e}")))
+    }
+
+    fn seal(&self) -> Result<String> {
+        let open = Self {
+            own_sha256: String::new(),
+            ..self.clone()
+        };
+        Ok(hex(&Sha256::digest(open.text()?)))
     }
 
     /// Reads the manifest of a folder without looking at the files.
     ///
     /// # Errors
-    /// [`Code::NoCheckpoint`] when there is none or it is not understood.
+    /// [`Code::NoCheckpoint`] when there is none, it is not understood, or it was altered.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
         let unusable = |why: String| {
@@ -88,6 +106,13 @@ impl Manifest {
             return Err(unusable(format!(
                 "it has form {}, known is {FORMAT}",
                 manifest.format
+            )));
+        }
+        let seal = manifest.seal()?;
+        if manifest.own_sha256 != seal {
+            return Err(unusable(format!(
+                "it was altered: its own_sha256 is {}, it should be {seal}",
+                manifest.own_sha256
             )));
         }
         Ok(manifest)
