@@ -5,11 +5,13 @@
 
 #![allow(clippy::panic, reason = "a harness fails by panicking")]
 
+mod disk;
 mod network;
 mod programs;
 mod proxy;
 mod run;
 
+pub use disk::Disk;
 pub use network::{Network, Node};
 pub use programs::{coordinator, finished, output, program, repository, worker};
 pub use proxy::Proxy;

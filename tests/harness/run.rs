@@ -203,6 +203,14 @@ impl Run {
         self.join(worker(), address, arguments, faults)
     }
 
+    /// Starts a worker with a variable of its own in its environment.
+    #[must_use]
+    pub fn worker_where(&self, variable: (&str, &str), arguments: &[&str]) -> Worker {
+        let mut program = worker();
+        program.env(variable.0, variable.1);
+        self.join(program, &self.address, arguments, "")
+    }
+
     /// Starts a worker in a network of the test's own.
     #[must_use]
     pub fn worker_in(&self, node: &Node, arguments: &[&str]) -> Worker {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -31,6 +31,8 @@ pub struct Journal {
     metrics: MetricsLog,
     tensorboard: EventFile,
     cluster: File,
+    /// Bytes of its whole lines.
+    cluster_length: u64,
     /// States at checkpoint steps, until they are published.
     at_step: std::collections::BTreeMap<Step, String>,
     /// Steps that `metrics.jsonl` could not take yet.
@@ -67,11 +69,13 @@ impl Journal {
             .append(true)
             .open(&cluster_path);
         let cluster = cluster.map_err(|e| io(&cluster_path, &e))?;
+        let there = cluster.metadata().map_err(|e| io(&cluster_path, &e))?;
         let mut journal = Self {
             trainer_state,
             metrics: MetricsLog::open(&output_dir.join("metrics.jsonl"), from)?,
             tensorboard: EventFile::create(&logs, from, SystemTime::now())?,
             cluster,
+            cluster_length: there.len(),
             at_step: std::collections::BTreeMap::new(),
             config,
             plan,
@@ -224,10 +228,15 @@ impl Journal {
     }
 
     fn line(&mut self, value: &serde_json::Value) -> Result<()> {
-        let path: PathBuf = self.config.output_dir.join("logs/cluster.jsonl");
-        self.cluster
-            .write_all(format!("{value}\n").as_bytes())
-            .map_err(|e| io(&path, &e))
+        let line = format!("{value}\n");
+        if let Err(e) = self.cluster.write_all(line.as_bytes()) {
+            // Half a line would spoil the next one.
+            let _ = self.cluster.set_len(self.cluster_length);
+            let path = self.config.output_dir.join("logs/cluster.jsonl");
+            return Err(io(&path, &e));
+        }
+        self.cluster_length += line.len() as u64;
+        Ok(())
     }
 }
 

@@ -78,6 +78,9 @@ pub struct Driver {
     traffic: Arc<Traffic>,
     local: LocalWorkers,
     outboxes: BTreeMap<WorkerId, Outbox>,
+    /// What the connected workers compute on.
+    classes: BTreeMap<WorkerId, String>,
+    /// The classes of those that took part.
     device_classes: BTreeSet<String>,
     published: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     last_failure: Option<Error>,
@@ -105,6 +108,7 @@ impl Driver {
             traffic,
             local,
             outboxes: BTreeMap::new(),
+            classes: BTreeMap::new(),
             device_classes: BTreeSet::new(),
             published: mpsc::channel(8),
             last_failure: None,
@@ -190,18 +194,21 @@ impl Driver {
                 self.outboxes.insert(worker.clone(), outbox);
                 let loaded = hello.resume.as_ref().and_then(|p| p.loaded.as_ref());
                 if let Some(loaded) = loaded {
-                    self.device_classes.insert(loaded.device_class.clone());
+                    let class = loaded.device_class.clone();
+                    self.classes.insert(worker.clone(), class);
                 }
                 Event::Opened { worker, hello }
             }
             SessionEvent::Message { worker, envelope } => {
                 if let FromWorker::Loaded(loaded) = &envelope.body {
-                    self.device_classes.insert(loaded.device_class.clone());
+                    let class = loaded.device_class.clone();
+                    self.classes.insert(worker.clone(), class);
                 }
                 Event::Message { worker, envelope }
             }
             SessionEvent::Closed { worker, reason } => {
                 self.outboxes.remove(&worker);
+                self.classes.remove(&worker);
                 Event::Closed { worker, reason }
             }
         }
@@ -276,6 +283,8 @@ impl Driver {
                 self.publish(step, state_digest, files)?;
             }
             Command::Members(generation, workers) => {
+                let classes = workers.iter().filter_map(|w| self.classes.get(w));
+                self.device_classes.extend(classes.cloned());
                 self.record(Record::Members(Members {
                     generation,
                     workers,
