@@ -9,6 +9,7 @@ use shared::config::DeviceClassPolicy;
 use shared::error::{Code, Error, Result};
 use shared::faults::Faults;
 use shared::ids::Step;
+use shared::manifest::Manifest;
 use shared::plan::Plan;
 use shared::security::check_loopback;
 use shared::telemetry::LogFile;
@@ -144,7 +145,7 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
         },
         device: config.device.clone(),
         strict_devices: config.device_class == DeviceClassPolicy::Strict,
-        device_class: None,
+        device_class: class_before(prepared)?,
         min_workers: count(min_workers),
         max_workers: config.max_workers.map_or(usize::MAX, count),
         wait_workers: count(wait_workers),
@@ -156,6 +157,21 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
         )?,
         staging: config.output_dir.join(".staging"),
     })
+}
+
+/// The device class of the checkpoint that this run goes on from: under `strict` its workers are of
+/// that one. What it took from another run binds nobody.
+fn class_before(prepared: &Prepared) -> Result<Option<String>> {
+    let SyncSource::Checkpoint(folder) = &prepared.from.source else {
+        return Ok(None);
+    };
+    let folder = Path::new(folder);
+    if !folder.starts_with(&prepared.config.output_dir) {
+        return Ok(None);
+    }
+    let mut classes = Manifest::read(folder)?.device_classes;
+    let only = classes.pop_first();
+    Ok(only.filter(|_| classes.is_empty()))
 }
 
 async fn blocking<T: Send + 'static>(

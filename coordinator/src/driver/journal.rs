@@ -20,7 +20,7 @@ use shared::numerics::loss_value;
 use shared::plan::{Plan, StepPlan};
 
 use crate::engine::{Committed, Notice};
-use crate::history::{EventFile, MetricsLog, Reporter, StepRecord, TrainerState};
+use crate::history::{EventFile, LogEntry, MetricsLog, Reporter, StepRecord, TrainerState};
 
 /// The open files and the terminal.
 pub struct Journal {
@@ -37,6 +37,10 @@ pub struct Journal {
     at_step: std::collections::BTreeMap<Step, String>,
     /// Steps that `metrics.jsonl` could not take yet.
     behind: VecDeque<StepRecord>,
+    /// Entries that TensorBoard's file could not take yet.
+    curves_behind: VecDeque<LogEntry>,
+    /// Said since the last checkpoint, and not again until the next one.
+    complaints: BTreeSet<String>,
 }
 
 impl Journal {
@@ -81,6 +85,8 @@ impl Journal {
             plan,
             reporter,
             behind: VecDeque::new(),
+            curves_behind: VecDeque::new(),
+            complaints: BTreeSet::new(),
         };
         for commit in since {
             let record = journal.remembered(commit);
@@ -126,8 +132,15 @@ impl Journal {
     /// Into the curves. A full disk is said, and what could not be written is tried again.
     fn keep(&mut self, record: &StepRecord) -> Result<()> {
         if let Some(entry) = self.trainer_state.record(record)? {
-            let told = self.tensorboard.scalars(&entry, SystemTime::now());
-            self.complain(told);
+            self.curves_behind.push_back(entry);
+        }
+        while let Some(entry) = self.curves_behind.front() {
+            let told = self.tensorboard.scalars(entry, SystemTime::now());
+            if told.is_err() {
+                self.complain(told);
+                break;
+            }
+            self.curves_behind.pop_front();
         }
         let step = record.step;
         let due = step.0.is_multiple_of(self.config.save_steps.max(1));
@@ -147,11 +160,10 @@ impl Journal {
     }
 
     fn complain(&mut self, told: Result<()>) {
-        if let Err(error) = told {
-            self.say(&format!(
-                "the run goes on: {}",
-                shared::error::render(&error)
-            ));
+        let Err(error) = told else { return };
+        let complaint = shared::error::render(&error);
+        if self.complaints.insert(complaint.clone()) {
+            self.say(&format!("the run goes on: {complaint}"));
         }
     }
 
@@ -171,6 +183,7 @@ impl Journal {
     pub(super) fn rewind(&mut self, step: Step, output_dir: &Path) -> Result<()> {
         self.at_step.clear();
         self.behind.clear();
+        self.curves_behind.clear();
         self.trainer_state = if step.0 == 0 {
             TrainerState::new(&self.config, &self.plan)
         } else {
@@ -192,21 +205,17 @@ impl Journal {
     }
 
     pub(super) fn published(&mut self, step: Step, folder: &str) {
+        self.complaints.clear();
         self.reporter.checkpoint(step, Path::new(folder));
     }
 
-    pub(super) fn complete(
-        &mut self,
-        step: Step,
-        output_dir: &Path,
-        traffic: (u64, u64),
-    ) -> Result<()> {
-        self.line(&json!({
+    pub(super) fn complete(&mut self, step: Step, output_dir: &Path, traffic: (u64, u64)) {
+        let told = self.line(&json!({
             "event": "complete", "step": step, "coordinator_bytes_received": traffic.0,
             "coordinator_bytes_sent": traffic.1,
-        }))?;
+        }));
+        self.complain(told);
         self.reporter.complete(output_dir);
-        Ok(())
     }
 
     fn who_did_what(&mut self, committed: &Committed, traffic: (u64, u64)) -> Result<()> {

@@ -137,7 +137,7 @@ impl Driver {
         match &outcome {
             Ok(End::Complete(step)) => {
                 let totals = self.traffic.totals();
-                self.journal.complete(*step, &self.run.output_dir, totals)?;
+                self.journal.complete(*step, &self.run.output_dir, totals);
             }
             Ok(End::Interrupted(_)) | Err(_) => {}
         }
@@ -370,12 +370,18 @@ impl Driver {
     fn finish(&mut self, step: Step) -> Result<()> {
         let checkpoint = self.run.output_dir.join(checkpoint_name(step));
         let run = &self.run;
-        export(
+        let exported = export(
             &run.output_dir,
             &checkpoint,
             &run.tokenizer_files,
             &run.expected,
-        )?;
+        );
+        exported.map_err(|error| match error.code {
+            Code::Io => error
+                .why("every step is committed and the last checkpoint is safe")
+                .fix("make room where the output is written, and start again"),
+            _ => error,
+        })?;
         // An empty folder that stays would be harmless.
         let _ = std::fs::remove_dir(run.output_dir.join(".staging"));
         let adapter_sha256 = file_digest(&run.output_dir.join(ADAPTER))?.sha256;

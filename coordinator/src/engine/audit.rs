@@ -39,6 +39,17 @@ impl Audit {
         }
     }
 
+    /// Who may have an opinion: the working members of the class that computed it first. The integers
+    /// of unlike devices differ, and nobody is wrong.
+    pub(super) fn peers(&self, working: &[(WorkerId, String)]) -> Vec<WorkerId> {
+        let first = self.claims.first().map(|(first, _)| first);
+        let class = working.iter().find(|(w, _)| Some(w) == first);
+        let alike = working
+            .iter()
+            .filter(|(_, c)| class.is_some_and(|(_, first)| first == c));
+        alike.map(|(w, _)| w.clone()).collect()
+    }
+
     pub(super) fn claim(&mut self, worker: &WorkerId, fingerprint: u64) {
         self.claims.push((worker.clone(), fingerprint));
         self.asked = None;
@@ -135,6 +146,16 @@ mod tests {
         audit.claim(&all[2], 2);
         let culprits = [all[0].clone()].into();
         assert_eq!(audit.verdict(&all), Verdict::Settled { culprits });
+    }
+
+    #[test]
+    fn only_devices_of_one_class_are_compared() {
+        let on = |name, class: &str| (worker(name), class.to_owned());
+        let working = [on("a", "cpu"), on("b", "cuda"), on("c", "cpu")];
+        let peers = |name| Audit::new(worker(name), 1).peers(&working);
+        assert_eq!(peers("a"), [worker("a"), worker("c")]);
+        assert_eq!(peers("b"), [worker("b")]);
+        assert_eq!(peers("gone"), []);
     }
 
     #[test]

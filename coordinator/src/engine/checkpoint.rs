@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use shared::error::{Code, Error, Result};
+use shared::error::{Code, Error, Result, render};
 use shared::ids::{Step, WorkerId};
 use shared::wire::message::{FileDigest, SyncSource, ToWorker};
 
@@ -112,7 +112,7 @@ impl Engine {
                 self.last_tries = 0;
                 self.after_last_checkpoint();
             }
-            Err(error) => self.checkpoint_failed(step, error.to_string()),
+            Err(error) => self.checkpoint_failed(step, render(&error)),
         }
     }
 

@@ -36,17 +36,29 @@ impl Engine {
 
     /// The members have changed: what the claims about every open audit say now.
     pub(super) fn judge_all(&mut self) {
+        let working = self.working_classes();
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
         work.doubt = None;
+        // Where nobody is left who could give a second opinion, there will be none.
+        work.audits
+            .retain(|_, audit| audit.peers(&working).len() > 1);
         for id in work.audits.keys().copied().collect::<Vec<_>>() {
             self.judge(id);
         }
     }
 
+    /// Working members and what they compute on.
+    pub(super) fn working_classes(&self) -> Vec<(WorkerId, String)> {
+        let working = self.members.iter().filter(|(_, m)| m.is_working());
+        working
+            .map(|(id, m)| (id.clone(), m.device_class.clone()))
+            .collect()
+    }
+
     fn judge(&mut self, id: MicroBatchId) {
-        let working = self.working_ids();
+        let working = self.working_classes();
         let now = self.now;
         let Phase::Computing(work) = &mut self.phase else {
             return;
@@ -54,7 +66,7 @@ impl Engine {
         let Some(audit) = work.audits.get(&id) else {
             return;
         };
-        match audit.verdict(&working) {
+        match audit.verdict(&audit.peers(&working)) {
             Verdict::Open => {}
             Verdict::Undecided => {
                 if work.doubt.is_none() {

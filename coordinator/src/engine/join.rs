@@ -98,7 +98,18 @@ impl Engine {
             self.set_state(worker, MemberState::Loaded);
             return;
         }
-        if known.is_some_and(|agreed| agreed != digest) {
+        let differs = known.is_some_and(|agreed| agreed != digest);
+        if differs && self.may_take_another_draw(worker, step) {
+            let reason = "its device draws another first adapter: it takes the agreed one";
+            self.set_state(worker, MemberState::Loaded);
+            self.notice(Notice::SyncAgain {
+                worker: worker.clone(),
+                reason: reason.into(),
+            });
+            return;
+        }
+        if differs {
+            let known = self.digests.get(&step).or(self.state_digest.as_ref());
             let agreed = known.cloned().unwrap_or_default();
             let error = Error::new(
                 Code::ReplicasDisagree,
@@ -114,6 +125,26 @@ impl Engine {
             self.digests.insert(step, digest.to_owned());
         }
         self.set_state(worker, MemberState::Ready { step, follows });
+    }
+
+    /// Before step 1 every worker draws the first adapter itself, and unlike devices draw unlike ones:
+    /// under `mixed` whoever comes second takes the state of a member, once.
+    fn may_take_another_draw(&mut self, worker: &WorkerId, step: Step) -> bool {
+        let drawn = step == self.restorable.step
+            && step == self.committed
+            && matches!(self.restorable.source, SyncSource::Initial);
+        if !drawn || self.options.strict_devices {
+            return false;
+        }
+        let Some(class) = self.members.get(worker).map(|m| m.device_class.clone()) else {
+            return false;
+        };
+        let others = self.members.values().filter(|m| m.device_class != class);
+        if !others.into_iter().any(|m| m.has_state(step)) {
+            return false;
+        }
+        let member = self.members.get_mut(worker);
+        member.is_some_and(|m| !std::mem::replace(&mut m.draws_otherwise, true))
     }
 
     pub(super) fn unsynced(&mut self, worker: &WorkerId, reason: String) {
@@ -145,10 +176,10 @@ impl Engine {
             .members
             .iter()
             .filter(|(_, m)| m.state == MemberState::Loaded)
-            .map(|(id, m)| (id.clone(), m.syncs))
+            .map(|(id, m)| (id.clone(), m.syncs, m.draws_otherwise))
             .collect();
-        for (worker, tries) in loaded {
-            let Some(source) = self.state_source(tries) else {
+        for (worker, tries, draws_otherwise) in loaded {
+            let Some(source) = self.state_source(tries, draws_otherwise) else {
                 return;
             };
             let follows = matches!(source, SyncSource::Peer(_));
@@ -167,9 +198,10 @@ impl Engine {
     }
 
     /// Where a joiner takes the committed state from; goes back to storage when nobody has it.
-    fn state_source(&mut self, tries: usize) -> Option<SyncSource> {
+    fn state_source(&mut self, tries: usize, only_from_peers: bool) -> Option<SyncSource> {
         let between_steps = matches!(self.phase, Phase::Gathering | Phase::Finishing);
-        if between_steps && self.committed == self.restorable.step && self.working() == 0 {
+        let at_its_beginning = self.committed == self.restorable.step && self.working() == 0;
+        if between_steps && at_its_beginning && !only_from_peers {
             return Some(self.restorable.source.clone());
         }
         let holders: Vec<_> = self

@@ -218,9 +218,6 @@ impl Engine {
         if workers == 0 {
             return;
         }
-        if workers < 2 {
-            work.audits.clear();
-        }
         self.notice(Notice::Recovered {
             step,
             workers,
@@ -232,6 +229,7 @@ impl Engine {
             return;
         }
         self.phase = Phase::Computing(work);
+        self.judge_all();
         self.deal();
         self.reduce_when_covered();
     }

@@ -80,10 +80,6 @@ impl Engine {
                 audit.asked = None;
             }
         }
-        if self.working() < 2 {
-            // Nobody is left who could give a second opinion.
-            work.audits.clear();
-        }
         self.attempt = self.attempt.next();
         self.phase = Phase::Computing(work);
         self.next_generation();

@@ -31,6 +31,8 @@ pub(super) struct Member {
     pub(super) proved: Duration,
     /// Tries at bringing its state up.
     pub(super) syncs: usize,
+    /// Its device draws another first adapter: it takes the state from a member.
+    pub(super) draws_otherwise: bool,
     /// It was named as slow.
     pub(super) named_slow: bool,
 }
@@ -78,6 +80,7 @@ impl Member {
             skips: 0,
             proved: now,
             syncs: 0,
+            draws_otherwise: false,
             named_slow: false,
         }
     }

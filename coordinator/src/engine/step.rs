@@ -44,7 +44,7 @@ impl Engine {
     /// audits; then what is late elsewhere.
     pub(super) fn deal(&mut self) {
         let (now, at) = (self.now, self.identity());
-        let working = self.working_ids();
+        let (working, classes) = (self.working_ids(), self.working_classes());
         let mut orders: Vec<(WorkerId, Task, MicroBatchId)> = Vec::new();
         let Phase::Computing(work) = &mut self.phase else {
             return;
@@ -62,10 +62,10 @@ impl Engine {
                     orders.push((worker.clone(), Task::Train, micro_batch));
                     continue;
                 }
-                let audit = work
-                    .audits
-                    .iter_mut()
-                    .find(|(_, audit)| audit.next(worker, &working));
+                let audit = work.audits.iter_mut().find(|(_, audit)| {
+                    let peers = audit.peers(&classes);
+                    peers.contains(worker) && audit.next(worker, &peers)
+                });
                 if let Some((micro_batch, audit)) = audit {
                     audit.asked = Some(worker.clone());
                     member.give(&at, *micro_batch, Task::Audit, now);
@@ -115,7 +115,7 @@ impl Engine {
 
     fn credit(&mut self, worker: &WorkerId, result: &Computed) -> bool {
         let step = self.committed.next();
-        let (rate, workers) = (self.options.audit_rate, self.working());
+        let (rate, classes) = (self.options.audit_rate, self.working_classes());
         let Phase::Computing(work) = &mut self.phase else {
             return false;
         };
@@ -124,8 +124,8 @@ impl Engine {
             return false;
         };
         *work.compute_us.entry(worker.clone()).or_default() += result.compute_us;
-        if workers > 1 && is_audited(rate, step, id) {
-            let audit = Audit::new(worker.clone(), result.fingerprint);
+        let audit = Audit::new(worker.clone(), result.fingerprint);
+        if is_audited(rate, step, id) && audit.peers(&classes).len() > 1 {
             work.audits.insert(id, audit);
         }
         self.send(worker, ToWorker::Credit(vec![id]));

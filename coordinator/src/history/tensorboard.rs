@@ -6,7 +6,7 @@
 //! session mark: TensorBoard then hides what an older file says of later steps.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -58,6 +58,8 @@ struct SessionLog {
 pub struct EventFile {
     file: File,
     path: PathBuf,
+    /// Bytes of the whole records.
+    length: u64,
 }
 
 impl EventFile {
@@ -75,7 +77,11 @@ impl EventFile {
         );
         let path = folder.join(name);
         let file = File::create(&path).map_err(|e| io(&path, &e))?;
-        let mut events = Self { file, path };
+        let mut events = Self {
+            file,
+            path,
+            length: 0,
+        };
         let version = Some("brain.Event:2".to_owned());
         events.write(&Event {
             wall_time: seconds(now),
@@ -99,7 +105,8 @@ impl EventFile {
         &self.path
     }
 
-    /// Writes the scalars of one entry; they can be read at once.
+    /// Writes the scalars of one entry; they can be read at once. After an error nothing was written,
+    /// and it may be tried again.
     ///
     /// # Errors
     /// [`Code::Io`] with the path.
@@ -130,7 +137,14 @@ impl EventFile {
         bytes.extend_from_slice(&masked_crc(&length).to_le_bytes());
         bytes.extend_from_slice(&data);
         bytes.extend_from_slice(&masked_crc(&data).to_le_bytes());
-        self.file.write_all(&bytes).map_err(|e| io(&self.path, &e))
+        if let Err(e) = self.file.write_all(&bytes) {
+            // Nobody reads on behind half a record.
+            let _ = self.file.set_len(self.length);
+            let _ = self.file.seek(SeekFrom::Start(self.length));
+            return Err(io(&self.path, &e));
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
     }
 }
 

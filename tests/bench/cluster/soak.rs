@@ -77,6 +77,8 @@ struct Soak {
     members: f64,
     since: Instant,
     member: f64,
+    /// Micro-batches that workers held while the coordinator was away: credited, and not in its log.
+    held: f64,
     last_step: u64,
 }
 
@@ -111,6 +113,7 @@ impl Soak {
             members: 0.0,
             since: Instant::now(),
             member: 0.0,
+            held: 0.0,
             last_step: 0,
         };
         soak.join();
@@ -138,6 +141,9 @@ impl Soak {
         if let Some(members) = text.strip_prefix("generation ").and_then(members) {
             self.settle();
             self.members = members;
+        }
+        if let Some(held) = held(text) {
+            self.held += held;
         }
     }
 
@@ -218,21 +224,24 @@ impl Soak {
         }
     }
 
-    /// Compute time of everything committed so far, of the log's steps that still stand.
+    /// Compute time of everything committed so far; what was held while the coordinator was away
+    /// took as long as the others in the middle.
     fn credited_seconds(&self) -> f64 {
         let path = self.folder.path().join("out/logs/cluster.jsonl");
         let text = std::fs::read_to_string(path).unwrap();
         let lines = text
             .lines()
             .filter_map(|l| serde_json::from_str::<Value>(l).ok());
-        let micros = lines.flat_map(|line| {
-            let compute = line["compute_us"].as_object().cloned().unwrap_or_default();
-            compute
-                .values()
-                .filter_map(Value::as_f64)
-                .collect::<Vec<_>>()
-        });
-        micros.sum::<f64>() / 1e6
+        let sum = |value: &Value| -> f64 {
+            let of = value.as_object().into_iter().flat_map(|o| o.values());
+            of.filter_map(Value::as_f64).sum()
+        };
+        let (mut micros, mut micro_batches) = (0.0, 0.0);
+        for line in lines {
+            micros += sum(&line["compute_us"]);
+            micro_batches += sum(&line["micro_batches"]);
+        }
+        micros * micro_batches / (micro_batches - self.held) / 1e6
     }
 
     fn end(self, seen: &[Seen]) {
@@ -258,6 +267,12 @@ impl Soak {
         same_bytes(&stopped);
         drop(kept);
     }
+}
+
+/// `K` of `... hold step N and K micro-batch(es) of the next ...`.
+fn held(text: &str) -> Option<f64> {
+    let (before, _) = text.split_once(" micro-batch(es) of the next")?;
+    before.rsplit(' ').next()?.parse().ok()
 }
 
 /// `N` of `generation G: N worker(s)`.

@@ -30,9 +30,18 @@ pub fn device_class(device: Device) -> Result<String> {
         _ => {
             let capability = cpu_capability().map_err(failed("asking for the CPU's kernels"))?;
             let arch = std::env::consts::ARCH;
-            Ok(format!("cpu {arch} {capability} {} {TORCH}", cpu_model()))
+            let model = cpu_model();
+            Ok(format!("cpu {arch} {capability} {model} {TORCH}{}", told()))
         }
     }
+}
+
+/// Variables by which MKL is told to choose other code than the processor's.
+fn told() -> String {
+    let names = ["MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"].into_iter();
+    names
+        .filter_map(|name| Some(format!(" {name}={}", std::env::var(name).ok()?)))
+        .collect()
 }
 
 /// Vendor, family and model: libraries choose code by them.
