@@ -99,6 +99,11 @@ impl World {
                     Err(e) => return Err(Violation::new("no internal errors", format!("{e:?}"))),
                 }
             }
+            Action::Prove => {
+                let (step, state_digest) = self.machines[m].replica.prove();
+                let proved = Input::Proved { step, state_digest };
+                self.after(300, Item::Input(m, proved));
+            }
             Action::Commit(step) => self.commit(m, step)?,
             Action::Stage { step, .. } => {
                 let state = self.machines[m].replica.state();

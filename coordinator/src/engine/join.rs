@@ -88,36 +88,18 @@ impl Engine {
         };
         member.syncs = 0;
         member.proved = self.now;
-        let known = if step == self.committed {
-            self.state_digest.as_ref()
-        } else {
-            self.digests.get(&step)
-        };
         if step > self.committed {
             // The run went back to a checkpoint meanwhile.
             self.set_state(worker, MemberState::Loaded);
             return;
         }
-        let differs = known.is_some_and(|agreed| agreed != digest);
-        if differs && self.may_take_another_draw(worker, step) {
-            let reason = "its device draws another first adapter: it takes the agreed one";
-            self.set_state(worker, MemberState::Loaded);
-            self.notice(Notice::SyncAgain {
-                worker: worker.clone(),
-                reason: reason.into(),
-            });
-            return;
-        }
-        if differs {
-            let known = self.digests.get(&step).or(self.state_digest.as_ref());
-            let agreed = known.cloned().unwrap_or_default();
-            let error = Error::new(
-                Code::ReplicasDisagree,
-                format!("the worker's state of step {step} differs from the others'"),
-            )
-            .why(format!("it has {digest}, the run has `{agreed}`"))
-            .fix("all workers must run the same build on the same device class");
-            self.refuse(worker, error);
+        let agreed = if step == self.committed {
+            self.state_digest.clone()
+        } else {
+            self.digests.get(&step).cloned()
+        };
+        if let Some(agreed) = agreed.filter(|agreed| agreed != digest) {
+            self.proves_another(worker, step, digest, &agreed);
             return;
         }
         if step == self.committed && self.state_digest.is_none() {
@@ -125,26 +107,6 @@ impl Engine {
             self.digests.insert(step, digest.to_owned());
         }
         self.set_state(worker, MemberState::Ready { step, follows });
-    }
-
-    /// Before step 1 every worker draws the first adapter itself, and unlike devices draw unlike ones:
-    /// under `mixed` whoever comes second takes the state of a member, once.
-    fn may_take_another_draw(&mut self, worker: &WorkerId, step: Step) -> bool {
-        let drawn = step == self.restorable.step
-            && step == self.committed
-            && matches!(self.restorable.source, SyncSource::Initial);
-        if !drawn || self.options.strict_devices {
-            return false;
-        }
-        let Some(class) = self.members.get(worker).map(|m| m.device_class.clone()) else {
-            return false;
-        };
-        let others = self.members.values().filter(|m| m.device_class != class);
-        if !others.into_iter().any(|m| m.has_state(step)) {
-            return false;
-        }
-        let member = self.members.get_mut(worker);
-        member.is_some_and(|m| !std::mem::replace(&mut m.draws_otherwise, true))
     }
 
     pub(super) fn unsynced(&mut self, worker: &WorkerId, reason: String) {
@@ -176,10 +138,10 @@ impl Engine {
             .members
             .iter()
             .filter(|(_, m)| m.state == MemberState::Loaded)
-            .map(|(id, m)| (id.clone(), m.syncs, m.draws_otherwise))
+            .map(|(id, m)| (id.clone(), m.syncs + m.unlike, m.unlike > 0))
             .collect();
-        for (worker, tries, draws_otherwise) in loaded {
-            let Some(source) = self.state_source(tries, draws_otherwise) else {
+        for (worker, tries, only_from_peers) in loaded {
+            let Some(source) = self.state_source(tries, only_from_peers) else {
                 return;
             };
             let follows = matches!(source, SyncSource::Peer(_));
@@ -192,6 +154,8 @@ impl Engine {
             if let Some(member) = self.members.get_mut(&worker) {
                 member.state = MemberState::Syncing { deadline, follows };
                 member.syncs += 1;
+                member.source = Some(sync.source.clone());
+                member.proving = None;
             }
             self.send(&worker, ToWorker::Sync(sync));
         }
@@ -207,7 +171,7 @@ impl Engine {
         let holders: Vec<_> = self
             .members
             .values()
-            .filter(|m| m.has_state(self.committed) && !m.suspect)
+            .filter(|m| m.has_state(self.committed) && !m.suspect && m.proving.is_none())
             .map(|m| m.hello.peer_address.clone())
             .collect();
         if let Some(holder) = holders.get(tries % holders.len().max(1)) {
@@ -223,6 +187,10 @@ impl Engine {
 
     /// Nobody holds the state: back to the newest checkpoint. What is repeated must reproduce.
     pub(super) fn rewind(&mut self) {
+        let there = (self.committed, &self.state_digest);
+        if there == (self.restorable.step, &self.restorable.state_digest) {
+            return;
+        }
         self.committed = self.restorable.step;
         self.state_digest = self.restorable.state_digest.clone();
         // Steps are missing again: an end that had begun is none.

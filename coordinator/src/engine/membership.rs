@@ -218,6 +218,7 @@ impl Engine {
         self.sync_those_left_behind();
         self.reduce_overdue();
         self.doubt_overdue();
+        self.proof_overdue();
         self.release_overdue();
         self.checkpoint_overdue();
         self.deal();

@@ -11,7 +11,7 @@
 //!
 //! `membership` who may join, who is gone · `join` how a state is brought up · `recovery` a session
 //! or a coordinator that comes back · `step` deal and credit (`work`, `pace`, `relief`, `audit`) ·
-//! `dispute` who computed wrongly ·
+//! `dispute` who computed wrongly · `prove` whose state is spoiled when a joiner's differs ·
 //! `reduce` and `agree` from the last credit to the commit · `drain` the polite leave ·
 //! `checkpoint` when the state is written · `ladder` every time there is.
 //!
@@ -30,6 +30,7 @@ mod ladder;
 mod membership;
 mod notice;
 mod pace;
+mod prove;
 mod recovery;
 mod reduce;
 mod relief;
@@ -269,6 +270,7 @@ impl Engine {
                 committed_digest,
                 state_digest,
             } => self.reapplied(worker, &identity, committed_digest, state_digest),
+            FromWorker::Proved { step, state_digest } => self.proved(worker, step, &state_digest),
             FromWorker::CheckpointWritten { step, outcome } => {
                 self.checkpoint_written(worker, step, outcome);
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use shared::ids::{Generation, Identity, MicroBatchId, Slot, Step, WorkerId};
-use shared::wire::message::{Applied, Hello, Position, Task};
+use shared::wire::message::{Applied, Hello, Position, SyncSource, Task};
 
 use super::pace::Pace;
 use super::work::StepWork;
@@ -31,8 +31,12 @@ pub(super) struct Member {
     pub(super) proved: Duration,
     /// Tries at bringing its state up.
     pub(super) syncs: usize,
-    /// Its device draws another first adapter: it takes the state from a member.
-    pub(super) draws_otherwise: bool,
+    /// Where it was last told to take the state from.
+    pub(super) source: Option<SyncSource>,
+    /// How often it proved another state than the agreed one.
+    pub(super) unlike: usize,
+    /// It is asked to hash its committed state, until then.
+    pub(super) proving: Option<Duration>,
     /// It was named as slow.
     pub(super) named_slow: bool,
 }
@@ -80,7 +84,9 @@ impl Member {
             skips: 0,
             proved: now,
             syncs: 0,
-            draws_otherwise: false,
+            source: None,
+            unlike: 0,
+            proving: None,
             named_slow: false,
         }
     }

@@ -46,6 +46,13 @@ pub enum FromWorker {
         /// Digest of the state after the step, empty where nothing was applied.
         state_digest: String,
     },
+    /// What the committed state hashes to.
+    Proved {
+        /// Its step.
+        step: Step,
+        /// Its digest, from its bytes just now.
+        state_digest: String,
+    },
     /// The total was reduced and applied to the shadow copy.
     Applied(Applied),
     /// Files of a checkpoint lie in the staging folder, or the reason why not.
@@ -210,6 +217,8 @@ pub enum ToWorker {
     /// The workers disagree: hash the committed state, and apply the total of the step again where
     /// there is one.
     Reapply,
+    /// Somebody who took the state from this worker got another one: hash it and say so.
+    Prove,
     /// A draining worker may go.
     Release,
     /// Micro-batches that count as this worker's.

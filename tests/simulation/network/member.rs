@@ -263,6 +263,10 @@ impl Member {
                     });
                 }
             }
+            Action::Prove => {
+                let (step, state_digest) = self.own.lock().machine.replica.prove();
+                inputs.push_back(Input::Proved { step, state_digest });
+            }
             Action::Commit(step) => self.commit(step, inputs),
             Action::Stage { step, .. } => self.stage(step),
             Action::End(ending) => return Some(ending),

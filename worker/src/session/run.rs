@@ -257,6 +257,7 @@ impl Running {
                 committed_digest,
                 state_digest,
             },
+            StateOutcome::Proved(step, state_digest) => Input::Proved { step, state_digest },
             StateOutcome::Committed(step, spare) => {
                 if let Some(total) = spare {
                     self.reducer.recycle(total);
@@ -337,6 +338,7 @@ impl Running {
             }
             Action::Reduce { identity, world } => self.job(StateJob::Sum(identity, world))?,
             Action::Reapply(identity) => self.job(StateJob::Reapply(identity))?,
+            Action::Prove => self.job(StateJob::Prove)?,
             Action::Commit(step) => {
                 tracing::debug!("step {step} is committed");
                 self.job(StateJob::Commit(step))?;

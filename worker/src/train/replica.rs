@@ -166,13 +166,19 @@ impl Replica {
         })
     }
 
+    /// Step and digest of the committed state, from its bytes.
+    #[must_use]
+    pub fn prove(&self) -> (Step, String) {
+        (self.state.step, numerics::state_digest(&self.state))
+    }
+
     /// Hashes the committed state, and applies the same total again where there is one: the second
     /// digest is empty where there is none.
     ///
     /// # Errors
     /// [`Code::Internal`] when the total is not that of the step.
     pub fn reapply(&mut self, rule: &StepRule) -> Result<(String, String)> {
-        let committed = numerics::state_digest(&self.state);
+        let (_, committed) = self.prove();
         let Some(total) = self.total.clone() else {
             return Ok((committed, String::new()));
         };

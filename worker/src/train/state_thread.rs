@@ -78,6 +78,8 @@ pub enum StateJob {
     Apply(Identity, Vec<i64>, usize),
     /// Hash the committed state and apply the total again.
     Reapply(Identity),
+    /// Hash the committed state.
+    Prove,
     /// The shadow copy becomes the state.
     Commit(Step),
     /// Serve somebody who joins.
@@ -99,6 +101,8 @@ pub enum StateOutcome {
     Unfit(Identity, Error),
     /// Digest of the committed state, and of the shadow copy made again.
     Reapplied(Identity, String, String),
+    /// Step and digest of the committed state.
+    Proved(Step, String),
     /// The shadow copy is the state now; the buffer of a total that nobody reads any more.
     Committed(Step, Option<Vec<i64>>),
     /// This worker cannot go on.
@@ -218,6 +222,10 @@ impl Room {
                 let rule = rule(run, identity.step);
                 let (committed, shadow) = replica.reapply(&rule)?;
                 self.tell(StateOutcome::Reapplied(identity, committed, shadow));
+            }
+            StateJob::Prove => {
+                let (step, state_digest) = replica.prove();
+                self.tell(StateOutcome::Proved(step, state_digest));
             }
             StateJob::Commit(step) => {
                 let _ = faults.hold("commit", step, Default::default());

@@ -51,6 +51,8 @@ pub(super) struct Scripted {
     pub(super) wrong: u64,
     /// Its state does not answer: neither a reduce nor a second look.
     pub(super) mute: bool,
+    /// Added to every state it takes.
+    pub(super) spoils: u64,
     /// Follows the totals of others; at this step.
     pub(super) following: Option<Step>,
 }
@@ -127,6 +129,11 @@ impl Cluster {
 
     pub(super) fn join(&mut self, name: &str) {
         self.workers.insert(worker(name), Scripted::default());
+        self.open(name);
+    }
+
+    /// A worker that is there opens a session.
+    pub(super) fn open(&mut self, name: &str) {
         let hello = Hello {
             peer_address: name.into(),
             ..Self::hello()
@@ -237,7 +244,7 @@ impl Cluster {
                     SyncSource::Initial => 0,
                     SyncSource::Checkpoint(_) => sync.state_digest.parse().unwrap(),
                     SyncSource::Peer(peer) => peers[peer],
-                };
+                } + scripted.spoils;
                 scripted.following =
                     matches!(sync.source, SyncSource::Peer(_)).then_some(sync.step);
                 scripted.sum = 0;
@@ -284,8 +291,14 @@ impl Cluster {
                 };
                 self.say(to, identity, again);
             }
+            ToWorker::Prove if !scripted.mute => {
+                let state_digest = scripted.state.to_string();
+                let step = Step(identity.step.0 - 1);
+                self.say(to, identity, FromWorker::Proved { step, state_digest });
+            }
             ToWorker::Refused(error) => self.refused.push((to.clone(), error.code)),
             ToWorker::Reapply
+            | ToWorker::Prove
             | ToWorker::Finish { .. }
             | ToWorker::Stale(_)
             | ToWorker::Withdraw(_)

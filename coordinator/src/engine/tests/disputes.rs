@@ -96,6 +96,78 @@ fn a_lone_survivor_whose_state_is_spoiled_does_not_commit() {
     assert_eq!(cluster.refused, [(worker("a"), Code::Corrupt)]);
 }
 
+/// `a` is left alone at the first boundary, where two are needed.
+fn lone_holder() -> Cluster {
+    let mut cluster = Cluster::new(options(2, 2, 1), 2, 4);
+    cluster.join("a");
+    cluster.join("b");
+    cluster.hold_reduce = true;
+    cluster.run();
+    cluster.leave("b");
+    cluster.run();
+    cluster.reduce();
+    cluster
+}
+
+#[test]
+fn whoever_serves_a_spoiled_state_goes_and_not_who_took_it() {
+    let mut cluster = lone_holder();
+    let committed = cluster.engine.committed();
+    assert_eq!(committed, Step(1));
+    scripted(&mut cluster, "a").state += 7;
+    cluster.join("c");
+    assert_eq!(cluster.refused, [(worker("a"), Code::Corrupt)]);
+    cluster.workers.remove(&worker("a"));
+    cluster.hold_reduce = false;
+    cluster.join("d");
+    cluster.run();
+    complete(&cluster, 2, 4);
+}
+
+#[test]
+fn a_joiner_that_never_proves_the_agreed_state_goes_and_who_serves_it_stays() {
+    let mut cluster = lone_holder();
+    cluster.workers.insert(
+        worker("c"),
+        Scripted {
+            spoils: 7,
+            ..Scripted::default()
+        },
+    );
+    cluster.open("c");
+    assert_eq!(cluster.refused, [(worker("c"), Code::ReplicasDisagree)]);
+    let again = |n: &&Notice| matches!(n, Notice::SyncAgain { .. });
+    assert_eq!(cluster.notices.iter().filter(again).count(), 3);
+    cluster.workers.remove(&worker("c"));
+    cluster.hold_reduce = false;
+    cluster.join("d");
+    cluster.run();
+    complete(&cluster, 2, 4);
+}
+
+#[test]
+fn whoever_does_not_prove_its_state_in_time_is_let_go() {
+    let mut cluster = lone_holder();
+    let a = scripted(&mut cluster, "a");
+    (a.state, a.mute) = (a.state + 7, true);
+    cluster.join("c");
+    assert_eq!(cluster.refused, []);
+    for seconds in [4, 8, 11] {
+        cluster.now = Duration::from_secs(seconds);
+        for name in ["a", "c"] {
+            cluster.say(&worker(name), Identity::default(), FromWorker::Beat);
+        }
+        cluster.event(Event::Tick);
+    }
+    let gone = |n: &Notice| matches!(n, Notice::Left { worker: w, .. } if w.0 == "a");
+    assert!(cluster.notices.iter().any(gone), "{:?}", cluster.notices);
+    cluster.workers.remove(&worker("a"));
+    cluster.hold_reduce = false;
+    cluster.join("d");
+    cluster.run();
+    complete(&cluster, 2, 4);
+}
+
 #[test]
 fn a_worker_that_begins_nothing_it_is_given_is_let_go() {
     let mut cluster = Cluster::new(options(1, 2, 100), 1, 4);

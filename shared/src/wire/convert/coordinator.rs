@@ -47,6 +47,7 @@ impl From<Envelope<ToWorker>> for pb::CoordinatorMessage {
                 micro_batches: indices(list),
             }),
             ToWorker::Reapply => Body::Reapply(pb::Reapply {}),
+            ToWorker::Prove => Body::Prove(pb::Prove {}),
             ToWorker::Release => Body::Release(pb::Release {}),
             ToWorker::Credit(list) => Body::Credit(pb::Credit {
                 micro_batches: indices(list),
@@ -110,6 +111,7 @@ impl TryFrom<pb::CoordinatorMessage> for Envelope<ToWorker> {
             Body::Assign(assign) => ToWorker::Assign(task(assign.kind)?, ids(assign.micro_batches)),
             Body::Withdraw(withdraw) => ToWorker::Withdraw(ids(withdraw.micro_batches)),
             Body::Reapply(_) => ToWorker::Reapply,
+            Body::Prove(_) => ToWorker::Prove,
             Body::Release(_) => ToWorker::Release,
             Body::Credit(credit) => ToWorker::Credit(ids(credit.micro_batches)),
             Body::Reduce(reduce) => ToWorker::Reduce {

@@ -77,6 +77,10 @@ fn what_a_worker_says_survives_the_wire() {
             committed_digest: "a".into(),
             state_digest: "b".into(),
         },
+        FromWorker::Proved {
+            step: Step(4),
+            state_digest: "c".into(),
+        },
         FromWorker::Leaving {
             drains: true,
             reason: "drain".into(),
@@ -125,6 +129,7 @@ fn what_the_coordinator_says_survives_the_wire() {
         }]),
         ToWorker::Withdraw(vec![MicroBatchId(4)]),
         ToWorker::Reapply,
+        ToWorker::Prove,
         ToWorker::Release,
         ToWorker::Assign(Task::Audit, vec![MicroBatchId(1), MicroBatchId(2)]),
         ToWorker::Credit(vec![MicroBatchId(1)]),

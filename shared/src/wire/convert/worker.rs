@@ -43,6 +43,10 @@ impl From<Envelope<FromWorker>> for pb::WorkerMessage {
                 committed_digest,
                 state_digest,
             }),
+            FromWorker::Proved { step, state_digest } => Body::Proved(pb::Proved {
+                step: step.0,
+                state_digest,
+            }),
             FromWorker::Applied(applied) => Body::Applied(applied.into()),
             FromWorker::CheckpointWritten { step, outcome } => {
                 let (files, error) = match outcome {
@@ -106,6 +110,10 @@ impl TryFrom<pb::WorkerMessage> for Envelope<FromWorker> {
             Body::Reapplied(again) => FromWorker::Reapplied {
                 committed_digest: again.committed_digest,
                 state_digest: again.state_digest,
+            },
+            Body::Proved(proved) => FromWorker::Proved {
+                step: Step(proved.step),
+                state_digest: proved.state_digest,
             },
             Body::Applied(applied) => FromWorker::Applied(applied.into()),
             Body::CheckpointWritten(written) => FromWorker::CheckpointWritten {

@@ -43,6 +43,12 @@ impl Session {
                     self.out.push(Action::Reapply(identity));
                 }
             }
+            // One that is being brought up has nothing to prove.
+            ToWorker::Prove => {
+                if self.state.is_some() {
+                    self.out.push(Action::Prove);
+                }
+            }
             ToWorker::Commit { state_digest } => self.commit(identity, state_digest),
             ToWorker::WriteCheckpoint { step, staging } => {
                 self.out.push(Action::Stage { step, staging });

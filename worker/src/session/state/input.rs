@@ -52,6 +52,13 @@ pub enum Input {
         /// The outcome.
         report: Applied,
     },
+    /// The committed state is hashed.
+    Proved {
+        /// Its step.
+        step: Step,
+        /// Its digest, from its bytes.
+        state_digest: String,
+    },
     /// The committed state is hashed and the total applied once more.
     Reapplied {
         /// The reduce it belongs to.
@@ -138,6 +145,8 @@ pub enum Action {
     },
     /// Hash the committed state and apply the total once more.
     Reapply(Identity),
+    /// Hash the committed state.
+    Prove,
     /// The shadow copy becomes the state.
     Commit(Step),
     /// Stage the committed state.

@@ -142,6 +142,9 @@ impl Session {
                     state_digest,
                 });
             }
+            Input::Proved { step, state_digest } => {
+                self.say(FromWorker::Proved { step, state_digest });
+            }
             Input::ReduceFailed {
                 identity,
                 error,
