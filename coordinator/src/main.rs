@@ -42,10 +42,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
 
 fn audit(args: &cli::AuditArgs, cwd: &std::path::Path) -> Result<ExitCode, Error> {
     let report = match (cli::audit::run(&args.output_dir, cwd), args.output) {
-        (Err(error), Output::Json) => {
-            Reporter::new(OutputFormat::Json).error(&error);
-            return Err(error);
-        }
+        (Err(error), Output::Json) => return Err(told(OutputFormat::Json, error)),
         (report, _) => report?,
     };
     match args.output {
@@ -73,11 +70,12 @@ fn up(args: &cli::UpArgs, cwd: &std::path::Path, log: &LogFile) -> Result<ExitCo
             format!("interrupted; the state of step {step} is safe"),
         )
         .fix("run the same command again to go on")),
-        Err(error) => {
-            if format == OutputFormat::Json {
-                Reporter::new(format).error(&error);
-            }
-            Err(error)
-        }
+        Err(error) => Err(told(format, error)),
     }
+}
+
+/// An error that scripts and the text log have been told.
+fn told(format: OutputFormat, error: Error) -> Error {
+    Reporter::new(format).error(&error);
+    error
 }

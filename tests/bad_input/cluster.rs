@@ -32,6 +32,7 @@ fn cuda_without_a_gpu_names_the_alternative() {
     assert_eq!(error["code"], "E0401");
     let said = scene.anonymous(&finished.stderr);
     let message = &said[said.rfind("E0401").unwrap()..];
+    assert_eq!(said.matches("\nE0401").count(), 1, "said once: {said}");
     insta::with_settings!({filters => [("  libtorch_cuda.so .*", "  [the loader's reason]")]}, {
         insta::assert_snapshot!(message);
     });

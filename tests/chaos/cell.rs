@@ -67,6 +67,10 @@ impl Cell {
                 ""
             }
         };
+        // Whoever joins must have loaded before the last step: the others sleep in between.
+        let joins = fault.victim == Victim::Joiner;
+        let pace = format!("compute@*=slow:{}", 20 * workers);
+        let others = if joins { pace.as_str() } else { "" };
         let arguments = ["--wait-workers", wait.as_str()];
         let mut run = Run::start_with(
             folder.path(),
@@ -75,11 +79,16 @@ impl Cell {
             planned(Victim::Coordinator),
         );
         // A worker in slot 0 writes the checkpoints: the victim comes first.
-        let mut all = vec![run.worker_with(&["--threads", "1"], planned(Victim::Worker))];
+        let first = if joins {
+            others
+        } else {
+            planned(Victim::Worker)
+        };
+        let mut all = vec![run.worker_with(&["--threads", "1"], first)];
         run.event("worker_joined");
-        all.extend((1..workers).map(|_| run.worker(&["--threads", "1"])));
+        all.extend((1..workers).map(|_| run.worker_with(&["--threads", "1"], others)));
         let mut late: Vec<Worker> = Vec::new();
-        if fault.victim == Victim::Joiner {
+        if joins {
             run.event("step");
             late.push(run.worker(&["--threads", "1"]));
         }
@@ -104,13 +113,16 @@ impl Cell {
         }
         drop((all, late));
         let said = format!("{}\n{logs}", finished.stderr);
-        let struck = said
-            .lines()
-            .filter_map(|l| l.strip_prefix("fault: "))
-            .map(str::to_owned)
-            .collect();
         let complete = finished.code == Some(0);
         let lines = finished.lines("logs/cluster.jsonl");
+        let struck = if joins {
+            counted_from(&lines).into_iter().collect()
+        } else {
+            said.lines()
+                .filter_map(|l| l.strip_prefix("fault: "))
+                .map(str::to_owned)
+                .collect()
+        };
         Self {
             workers,
             fault: fault.name,
@@ -147,7 +159,7 @@ impl Cell {
         if self.code != Some(0) {
             return Err(format!("exit {:?}\n{}", self.code, said()));
         }
-        if fault.victim != Victim::Joiner && self.struck.is_empty() {
+        if self.struck.is_empty() {
             return Err(format!("the fault never struck\n{}", said()));
         }
         if self.adapter != reference.adapter || self.samples != reference.samples {
@@ -192,6 +204,17 @@ impl fmt::Display for Cell {
             self.seconds
         )
     }
+}
+
+/// Where somebody who joins began to count: the first step of a newer generation than that of step 1.
+fn counted_from(lines: &[Value]) -> Option<String> {
+    let generation = |line: &Value| line["generation"].as_u64();
+    let first = lines.iter().find_map(generation)?;
+    let later = lines
+        .iter()
+        .find(|l| generation(l).is_some_and(|g| g > first))?;
+    let step = later["step"].as_u64()?;
+    Some(format!("join at boundary before step {step}"))
 }
 
 /// SHA-256 over what was credited: `step: rows`, in the order of steps and micro-batches. A step

@@ -89,7 +89,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault("coordinator kill at commit", Coordinator, "commit@3=kill", Nothing, "the same step goes on"),
     fault("coordinator kill at checkpoint", Coordinator, "checkpoint@3=kill", Nothing, "the same step goes on"),
     fault("coordinator drain", Coordinator, "credit@3=term", Nothing, "going on from step"),
-    fault("join", Joiner, "", Nothing, "generation"),
+    fault("join", Joiner, "", Nothing, "generation 2: "),
     corrupt("bit in the sum", "sum@3=flip", "its sum is not the sum of its credits"),
     corrupt("bit in a received total", "received@3=flip", "corrupt"),
     corrupt("bit in the adapter", "apply@3=flip", "the state of step 2 changed in memory"),

@@ -111,6 +111,34 @@ fn check_what_was_said(events: &[Value]) {
         println!("{complaint}\n");
     }
     println!("{} complaints while it was full", complaints.len());
+    let mut goes_on: Vec<_> = complaints
+        .iter()
+        .filter(|t| t.contains("the run goes on"))
+        .collect();
+    let all = goes_on.len();
+    goes_on.sort();
+    goes_on.dedup();
+    assert_eq!(goes_on.len(), all, "said twice between two checkpoints");
+}
+
+/// Whole records of TensorBoard's file; a torn one would make the lengths nonsense.
+fn events(logs: &Path) -> u64 {
+    let names = names(logs).into_iter();
+    let files: Vec<_> = names.filter(|n| n.starts_with("events.out")).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let bytes = std::fs::read(logs.join(&files[0])).unwrap();
+    let (mut rest, mut whole) = (bytes.as_slice(), 0);
+    while !rest.is_empty() {
+        // Length, its checksum, the event, its checksum.
+        let length = u64::from_le_bytes(rest[..8].try_into().unwrap());
+        let length = usize::try_from(length).unwrap();
+        let sum = crc32c::crc32c(&rest[12..12 + length]).rotate_right(15);
+        let sum = sum.wrapping_add(0xa282_ead8).to_le_bytes();
+        assert_eq!(rest[12 + length..16 + length], sum, "record {whole}");
+        rest = &rest[16 + length..];
+        whole += 1;
+    }
+    whole
 }
 
 /// Everything a run leaves is there as if the disk had never been full.
@@ -127,6 +155,7 @@ fn check_what_it_left(finished: &Finished, undisturbed: &Finished) {
     };
     assert_eq!(losses(finished), losses(undisturbed));
     let log = std::fs::read_to_string(finished.output.join("logs/cluster.jsonl")).unwrap();
+    assert_eq!(events(&finished.output.join("logs")), 1 + STEPS);
     for line in log.lines() {
         let whole: Result<Value, _> = serde_json::from_str(line);
         assert!(whole.is_ok(), "not one JSON object a line: {line}");

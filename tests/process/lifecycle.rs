@@ -129,6 +129,32 @@ fn an_interrupted_coordinator_makes_the_state_safe_and_goes_on() {
 }
 
 #[test]
+fn an_export_that_fails_says_what_is_safe_and_is_done_by_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Run::config(folder.path(), LINES);
+    let run = Run::start(folder.path(), &config, &["--wait-workers", "1"]);
+    // Something stands where the adapter belongs.
+    let place = folder.path().join("out/adapter_model.safetensors");
+    std::fs::create_dir_all(place.join("in the way")).unwrap();
+    let _worker = run.worker(&[]);
+    let failed = run.finish();
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    for said in [
+        "every step is committed and the last checkpoint is safe",
+        "fix: make room where the output is written, and start again",
+    ] {
+        assert!(failed.stderr.contains(said), "{}", failed.stderr);
+    }
+    std::fs::remove_dir_all(&place).unwrap();
+    let finished = Run::start(folder.path(), &config, &["--local-workers", "1"]).finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert_eq!(
+        (finished.adapter(), finished.log_history()),
+        uninterrupted()
+    );
+}
+
+#[test]
 fn a_worker_that_dies_and_one_that_joins_do_not_change_the_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let config = Run::config(folder.path(), LINES);

@@ -280,6 +280,9 @@ impl World {
                 let applied = machine.replica.apply(&rule, total, 1);
                 let digest = match applied {
                     Ok(applied) => applied.state_digest,
+                    Err(e) if e.code == shared::error::Code::Corrupt => {
+                        return self.input(m, Input::Broken(e));
+                    }
                     Err(e) => return Err(Violation::new("no internal errors", format!("{e:?}"))),
                 };
                 machine.replica.commit(step).unwrap();

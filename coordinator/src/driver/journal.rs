@@ -4,15 +4,13 @@
 //! `log_history`, TensorBoard events, and `logs/cluster.jsonl` with who did what.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::json;
 use shared::config::RunConfig;
-use shared::error::{Code, Error, Result};
+use shared::error::Result;
 use shared::ids::Step;
 use shared::ledger::Commit;
 use shared::manifest::checkpoint_name;
@@ -20,7 +18,9 @@ use shared::numerics::loss_value;
 use shared::plan::{Plan, StepPlan};
 
 use crate::engine::{Committed, Notice};
-use crate::history::{EventFile, LogEntry, MetricsLog, Reporter, StepRecord, TrainerState};
+use crate::history::{
+    EventFile, GrowingFile, LogEntry, MetricsLog, Reporter, StepRecord, TrainerState,
+};
 
 /// The open files and the terminal.
 pub struct Journal {
@@ -30,9 +30,7 @@ pub struct Journal {
     trainer_state: TrainerState,
     metrics: MetricsLog,
     tensorboard: EventFile,
-    cluster: File,
-    /// Bytes of its whole lines.
-    cluster_length: u64,
+    cluster: GrowingFile,
     /// States at checkpoint steps, until they are published.
     at_step: std::collections::BTreeMap<Step, String>,
     /// Steps that `metrics.jsonl` could not take yet.
@@ -67,19 +65,12 @@ impl Journal {
             }
             None => TrainerState::new(&config, &plan),
         };
-        let cluster_path = logs.join("cluster.jsonl");
-        let cluster = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&cluster_path);
-        let cluster = cluster.map_err(|e| io(&cluster_path, &e))?;
-        let there = cluster.metadata().map_err(|e| io(&cluster_path, &e))?;
+        let cluster = GrowingFile::open(&logs.join("cluster.jsonl"), "the log cannot be written")?;
         let mut journal = Self {
             trainer_state,
             metrics: MetricsLog::open(&output_dir.join("metrics.jsonl"), from)?,
             tensorboard: EventFile::create(&logs, from, SystemTime::now())?,
             cluster,
-            cluster_length: there.len(),
             at_step: std::collections::BTreeMap::new(),
             config,
             plan,
@@ -134,28 +125,19 @@ impl Journal {
         if let Some(entry) = self.trainer_state.record(record)? {
             self.curves_behind.push_back(entry);
         }
-        while let Some(entry) = self.curves_behind.front() {
-            let told = self.tensorboard.scalars(entry, SystemTime::now());
-            if told.is_err() {
-                self.complain(told);
-                break;
-            }
-            self.curves_behind.pop_front();
-        }
+        let now = SystemTime::now();
+        let told = write(&mut self.curves_behind, |entry| {
+            self.tensorboard.scalars(entry, now)
+        });
+        self.complain(told);
         let step = record.step;
         let due = step.0.is_multiple_of(self.config.save_steps.max(1));
         if due || step.0 == self.plan.total_steps() {
             self.at_step.insert(step, self.trainer_state.to_json()?);
         }
         self.behind.push_back(record.clone());
-        while let Some(record) = self.behind.front() {
-            let told = self.metrics.append(record);
-            if told.is_err() {
-                self.complain(told);
-                break;
-            }
-            self.behind.pop_front();
-        }
+        let told = write(&mut self.behind, |record| self.metrics.append(record));
+        self.complain(told);
         Ok(())
     }
 
@@ -237,16 +219,17 @@ impl Journal {
     }
 
     fn line(&mut self, value: &serde_json::Value) -> Result<()> {
-        let line = format!("{value}\n");
-        if let Err(e) = self.cluster.write_all(line.as_bytes()) {
-            // Half a line would spoil the next one.
-            let _ = self.cluster.set_len(self.cluster_length);
-            let path = self.config.output_dir.join("logs/cluster.jsonl");
-            return Err(io(&path, &e));
-        }
-        self.cluster_length += line.len() as u64;
-        Ok(())
+        self.cluster.append(format!("{value}\n").as_bytes())
     }
+}
+
+/// Writes what waits, in order; what cannot be written yet goes on waiting.
+fn write<T>(behind: &mut VecDeque<T>, mut one: impl FnMut(&T) -> Result<()>) -> Result<()> {
+    while let Some(first) = behind.front() {
+        one(first)?;
+        behind.pop_front();
+    }
+    Ok(())
 }
 
 fn step_record(committed: &Committed, plan: &StepPlan) -> StepRecord {
@@ -261,10 +244,4 @@ fn step_record(committed: &Committed, plan: &StepPlan) -> StepRecord {
         skipped: committed.skipped,
         workers: committed.contributions.len(),
     }
-}
-
-fn io(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(Code::Io, "the log cannot be written")
-        .in_file(path)
-        .why(error.to_string())
 }

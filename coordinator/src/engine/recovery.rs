@@ -66,11 +66,7 @@ impl Engine {
         };
         let room = self.working() < self.options.max_workers;
         let step = self.committed.next();
-        let rate = if self.working() > 0 {
-            self.options.audit_rate
-        } else {
-            0.0
-        };
+        let rate = self.options.audit_rate;
         let counts = match &mut self.phase {
             Phase::Computing(work) if reachable && room => {
                 work.readmit(worker, sums, |id| is_audited(rate, step, id))
@@ -188,11 +184,7 @@ impl Engine {
         let goes_on = !finished && holders >= self.options.min_workers;
         let mut work = StepWork::new(micro_batches);
         let mut credited = 0;
-        let rate = if returned.len() > 1 {
-            self.options.audit_rate
-        } else {
-            0.0
-        };
+        let rate = self.options.audit_rate;
         for (worker, position) in returned {
             let holds = self.reachable(&position) == Some(step)
                 && self.working() < self.options.max_workers;

@@ -4,24 +4,22 @@
 //! lines past the resumed step, and a line torn by a crash, are taken out atomically, so that no
 //! step is in the file twice.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 
+use super::growing::{self, GrowingFile};
 use super::record::StepRecord;
+
+const FAILURE: &str = "writing metrics failed";
 
 /// The open file.
 #[derive(Debug)]
 pub struct MetricsLog {
-    file: File,
-    path: PathBuf,
+    file: GrowingFile,
     missing: u64,
-    /// Bytes of the whole lines.
-    length: u64,
 }
 
 #[derive(Deserialize)]
@@ -39,22 +37,15 @@ impl MetricsLog {
         let old = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(io(path, &e)),
+            Err(e) => return Err(growing::error(FAILURE, path, &e)),
         };
         let (kept, lines) = keep(&old, resumed.0);
         if kept.len() != old.len() {
             shared::storage::write_atomic(path, &kept)?;
         }
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|e| io(path, &e))?;
         Ok(Self {
-            file,
-            path: path.to_path_buf(),
+            file: GrowingFile::open(path, FAILURE)?,
             missing: resumed.0 - lines,
-            length: kept.len() as u64,
         })
     }
 
@@ -72,21 +63,8 @@ impl MetricsLog {
         let mut line = serde_json::to_vec(record)
             .map_err(|e| Error::new(Code::Internal, "metrics line").why(e.to_string()))?;
         line.push(b'\n');
-        // One write per line: readers that follow the file never see half of one.
-        if let Err(e) = self.file.write_all(&line) {
-            // What is left of half a line is taken out by the next opening too.
-            let _ = self.file.set_len(self.length);
-            return Err(io(&self.path, &e));
-        }
-        self.length += line.len() as u64;
-        Ok(())
+        self.file.append(&line)
     }
-}
-
-fn io(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(Code::Io, "writing metrics failed")
-        .in_file(path)
-        .why(error.to_string())
 }
 
 /// Whole lines of steps `1..=resumed` in rising order, and how many.
@@ -145,7 +123,7 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         let mut log = MetricsLog::open(&path, Step(0)).unwrap();
         (1..=5).for_each(|s| log.append(&record(s)).unwrap());
-        log.file.write_all(b"{\"step\":6,\"lo").unwrap();
+        log.file.append(b"{\"step\":6,\"lo").unwrap();
         let mut log = MetricsLog::open(&path, Step(3)).unwrap();
         assert_eq!((steps(&path), log.missing()), (vec![1, 2, 3], 0));
         log.append(&record(4)).unwrap();

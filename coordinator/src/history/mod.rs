@@ -2,10 +2,11 @@
 //!
 //! In: one [`StepRecord`] per committed step. Out: `trainer_state.json` with `log_history`
 //! ([`TrainerState`]), `metrics.jsonl` ([`MetricsLog`]), TensorBoard events ([`EventFile`]), the
-//! terminal and the JSON event stream ([`Reporter`]).
+//! terminal and the JSON event stream ([`Reporter`]); logs grow by whole pieces ([`GrowingFile`]).
 //! Keeps: `log_history` depends on the committed numbers alone, never on workers, clocks or
 //! restarts. Not here: deciding what is committed, writing checkpoints.
 
+mod growing;
 mod metrics;
 mod number;
 mod progress;
@@ -15,6 +16,7 @@ mod summary;
 mod tensorboard;
 mod trainer_state;
 
+pub use growing::GrowingFile;
 pub use metrics::MetricsLog;
 pub use record::StepRecord;
 pub use reporter::{OutputFormat, Reporter};

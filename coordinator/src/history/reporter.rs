@@ -168,7 +168,8 @@ impl Reporter {
         summary
     }
 
-    /// The run ends with a failure.
+    /// The run ends with a failure: for scripts and the text log. People are told by whoever ends
+    /// the process, once.
     pub fn error(&mut self, error: &Error) {
         self.finish();
         let mut event = json!({"event": "error"});
@@ -178,7 +179,6 @@ impl Reporter {
             event.extend(fields);
         }
         self.event(&event);
-        self.say(&render(error));
         tracing::info!(target: "report", "{}", render(error));
     }
 

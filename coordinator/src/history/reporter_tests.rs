@@ -98,11 +98,9 @@ fn with_json_every_line_on_stdout_is_one_object_with_its_event() {
         (&events[7]["step"], &events[7]["output_dir"]),
         (&json!(4), &json!("out"))
     );
-    // People still learn what scripts do not wait for.
-    assert!(
-        err.starts_with("12 rows were cut\n") && err.contains("E0506"),
-        "{err}"
-    );
+    // People still learn what scripts do not wait for; of the failure, by whoever ends the process.
+    assert!(err.starts_with("12 rows were cut\n"), "{err}");
+    assert!(!err.contains("E0506"), "{err}");
     assert!(!err.contains("tokens/s"), "{err}");
 }
 
@@ -118,9 +116,6 @@ fn in_text_mode_stdout_stays_empty_and_logged_steps_are_lines() {
     step 2/4  loss 1.5000  grad_norm 0.7857  lr 7.5000e-5  # tokens/s  workers 2
     step 3: the update was skipped, a gradient did not fit
     checkpoint of step 3: out/checkpoint-3
-    E0506 the worker was silent
-      12 s
-      fix: look at it
     complete
       adapter        out
       steps          4

@@ -1,20 +1,21 @@
 //! TensorBoard's event file, written without TensorBoard.
 //!
-//! In: entries of `log_history` and the wall time. Out: `events.out.tfevents.<secs>.<host>.<pid>.0`
+//! In: entries of `log_history` and the wall time. Out: `events.out.tfevents.<secs>.<host>.<pid>.<n>`
 //! with the tags Trainer writes. A record is its length (u64), the masked CRC-32C of the length,
 //! a protobuf `Event`, and its masked CRC-32C. A resumed run writes a new file that starts with a
 //! session mark: TensorBoard then hides what an older file says of later steps.
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
-use shared::error::{Code, Error, Result};
+use shared::error::Result;
 use shared::ids::Step;
 
+use super::growing::{self, GrowingFile};
 use super::trainer_state::LogEntry;
+
+const FAILURE: &str = "writing TensorBoard events failed";
 
 /// Fields of `Event` in TensorFlow's event.proto that are used here.
 #[derive(Clone, PartialEq, Message)]
@@ -56,10 +57,7 @@ struct SessionLog {
 /// The open event file.
 #[derive(Debug)]
 pub struct EventFile {
-    file: File,
-    path: PathBuf,
-    /// Bytes of the whole records.
-    length: u64,
+    file: GrowingFile,
 }
 
 impl EventFile {
@@ -68,19 +66,13 @@ impl EventFile {
     /// # Errors
     /// [`Code::Io`] with the path.
     pub fn create(folder: &Path, resumed: Step, now: SystemTime) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(|e| io(folder, &e))?;
-        let secs = seconds(now) as u64;
-        let name = format!(
-            "events.out.tfevents.{secs}.{}.{}.0",
-            host(),
-            std::process::id()
-        );
-        let path = folder.join(name);
-        let file = File::create(&path).map_err(|e| io(&path, &e))?;
+        std::fs::create_dir_all(folder).map_err(|e| growing::error(FAILURE, folder, &e))?;
+        let (secs, process) = (seconds(now) as u64, std::process::id());
+        let name = |n| format!("events.out.tfevents.{secs}.{}.{process}.{n}", host());
+        // A run that goes back within a second of its beginning does not take the older file's name.
+        let paths = (0..u32::MAX).map(|n| folder.join(name(n)));
         let mut events = Self {
-            file,
-            path,
-            length: 0,
+            file: GrowingFile::create_new(paths, FAILURE)?,
         };
         let version = Some("brain.Event:2".to_owned());
         events.write(&Event {
@@ -102,7 +94,7 @@ impl EventFile {
     /// Where it lies.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// Writes the scalars of one entry; they can be read at once. After an error nothing was written,
@@ -137,14 +129,7 @@ impl EventFile {
         bytes.extend_from_slice(&masked_crc(&length).to_le_bytes());
         bytes.extend_from_slice(&data);
         bytes.extend_from_slice(&masked_crc(&data).to_le_bytes());
-        if let Err(e) = self.file.write_all(&bytes) {
-            // Nobody reads on behind half a record.
-            let _ = self.file.set_len(self.length);
-            let _ = self.file.seek(SeekFrom::Start(self.length));
-            return Err(io(&self.path, &e));
-        }
-        self.length += bytes.len() as u64;
-        Ok(())
+        self.file.append(&bytes)
     }
 }
 
@@ -182,12 +167,6 @@ fn host() -> String {
     } else {
         safe
     }
-}
-
-fn io(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(Code::Io, "writing TensorBoard events failed")
-        .in_file(path)
-        .why(error.to_string())
 }
 
 #[cfg(test)]
@@ -262,6 +241,15 @@ mod tests {
             name.starts_with("events.out.tfevents.1700000000."),
             "{name}"
         );
+    }
+
+    #[test]
+    fn a_run_that_goes_back_at_once_keeps_the_older_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut older = EventFile::create(folder.path(), Step(0), UNIX_EPOCH).unwrap();
+        older.scalars(&entry(1), UNIX_EPOCH).unwrap();
+        let newer = EventFile::create(folder.path(), Step(1), UNIX_EPOCH).unwrap();
+        assert_eq!((read(older.path()).len(), read(newer.path()).len()), (2, 2));
     }
 
     #[test]

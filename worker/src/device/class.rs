@@ -31,16 +31,19 @@ pub fn device_class(device: Device) -> Result<String> {
             let capability = cpu_capability().map_err(failed("asking for the CPU's kernels"))?;
             let arch = std::env::consts::ARCH;
             let model = cpu_model();
-            Ok(format!("cpu {arch} {capability} {model} {TORCH}{}", told()))
+            Ok(format!(
+                "cpu {arch} {capability} {model} {TORCH}{}",
+                told(|name| std::env::var(name).ok())
+            ))
         }
     }
 }
 
 /// Variables by which MKL is told to choose other code than the processor's.
-fn told() -> String {
+fn told(variable: impl Fn(&str) -> Option<String>) -> String {
     let names = ["MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"].into_iter();
     names
-        .filter_map(|name| Some(format!(" {name}={}", std::env::var(name).ok()?)))
+        .filter_map(|name| Some(format!(" {name}={}", variable(name)?)))
         .collect()
 }
 
@@ -104,6 +107,13 @@ fn cuda_model(index: usize) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_makes_mkl_choose_other_code_is_part_of_the_class() {
+        let set = |name: &str| (name == "MKL_CBWR").then(|| "COMPATIBLE".to_owned());
+        assert_eq!(told(set), " MKL_CBWR=COMPATIBLE");
+        assert_eq!(told(|_| None), "");
+    }
 
     #[test]
     fn the_class_of_the_cpu_names_kernels_and_library() {
