@@ -47,7 +47,7 @@ impl World {
             Kind::Kill => self.ends(m),
             Kind::Pause => {
                 let until = self.now + std::time::Duration::from_micros(long);
-                self.machines[m].paused_until = self.machines[m].paused_until.max(Some(until));
+                self.pause(m, until);
             }
             Kind::Reset => self.reset(m),
             Kind::Blackhole | Kind::OneWay => {

@@ -199,23 +199,30 @@ impl World {
         self.queue.insert((time, self.sequence), item);
     }
 
+    /// Stops a process; what waits for it since an earlier stop goes on waiting, in its order.
+    pub(crate) fn pause(&mut self, m: usize, until: Duration) {
+        let before = self.machines[m].paused_until;
+        if before.is_some_and(|before| before >= until) {
+            return;
+        }
+        self.machines[m].paused_until = Some(until);
+        let Some(before) = before.filter(|before| *before > self.now) else {
+            return;
+        };
+        let waits = |((at, _), item): &(&(Duration, u64), &Item)| {
+            *at == before && machine_of(item) == Some(m)
+        };
+        let waiting: Vec<_> = self.queue.iter().filter(waits).map(|(k, _)| *k).collect();
+        for key in waiting {
+            if let Some(item) = self.queue.remove(&key) {
+                self.at(until, item);
+            }
+        }
+    }
+
     fn happen(&mut self, item: Item) -> Result<(), Violation> {
         // A stopped process does nothing until it goes on; what comes for it waits.
-        let of = match &item {
-            Item::ToMachine(m, ..)
-            | Item::Input(m, _)
-            | Item::Connect(m)
-            | Item::Broken(m, ..)
-            | Item::DeviceDone(m, ..)
-            | Item::SumReady(m, ..)
-            | Item::Total(m, ..)
-            | Item::Impatient(m, _)
-            | Item::Followed(m, ..)
-            | Item::Orphaned(m, _)
-            | Item::MachineTick(m) => Some(*m),
-            _ => None,
-        };
-        if let Some(m) = of {
+        if let Some(m) = machine_of(&item) {
             let machine = &self.machines[m];
             if !machine.alive {
                 return Ok(());
@@ -410,4 +417,22 @@ fn again(before: &WorkerId) -> WorkerId {
     let (name, session) = before.0.split_once('.').unwrap_or((&before.0, "1"));
     let session = session.parse::<u64>().unwrap_or(1) + 1;
     WorkerId(format!("{name}.{session}"))
+}
+
+/// The process that something happens in.
+fn machine_of(item: &Item) -> Option<usize> {
+    match item {
+        Item::ToMachine(m, ..)
+        | Item::Input(m, _)
+        | Item::Connect(m)
+        | Item::Broken(m, ..)
+        | Item::DeviceDone(m, ..)
+        | Item::SumReady(m, ..)
+        | Item::Total(m, ..)
+        | Item::Impatient(m, _)
+        | Item::Followed(m, ..)
+        | Item::Orphaned(m, _)
+        | Item::MachineTick(m) => Some(*m),
+        _ => None,
+    }
 }
