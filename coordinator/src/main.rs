@@ -1,6 +1,7 @@
 //! The coordinator's entry: command line, exit code.
 
 use clap::Parser;
+use coordinator::cli::data::DataCommand;
 use coordinator::cli::{self, Cli, Command, Output};
 use coordinator::driver::End;
 use coordinator::history::{OutputFormat, Reporter};
@@ -33,8 +34,41 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
             Ok(ExitCode::Complete)
         }
         Command::Audit(args) => audit(&args, &cwd),
+        Command::Data(command) => data(&command, &cwd),
         Command::Schema => {
             anstream::print!("{}", cli::schema::run());
+            Ok(ExitCode::Complete)
+        }
+    }
+}
+
+fn data(command: &DataCommand, cwd: &std::path::Path) -> Result<ExitCode, Error> {
+    match command {
+        DataCommand::Check(args) => {
+            let diagnosis = cli::data::check::run(args, cwd, &mut |_| {})?;
+            match args.output {
+                Output::Text => anstream::print!("{diagnosis}"),
+                Output::Json => anstream::println!("{}", diagnosis.to_json()),
+            }
+            let report = args.report.display();
+            anstream::eprintln!("all of it, with every place: {report}");
+            let code = diagnosis.refused.as_ref().map(Error::exit_code);
+            Ok(code.unwrap_or(ExitCode::Complete))
+        }
+        DataCommand::Show(args) => {
+            let shown = cli::data::show::run(args, cwd)?;
+            match args.output {
+                Output::Text => {
+                    let choice = anstream::AutoStream::choice(&std::io::stdout());
+                    let colour = choice != anstream::ColorChoice::Never;
+                    anstream::print!("{}", shown.to_text(args.ids, colour)?);
+                }
+                Output::Json => {
+                    for sample in shown.to_json() {
+                        anstream::println!("{sample}");
+                    }
+                }
+            }
             Ok(ExitCode::Complete)
         }
     }

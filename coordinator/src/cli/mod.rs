@@ -3,6 +3,7 @@
 pub mod audit;
 mod begin;
 pub mod check;
+pub mod data;
 mod output_dir;
 mod parent;
 pub mod prepare;
@@ -36,6 +37,9 @@ pub enum Command {
     Check(CheckArgs),
     /// Prove from a run's ledger that every sample was used as planned; works while it runs.
     Audit(AuditArgs),
+    /// Look at the training data before a run: findings, samples in tokens.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Print the JSON schema of the configuration, for editors.
     Schema,
 }

@@ -3,12 +3,14 @@
 //! `files` which files · `read` bytes to text · `dialogue`, `json`, `object`, `table`, `metadata`
 //! text to conversations · `render` conversation to text and the spans that are learned · `mask`
 //! text to tokens and targets · `overflow` rows that are too long · `report` what was found ·
-//! `refusals` why a run cannot start with it · `prepare` the walk itself · `cache` once per run.
+//! `refusals` why a run cannot start with it · `doctor` what a person should look at before ·
+//! `preview` single samples as they are trained · `prepare` the walk itself · `cache` once per run.
 //! Keeps: nothing is dropped, cut or guessed without a line in the report. No side effect before
 //! the last station. Not here: order of samples (`shared/plan`), padding (`worker`).
 
 mod cache;
 mod dialogue;
+mod doctor;
 mod files;
 mod json;
 mod mask;
@@ -17,6 +19,7 @@ mod names;
 mod object;
 mod overflow;
 mod prepare;
+mod preview;
 mod read;
 mod refusals;
 mod render;
@@ -27,7 +30,9 @@ use shared::dataset::RowOrigin;
 use shared::text::Message;
 
 pub use cache::{Ready, ready, source_digest};
-pub use prepare::{Prepared, Progress, prepare, prepare_with};
+pub use doctor::{Diagnosis, Finding, Kind};
+pub use prepare::{Prepared, Progress, diagnose, prepare, prepare_with};
+pub use preview::{Preview, Wanted, previews};
 pub use report::{DataReport, FileReport, Form, LongRow, RoleCount, Row};
 
 /// What a file's records become: turns, and where they came from.

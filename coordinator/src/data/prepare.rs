@@ -9,6 +9,7 @@ use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
+use super::doctor::{Diagnosis, Doctor};
 use super::files::{self, SourceFile};
 use super::mask::{Tokenized, mask};
 use super::overflow::{Fitted, fit, target_tokens};
@@ -60,6 +61,57 @@ pub fn prepare_with(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Prepared> {
     let template = template.ok_or_else(|| ChatTemplate::missing(&config.base_model))?;
+    walk(config, tokenizer, template, &mut |_, _| {}, progress)?.finish(config, template)
+}
+
+/// The same walk for the doctor: every sample is looked at, and what would refuse a run is a part of
+/// the diagnosis.
+///
+/// # Errors
+/// As [`prepare`], for samples that cannot even be read.
+pub fn diagnose(
+    config: &RunConfig,
+    tokenizer: &TextTokenizer,
+    template: Option<&ChatTemplate>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Diagnosis> {
+    let template = template.ok_or_else(|| ChatTemplate::missing(&config.base_model))?;
+    let mut doctor = Doctor::new(tokenizer);
+    let mut see = |conversation: &Conversation, row: &Tokenized| {
+        doctor.see(&conversation.origin, &conversation.messages, row);
+    };
+    let rows = walk(config, tokenizer, template, &mut see, progress)?;
+    let before = rows.report.clone();
+    let (report, refused) = match rows.finish(config, template) {
+        Ok(prepared) => (prepared.report, None),
+        Err(error) => (before, Some(error)),
+    };
+    Ok(Diagnosis {
+        findings: doctor.findings(&report),
+        report,
+        refused,
+    })
+}
+
+/// Shows every sample before it is cut to length.
+pub(crate) fn each(
+    config: &RunConfig,
+    tokenizer: &TextTokenizer,
+    template: Option<&ChatTemplate>,
+    see: &mut dyn FnMut(&Conversation, &Tokenized),
+) -> Result<()> {
+    let template = template.ok_or_else(|| ChatTemplate::missing(&config.base_model))?;
+    walk(config, tokenizer, template, see, &mut |_| {}).map(|_| ())
+}
+
+/// From files to rows; each sample is shown before it is cut to length.
+fn walk(
+    config: &RunConfig,
+    tokenizer: &TextTokenizer,
+    template: &ChatTemplate,
+    see: &mut dyn FnMut(&Conversation, &Tokenized),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Rows> {
     let mut rows = Rows::new(config);
     let conversations = rows.read(config)?;
     let total = conversations.len();
@@ -67,6 +119,7 @@ pub fn prepare_with(
     for (chunk, group) in conversations.chunks(CHUNK).enumerate() {
         let tokenized = tokenize(config, tokenizer, template, group)?;
         for (conversation, row) in group.iter().zip(tokenized) {
+            see(conversation, &row.0);
             rows.add(config, conversation, row);
         }
         progress(Progress {
@@ -74,7 +127,7 @@ pub fn prepare_with(
             total,
         });
     }
-    rows.finish(config, template)
+    Ok(rows)
 }
 
 /// Reads one file with the reader of its ending, `None` when there is none.

@@ -61,9 +61,12 @@ impl House {
         TextTokenizer::load(&self.config.base_model).unwrap()
     }
 
+    pub fn template(&self) -> Option<ChatTemplate> {
+        ChatTemplate::find(&self.config.base_model).unwrap()
+    }
+
     pub fn prepare(&self) -> Result<Prepared, Error> {
-        let template = ChatTemplate::find(&self.config.base_model).unwrap();
-        prepare(&self.config, &self.tokenizer(), template.as_ref())
+        prepare(&self.config, &self.tokenizer(), self.template().as_ref())
     }
 
     pub fn error(&self) -> String {

@@ -1,0 +1,87 @@
+//! `coordinator data ...`: the doors into the data room.
+
+pub mod check;
+pub mod show;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use shared::config::{self, RunConfig};
+use shared::error::Result;
+use shared::text::{ChatTemplate, TextTokenizer};
+
+use super::Output;
+
+/// What to do with the data.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DataCommand {
+    /// Find what should be mended before training: repeated, contradictory, cut and odd samples.
+    Check(CheckArgs),
+    /// Print samples as the trainer sees them: what is learned and what is only read.
+    Show(ShowArgs),
+}
+
+/// The configuration whose data is meant.
+#[derive(Clone, Debug, Args)]
+pub struct Source {
+    /// The run's YAML.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Override a key; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Options of `data check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Which data.
+    #[command(flatten)]
+    pub source: Source,
+    /// Where the whole report is written as JSON.
+    #[arg(long, value_name = "FILE", default_value = "data_report.json")]
+    pub report: PathBuf,
+    /// How the report is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Options of `data show`.
+#[derive(Clone, Debug, Args)]
+pub struct ShowArgs {
+    /// Which data.
+    #[command(flatten)]
+    pub source: Source,
+    /// The file, by its path below `train_data_dir`.
+    #[arg(long, value_name = "NAME")]
+    pub file: Option<String>,
+    /// A line of the sample; default: the first sample.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub line: Option<u64>,
+    /// So many samples from there.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
+    /// Every token on a line of its own, with its id.
+    #[arg(long)]
+    pub ids: bool,
+    /// How samples are printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// What the data is read with.
+struct Opened {
+    config: RunConfig,
+    tokenizer: TextTokenizer,
+    template: Option<ChatTemplate>,
+}
+
+fn open(source: &Source, cwd: &Path) -> Result<Opened> {
+    let config = config::load(&source.config, &source.set, cwd)?.config;
+    config::check_paths(&config)?;
+    Ok(Opened {
+        tokenizer: TextTokenizer::load(&config.base_model)?,
+        template: ChatTemplate::find(&config.base_model)?,
+        config,
+    })
+}
