@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use shared::error::{Code, Error, Result};
 
 /// Endings that have a reader.
-pub(crate) const KNOWN: &[&str] = &["txt", "jsonl", "json", "csv", "tsv"];
+pub(crate) const KNOWN: &[&str] = &["txt", "jsonl", "json", "csv", "tsv", "parquet"];
+/// Endings of compressed files, behind the ending of what is in them: `law.jsonl.gz`.
+pub(crate) const PACKED: &[&str] = &["gz", "zst"];
 
 /// A file of the user's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,13 +22,13 @@ pub(crate) struct SourceFile {
 }
 
 impl SourceFile {
-    /// The ending in lower case.
+    /// The ending in lower case; of a compressed file that of what is in it.
     pub(crate) fn extension(&self) -> String {
-        self.path
-            .extension()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .to_lowercase()
+        let last = ending(&self.path);
+        if PACKED.contains(&last.as_str()) {
+            return ending(Path::new(self.path.file_stem().unwrap_or_default()));
+        }
+        last
     }
 
     /// A file by its path alone.
@@ -41,6 +43,12 @@ impl SourceFile {
             path: path.to_path_buf(),
         }
     }
+}
+
+/// The last ending of a name, in lower case.
+pub(crate) fn ending(path: &Path) -> String {
+    let ending = path.extension().unwrap_or_default();
+    ending.to_string_lossy().to_lowercase()
 }
 
 /// All files of the data folder, hidden ones left out; a single file stands for itself.

@@ -1,7 +1,7 @@
 //! The first half of a sample's walk: file to prepared dataset, once per run.
 //!
-//! `files` which files · `read` bytes to text · `dialogue`, `json`, `object`, `table`, `metadata`
-//! text to conversations · `render` conversation to text and the spans that are learned · `mask`
+//! `files` which files · `read` bytes to text · `dialogue`, `json`, `object`, `table`,
+//! `parquet`, `metadata` to conversations · `render` conversation to text and the spans that are learned · `mask`
 //! text to tokens and targets · `overflow` rows that are too long · `report` what was found ·
 //! `refusals` why a run cannot start with it · `doctor` what a person should look at before ·
 //! `preview` single samples as they are trained · `prepare` the walk itself · `cache` once per run.
@@ -18,6 +18,7 @@ mod metadata;
 mod names;
 mod object;
 mod overflow;
+mod parquet;
 mod prepare;
 mod preview;
 mod read;

@@ -15,7 +15,9 @@ use super::mask::{Tokenized, mask};
 use super::overflow::{Fitted, fit, target_tokens};
 use super::render::render;
 use super::report::{DataReport, LongRow, Row};
-use super::{Conversation, Parsed, dialogue, json, listed, metadata, read, refusals, table};
+use super::{
+    Conversation, Parsed, dialogue, json, listed, metadata, parquet, read, refusals, table,
+};
 
 /// Samples between two words about progress.
 const CHUNK: usize = 512;
@@ -135,6 +137,9 @@ pub(crate) fn parse(config: &RunConfig, file: &SourceFile) -> Result<Option<Pars
     let extension = file.extension();
     if !files::KNOWN.contains(&extension.as_str()) {
         return Ok(None);
+    }
+    if extension == "parquet" {
+        return parquet::parse(file, config.csv_columns.as_ref()).map(Some);
     }
     let text = read::text(&file.path)?;
     Ok(Some(match extension.as_str() {

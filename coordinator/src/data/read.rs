@@ -1,10 +1,13 @@
-//! Bytes to text: UTF-8 or a clear word about it.
+//! Bytes to text: unpacked, UTF-8, or a clear word about it.
 //!
-//! In: a file. Out: its text without the byte order mark; line ends stay as they are.
+//! In: a file, `.gz` and `.zst` compressed. Out: its text without the byte order mark; line ends stay as they are.
 
+use std::io::Read;
 use std::path::Path;
 
 use shared::error::{Code, Error, Place, Result};
+
+use super::files::ending;
 
 /// Longest line that is shown whole in a message.
 const SHOWN: usize = 100;
@@ -16,7 +19,27 @@ pub(crate) fn text(path: &Path) -> Result<String> {
             .in_file(path)
             .why(e.to_string())
     })?;
-    decode(path, bytes)
+    decode(path, unpacked(path, bytes)?)
+}
+
+/// What a compressed file holds; any other file's bytes as they are.
+fn unpacked(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let unpacked = match ending(path).as_str() {
+        "gz" => flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut content),
+        "zst" => zstd::stream::read::Decoder::new(&bytes[..])
+            .and_then(|mut decoder| decoder.read_to_end(&mut content)),
+        _ => return Ok(bytes),
+    };
+    unpacked.map(|_| content).map_err(|e| {
+        Error::new(
+            Code::Unpackable,
+            "a compressed data file cannot be unpacked",
+        )
+        .in_file(path)
+        .why(e.to_string())
+        .fix("copy or compress the file again; a part of it may be missing")
+    })
 }
 
 fn decode(path: &Path, bytes: Vec<u8>) -> Result<String> {

@@ -22,7 +22,7 @@ pub(crate) fn empty(config: &RunConfig, skipped: &[String]) -> Error {
     if !skipped.is_empty() {
         error = error.why(format!("not read: {}", listed(skipped)));
     }
-    error.fix("put dialogues, JSONL or CSV there, or --set train_data_dir=FOLDER")
+    error.fix("put dialogues, JSONL, CSV or Parquet there, or --set train_data_dir=FOLDER")
 }
 
 pub(crate) fn too_long(config: &RunConfig, report: &DataReport) -> Error {

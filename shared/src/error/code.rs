@@ -137,6 +137,8 @@ codes! {
     TemplateRefused = "E0307" => Data,
     /// Rows longer than `max_seq_length` under `overflow: error`.
     TooLong = "E0308" => Data,
+    /// A compressed file that cannot be unpacked.
+    Unpackable = "E0309" => Data,
     /// Rows without a token to learn from.
     NothingToLearn = "E0317" => Data,
 
