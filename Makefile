@@ -9,7 +9,7 @@ GOLDEN_PYTHON ?= $(PYTHON)
 export TORCH_DIR PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo chaos simulate bench measure compare fmt lint deny golden clean distclean
+.PHONY: help setup build test demo chaos simulate bench measure fuzz compare fmt lint deny golden clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, tr
 
 measure: build ## what faults cost (WHAT=times, straggler, saving or soak)
 	$(CARGO) bench --locked -p cluster-tests --bench cluster -- $(WHAT)
+
+fuzz: build ## files nobody meant to write, through every reader of data (FUZZ_SECONDS, FUZZ_SEED)
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) $(CARGO) test --release --locked -p coordinator --test data_fuzz -- --nocapture
 
 compare: setup ## what the same faults cost torchrun and HF Trainer (GOLDEN_PYTHON as for bench)
 	$(GOLDEN_PYTHON) tests/bench/torchrun_kill.py

@@ -38,6 +38,8 @@ pub(crate) struct Object {
 
 const LISTS: &[&str] = &["messages", "conversations"];
 
+const TURNS: &str = "it must be a list like [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", ...}]";
+
 /// Reads an object in any of the known forms.
 pub(crate) fn conversation(object: &Map<String, Value>, at: At<'_>) -> Result<Object> {
     let keys: Vec<&str> = object.keys().map(String::as_str).collect();
@@ -60,9 +62,9 @@ pub(crate) fn conversation(object: &Map<String, Value>, at: At<'_>) -> Result<Ob
 fn from_list(object: &Map<String, Value>, key: &str, at: At<'_>) -> Result<Object> {
     let turns = object.get(key).and_then(Value::as_array);
     let turns = turns.filter(|t| !t.is_empty()).ok_or_else(|| {
-        at.unknown(format!("`{key}` is no list of turns")).fix(
-            "it must be a list like [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", ...}]",
-        )
+        at.unknown(format!("`{key}` is no list of turns"))
+            .why(format!("it is {}", excerpt(&object[key].to_string())))
+            .fix(TURNS)
     })?;
     let mut form = Form::Messages;
     let mut messages = Vec::new();
@@ -72,9 +74,11 @@ fn from_list(object: &Map<String, Value>, key: &str, at: At<'_>) -> Result<Objec
     }
     for (number, turn) in (1..).zip(turns) {
         let name = |part: &str| format!("{key}[{number}].{part}");
-        let turn = turn
-            .as_object()
-            .ok_or_else(|| at.unknown(format!("{key}[{number}] is no object")))?;
+        let turn = turn.as_object().ok_or_else(|| {
+            at.unknown(format!("{key}[{number}] is no object"))
+                .why(format!("it is {}", excerpt(&turn.to_string())))
+                .fix(TURNS)
+        })?;
         let (who, what) = if turn.contains_key("from") {
             form = Form::ShareGpt;
             ("from", "value")
@@ -86,6 +90,7 @@ fn from_list(object: &Map<String, Value>, key: &str, at: At<'_>) -> Result<Objec
                 let keys: Vec<&str> = turn.keys().map(String::as_str).collect();
                 at.unknown(format!("{} is missing", name(part)))
                     .why(format!("the turn has the keys: {}", keys.join(", ")))
+                    .fix("a turn has `role` and `content`, or `from` and `value`")
             })?;
             text(value, &name(part), at)
         };
@@ -156,6 +161,7 @@ pub(crate) fn joined(question: String, input: Option<String>) -> String {
 fn history(value: &Value, at: At<'_>) -> Result<Vec<Message>> {
     let wrong = || {
         at.unknown("`history` is no list of pairs")
+            .why(format!("it is {}", excerpt(&value.to_string())))
             .fix("it must be a list like [[\"question\", \"answer\"], ...]")
     };
     let mut messages = Vec::new();

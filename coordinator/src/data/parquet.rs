@@ -5,10 +5,11 @@
 //! Keeps: a column of bytes that are no text is never read as one.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs::File;
+use std::sync::Once;
 
 use ::parquet::basic::{ConvertedType, LogicalType, Type};
-use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::schema::types::SchemaDescriptor;
 use serde_json::{Map, Value};
@@ -21,8 +22,38 @@ use super::report::{FileReport, Form};
 use super::table;
 use super::{Conversation, Parsed};
 
+/// Its panics are told as errors, not printed.
+const THREAD: &str = "parquet reader";
+
 /// Reads the conversations of a file; `named` are the configured columns.
 pub(crate) fn parse(file: &SourceFile, named: Option<&(String, String)>) -> Result<Parsed> {
+    // The library panics at some damaged files: it does so on a thread of its own, and quietly.
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().name() != Some(THREAD) {
+                usual(panic);
+            }
+        }));
+    });
+    let outcome = std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().name(THREAD.into());
+        let reader = reader.spawn_scoped(scope, || read(file, named));
+        reader.map(std::thread::ScopedJoinHandle::join)
+    });
+    match outcome {
+        Ok(Ok(read)) => read,
+        Ok(Err(_)) => Err(malformed(
+            file,
+            None,
+            &"its pages do not fit its own description",
+        )),
+        Err(e) => Err(Error::new(Code::Io, "no thread to read a data file").why(e.to_string())),
+    }
+}
+
+fn read(file: &SourceFile, named: Option<&(String, String)>) -> Result<Parsed> {
     let opened = File::open(&file.path).map_err(|e| {
         Error::new(Code::Io, "a data file cannot be read")
             .in_file(&file.path)
@@ -145,7 +176,7 @@ fn in_a_row(mut error: Error, bytes: &BTreeSet<String>) -> Error {
     error.fix("--set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names the columns")
 }
 
-fn malformed(file: &SourceFile, row: Option<u64>, error: &ParquetError) -> Error {
+fn malformed(file: &SourceFile, row: Option<u64>, error: &dyn Display) -> Error {
     let (what, place) = match row {
         Some(row) => ("a row of a Parquet file cannot be read", row),
         None => ("a Parquet file cannot be read", 0),

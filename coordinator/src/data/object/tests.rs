@@ -117,10 +117,12 @@ fn forms_nobody_knows_are_refused_with_their_keys() {
     E0306 messages[1].content is missing
       at law.jsonl:7
       the turn has the keys: role
+      fix: a turn has `role` and `content`, or `from` and `value`
     "#);
     insta::assert_snapshot!(error(r#"{"messages": []}"#), @r#"
     E0306 `messages` is no list of turns
       at law.jsonl:7
+      it is []
       fix: it must be a list like [{"role": "user", "content": "..."}, {"role": "assistant", ...}]
     "#);
 }
