@@ -45,7 +45,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
 fn data(command: &DataCommand, cwd: &std::path::Path) -> Result<ExitCode, Error> {
     match command {
         DataCommand::Check(args) => {
-            let diagnosis = cli::data::check::run(args, cwd, &mut |_| {})?;
+            let diagnosis = cli::data::check::run(args, cwd, &mut cli::progress::shown())?;
             match args.output {
                 Output::Text => anstream::print!("{diagnosis}"),
                 Output::Json => anstream::println!("{}", diagnosis.to_json()),

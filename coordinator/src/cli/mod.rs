@@ -7,6 +7,7 @@ pub mod data;
 mod output_dir;
 mod parent;
 pub mod prepare;
+pub mod progress;
 mod recall;
 pub mod schema;
 pub mod up;

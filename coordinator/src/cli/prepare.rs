@@ -21,7 +21,7 @@ use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::begin::{lead, starting_point};
 use super::output_dir::{PREPARED, check_writable, existing, remove_run, survives_overwrite};
-use super::parent;
+use super::{parent, progress};
 use crate::data;
 use crate::engine::Restorable;
 use crate::store::{self, Existing, FileStore, LEDGER, Leading, Opened, Start, decide};
@@ -103,7 +103,7 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
         &tokenizer,
         template.as_ref(),
         &prepared,
-        &mut |_| {},
+        &mut progress::shown(),
     )?;
     let base_digest = model::base_digest(&config.base_model)?;
     let mut identity = config::identity_fields(config);

@@ -1,16 +1,16 @@
 //! Samples that say nearly the same.
 //!
 //! MinHash over character trigrams (Broder 1997, "On the resemblance and containment of documents"),
-//! candidates by banding (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4): 128
-//! hashes in 32 bands of 4. Two samples are near when at least 70 % of the hashes agree, which
-//! estimates the Jaccard similarity of their trigrams. Keeps: 512 bytes per sample, no text.
+//! candidates by banding (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4): 64
+//! hashes in 16 bands of 4. Two samples are near when at least 70 % of the hashes agree, which
+//! estimates the Jaccard similarity of their trigrams. Keeps: 256 bytes per sample, no text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::text::{counted, folded, key};
 use super::{Check, Found, Kind, Seen};
 
-const HASHES: usize = 128;
+const HASHES: usize = 64;
 const ROWS: usize = 4;
 const GRAM: usize = 3;
 /// Of the hashes, so many must agree.
@@ -21,12 +21,11 @@ const SHORTEST: usize = 12;
 #[derive(Default)]
 pub(super) struct NearDuplicates {
     signatures: Vec<Option<Box<[u32; HASHES]>>>,
-    bands: BTreeMap<(u8, [u32; ROWS]), Vec<u32>>,
     exact: BTreeSet<[u8; 16]>,
 }
 
 impl Check for NearDuplicates {
-    fn see(&mut self, index: u32, sample: &Seen<'_>) {
+    fn see(&mut self, _: u32, sample: &Seen<'_>) {
         let text: String = sample.messages.iter().map(|m| folded(&m.content)).collect();
         let chars: Vec<char> = text.chars().collect();
         // What is there twice in full is told elsewhere.
@@ -36,9 +35,6 @@ impl Check for NearDuplicates {
             return;
         }
         let signature = signature(&chars);
-        for (band, rows) in (0..).zip(signature.as_chunks::<ROWS>().0) {
-            self.bands.entry((band, *rows)).or_default().push(index);
-        }
         self.signatures.push(Some(Box::new(signature)));
     }
 
@@ -49,13 +45,19 @@ impl Check for NearDuplicates {
             _ => false,
         };
         let mut leader: Vec<u32> = (0..).take(self.signatures.len()).collect();
-        for candidates in self.bands.values().filter(|c| c.len() > 1) {
-            // Each is compared with the first of its band: who is near to it is near to its group.
-            let first = candidates[0];
-            for &other in &candidates[1..] {
-                let (a, b) = (root(&leader, first), root(&leader, other));
-                if a != b && near(first, other) {
-                    leader[a.max(b) as usize] = a.min(b);
+        for band in 0..HASHES / ROWS {
+            let rows = |i: u32| signature(i)?.as_chunks::<ROWS>().0.get(band).copied();
+            let all = (0..).take(self.signatures.len());
+            let mut keyed: Vec<_> = all.filter_map(|i| Some((rows(i)?, i))).collect();
+            keyed.sort_unstable();
+            for candidates in keyed.chunk_by(|a, b| a.0 == b.0) {
+                // Each is compared with the first of its band: who is near to it is of its group.
+                let first = candidates[0].1;
+                for (_, other) in &candidates[1..] {
+                    let (a, b) = (root(&leader, first), root(&leader, *other));
+                    if a != b && near(first, *other) {
+                        leader[a.max(b) as usize] = a.min(b);
+                    }
                 }
             }
         }
