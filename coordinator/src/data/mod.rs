@@ -1,7 +1,7 @@
 //! The first half of a sample's walk: file to prepared dataset, once per run.
 //!
 //! `files` which files · `read` bytes to text · `dialogue`, `json`, `object`, `table`, `metadata`
-//! text to conversations · `render` conversation to text and the spans that are learned · `mask`
+//! text to conversations · `privacy` personal data out of them · `render` conversation to text and the spans that are learned · `mask`
 //! text to tokens and targets · `overflow` rows that are too long · `report` what was found ·
 //! `refusals` why a run cannot start with it · `prepare` the walk itself · `cache` once per run.
 //! Keeps: nothing is dropped, cut or guessed without a line in the report. No side effect before
@@ -17,6 +17,7 @@ mod names;
 mod object;
 mod overflow;
 mod prepare;
+pub mod privacy;
 mod read;
 mod refusals;
 mod render;
@@ -27,7 +28,7 @@ use shared::dataset::RowOrigin;
 use shared::text::Message;
 
 pub use cache::{Ready, ready, source_digest};
-pub use prepare::{Prepared, Progress, prepare, prepare_with};
+pub use prepare::{Masked, Prepared, Progress, masked, prepare, prepare_with};
 pub use report::{DataReport, FileReport, Form, LongRow, RoleCount, Row};
 
 /// What a file's records become: turns, and where they came from.
