@@ -32,6 +32,10 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
             }
             Ok(ExitCode::Complete)
         }
+        Command::Data(command) => {
+            anstream::print!("{}", cli::data::run(&command, &cwd)?);
+            Ok(ExitCode::Complete)
+        }
         Command::Audit(args) => audit(&args, &cwd),
         Command::Schema => {
             anstream::print!("{}", cli::schema::run());

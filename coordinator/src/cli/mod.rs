@@ -3,6 +3,7 @@
 pub mod audit;
 mod begin;
 pub mod check;
+pub mod data;
 mod output_dir;
 mod parent;
 pub mod prepare;
@@ -34,6 +35,9 @@ pub enum Command {
     Up(UpArgs),
     /// Read the configuration and say what it means; nothing is written.
     Check(CheckArgs),
+    /// Look at the training data, or make a clean copy of it.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Prove from a run's ledger that every sample was used as planned; works while it runs.
     Audit(AuditArgs),
     /// Print the JSON schema of the configuration, for editors.
