@@ -170,6 +170,18 @@ fn what_was_written_after_the_rules_is_mostly_found() {
 }
 
 #[test]
+fn the_shipped_legal_questions_hold_no_personal_data() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/law_train/train.txt");
+    let text = std::fs::read_to_string(file).unwrap();
+    let privacy = defaults();
+    let wrong: Vec<&str> = text
+        .lines()
+        .filter(|line| !privacy.scan(line).is_empty())
+        .collect();
+    assert!(text.lines().count() > 400 && wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
 fn masking_twice_changes_nothing_more_and_no_value_survives() {
     let privacy = everything();
     let mut draw = draw::Draw(7);

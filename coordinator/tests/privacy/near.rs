@@ -331,10 +331,13 @@ const GROUPS: &[(usize, Value, &[&str])] = &[
     ),
 ];
 
+/// Found wrong in the legal questions that are shipped, once.
+const SHIPPED: &[&str] = &["员工把客户名单带走，公司能告他吗？", "没有钱请律师怎么办？"];
+
 /// All near misses of a seed.
 pub fn near(seed: u64) -> Vec<String> {
     let mut draw = Draw(seed);
-    let mut all = Vec::new();
+    let mut all: Vec<String> = SHIPPED.iter().map(|&text| text.into()).collect();
     for (count, value, templates) in GROUPS {
         for at in 0..*count {
             let value = value(&mut draw);
