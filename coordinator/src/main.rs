@@ -55,6 +55,10 @@ fn data(command: &DataCommand, cwd: &std::path::Path) -> Result<ExitCode, Error>
             let code = diagnosis.refused.as_ref().map(Error::exit_code);
             Ok(code.unwrap_or(ExitCode::Complete))
         }
+        DataCommand::Mask(args) => {
+            anstream::print!("{}", cli::data::mask::run(args, cwd)?);
+            Ok(ExitCode::Complete)
+        }
         DataCommand::Show(args) => {
             let shown = cli::data::show::run(args, cwd)?;
             match args.output {

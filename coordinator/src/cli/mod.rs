@@ -38,7 +38,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Prove from a run's ledger that every sample was used as planned; works while it runs.
     Audit(AuditArgs),
-    /// Look at the training data before a run: findings, samples in tokens.
+    /// Look at the training data before a run, or make a clean copy of it.
     #[command(subcommand)]
     Data(data::DataCommand),
     /// Print the JSON schema of the configuration, for editors.

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shared::config::RunConfig;
+use shared::config::{PrivacyMode, RunConfig};
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 use shared::storage;
@@ -15,6 +15,7 @@ use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::files::{self, SourceFile};
 use super::prepare::{Prepared, Progress, prepare_with};
+use super::privacy;
 use super::report::DataReport;
 
 /// Changes whenever the same sources would give other rows or another report.
@@ -37,7 +38,7 @@ pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<Strin
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
-    let settings = serde_json::json!({
+    let mut settings = serde_json::json!({
         "max_seq_length": config.max_seq_length,
         "overflow": config.overflow,
         "train_on_inputs": config.train_on_inputs,
@@ -45,6 +46,10 @@ pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<Strin
         "csv_columns": config.csv_columns,
         "metadata": config.metadata_path.is_some(),
     });
+    // A scan changes the report, a mask the rows too: what was prepared without either serves neither.
+    if config.privacy.mode != PrivacyMode::Off {
+        settings["privacy"] = serde_json::json!([privacy::VERSION, config.privacy]);
+    }
     for text in [VERSION, tokenizer_digest, &settings.to_string()] {
         part(text.as_bytes());
     }

@@ -1,7 +1,8 @@
 //! The first half of a sample's walk: file to prepared dataset, once per run.
 //!
 //! `files` which files · `read` bytes to text · `dialogue`, `json`, `object`, `table`,
-//! `parquet`, `metadata` to conversations · `render` conversation to text and the spans that are learned · `mask`
+//! `parquet`, `metadata` to conversations · `privacy` personal data out of them · `render`
+//! conversation to text and the spans that are learned · `mask`
 //! text to tokens and targets · `overflow` rows that are too long · `report` what was found ·
 //! `refusals` why a run cannot start with it · `doctor` what a person should look at before ·
 //! `preview` single samples as they are trained · `prepare` the walk itself · `cache` once per run.
@@ -21,6 +22,7 @@ mod overflow;
 mod parquet;
 mod prepare;
 mod preview;
+pub mod privacy;
 mod read;
 mod refusals;
 mod render;
@@ -32,7 +34,7 @@ use shared::text::Message;
 
 pub use cache::{Ready, ready, source_digest};
 pub use doctor::{Diagnosis, Finding, Kind};
-pub use prepare::{Prepared, Progress, diagnose, prepare, prepare_with};
+pub use prepare::{Masked, Prepared, Progress, diagnose, masked, prepare, prepare_with};
 pub use preview::{Preview, Wanted, previews};
 pub use report::{DataReport, FileReport, Form, LongRow, RoleCount, Row};
 

@@ -1,10 +1,10 @@
 //! The walk: files, conversations, rendered text, tokens and targets, rows.
 //!
 //! In: configuration, tokenizer, template. Out: all rows in memory and the report. No side effect.
-//! Keeps: rows in the order of the files and of the samples in them, whatever the number of
+//! Keeps: personal data is masked before anything is rendered; rows in the order of the files and of the samples in them, whatever the number of
 //! threads; the failure reported is that of the first sample that fails.
 
-use shared::config::{Overflow, RunConfig};
+use shared::config::{Overflow, PrivacyConfig, PrivacyMode, RunConfig};
 use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
@@ -13,10 +13,11 @@ use super::doctor::{Diagnosis, Doctor};
 use super::files::{self, SourceFile};
 use super::mask::{Tokenized, mask};
 use super::overflow::{Fitted, fit, target_tokens};
+use super::privacy::PrivacyReport;
 use super::render::render;
 use super::report::{DataReport, LongRow, Row};
 use super::{
-    Conversation, Parsed, dialogue, json, listed, metadata, parquet, read, refusals, table,
+    Conversation, Parsed, dialogue, json, listed, metadata, parquet, privacy, read, refusals, table,
 };
 
 /// Samples between two words about progress.
@@ -115,7 +116,8 @@ fn walk(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Rows> {
     let mut rows = Rows::new(config);
-    let conversations = rows.read(config)?;
+    let mut conversations = rows.read(config)?;
+    rows.report.privacy = privacy::treat(&config.privacy, &mut conversations)?;
     let total = conversations.len();
     progress(Progress { done: 0, total });
     for (chunk, group) in conversations.chunks(CHUNK).enumerate() {
@@ -130,6 +132,36 @@ fn walk(
         });
     }
     Ok(rows)
+}
+
+/// The conversations of a run with placeholders for personal data.
+#[derive(Debug)]
+pub struct Masked {
+    /// All of them, in order.
+    pub conversations: Vec<Conversation>,
+    /// What was replaced.
+    pub privacy: PrivacyReport,
+    /// What a person should know about the files.
+    pub notices: Vec<String>,
+}
+
+/// Reads the data of a run and masks it, whatever `privacy` says; needs no base model.
+///
+/// # Errors
+/// `E03..` with file and line.
+pub fn masked(config: &RunConfig) -> Result<Masked> {
+    let mut rows = Rows::new(config);
+    let mut conversations = rows.read(config)?;
+    let asked = PrivacyConfig {
+        mode: PrivacyMode::Mask,
+        ..config.privacy.clone()
+    };
+    let privacy = privacy::treat(&asked, &mut conversations)?.unwrap_or_default();
+    Ok(Masked {
+        conversations,
+        privacy,
+        notices: rows.report.notices,
+    })
 }
 
 /// Reads one file with the reader of its ending, `None` when there is none.
@@ -219,6 +251,7 @@ impl Rows {
                 max_seq_length: config.max_seq_length,
                 overflow: config.overflow,
                 long_rows: Vec::new(),
+                privacy: None,
                 notices: Vec::new(),
             },
             nothing_to_learn: Vec::new(),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::config::Overflow;
 
 use super::listed;
+use super::privacy::PrivacyReport;
 
 /// The form of a file's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +152,9 @@ pub struct DataReport {
     pub overflow: Overflow,
     /// The longer ones.
     pub long_rows: Vec<LongRow>,
+    /// The personal data found, unless nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacyReport>,
     /// What a person should know.
     pub notices: Vec<String>,
 }
@@ -208,6 +212,9 @@ impl fmt::Display for DataReport {
                 self.max_seq_length,
                 listed(&self.long_rows)
             )?;
+        }
+        if let Some(privacy) = &self.privacy {
+            writeln!(f, "{privacy}")?;
         }
         for notice in &self.notices {
             writeln!(f, "note: {notice}")?;

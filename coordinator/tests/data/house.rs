@@ -141,6 +141,7 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         audit_rate: 0.0,
         dialogue: Dialogue::Turns,
         csv_columns: None,
+        privacy: Default::default(),
     }
 }
 

@@ -32,6 +32,10 @@ pub(super) enum Kind {
     Modules,
     /// Two column names, or nothing.
     Columns,
+    /// Some of some words, or nothing.
+    OptionalWords(&'static [&'static str]),
+    /// Rules `NAME=REGEX`.
+    Rules,
     /// Where it computes.
     Device,
     /// `latest`, a checkpoint folder, or nothing.
@@ -97,6 +101,21 @@ pub(super) const OVERFLOWS: &[&str] = &["truncate", "drop", "error"];
 pub(super) const DEVICE_CLASSES: &[&str] = &["mixed", "strict"];
 /// Values of `dialogue`.
 pub(super) const DIALOGUES: &[&str] = &["turns", "blocks"];
+/// Values of `privacy`.
+pub(super) const PRIVACIES: &[&str] = &["off", "scan", "mask"];
+/// Values in `privacy_kinds`.
+pub(super) const PRIVACY_KINDS: &[&str] = &[
+    "ids",
+    "passports",
+    "phones",
+    "bank_cards",
+    "emails",
+    "addresses",
+    "plates",
+    "names",
+    "medical_records",
+    "amounts",
+];
 /// Values of `task_type`.
 pub(super) const TASKS: &[&str] = &["text-generation"];
 /// The value of `target_modules` that is not a name.
@@ -142,7 +161,8 @@ const fn between(low: f64, low_included: bool, high: f64, high_included: bool) -
 
 use Fallback::{Derived, Required, Value};
 use Kind::{
-    Choice, Columns, Device, Flag, Modules, OptionalPath, OptionalWhole, Path, Resume, Task,
+    Choice, Columns, Device, Flag, Modules, OptionalPath, OptionalWhole, OptionalWords, Path,
+    Resume, Rules, Task,
 };
 
 /// The table, in the order of the files this program writes.
@@ -239,6 +259,12 @@ pub(super) const KEYS: &[Key] = &[
         "how plain-text dialogues are cut: a sample per question, or per block between blank lines"),
     key("csv_columns", Columns, Value("null"), "[question, answer]",
         "names of the question and the answer column of CSV files"),
+    key("privacy", Choice(PRIVACIES), Value("off"), "mask",
+        "what happens to personal data in the texts: nothing, a count in the report, or placeholders such as `[PHONE_1]`"),
+    key("privacy_kinds", OptionalWords(PRIVACY_KINDS), Value("null"), "[ids, phones, names]",
+        "kinds of personal data looked for; nothing stands for all but `amounts`"),
+    key("privacy_rules", Rules, Value("[]"), "['CONTRACT=HT-[0-9]{6}']",
+        "what else counts as personal data: the placeholder's word and a regular expression"),
 ];
 
 /// The key of this name.
@@ -271,6 +297,8 @@ impl Kind {
             Choice(words) => either(words),
             Task => either(TASKS),
             Modules => format!("a list of module names, one name, or `{ALL_LINEAR}`"),
+            OptionalWords(words) => format!("a list of {}, or nothing", either(words)),
+            Rules => "a list of texts NAME=REGEX".into(),
             Columns => "a list of two column names, or nothing".into(),
             Device => "`auto`, `cpu`, `cuda` or `cuda:N`".into(),
             Resume => "`latest`, a checkpoint folder, or nothing".into(),

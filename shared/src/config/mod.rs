@@ -13,6 +13,8 @@ mod layers;
 mod load;
 mod nearest;
 mod paths;
+mod privacy;
+mod private;
 mod reader;
 mod resolved;
 mod rules;
@@ -26,6 +28,7 @@ mod tests;
 pub use identity::{difference, identity_fields};
 pub use load::{Loaded, Origins, load};
 pub use paths::{check_paths, missing_paths};
+pub use privacy::{PrivacyConfig, PrivacyKind, PrivacyMode, PrivacyRule};
 pub use resolved::{json_values, resolved_yaml, values};
 pub use rules::{micro_batches_per_step, require_supported};
 pub use run::{

@@ -10,6 +10,8 @@ use super::document::{Item, Source};
 use super::keys::{Fallback, KEYS, Key, Kind, find};
 use super::layers::{Layers, Written, said};
 use super::load::Origins;
+use super::privacy::{PrivacyConfig, PrivacyMode};
+use super::private;
 use super::rules;
 use super::run::{
     DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TaskType,
@@ -159,6 +161,22 @@ impl<'a> Reader<'a> {
         serde_json::from_value(word.into()).ok()
     }
 
+    fn task_type(&mut self) -> Option<TaskType> {
+        self.take("task_type", value::task)
+            .map(|()| TaskType::TextGeneration)
+    }
+
+    fn privacy(&mut self) -> Option<PrivacyConfig> {
+        let mode = self.choice::<PrivacyMode>("privacy");
+        let kinds = self.take("privacy_kinds", private::kinds);
+        let rules = self.take("privacy_rules", private::rules);
+        Some(PrivacyConfig {
+            mode: mode?,
+            kinds: kinds?,
+            rules: rules?,
+        })
+    }
+
     /// Both flags are read before either is judged, so that both can be wrong.
     fn precision(&mut self) -> Option<Precision> {
         let (fp16, bf16) = (self.flag("fp16"), self.flag("bf16"));
@@ -180,9 +198,7 @@ impl<'a> Reader<'a> {
         let train_data_dir = self.path("train_data_dir");
         let metadata_path = self.optional_path("metadata_path");
         let base_model = self.path("base_model");
-        let task_type = self
-            .take("task_type", value::task)
-            .map(|()| TaskType::TextGeneration);
+        let task_type = self.task_type();
         let output_dir = self.path("output_dir");
         let lora_rank = self.small("lora_rank");
         let twice = lora_rank.map(|rank| 2.0 * f64::from(rank));
@@ -230,6 +246,7 @@ impl<'a> Reader<'a> {
         let audit_rate = self.real("audit_rate");
         let dialogue = self.choice::<Dialogue>("dialogue");
         let csv_columns = self.take("csv_columns", value::columns);
+        let privacy = self.privacy();
         Some(RunConfig {
             train_data_dir: train_data_dir?,
             metadata_path: metadata_path?,
@@ -274,6 +291,7 @@ impl<'a> Reader<'a> {
             audit_rate: audit_rate?,
             dialogue: dialogue?,
             csv_columns: csv_columns?,
+            privacy: privacy?,
         })
     }
 }

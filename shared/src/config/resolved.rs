@@ -9,6 +9,7 @@ use std::path::Path;
 use super::document::{Node, Source};
 use super::keys::{ALL_LINEAR, KEYS};
 use super::load::Loaded;
+use super::privacy::PrivacyRule;
 use super::run::{Precision, RunConfig, TargetModules};
 
 /// The resolved configuration: one `key: value  # origin` per line.
@@ -109,8 +110,23 @@ pub(super) fn value(config: &RunConfig, key: &str) -> Option<String> {
                 .as_ref()
                 .map(|(q, a)| format!("[{}, {}]", text(q), text(a))),
         ),
+        "privacy" => text(&word(&c.privacy.mode)),
+        "privacy_kinds" => optional(
+            c.privacy
+                .kinds
+                .as_ref()
+                .map(|kinds| list(kinds.iter().map(word))),
+        ),
+        "privacy_rules" => {
+            let written = |rule: &PrivacyRule| text(&format!("{}={}", rule.name, rule.pattern));
+            list(c.privacy.rules.iter().map(written))
+        }
         _ => return None,
     })
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
 fn optional(value: Option<String>) -> String {
@@ -128,10 +144,7 @@ fn word(value: &impl serde::Serialize) -> String {
 fn modules(value: &TargetModules) -> String {
     match value {
         TargetModules::AllLinear => ALL_LINEAR.into(),
-        TargetModules::Names(names) => {
-            let names: Vec<String> = names.iter().map(|name| text(name)).collect();
-            format!("[{}]", names.join(", "))
-        }
+        TargetModules::Names(names) => list(names.iter().map(|name| text(name))),
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::privacy::PrivacyConfig;
+
 /// Everything that describes a run. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
@@ -93,6 +95,9 @@ pub struct RunConfig {
     pub dialogue: Dialogue,
     /// Names of the question and answer columns of CSV files.
     pub csv_columns: Option<(String, String)>,
+    /// What is done about personal data; nothing where an older run does not say.
+    #[serde(default)]
+    pub privacy: PrivacyConfig,
 }
 
 /// What is trained.

@@ -12,6 +12,8 @@ use super::keys::{ALL_LINEAR, ANY, Fallback, KEYS, Key, Kind, Range, TASKS};
 
 /// Numbers may be written as text.
 const NUMBER_IN_TEXT: &str = r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$";
+/// A rule of the user's.
+const RULE: &str = "^[A-Za-z][A-Za-z0-9_]*=.+$";
 /// Names of modules.
 const MODULE_NAME: &str = "^[A-Za-z0-9_.-]+$";
 
@@ -88,6 +90,12 @@ fn rules(kind: Kind) -> Value {
         Kind::Columns => json!({
             "type": ["array", "null"], "minItems": 2, "maxItems": 2, "uniqueItems": true,
             "items": { "type": "string", "minLength": 1 },
+        }),
+        Kind::OptionalWords(words) => json!({
+            "type": ["array", "null"], "minItems": 1, "items": { "enum": words },
+        }),
+        Kind::Rules => json!({
+            "type": "array", "items": { "type": "string", "pattern": RULE },
         }),
         Kind::Device => {
             json!({ "type": "string", "pattern": "^(auto|cpu|cuda|cuda:(0|[1-9][0-9]{0,4}))$" })

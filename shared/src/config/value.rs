@@ -29,7 +29,7 @@ pub(super) struct Problem {
 pub(super) type Read<T> = Result<T, Problem>;
 
 impl Problem {
-    fn new(code: Code, what: String) -> Self {
+    pub(super) fn new(code: Code, what: String) -> Self {
         Self {
             code,
             what,
@@ -38,12 +38,12 @@ impl Problem {
         }
     }
 
-    fn fix(mut self, line: impl Into<String>) -> Self {
+    pub(super) fn fix(mut self, line: impl Into<String>) -> Self {
         self.fix.push(line.into());
         self
     }
 
-    fn within(mut self, item: &Item) -> Self {
+    pub(super) fn within(mut self, item: &Item) -> Self {
         self.part = Some(item.mark);
         self
     }
@@ -59,7 +59,7 @@ fn must(code: Code, key: &Key, item: &Item) -> Problem {
     Problem::new(code, what)
 }
 
-fn wrong_type(key: &Key, item: &Item) -> Problem {
+pub(super) fn wrong_type(key: &Key, item: &Item) -> Problem {
     if item.node == Node::Null {
         let what = format!("`{}` has no value", key.name);
         let problem = Problem::new(Code::WrongType, what);
@@ -71,7 +71,7 @@ fn wrong_type(key: &Key, item: &Item) -> Problem {
     must(Code::WrongType, key, item)
 }
 
-fn out_of_range(key: &Key, item: &Item) -> Problem {
+pub(super) fn out_of_range(key: &Key, item: &Item) -> Problem {
     must(Code::OutOfRange, key, item)
 }
 
@@ -204,7 +204,7 @@ pub(super) fn choice(key: &Key, item: &Item, words: &[&'static str]) -> Read<&'s
     Err(with_nearest(out_of_range(key, item), text, words))
 }
 
-fn with_nearest(problem: Problem, text: &str, words: &[&str]) -> Problem {
+pub(super) fn with_nearest(problem: Problem, text: &str, words: &[&str]) -> Problem {
     match nearest(&text.to_lowercase(), words.iter().copied()) {
         Some((word, likeness)) if likeness >= 0.6 => problem.fix(format!("did you mean `{word}`?")),
         _ => problem,

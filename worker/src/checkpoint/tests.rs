@@ -61,6 +61,7 @@ fn config() -> RunConfig {
         audit_rate: 0.0,
         dialogue: Dialogue::Turns,
         csv_columns: None,
+        privacy: Default::default(),
     }
 }
 

@@ -199,5 +199,6 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         audit_rate: 0.0,
         dialogue: Dialogue::Turns,
         csv_columns: None,
+        privacy: Default::default(),
     }
 }

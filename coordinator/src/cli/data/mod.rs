@@ -1,6 +1,7 @@
 //! `coordinator data ...`: the doors into the data room.
 
 pub mod check;
+pub mod mask;
 pub mod show;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub enum DataCommand {
     Check(CheckArgs),
     /// Print samples as the trainer sees them: what is learned and what is only read.
     Show(ShowArgs),
+    /// Write a copy of the data with placeholders for personal data.
+    Mask(mask::MaskArgs),
 }
 
 /// The configuration whose data is meant.

@@ -129,6 +129,67 @@ bad! {
           nothing was started
           fix: write it as in `csv_columns: [question, answer]`
         "#;
+    a_bad_pattern: said("privacy_rules:\n  - 'CASE=\\d{4}'\n  - 'CONTRACT=HT-(\\d+'\n") => @r#"
+        E0104 `privacy_rules`: the pattern of `CONTRACT` is no regular expression: unclosed group
+          at run.yaml:6:5
+           6 |   - 'CONTRACT=HT-(\d+'
+             |     ^^^^^^^^^^^^^^^^^^
+          without the key it would be its default, []
+          nothing was started
+          fix: look-around and back-references are not built; write a special character as itself with `\` before it
+        "#;
+    a_pattern_that_looks_behind: said_of_set(&["privacy_rules=['A=(?<=x)y']"]) => @r#"
+        E0104 `privacy_rules`: the pattern of `A` is no regular expression: look-around, including look-ahead and look-behind, is not supported
+          at --set privacy_rules=['A=(?<=x)y']
+          without the key it would be its default, []
+          nothing was started
+          fix: look-around and back-references are not built; write a special character as itself with `\` before it
+        "#;
+    a_pattern_of_nothing: said("privacy_rules: ['A=x*']\n") => @r#"
+        E0104 `privacy_rules`: the pattern of `A` matches the empty text
+          at run.yaml:4:17
+           4 | privacy_rules: ['A=x*']
+             |                 ^^^^^^
+          without the key it would be its default, []
+          nothing was started
+          fix: ask for at least one character, with `+` instead of `*`
+        "#;
+    a_rule_without_a_name: said("privacy_rules: ['[0-9]+']\n") => @r#"
+        E0104 a rule in `privacy_rules` must begin with a name and `=`
+          at run.yaml:4:17
+           4 | privacy_rules: ['[0-9]+']
+             |                 ^^^^^^^^
+          without the key it would be its default, []
+          nothing was started
+          fix: a name has letters, digits and `_`, as in `CONTRACT=HT-[0-9]{6}`
+        "#;
+    a_rule_named_like_a_kind: said("privacy_rules: ['phone=[0-9]+']\n") => @r#"
+        E0105 `privacy_rules`: the name `PHONE` is that of a built-in kind
+          at run.yaml:4:17
+           4 | privacy_rules: ['phone=[0-9]+']
+             |                 ^^^^^^^^^^^^^^
+          without the key it would be its default, []
+          nothing was started
+          fix: give each rule a name of its own; `A|B` matches either in one rule
+        "#;
+    a_kind_nobody_knows: said("privacy_kinds: [phones, email]\n") => @r#"
+        E0104 `privacy_kinds` must be a list of `ids`, `passports`, `phones`, `bank_cards`, `emails`, `addresses`, `plates`, `names`, `medical_records` or `amounts`, or nothing, got the text `email`
+          at run.yaml:4:25
+           4 | privacy_kinds: [phones, email]
+             |                         ^^^^^
+          without the key it would be nothing, its default
+          nothing was started
+          fix: did you mean `emails`?
+        "#;
+    privacy_as_a_boolean: said("privacy: true\n") => @r#"
+        E0103 `privacy` must be `off`, `scan` or `mask`, got the boolean true
+          at run.yaml:4:10
+           4 | privacy: true
+             |          ^^^^
+          without the key it would be its default, off
+          nothing was started
+          fix: write it as in `privacy: mask`
+        "#;
     resume_as_a_boolean: said("resume_from_checkpoint: true\n") => @r#"
         E0103 `resume_from_checkpoint` must be `latest`, a checkpoint folder, or nothing, got the boolean true
           at run.yaml:4:25

@@ -55,6 +55,7 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         audit_rate: 0.0,
         dialogue: Dialogue::Turns,
         csv_columns: None,
+        privacy: Default::default(),
     };
     assert_eq!(minimal(), expected);
 }

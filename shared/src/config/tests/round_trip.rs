@@ -80,6 +80,24 @@ prop_compose! {
     }
 }
 
+fn privacy() -> impl Strategy<Value = PrivacyConfig> {
+    let modes = [PrivacyMode::Off, PrivacyMode::Scan, PrivacyMode::Mask];
+    let kinds = proptest::sample::subsequence(PrivacyKind::ALL.to_vec(), 1..10);
+    let pattern = prop_oneof![
+        text().prop_map(|text| regex::escape(&text)),
+        Just(r"\d+-[A-Z]".into())
+    ];
+    let rules = of(pattern).prop_map(|pattern| {
+        let rule = |pattern| PrivacyRule {
+            name: "CONTRACT_1".into(),
+            pattern,
+        };
+        pattern.into_iter().map(rule).collect()
+    });
+    (proptest::sample::select(modes.to_vec()), of(kinds), rules)
+        .prop_map(|(mode, kinds, rules)| PrivacyConfig { mode, kinds, rules })
+}
+
 prop_compose! {
     fn how_it_learns()(
         config in where_it_lies(),
@@ -121,10 +139,11 @@ prop_compose! {
         device_class in prop_oneof![Just(DeviceClassPolicy::Mixed), Just(DeviceClassPolicy::Strict)],
         audit_rate in prop_oneof![share(), Just(1.0)],
         dialogue in prop_oneof![Just(Dialogue::Turns), Just(Dialogue::Blocks)],
+        privacy in privacy(),
     ) -> RunConfig {
         RunConfig {
             max_seq_length, overflow, device, save_steps, save_total_limit, logging_steps, shuffle,
-            train_on_inputs, min_workers, dialogue, failure_detection, device_class, audit_rate,
+            train_on_inputs, min_workers, dialogue, privacy, failure_detection, device_class, audit_rate,
             max_workers: max_workers.map(|most| most.max(min_workers)),
             ride_through: ride_through.max(failure_detection),
             ..config
@@ -196,6 +215,9 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         audit_rate: 0                     # default
         dialogue: turns                   # default
         csv_columns: null                 # default
+        privacy: "off"                    # default
+        privacy_kinds: null               # default
+        privacy_rules: []                 # default
         "#);
 }
 
