@@ -9,7 +9,7 @@ GOLDEN_PYTHON ?= $(PYTHON)
 export TORCH_DIR PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo chaos simulate bench measure fuzz compare fmt lint deny golden clean distclean
+.PHONY: help setup build test demo chaos simulate bench memory measure fuzz compare fmt lint deny golden clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ simulate: build ## whole clusters by seed (SIMULATION_RUNS, NETWORK_RUNS; SIMULA
 bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, transformers, peft)
 	$(CARGO) build --release --locked -p worker --examples
 	$(GOLDEN_PYTHON) tests/bench/step_speed.py --worker target/release/examples/step_speed
+
+memory: build ## what `coordinator plan` says against real runs (SET: report, fit or names of cases)
+	$(PYTHON) tests/bench/plan_memory.py --bin target/release --set $(or $(SET),report)
 
 measure: build ## what faults cost (WHAT=times, straggler, saving or soak)
 	$(CARGO) bench --locked -p cluster-tests --bench cluster -- $(WHAT)

@@ -33,6 +33,14 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
             }
             Ok(ExitCode::Complete)
         }
+        Command::Plan(args) => {
+            let estimate = cli::plan::run(&args, &cwd, &mut cli::progress::shown())?;
+            match args.output {
+                Output::Text => anstream::print!("{estimate}"),
+                Output::Json => anstream::println!("{}", estimate.to_json()),
+            }
+            Ok(ExitCode::Complete)
+        }
         Command::Audit(args) => audit(&args, &cwd),
         Command::Data(command) => data(&command, &cwd),
         Command::Schema => {

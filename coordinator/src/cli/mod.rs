@@ -6,6 +6,7 @@ pub mod check;
 pub mod data;
 mod output_dir;
 mod parent;
+pub mod plan;
 pub mod prepare;
 pub mod progress;
 mod recall;
@@ -36,6 +37,8 @@ pub enum Command {
     Up(UpArgs),
     /// Read the configuration and say what it means; nothing is written.
     Check(CheckArgs),
+    /// Say what a run will compute, store, send, need and take, before any weight is read.
+    Plan(PlanArgs),
     /// Prove from a run's ledger that every sample was used as planned; works while it runs.
     Audit(AuditArgs),
     /// Look at the training data before a run, or make a clean copy of it.
@@ -89,6 +92,37 @@ pub struct CheckArgs {
     /// How the report is printed.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+/// Options of `plan`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PlanArgs {
+    /// The run's YAML.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Override a key; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// For so many workers.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub workers: u32,
+    /// Tokens per second of one worker, padding included; default: that of an earlier run in
+    /// `output_dir`.
+    #[arg(long, value_name = "TOKENS_PER_S", value_parser = rate)]
+    pub rate: Option<f64>,
+    /// How the page is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// A rate: more than nothing, and finite.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if rate.is_finite() && rate > 0.0 {
+        Ok(rate)
+    } else {
+        Err("a rate is more than 0 tokens per second".to_owned())
+    }
 }
 
 /// Options of `audit`.

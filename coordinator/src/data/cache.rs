@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use shared::config::{PrivacyMode, RunConfig};
-use shared::dataset::DatasetWriter;
+use shared::dataset::{DatasetWriter, PreparedDataset};
 use shared::error::{Code, Error, Result};
 use shared::storage;
 use shared::text::{ChatTemplate, TextTokenizer};
@@ -119,6 +119,18 @@ impl Ready {
     #[must_use]
     pub fn reused(&self) -> bool {
         self.fresh.is_none()
+    }
+
+    /// Tokens and predicted tokens of every row; `folder` is where it was looked for.
+    ///
+    /// # Errors
+    /// [`Code::Io`] or [`Code::DigestDiffers`] when what lies in the folder cannot be used.
+    pub fn sizes(&self, folder: &Path) -> Result<(Vec<u32>, Vec<u32>)> {
+        if let Some(writer) = &self.fresh {
+            return Ok(writer.sizes());
+        }
+        let dataset = PreparedDataset::open(&dataset_path(folder, &self.digest))?;
+        Ok((dataset.lengths(), dataset.target_tokens()))
     }
 
     /// Writes dataset and index into the folder, the index last; returns the dataset's file.

@@ -145,6 +145,7 @@ mod tests {
         };
         writer.push(&[1, 2, 3], &[0, 1, 1], origin(1));
         writer.push(&[9], &[1], origin(2));
+        assert_eq!(writer.sizes(), (vec![3, 1], vec![2, 0]));
         writer.publish(folder).unwrap()
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::RowOrigin;
+use super::{RowOrigin, Sample};
 use crate::error::{Code, Error, Result};
 use crate::storage;
 
@@ -40,6 +40,24 @@ impl DatasetWriter {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.origins.len()
+    }
+
+    /// Tokens and predicted tokens of every row.
+    #[must_use]
+    pub fn sizes(&self) -> (Vec<u32>, Vec<u32>) {
+        let row = |ends: &[u64]| {
+            let [from, to] = [ends[0], ends[1]].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+            Sample {
+                ids: self.ids.get(from..to).unwrap_or_default(),
+                targets: self.targets.get(from..to).unwrap_or_default(),
+            }
+        };
+        let rows = self.offsets.windows(2).map(row);
+        rows.map(|row| {
+            let tokens = u32::try_from(row.ids.len()).unwrap_or(u32::MAX);
+            (tokens, row.target_tokens())
+        })
+        .unzip()
     }
 
     /// Digest over every token and target, hexadecimal.

@@ -83,23 +83,23 @@ pub fn write_checkpoint(
         .why(why)
         .fix("go on from the checkpoint before, with a lower learning_rate")
     };
-    let files = [
-        (
-            ADAPTER_CONFIG_FILE,
-            peft_config(config, layout).into_bytes(),
-        ),
-        (ADAPTER_FILE, adapter_bytes(layout, state).map_err(unfit)?),
-        (
-            OPTIMIZER_FILE,
-            optimizer_bytes(layout, state).map_err(unfit)?,
-        ),
-    ];
-    let write = |(name, bytes): (&str, Vec<u8>)| {
+    let write = |name: &str, bytes: Vec<u8>| {
         let path = staging.join(name);
         write_atomic(&path, &bytes)?;
         file_digest(&path)
     };
-    files.into_iter().map(write).collect()
+    // One after the other: the bytes of a file are as many as its tensors.
+    Ok(vec![
+        write(
+            ADAPTER_CONFIG_FILE,
+            peft_config(config, layout).into_bytes(),
+        )?,
+        write(ADAPTER_FILE, adapter_bytes(layout, state).map_err(unfit)?)?,
+        write(
+            OPTIMIZER_FILE,
+            optimizer_bytes(layout, state).map_err(unfit)?,
+        )?,
+    ])
 }
 
 fn adapter_bytes(

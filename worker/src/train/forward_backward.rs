@@ -176,6 +176,7 @@ impl Trainer {
         let logits_QV = self
             .decoder
             .logits(&hidden_PH.f_index_select(0, &places_Q)?)?;
+        drop(hidden_PH);
         let losses_Q = logits_QV.f_cross_entropy_loss(
             &wanted_Q,
             None::<&Tensor>,
@@ -183,6 +184,8 @@ impl Trainer {
             IGNORED,
             0.0,
         )?;
+        // As large as the gradients that are to come, and no longer needed.
+        drop(logits_QV);
 
         #[expect(
             clippy::cast_precision_loss,

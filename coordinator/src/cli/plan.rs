@@ -1,0 +1,112 @@
+//! `coordinator plan`: what a run will compute, store, send, need and take.
+//!
+//! In: the configuration, the base model's `config.json` and tokenizer, the data. Out: an
+//! [`Estimate`]. Keeps: no weight is read, and nothing is written; data that was prepared before is
+//! used again.
+
+use std::path::Path;
+
+use shared::config::{self, RunConfig};
+use shared::error::Result;
+use shared::model::{self, ModelConfig};
+use shared::plan::Plan;
+use shared::text::{ChatTemplate, TextTokenizer};
+
+use super::PlanArgs;
+use super::output_dir::PREPARED;
+use crate::data::{self, Progress};
+use crate::estimate::{Estimate, Samples, Subject, pace};
+use crate::store::{self, LEDGER};
+
+/// Keys that decide the adapter and not the time of a step.
+const NO_MATTER: &[&str] = &[
+    "base_model",
+    "arithmetic",
+    "epochs",
+    "max_steps",
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "warmup_ratio",
+    "weight_decay",
+    "max_grad_norm",
+    "lora_alpha",
+    "use_rslora",
+    "init_adapter",
+    "parent",
+    "parent_optimizer",
+];
+
+/// Plans a run. Nothing is written.
+///
+/// # Errors
+/// Whatever is wrong with configuration, `config.json`, tokenizer or data.
+pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Estimate> {
+    let config = config::load(&args.config, &args.set, cwd)?.config;
+    config::require_supported(&config)?;
+    config::check_paths(&config)?;
+    let shape = ModelConfig::load(&config.base_model)?;
+    let adapted = model::match_targets(&config.target_modules, &model::linears(&shape))?;
+    model::check_rank(config.lora_rank, &adapted)?;
+    let tokenizer = TextTokenizer::load(&config.base_model)?;
+    let template = ChatTemplate::find(&config.base_model)?;
+    let folder = config.output_dir.join(PREPARED);
+    let ready = data::ready(&config, &tokenizer, template.as_ref(), &folder, progress)?;
+    let (lengths, target_tokens) = ready.sizes(&folder)?;
+    let plan = Plan::new(&config, target_tokens.clone(), lengths.clone());
+    let earlier = earlier(&config, &plan, &ready.digest);
+    Ok(Estimate::new(&Subject {
+        file: args.config.display().to_string(),
+        config: &config,
+        shape: &shape,
+        adapted: &adapted,
+        stored: stored(&config.base_model),
+        plan: &plan,
+        samples: &Samples {
+            lengths,
+            target_tokens,
+        },
+        workers: u64::from(args.workers),
+        rate: args.rate,
+        earlier,
+    }))
+}
+
+/// Bytes of a value in the weight files, as `config.json` names their type; transformers' own default
+/// is f32.
+fn stored(base: &Path) -> u64 {
+    let text = std::fs::read_to_string(base.join("config.json")).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let named = value.get("dtype").or_else(|| value.get("torch_dtype"));
+    match named.and_then(serde_json::Value::as_str) {
+        Some("bfloat16" | "float16") => 2,
+        _ => 4,
+    }
+}
+
+/// What a run of the same work measured, or why there is none.
+fn earlier(
+    config: &RunConfig,
+    plan: &Plan,
+    dataset: &str,
+) -> std::result::Result<pace::Measured, String> {
+    let ledger = config.output_dir.join(LEDGER);
+    let reading = store::read(&ledger, |_, _| Ok(()));
+    let state = reading.ok().flatten().and_then(|r| r.book.into_state());
+    let state = state.ok_or("there is no earlier run in output_dir")?;
+    let mut now = config::identity_fields(config);
+    now.insert("dataset".into(), dataset.to_owned());
+    let mut then = state.run.identity;
+    for key in NO_MATTER {
+        now.remove(*key);
+        then.remove(*key);
+    }
+    if let Some(first) = config::difference(&then, &now).first() {
+        return Err(format!(
+            "the run in output_dir computes other steps ({first})"
+        ));
+    }
+    let cluster = config.output_dir.join("logs/cluster.jsonl");
+    let measured = pace::measured(&cluster, plan);
+    measured.ok_or_else(|| "the run in output_dir has committed no step".into())
+}

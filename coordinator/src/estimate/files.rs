@@ -1,0 +1,116 @@
+//! Bytes of the files a run leaves, before one of them is written.
+//!
+//! In: names and shapes of the adapter's tensors. Out: the exact size of the tensor files.
+//! A safetensors file is 8 bytes, a JSON header filled up with spaces to a multiple of 8, and the
+//! values. Tensors stand by descending type, then by name: the header's offsets follow that order.
+
+use shared::manifest::ExpectedTensor;
+
+/// Bytes of a value of an adapter or a moment.
+const F32: u64 = 4;
+/// Bytes of a counter.
+const I64: u64 = 8;
+/// What stands before the tensors of a header.
+const FORMAT: &str = r#"{"__metadata__":{"format":"pt"}"#;
+
+/// One tensor of a file: name, shape, whether it is a counter.
+type Entry = (String, Vec<usize>, bool);
+
+/// Bytes of `adapter_model.safetensors`.
+#[must_use]
+pub fn adapter_bytes(tensors: &[ExpectedTensor]) -> u64 {
+    let entries = tensors
+        .iter()
+        .map(|tensor| (tensor.key.clone(), tensor.shape.to_vec(), false));
+    file_bytes(entries.collect())
+}
+
+/// Bytes of a checkpoint's `optimizer.safetensors`: two moments per tensor and two counters.
+#[must_use]
+pub fn optimizer_bytes(tensors: &[ExpectedTensor]) -> u64 {
+    let moments = tensors.iter().flat_map(|tensor| {
+        ["exp_avg", "exp_avg_sq"].map(|moment| {
+            let key = format!("{moment}.{}", tensor.key);
+            (key, tensor.shape.to_vec(), false)
+        })
+    });
+    let counters = ["step", "optimizer_steps"].map(|key| (key.to_owned(), vec![1], true));
+    file_bytes(moments.chain(counters).collect())
+}
+
+fn file_bytes(mut entries: Vec<Entry>) -> u64 {
+    // i64 is the larger type.
+    entries.sort_by(|(a, _, a_counts), (b, _, b_counts)| b_counts.cmp(a_counts).then(a.cmp(b)));
+    let mut header = FORMAT.len() as u64 + 1;
+    let mut offset = 0;
+    for (name, shape, counter) in entries {
+        let elements: usize = shape.iter().product();
+        let (dtype, each) = if counter { ("I64", I64) } else { ("F32", F32) };
+        let end = offset + elements as u64 * each;
+        let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
+        let shape = shape.join(",");
+        let text = format!(
+            r#","{name}":{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[{offset},{end}]}}"#
+        );
+        header += text.len() as u64;
+        offset = end;
+    }
+    8 + header.next_multiple_of(8) + offset
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use safetensors::tensor::{Dtype, TensorView};
+
+    use super::*;
+
+    fn tensors(count: usize, rank: usize) -> Vec<ExpectedTensor> {
+        (0..count)
+            .map(|layer| ExpectedTensor {
+                key: format!("base_model.model.model.layers.{layer}.q_proj.lora_A.weight"),
+                shape: [rank, 37],
+            })
+            .collect()
+    }
+
+    fn written(entries: &[(String, Vec<usize>, Dtype)]) -> u64 {
+        let bytes = |shape: &[usize], dtype: Dtype| {
+            vec![0u8; shape.iter().product::<usize>() * dtype.bitsize() / 8]
+        };
+        let data: Vec<_> = entries.iter().map(|(_, s, d)| bytes(s, *d)).collect();
+        let views = entries
+            .iter()
+            .zip(&data)
+            .map(|((name, shape, dtype), data)| {
+                let view = TensorView::new(*dtype, shape.clone(), data).unwrap();
+                (name.clone(), view)
+            });
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        safetensors::serialize(views, Some(format)).unwrap().len() as u64
+    }
+
+    #[test]
+    fn sizes_are_those_that_the_writer_gives() {
+        for (count, rank) in [(1, 1), (2, 8), (11, 3), (130, 16)] {
+            let tensors = tensors(count, rank);
+            let adapter: Vec<_> = tensors
+                .iter()
+                .map(|t| (t.key.clone(), t.shape.to_vec(), Dtype::F32))
+                .collect();
+            assert_eq!(adapter_bytes(&tensors), written(&adapter), "{count} {rank}");
+            let mut optimizer: Vec<_> = ["step", "optimizer_steps"]
+                .map(|key| (key.to_owned(), vec![1], Dtype::I64))
+                .into();
+            for moment in ["exp_avg", "exp_avg_sq"] {
+                optimizer.extend(
+                    adapter
+                        .iter()
+                        .map(|(k, s, d)| (format!("{moment}.{k}"), s.clone(), *d)),
+                );
+            }
+            assert_eq!(optimizer_bytes(&tensors), written(&optimizer));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Peak memory of one worker on the CPU, by part.
+//!
+//! In: shape of the base model, the adapted linears, the configuration, the sizes of the micro-batches.
+//! Out: [`Memory`]: anonymous bytes beyond those of a worker that waits for a coordinator. Letters: P
+//! positions of a micro-batch, padding included; Q positions that predict; n elements of the adapter;
+//! E bytes of a value in compute (4, or 2 for bf16); H hidden, I intermediate, V vocabulary, R rank.
+//! Keeps: every term is an allocation of the worker that can be named; only [`RUNTIME`] is measured.
+//! The worker returns freed memory at once, so the sum of what is alive is what the machine sees.
+//! Not here: a GPU's memory; pages of the weight files, which the machine may take back at any time.
+
+use serde::Serialize;
+use shared::config::{Precision, RunConfig};
+use shared::model::{LinearSpec, ModelConfig, linears};
+
+use super::counts::Size;
+
+/// What libtorch, its kernels and the threads take at first use, measured.
+pub const RUNTIME: u64 = 14 << 20;
+
+const F32: u64 = 4;
+const I64: u64 = 8;
+
+/// Anonymous memory of one worker, bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Libraries and threads at work.
+    pub runtime: u64,
+    /// Frozen weights that were converted; 0 where the mapped files serve.
+    pub weights: u64,
+    /// The prepared samples and the plan over them.
+    pub data: u64,
+    /// The adapter: committed state and shadow copy, each with two moments, the values on the device
+    /// and the gradient; all f32.
+    pub adapter: u64,
+    /// Sums, the micro-batch in work and the total, as i64.
+    pub integers: u64,
+    /// What the decoder keeps of the largest micro-batch for the backward pass.
+    pub activations: u64,
+    /// The larger of logits with their gradients and a layer's gradients, or a checkpoint's bytes
+    /// where no micro-batch needs as much.
+    pub transient: u64,
+    /// All of it.
+    pub peak: u64,
+    /// Weight files that are mapped: not anonymous, shared by all workers of a machine.
+    pub mapped: u64,
+}
+
+/// What is asked about.
+pub struct Model<'a> {
+    /// Shape of the base model.
+    pub shape: &'a ModelConfig,
+    /// The adapted linears.
+    pub adapted: &'a [LinearSpec],
+    /// The configuration.
+    pub config: &'a RunConfig,
+    /// Parameters of the base model.
+    pub base: u64,
+    /// Elements of the adapter.
+    pub trainable: u64,
+    /// Bytes of a value in the weight files.
+    pub stored: u64,
+    /// Samples and tokens of the prepared data.
+    pub samples: u64,
+    /// Their tokens.
+    pub tokens: u64,
+}
+
+/// The peak over micro-batches of these sizes.
+#[must_use]
+pub fn memory(model: &Model<'_>, sizes: impl IntoIterator<Item = Size>) -> Memory {
+    let width = value_bytes(model.config);
+    let n = model.trainable;
+    let kept = kept_per_position(model);
+    let (head, layer) = (head_per_target(model.shape), layer_per_position(model));
+    let needs = |size: Size| {
+        let activations = size.computed * kept;
+        let transient = (size.targets * head).max(size.computed * layer);
+        (activations + transient, activations)
+    };
+    let (whole, activations) = sizes.into_iter().map(needs).max().unwrap_or((0, 0));
+    // Moments and counters of the larger file of a checkpoint.
+    let checkpoint = 2 * F32 * n;
+    let compute = whole.max(checkpoint);
+    let converted = model.stored != width;
+    let mut memory = Memory {
+        runtime: RUNTIME,
+        weights: if converted { model.base * width } else { 0 },
+        // Ids and targets of a token; an offset, two numbers of the plan and a place in the order.
+        data: model.tokens * 5 + model.samples * 20,
+        adapter: n * F32 * (3 + 3 + 1 + 1),
+        integers: (n + super::wire::EXTRAS) * I64 * 3,
+        activations: activations.min(compute),
+        transient: compute - activations.min(compute),
+        peak: 0,
+        mapped: model.base * model.stored,
+    };
+    memory.peak = [
+        memory.runtime,
+        memory.weights,
+        memory.data,
+        memory.adapter,
+        memory.integers,
+        memory.activations,
+        memory.transient,
+    ]
+    .iter()
+    .sum();
+    memory
+}
+
+/// Bytes of a value in compute.
+fn value_bytes(config: &RunConfig) -> u64 {
+    match config.precision {
+        Precision::F32 => 4,
+        Precision::Bf16 | Precision::Fp16 => 2,
+    }
+}
+
+/// Bytes per position that the graph keeps from the forward pass.
+///
+/// A layer keeps, as soon as something before it learns: the two inputs of the norms in f32; the
+/// normed values where q, k, v or gate, up are adapted; q, k, v, the mixed values and a number per
+/// head of attention; gate, its silu and up of the MLP; their product where down is adapted. Every
+/// adapted linear keeps R numbers in f32, and a byte per input where inputs are dropped.
+fn kept_per_position(model: &Model<'_>) -> u64 {
+    let (shape, width) = (model.shape, value_bytes(model.config));
+    let [hidden, inner, heads] =
+        [shape.hidden_size, shape.intermediate_size, shape.heads].map(|n| n as u64);
+    let queries = heads * shape.head_dim as u64;
+    let keys = (shape.key_value_heads * shape.head_dim) as u64;
+    let drops = model.config.lora_dropout > 0.0;
+    let all = linears(shape);
+    let mut kept = 0;
+    // Whether a gradient reaches the values that come in.
+    let mut flows = false;
+    for layer in all.chunks(7) {
+        let adapts: Vec<bool> = layer.iter().map(|l| model.adapted.contains(l)).collect();
+        let [q, k, v, o, gate, up, down] = adapts[..] else {
+            continue;
+        };
+        for (linear, _) in layer.iter().zip(&adapts).filter(|(_, adapts)| **adapts) {
+            kept += u64::from(model.config.lora_rank) * F32;
+            kept += if drops { linear.in_features as u64 } else { 0 };
+        }
+        kept += if flows { hidden * F32 } else { 0 };
+        kept += if q || k || v { hidden * width } else { 0 };
+        let attention = flows || q || k || v;
+        if attention {
+            kept += (2 * queries + 2 * keys) * width + heads * F32;
+        } else if o {
+            kept += queries * width;
+        }
+        flows = attention || o;
+        kept += if flows { hidden * F32 } else { 0 };
+        kept += if gate || up { hidden * width } else { 0 };
+        let (gate_learns, up_learns) = (flows || gate, flows || up);
+        // Gate for its silu, silu for up's gradient, up for silu's.
+        let of_mlp = 2 * u64::from(gate_learns) + u64::from(up_learns);
+        kept += of_mlp * inner * width;
+        kept += if down { inner * width } else { 0 };
+        flows = gate_learns || up_learns || down;
+    }
+    kept
+}
+
+/// Bytes per predicting position while the loss goes back: its logarithms, their gradient and that of
+/// the logits, all f32.
+fn head_per_target(shape: &ModelConfig) -> u64 {
+    3 * F32 * shape.vocab_size as u64
+}
+
+/// Bytes per position while the last layer goes back: the gradients of silu, up and their product, and
+/// of the layer's output before and after. Dropped inputs are made again in f32.
+fn layer_per_position(model: &Model<'_>) -> u64 {
+    let (shape, width) = (model.shape, value_bytes(model.config));
+    let (hidden, inner) = (shape.hidden_size as u64, shape.intermediate_size as u64);
+    let down = model.adapted.iter().any(|l| l.short_name() == "down_proj");
+    let plain = 3 * inner * width;
+    let dropped = if down && model.config.lora_dropout > 0.0 {
+        inner * (width + 3 * F32)
+    } else {
+        0
+    };
+    2 * hidden * width + plain.max(dropped)
+}

@@ -1,0 +1,212 @@
+//! What a run will compute, store, send, need and take, before any weight is read.
+//!
+//! `counts` steps, tokens and padding · `memory` of a worker · `files` bytes on disk · `wire` bytes
+//! between workers · `engines` who can serve the result · `pace` time · `advice` what to think of ·
+//! `page` for people.
+//! In: the configuration, the base model's shape, the plan and the samples' lengths. Out:
+//! [`Estimate`]. Keeps: pure arithmetic; no file is read here and nothing is guessed: what is not
+//! known is said to be so.
+
+pub mod advice;
+pub mod counts;
+pub mod engines;
+pub mod files;
+pub mod memory;
+pub mod pace;
+mod page;
+pub mod wire;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::config::RunConfig;
+use shared::model::{LinearSpec, ModelConfig, adapter_tensors, expected_tensors};
+use shared::plan::Plan;
+
+use advice::{Advice, Facts};
+pub use counts::{Counts, Samples, Size};
+use engines::Engine;
+use memory::{Memory, Model};
+use pace::{Measured, Time};
+
+/// Bytes of the JSON files of a checkpoint that do not grow: configuration, manifest and the frame of
+/// trainer_state.json, rounded up.
+const JSON_BYTES: u64 = 6 * 1024;
+/// Bytes of one entry of `log_history`.
+const LOG_ENTRY_BYTES: u64 = 220;
+
+/// What is planned.
+pub struct Subject<'a> {
+    /// The configuration file as it was named.
+    pub file: String,
+    /// The configuration.
+    pub config: &'a RunConfig,
+    /// Shape of the base model.
+    pub shape: &'a ModelConfig,
+    /// The adapted linears in model order.
+    pub adapted: &'a [LinearSpec],
+    /// Bytes of a value in the weight files, as `config.json` names their type.
+    pub stored: u64,
+    /// Every step.
+    pub plan: &'a Plan,
+    /// Lengths of the samples.
+    pub samples: &'a Samples,
+    /// For so many workers.
+    pub workers: u64,
+    /// A rate that was given.
+    pub rate: Option<f64>,
+    /// A rate that was measured, or why there is none.
+    pub earlier: Result<Measured, String>,
+}
+
+/// Parameters and their share.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Parameters {
+    /// Of the base model; none of them is trained.
+    pub base: u64,
+    /// Of the adapter; all of them are trained.
+    pub trainable: u64,
+    /// `trainable / (base + trainable)`.
+    pub share: f64,
+    /// Linears that are adapted.
+    pub adapted_linears: u64,
+}
+
+/// Bytes on disk.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Disk {
+    /// `adapter_model.safetensors`, exactly.
+    pub adapter: u64,
+    /// `optimizer.safetensors` of a checkpoint, exactly.
+    pub optimizer: u64,
+    /// A whole checkpoint folder, about: its JSON files grow with the steps.
+    pub checkpoint: u64,
+    /// Checkpoints that lie in `output_dir` at the end.
+    pub checkpoints: u64,
+}
+
+/// Bytes of gradients between workers in one step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wire {
+    /// Workers.
+    pub workers: u64,
+    /// The most that one worker sends; it receives as much.
+    pub sent_per_worker: u64,
+    /// What all send together.
+    pub sent_by_all: u64,
+}
+
+/// Everything `plan` says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The configuration file as it was named.
+    pub file: String,
+    /// Steps and tokens.
+    pub counts: Counts,
+    /// Parameters.
+    pub parameters: Parameters,
+    /// Bytes on disk.
+    pub disk: Disk,
+    /// Bytes between workers.
+    pub wire: Wire,
+    /// Memory of one worker.
+    pub memory: Memory,
+    /// Who can serve the adapter.
+    pub engines: Vec<Engine>,
+    /// Time.
+    pub time: Time,
+    /// Advice.
+    pub advice: Vec<Advice>,
+}
+
+impl Estimate {
+    /// Estimates a run.
+    #[must_use]
+    pub fn new(subject: &Subject<'_>) -> Self {
+        let config = subject.config;
+        let (counts, sizes) = counts::count(subject.plan, subject.samples, subject.workers);
+        let parameters = parameters(subject);
+        let facts = Facts {
+            samples: counts.samples,
+            seen: counts.samples_seen,
+            padding_share: counts.padding_share,
+            workers: subject.workers,
+            busy: counts.micro_batches_per_step,
+        };
+        let time = match (subject.rate, &subject.earlier) {
+            (Some(rate), _) => pace::given(rate, &counts),
+            (None, Ok(measured)) => pace::as_before(measured, &counts),
+            (None, Err(why)) => pace::unknown(why),
+        };
+        Self {
+            file: subject.file.clone(),
+            disk: disk(subject, counts.steps),
+            wire: Wire {
+                workers: subject.workers,
+                sent_per_worker: wire::sent_per_step(parameters.trainable, subject.workers),
+                sent_by_all: wire::sent_by_all(parameters.trainable, subject.workers),
+            },
+            memory: memory::memory(
+                &Model {
+                    shape: subject.shape,
+                    adapted: subject.adapted,
+                    config,
+                    base: parameters.base,
+                    trainable: parameters.trainable,
+                    stored: subject.stored,
+                    samples: counts.samples,
+                    tokens: counts.dataset_tokens,
+                },
+                sizes,
+            ),
+            engines: engines::engines(config),
+            advice: advice::advice(config, &facts),
+            parameters,
+            counts,
+            time,
+        }
+    }
+
+    /// The page as one object with `event: plan`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut value = json!(self);
+        value["event"] = json!("plan");
+        value
+    }
+}
+
+fn parameters(subject: &Subject<'_>) -> Parameters {
+    let elements = |shape: &[usize]| shape.iter().product::<usize>() as u64;
+    let base = expected_tensors(subject.shape);
+    let base = base.iter().map(|(_, shape)| elements(shape)).sum();
+    let tensors = adapter_tensors(subject.adapted, subject.config.lora_rank);
+    let trainable = tensors.iter().map(|tensor| elements(&tensor.shape)).sum();
+    Parameters {
+        base,
+        trainable,
+        share: trainable as f64 / (base + trainable) as f64,
+        adapted_linears: subject.adapted.len() as u64,
+    }
+}
+
+fn disk(subject: &Subject<'_>, steps: u64) -> Disk {
+    let config = subject.config;
+    let tensors = adapter_tensors(subject.adapted, config.lora_rank);
+    let (adapter, optimizer) = (
+        files::adapter_bytes(&tensors),
+        files::optimizer_bytes(&tensors),
+    );
+    let entries = steps / config.logging_steps.max(1);
+    let written = steps.div_ceil(config.save_steps.max(1));
+    let kept = config.save_total_limit.map_or(u64::MAX, u64::from);
+    Disk {
+        adapter,
+        optimizer,
+        checkpoint: adapter + optimizer + JSON_BYTES + entries * LOG_ENTRY_BYTES,
+        checkpoints: written.min(kept.max(1)),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,124 @@
+use serde_json::json;
+use shared::config::{RunConfig, TargetModules};
+use shared::model::{ModelConfig, linears, match_targets};
+use shared::plan::Plan;
+
+use super::*;
+
+/// A resolved configuration with the usual defaults.
+pub(crate) fn config() -> RunConfig {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "train_data_dir: .\nbase_model: /no/such/model\noutput_dir: out\nlora_rank: 8\n";
+    let file = folder.path().join("run.yaml");
+    std::fs::write(&file, text).unwrap();
+    let loaded = shared::config::load(&file, &[], folder.path());
+    loaded.unwrap().config
+}
+
+/// About the shape of Llama-2-7B, which the wire's published numbers are for.
+pub(crate) fn seven_b() -> ModelConfig {
+    ModelConfig::from_json(&json!({
+        "model_type": "llama", "vocab_size": 32000, "hidden_size": 4096,
+        "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "tie_word_embeddings": false,
+    }))
+    .unwrap()
+}
+
+fn estimate(config: &RunConfig, shape: &ModelConfig, workers: u64, rate: Option<f64>) -> Estimate {
+    let adapted = match_targets(&config.target_modules, &linears(shape)).unwrap();
+    let samples = Samples {
+        lengths: (0..200).map(|row| 100 + row % 150).collect(),
+        target_tokens: (0..200).map(|row| 40 + row % 60).collect(),
+    };
+    let plan = Plan::new(
+        config,
+        samples.target_tokens.clone(),
+        samples.lengths.clone(),
+    );
+    Estimate::new(&Subject {
+        file: "run.yaml".into(),
+        config,
+        shape,
+        adapted: &adapted,
+        stored: 2,
+        plan: &plan,
+        samples: &samples,
+        workers,
+        rate,
+        earlier: Err("there is no earlier run in output_dir".into()),
+    })
+}
+
+#[test]
+fn parameters_of_a_known_model_are_the_published_ones() {
+    let mut config = config();
+    config.lora_rank = 16;
+    config.target_modules = TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]);
+    let found = estimate(&config, &seven_b(), 2, None);
+    assert_eq!(found.parameters.base, 6_738_415_616);
+    assert_eq!(found.parameters.trainable, 8_388_608);
+    assert_eq!(found.parameters.adapted_linears, 64);
+    assert_eq!(found.wire.sent_per_worker, 8 * (8_388_608 + 4));
+    config.target_modules = TargetModules::AllLinear;
+    let found = estimate(&config, &seven_b(), 1, None);
+    assert_eq!(found.parameters.trainable, 39_976_960);
+    assert_eq!(found.wire.sent_by_all, 0);
+}
+
+#[test]
+fn checkpoints_are_counted_as_they_are_kept() {
+    let mut config = config();
+    config.max_steps = Some(25);
+    config.save_steps = 10;
+    assert_eq!(estimate(&config, &seven_b(), 1, None).disk.checkpoints, 3);
+    config.save_total_limit = Some(2);
+    assert_eq!(estimate(&config, &seven_b(), 1, None).disk.checkpoints, 2);
+}
+
+#[test]
+fn the_page_says_what_is_known_and_what_is_not() {
+    let mut config = config();
+    config.learning_rate = 4e-3;
+    let known = estimate(&config, &seven_b(), 3, Some(1500.0));
+    insta::assert_snapshot!(known.to_string());
+    let unknown = estimate(&config, &seven_b(), 1, None).to_string();
+    assert!(
+        unknown.contains("not known: there is no earlier run"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn advice_has_evidence_and_is_silent_where_there_is_nothing_to_say() {
+    let mut config = config();
+    (config.lora_rank, config.learning_rate) = (16, 1.5e-4);
+    config.target_modules = TargetModules::AllLinear;
+    (config.epochs, config.micro_batch_size) = (15, 1);
+    let abouts = |config: &RunConfig, workers| {
+        let advice = estimate(config, &seven_b(), workers, None).advice;
+        assert!(advice.iter().all(|a| !a.evidence.is_empty()));
+        advice.iter().map(|a| a.about).collect::<Vec<_>>()
+    };
+    assert_eq!(abouts(&config, 1), ["lora_rank"]);
+    (config.lora_rank, config.learning_rate, config.epochs) = (64, 1e-3, 1);
+    config.target_modules = TargetModules::Names(vec!["q_proj".into()]);
+    let all = [
+        "lora_rank",
+        "learning_rate",
+        "epochs",
+        "target_modules",
+        "use_rslora",
+        "--workers",
+    ];
+    assert_eq!(abouts(&config, 90), all);
+}
+
+#[test]
+fn json_is_one_object_of_its_own_event() {
+    let json = estimate(&config(), &seven_b(), 2, None).to_json();
+    assert_eq!(json["event"], "plan");
+    assert_eq!(json["counts"]["samples"], 200);
+    assert_eq!(json["time"]["seconds"], serde_json::Value::Null);
+    assert!(!json.to_string().contains('\n'));
+}
