@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """What `coordinator plan` says against what a run really does: memory, adapter bytes, steps.
 
-    plan_memory.py --bin target/release [--set report|fit|NAME,NAME] [--steps 3] [--keep DIR]
+    plan_memory.py --bin target/release [--set report|fit|NAME,NAME] [--steps 3] [--json FILE]
 
 Each case makes a base model of 50M parameters or more (values from a hash, no training) and data of
 its own, asks `coordinator plan --output json`, and then trains a few steps with real workers. Peak
-memory is the largest RssAnon of /proc/PID/status over the run, read every 2 ms, minus that of a
-worker that waits for a coordinator: libtorch is loaded there, and no model. Of several workers the
-one that needs most counts. The formula was fitted on `fit`; `report` was chosen before.
+memory is the larger of the largest RssAnon of /proc/PID/status, read every 2 ms, and of the kernel's own
+peak of all resident memory without the file pages that are resident at the end (each page of the
+weights that is read stays), minus the RssAnon of a worker that waits for a coordinator: libtorch is
+loaded there, and no model. Of several workers the one that needs most counts. The formula was fitted on `fit`; `report` was chosen before.
 """
 
 import argparse
@@ -164,23 +165,23 @@ def write_data(folder, rows, length, uneven):
 
 
 class Watch(threading.Thread):
-    """The largest RssAnon of a process while it lives, in bytes."""
+    """The largest anonymous memory of a process while it lives, in bytes."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
-        self.path, self.peak, self.over = f"/proc/{pid}/status", 0, False
+        self.path, self.seen, self.kernels = f"/proc/{pid}/status", 0, 0
 
     def run(self):
-        while not self.over:
+        while True:
             try:
                 with open(self.path) as file:
                     text = file.read()
             except OSError:
                 return
-            at = text.find("RssAnon:")
-            if at < 0:
+            if "RssAnon:" not in text:
                 return
-            self.peak = max(self.peak, int(text[at + 8:].split(None, 1)[0]) * 1024)
+            self.seen = max(self.seen, field(text, "RssAnon"))
+            self.kernels = field(text, "VmHWM") - field(text, "RssFile") - field(text, "RssShmem")
             time.sleep(0.002)
 
 
@@ -199,8 +200,11 @@ def idle(worker):
 
 
 def anonymous(pid):
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(text.split("RssAnon:")[1].split(None, 1)[0]) * 1024
+    return field(pathlib.Path(f"/proc/{pid}/status").read_text(), "RssAnon")
+
+
+def field(text, key):
+    return int(text.split(f"{key}:")[1].split(None, 1)[0]) * 1024
 
 
 def run(folder, programs, config, workers):
@@ -225,7 +229,9 @@ def run(folder, programs, config, workers):
         worker.wait()
     if code:
         sys.exit((folder / "errors.txt").read_text())
-    return max(watch.peak for watch in watches), steps
+    for watch in watches:
+        watch.join()
+    return max(max(watch.seen, watch.kernels) for watch in watches), steps
 
 
 def measure(name, given, folder, programs, steps, idle_bytes):

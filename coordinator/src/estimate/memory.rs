@@ -15,7 +15,7 @@ use shared::model::{LinearSpec, ModelConfig, linears};
 use super::counts::Size;
 
 /// What libtorch, its kernels and the threads take at first use, measured.
-pub const RUNTIME: u64 = 14 << 20;
+pub const RUNTIME: u64 = 10 << 20;
 
 const F32: u64 = 4;
 const I64: u64 = 8;
@@ -36,8 +36,8 @@ pub struct Memory {
     pub integers: u64,
     /// What the decoder keeps of the largest micro-batch for the backward pass.
     pub activations: u64,
-    /// The larger of logits with their gradients and a layer's gradients, or a checkpoint's bytes
-    /// where no micro-batch needs as much.
+    /// The larger of logits with their gradients and a layer's gradients; with `activations` at least
+    /// the adapter's gradients.
     pub transient: u64,
     /// All of it.
     pub peak: u64,
@@ -78,9 +78,8 @@ pub fn memory(model: &Model<'_>, sizes: impl IntoIterator<Item = Size>) -> Memor
         (activations + transient, activations)
     };
     let (whole, activations) = sizes.into_iter().map(needs).max().unwrap_or((0, 0));
-    // Moments and counters of the larger file of a checkpoint.
-    let checkpoint = 2 * F32 * n;
-    let compute = whole.max(checkpoint);
+    // At the end of the backward pass the adapter's gradients stand where activations were.
+    let compute = whole.max(n * F32);
     let converted = model.stored != width;
     let mut memory = Memory {
         runtime: RUNTIME,
@@ -182,4 +181,93 @@ fn layer_per_position(model: &Model<'_>) -> u64 {
         0
     };
     2 * hidden * width + plain.max(dropped)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::config::TargetModules;
+    use shared::model::match_targets;
+
+    use super::*;
+    use crate::estimate::tests::config;
+
+    const SIZE: Size = Size {
+        rows: 2,
+        computed: 20,
+        length: 10,
+        targets: 7,
+    };
+
+    fn of(targets: &TargetModules, change: impl Fn(&mut RunConfig), stored: u64) -> Memory {
+        let shape = ModelConfig::from_json(&json!({
+            "model_type": "llama", "vocab_size": 100, "hidden_size": 32,
+            "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "tie_word_embeddings": true,
+        }));
+        let shape = shape.unwrap();
+        let mut config = config();
+        config.lora_rank = 3;
+        change(&mut config);
+        let model = Model {
+            adapted: &match_targets(targets, &linears(&shape)).unwrap(),
+            shape: &shape,
+            config: &config,
+            base: 10_000,
+            trainable: 50,
+            stored,
+            samples: 4,
+            tokens: 30,
+        };
+        memory(&model, [SIZE])
+    }
+
+    fn names(list: &[&str]) -> TargetModules {
+        TargetModules::Names(list.iter().map(|&name| name.to_owned()).collect())
+    }
+
+    #[test]
+    fn every_part_follows_its_formula() {
+        let found = of(&TargetModules::AllLinear, |_| (), 4);
+        // Two layers: norms' inputs (not the first's) and outputs, attention, MLP with its product.
+        let layer = 4 * (2 * 32 + 2 * 32 + 2 * 32 + 2 * 16 + 4 + 4 * 48 + 7 * 3);
+        assert_eq!(found.activations, 20 * (2 * layer - 4 * 32));
+        // 12 V Q is 8400, a layer's gradients are more.
+        assert_eq!(found.transient, 20 * 4 * (3 * 48 + 2 * 32));
+        assert_eq!((found.adapter, found.integers), (32 * 50, 24 * 54));
+        assert_eq!((found.weights, found.mapped), (0, 40_000));
+        assert_eq!(found.data, 30 * 5 + 4 * 20);
+        let sum = found.runtime + found.data + found.adapter + found.integers;
+        assert_eq!(found.peak, sum + found.activations + found.transient);
+    }
+
+    #[test]
+    fn nothing_is_kept_before_the_first_adapted_linear() {
+        let last_only = of(&names(&["layers.1.mlp.down_proj"]), |_| (), 4);
+        assert_eq!(last_only.activations, 20 * 4 * (48 + 3));
+        let first_too = of(&names(&["layers.0.self_attn.q_proj"]), |_| (), 4);
+        let first = 32 + 2 * 32 + 2 * 16 + 4 + 3 + 32 + 3 * 48;
+        let second = 32 + 2 * 32 + 2 * 16 + 4 + 32 + 3 * 48;
+        assert_eq!(first_too.activations, 20 * 4 * (first + second));
+    }
+
+    #[test]
+    fn dropout_bf16_and_converted_weights_show() {
+        let drop = |config: &mut RunConfig| config.lora_dropout = 0.1;
+        let targets = names(&["q_proj"]);
+        let plain = of(&targets, |_| (), 4);
+        let dropped = of(&targets, drop, 4);
+        assert_eq!(dropped.activations - plain.activations, 20 * 2 * 32);
+        let half = of(&targets, |config| config.precision = Precision::Bf16, 2);
+        assert_eq!((half.weights, half.mapped), (0, 20_000));
+        assert!(half.activations < plain.activations);
+        assert_eq!(of(&targets, |_| (), 2).weights, 40_000);
+    }
+
+    #[test]
+    fn a_large_adapter_needs_room_for_its_gradients() {
+        let few = |_: &mut RunConfig| ();
+        let found = of(&names(&["layers.1.mlp.down_proj"]), few, 4);
+        assert!(found.activations + found.transient >= 4 * 50);
+    }
 }

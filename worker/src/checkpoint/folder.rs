@@ -83,29 +83,31 @@ pub fn write_checkpoint(
         .why(why)
         .fix("go on from the checkpoint before, with a lower learning_rate")
     };
-    let write = |name: &str, bytes: Vec<u8>| {
+    let write = |name: &str, tensors: Writer<'_>| {
         let path = staging.join(name);
-        write_atomic(&path, &bytes)?;
+        tensors.to_file(&path).map_err(|e| {
+            let _ = std::fs::remove_file(&path);
+            let error = Error::new(Code::Io, "writing failed").in_file(&path);
+            error.why(e.to_string())
+        })?;
         file_digest(&path)
     };
-    // One after the other: the bytes of a file are as many as its tensors.
+    // Both are checked before anything is written.
+    let adapter = adapter_tensors(layout, state).map_err(&unfit)?;
+    let optimizer = optimizer_tensors(layout, state).map_err(&unfit)?;
+    let config_path = staging.join(ADAPTER_CONFIG_FILE);
+    write_atomic(&config_path, peft_config(config, layout).as_bytes())?;
     Ok(vec![
-        write(
-            ADAPTER_CONFIG_FILE,
-            peft_config(config, layout).into_bytes(),
-        )?,
-        write(ADAPTER_FILE, adapter_bytes(layout, state).map_err(unfit)?)?,
-        write(
-            OPTIMIZER_FILE,
-            optimizer_bytes(layout, state).map_err(unfit)?,
-        )?,
+        file_digest(&config_path)?,
+        write(ADAPTER_FILE, adapter)?,
+        write(OPTIMIZER_FILE, optimizer)?,
     ])
 }
 
-fn adapter_bytes(
+fn adapter_tensors<'a>(
     layout: &AdapterLayout,
-    state: &AdapterState,
-) -> std::result::Result<Vec<u8>, String> {
+    state: &'a AdapterState,
+) -> std::result::Result<Writer<'a>, String> {
     let mut writer = Writer::default();
     for tensor in &layout.tensors {
         writer.floats(
@@ -114,13 +116,13 @@ fn adapter_bytes(
             &state.params[tensor.range()],
         )?;
     }
-    writer.bytes()
+    Ok(writer)
 }
 
-fn optimizer_bytes(
+fn optimizer_tensors<'a>(
     layout: &AdapterLayout,
-    state: &AdapterState,
-) -> std::result::Result<Vec<u8>, String> {
+    state: &'a AdapterState,
+) -> std::result::Result<Writer<'a>, String> {
     let mut writer = Writer::default();
     for tensor in &layout.tensors {
         for (moment, values) in [(FIRST_MOMENT, &state.m), (SECOND_MOMENT, &state.v)] {
@@ -130,7 +132,7 @@ fn optimizer_bytes(
     }
     writer.counter(STEP, state.step.0)?;
     writer.counter(OPTIMIZER_STEPS, state.optimizer_steps)?;
-    writer.bytes()
+    Ok(writer)
 }
 
 /// Reads the state of a checkpoint folder.

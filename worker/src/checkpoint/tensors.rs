@@ -6,8 +6,11 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 
-use safetensors::tensor::View;
+use safetensors::tensor::{Metadata, TensorInfo, View};
 use safetensors::{Dtype, SafeTensors};
 
 /// Tensors on their way into a file.
@@ -95,6 +98,38 @@ impl<'a> Writer<'a> {
             },
         ));
         Ok(())
+    }
+
+    /// Writes the file to the disk, tensor by tensor: the same bytes as [`Self::bytes`], without all
+    /// of them in memory. What is there after an error is no file.
+    pub(super) fn to_file(self, path: &Path) -> std::io::Result<()> {
+        let mut tensors = self.0;
+        tensors.sort_by(|(a, left), (b, right)| {
+            right.dtype().cmp(&left.dtype()).then_with(|| a.cmp(b))
+        });
+        let mut end = 0;
+        let place = |(name, tensor): &(String, Tensor<'_>)| {
+            let start = end;
+            end += tensor.data_len();
+            let info = TensorInfo {
+                dtype: tensor.dtype(),
+                shape: tensor.shape.clone(),
+                data_offsets: (start, end),
+            };
+            (name.clone(), info)
+        };
+        let infos = tensors.iter().map(place).collect();
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let metadata = Metadata::new(Some(format), infos).map_err(std::io::Error::other)?;
+        let mut header = serde_json::to_vec(&metadata)?;
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let mut file = BufWriter::new(File::create(path)?);
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        for (_, tensor) in &tensors {
+            file.write_all(&tensor.data())?;
+        }
+        file.into_inner()?.sync_all()
     }
 
     /// The file.
@@ -185,5 +220,29 @@ impl<'a> Reader<'a> {
         }
         self.left.remove(key);
         Ok(tensor.data())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_written_tensor_by_tensor_has_the_bytes_of_the_whole() {
+        let values: Vec<f32> = (0..70_000).map(|i| i as f32 / 7.0).collect();
+        let writer = || {
+            let mut writer = Writer::default();
+            writer.floats("b".into(), &[7, 10_000], &values).unwrap();
+            writer.counter("z", 41).unwrap();
+            writer.floats("a".into(), &[5], &values[..5]).unwrap();
+            writer.counter("y", 7).unwrap();
+            writer
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        writer().to_file(&path).unwrap();
+        assert!(std::fs::read(&path).unwrap() == writer().bytes().unwrap());
+        let nowhere = folder.path().join("none/x.safetensors");
+        assert!(writer().to_file(&nowhere).is_err());
     }
 }
