@@ -75,7 +75,11 @@ fn the_plan_is_what_the_run_does() {
     let entries = std::fs::read_dir(finished.output.join(&checkpoint)).unwrap();
     let whole: u64 = entries.map(|e| e.unwrap().metadata().unwrap().len()).sum();
     let about = number(&disk["checkpoint"]) as f64 / whole as f64;
-    assert!((0.98..1.05).contains(&about), "{} and {whole}", disk["checkpoint"]);
+    assert!(
+        (0.98..1.05).contains(&about),
+        "{} and {whole}",
+        disk["checkpoint"]
+    );
 
     let last = finished.lines("logs/cluster.jsonl");
     let last = last.iter().rfind(|line| line["event"] == "step").unwrap();
@@ -85,11 +89,18 @@ fn the_plan_is_what_the_run_does() {
     let planned_bytes = number(&planned["wire"]["sent_per_worker"]) * metrics.len() as u64;
     // The frames' own bytes come on top; the last pieces may still be on their way.
     let over = most as f64 / planned_bytes as f64;
-    assert!((0.95..1.02).contains(&over), "{most} bytes, planned {planned_bytes}");
+    assert!(
+        (0.95..1.02).contains(&over),
+        "{most} bytes, planned {planned_bytes}"
+    );
 
     // The prepared data and the rate of the run serve the next plan.
     let again = plan(folder.path(), &["--set", "max_steps=100"]);
-    assert!(again["time"]["seconds"].as_f64().unwrap() > 0.0, "{}", again["time"]);
+    assert!(
+        again["time"]["seconds"].as_f64().unwrap() > 0.0,
+        "{}",
+        again["time"]
+    );
     let other = plan(folder.path(), &["--set", "lora_rank=7"]);
     let why = other["time"]["source"].as_str().unwrap();
     assert!(why.contains("lora_rank"), "{why}");
