@@ -45,6 +45,22 @@ pub struct Conversation {
     pub messages: Vec<Message>,
     /// File and line of the first turn.
     pub origin: RowOrigin,
+    /// The tools it may call, a list, as the template sees them.
+    pub tools: Option<serde_json::Value>,
+    /// Which messages are answers of weight 0, not to be learned.
+    pub unlearned: Vec<usize>,
+}
+
+impl Conversation {
+    /// Turns without tools, all of weight 1.
+    pub(crate) fn new(messages: Vec<Message>, origin: RowOrigin) -> Self {
+        Self {
+            messages,
+            origin,
+            tools: None,
+            unlearned: Vec::new(),
+        }
+    }
 }
 
 /// What one file gave.
