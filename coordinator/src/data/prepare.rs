@@ -81,7 +81,7 @@ pub fn diagnose(
     let template = template.ok_or_else(|| ChatTemplate::missing(&config.base_model))?;
     let mut doctor = Doctor::new(tokenizer);
     let mut see = |conversation: &Conversation, row: &Tokenized| {
-        doctor.see(&conversation.origin, &conversation.messages, row);
+        doctor.see(conversation, row);
     };
     let rows = walk(config, tokenizer, template, &mut see, progress)?;
     let before = rows.report.clone();
