@@ -132,6 +132,7 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         logging_steps: 1,
         shuffle: true,
         train_on_inputs: false,
+        loss_on: shared::config::LossOn::Response,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::resolved::values;
-use super::run::RunConfig;
+use super::run::{LossOn, RunConfig};
 
 /// Keys that decide the adapter.
 const DECIDING: &[&str] = &[
@@ -40,7 +40,8 @@ const DECIDING: &[&str] = &[
 /// The keys that decide the adapter, and their values.
 ///
 /// Base model, data, `init_adapter` and `parent` decide it too: by their digests, which are compared
-/// elsewhere, never by their paths. `parent_optimizer` decides only where there is a parent.
+/// elsewhere, never by their paths. `parent_optimizer` decides only where there is a parent, `loss_on`
+/// only where it says more than `train_on_inputs`, which older runs have alone.
 #[must_use]
 pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
     values(config)
@@ -51,7 +52,9 @@ pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
 }
 
 fn decides(config: &RunConfig, key: &str) -> bool {
-    DECIDING.contains(&key) || (key == "parent_optimizer" && config.parent.is_some())
+    DECIDING.contains(&key)
+        || (key == "parent_optimizer" && config.parent.is_some())
+        || (key == "loss_on" && config.learned() == LossOn::Last)
 }
 
 /// The differences in words, one line per key, in the order of the keys' names.
@@ -120,6 +123,23 @@ mod tests {
             difference(&identity_fields(&old), &identity_fields(&new)),
             ["parent_optimizer: was true, now false"]
         );
+    }
+
+    #[test]
+    fn loss_on_decides_where_train_on_inputs_does_not_say_it() {
+        let every = minimal();
+        assert!(!identity_fields(&every).contains_key("loss_on"));
+        let mut last = minimal();
+        last.loss_on = LossOn::Last;
+        assert_eq!(
+            difference(&identity_fields(&every), &identity_fields(&last)),
+            ["loss_on: was not there, now last"]
+        );
+        let mut old = minimal();
+        old.train_on_inputs = true;
+        let mut new = old.clone();
+        new.loss_on = LossOn::All;
+        assert_eq!(identity_fields(&old), identity_fields(&new));
     }
 
     #[test]

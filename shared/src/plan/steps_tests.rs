@@ -43,6 +43,7 @@ fn config() -> RunConfig {
         logging_steps: 1,
         shuffle: true,
         train_on_inputs: false,
+        loss_on: crate::config::LossOn::Response,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,

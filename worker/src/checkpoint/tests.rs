@@ -52,6 +52,7 @@ fn config() -> RunConfig {
         logging_steps: 1,
         shuffle: true,
         train_on_inputs: false,
+        loss_on: shared::config::LossOn::Response,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,

@@ -190,6 +190,7 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         logging_steps: 1,
         shuffle: golden.shuffle,
         train_on_inputs: true,
+        loss_on: shared::config::LossOn::All,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,
