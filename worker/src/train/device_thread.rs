@@ -20,6 +20,7 @@ use shared::wire::message::{Computed, Loaded, Task, Welcome};
 
 use super::collate::{MicroBatch, collate};
 use super::forward_backward::Trainer;
+use super::rehearse::rehearse;
 use super::state_thread::{CommittedState, committed};
 use super::sums::{BufferPool, Extra};
 use crate::adapter::AdapterLayout;
@@ -276,7 +277,7 @@ impl OnDevice {
 }
 
 /// The micro-batch of these rows.
-fn collated(
+pub(super) fn collated(
     dataset: &PreparedDataset,
     planned: &MicroBatchPlan,
     step: Step,
@@ -328,8 +329,10 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
     let dataset = PreparedDataset::open(std::path::Path::new(&welcome.dataset_path))?;
     let plan = Plan::new(&config, dataset.target_tokens(), dataset.lengths());
     let plan = Arc::new(plan);
-    let trainer = Trainer::load(&config, &base, device)?;
+    let mut trainer = Trainer::load(&config, &base, device)?;
     let parameters = trainer.layout().len();
+    let mut gradient = vec![0.0; parameters];
+    rehearse(&plan, &dataset, &config, &mut trainer, &mut gradient)?;
     let loaded = Loaded {
         base_digest,
         device_class: device::device_class(device)?,
@@ -352,7 +355,7 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
         pool,
         holds: None,
         step_plan: None,
-        gradient: vec![0.0; parameters],
+        gradient,
         losses: Vec::new(),
     };
     Ok((loaded, run, on_device))
