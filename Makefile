@@ -35,6 +35,7 @@ simulate: build ## whole clusters by seed (SIMULATION_RUNS, NETWORK_RUNS; SIMULA
 bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, transformers, peft)
 	$(CARGO) build --release --locked -p worker --examples
 	$(GOLDEN_PYTHON) tests/bench/step_speed.py --worker target/release/examples/step_speed
+	$(GOLDEN_PYTHON) tests/bench/packing_speed.py --worker target/release/examples/packing_speed
 
 measure: build ## what faults cost (WHAT=times, straggler, saving or soak)
 	$(CARGO) bench --locked -p cluster-tests --bench cluster -- $(WHAT)
@@ -60,6 +61,7 @@ deny: ## licences, advisories and sources of all dependencies (needs cargo-deny)
 golden: ## make the golden numbers again (GOLDEN_PYTHON: one with torch, transformers, peft)
 	$(GOLDEN_PYTHON) tests/golden/make_golden.py
 	$(GOLDEN_PYTHON) tests/golden/make_data_golden.py
+	$(GOLDEN_PYTHON) tests/golden/make_order_golden.py
 
 clean: ## remove build results and output/, keep .deps/
 	rm -rf target output

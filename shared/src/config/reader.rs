@@ -174,6 +174,12 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn micro_batch_size(&mut self, batch: Option<u32>, accumulation: Option<u32>) -> Option<u32> {
+        let unit = batch.zip(accumulation).map(|(b, a)| default_micro(b, a));
+        let size = self.take_or("micro_batch_size", whole, unit)?;
+        u32::try_from(size).ok()
+    }
+
     /// Both flags are read before either is judged, so that both can be wrong.
     fn precision(&mut self) -> Option<Precision> {
         let (fp16, bf16) = (self.flag("fp16"), self.flag("bf16"));
@@ -228,12 +234,7 @@ impl<'a> Reader<'a> {
         let parent_optimizer = self.flag("parent_optimizer");
         let batch_size = self.small("batch_size");
         let gradient_accumulation_steps = self.small("gradient_accumulation_steps");
-        let unit = batch_size
-            .zip(gradient_accumulation_steps)
-            .map(|(b, a)| default_micro(b, a));
-        let micro_batch_size = self
-            .take_or("micro_batch_size", whole, unit)
-            .and_then(|value| u32::try_from(value).ok());
+        let micro_batch_size = self.micro_batch_size(batch_size, gradient_accumulation_steps);
         let epochs = self.small("epochs");
         let max_steps = self.optional_whole("max_steps");
         let learning_rate = self.real("learning_rate");
@@ -250,7 +251,8 @@ impl<'a> Reader<'a> {
         let save_steps = self.whole("save_steps");
         let save_total_limit = self.optional_small("save_total_limit");
         let logging_steps = self.whole("logging_steps");
-        let shuffle = self.flag("shuffle");
+        let [shuffle, group_by_length, packing] =
+            ["shuffle", "group_by_length", "packing"].map(|name| self.flag(name));
         let (train_on_inputs, loss_on) = self.learned().unzip();
         let resume_from_checkpoint = self.take("resume_from_checkpoint", |key, item| {
             value::resume(key, item, cwd)
@@ -298,6 +300,8 @@ impl<'a> Reader<'a> {
             save_total_limit: save_total_limit?,
             logging_steps: logging_steps?,
             shuffle: shuffle?,
+            group_by_length: group_by_length?,
+            packing: packing?,
             train_on_inputs: train_on_inputs?,
             loss_on: loss_on?,
             resume_from_checkpoint: resume_from_checkpoint?,

@@ -96,6 +96,8 @@ pub(super) fn value(config: &RunConfig, key: &str) -> Option<String> {
         "save_total_limit" => optional(c.save_total_limit.map(|value| value.to_string())),
         "logging_steps" => c.logging_steps.to_string(),
         "shuffle" => c.shuffle.to_string(),
+        "group_by_length" => c.group_by_length.to_string(),
+        "packing" => c.packing.to_string(),
         "train_on_inputs" => c.train_on_inputs.to_string(),
         "loss_on" => word(&c.learned()),
         "resume_from_checkpoint" => optional(c.resume_from_checkpoint.as_deref().map(text)),

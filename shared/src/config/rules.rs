@@ -21,6 +21,7 @@ pub(super) fn contradictions(config: &RunConfig, layers: &mut Layers) {
         max_workers_under_min(config, layers),
         ride_through_under_failure_detection(config, layers),
         parent_and_init_adapter(config, layers),
+        grouped_in_the_files_order(config, layers),
     ];
     layers.problems.extend(found.into_iter().flatten());
 }
@@ -69,6 +70,19 @@ fn parent_and_init_adapter(config: &RunConfig, layers: &Layers) -> Option<Error>
             .why("a run starts from one adapter")
             .fix("--set init_adapter= goes on from `parent`")
             .fix("--set parent= starts from `init_adapter`")
+    })
+}
+
+fn grouped_in_the_files_order(config: &RunConfig, layers: &Layers) -> Option<Error> {
+    (config.group_by_length && !config.shuffle).then(|| {
+        let (first, second) = in_writing_order(layers, "shuffle", "group_by_length");
+        let what = "`group_by_length` is true and `shuffle` is false";
+        Error::new(Code::Contradiction, what)
+            .at(place_of(layers, second))
+            .why(stands(config, layers, first))
+            .why("the samples have one order: by length, or that of the files")
+            .fix("--set group_by_length=false keeps the files' order")
+            .fix("--set shuffle=true groups by length")
     })
 }
 
@@ -168,6 +182,7 @@ pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
         warmup_given_twice(config),
         warmup_of_a_constant(config),
         no_pieces_to_share(config),
+        nothing_to_pack(config),
         optimizer_without_parent(config, chosen("parent_optimizer") && !chosen("parent")),
     ]
     .into_iter()
@@ -232,6 +247,13 @@ fn no_pieces_to_share(config: &RunConfig) -> Option<String> {
              larger batch_size or a smaller micro_batch_size would use them",
             config.min_workers
         )
+    })
+}
+
+fn nothing_to_pack(config: &RunConfig) -> Option<String> {
+    (config.packing && config.micro_batch_size == 1).then(|| {
+        "packing changes nothing: micro_batch_size is 1, and one sample alone has no padding"
+            .to_owned()
     })
 }
 

@@ -75,6 +75,12 @@ pub struct RunConfig {
     pub logging_steps: u64,
     /// Permute each epoch.
     pub shuffle: bool,
+    /// Samples of like length come into the same step; an older run did not.
+    #[serde(default)]
+    pub group_by_length: bool,
+    /// The samples of a micro-batch lie behind each other, without padding; an older run's did not.
+    #[serde(default)]
+    pub packing: bool,
     /// Loss on the whole sequence.
     pub train_on_inputs: bool,
     /// What is learned; [`RunConfig::learned`] joins it with `train_on_inputs`, which older runs

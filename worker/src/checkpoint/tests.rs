@@ -51,6 +51,8 @@ fn config() -> RunConfig {
         save_total_limit: None,
         logging_steps: 1,
         shuffle: true,
+        group_by_length: false,
+        packing: false,
         train_on_inputs: false,
         loss_on: shared::config::LossOn::Response,
         resume_from_checkpoint: None,

@@ -189,6 +189,8 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         save_total_limit: None,
         logging_steps: 1,
         shuffle: golden.shuffle,
+        group_by_length: false,
+        packing: false,
         train_on_inputs: true,
         loss_on: shared::config::LossOn::All,
         resume_from_checkpoint: None,

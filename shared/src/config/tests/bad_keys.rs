@@ -55,7 +55,7 @@ bad! {
              | ^^^^^^^^
           all keys are flat: there are no sections
           nothing was started
-          fix: remove it; the nearest key is `train_on_inputs`, and `coordinator schema` lists them all
+          fix: remove it; the nearest key is `packing`, and `coordinator schema` lists them all
         "#;
     a_key_that_is_no_text_is_refused: said("5: x\n") => @r#"
         E0102 a key must be text, got the number 5

@@ -100,6 +100,17 @@ bad! {
           fix: --set init_adapter= goes on from `parent`
           fix: --set parent= starts from `init_adapter`
         "#;
+    grouped_by_length_in_the_files_order: said("shuffle: false\ngroup_by_length: true\n") => @r#"
+        E0105 `group_by_length` is true and `shuffle` is false
+          at run.yaml:5:18
+           5 | group_by_length: true
+             |                  ^^^^
+          `shuffle` is false by run.yaml:4
+          the samples have one order: by length, or that of the files
+          nothing was started
+          fix: --set group_by_length=false keeps the files' order
+          fix: --set shuffle=true groups by length
+        "#;
     two_contradictions_in_the_order_of_the_file:
         said("ride_through: 0\nmax_workers: 1\nmin_workers: 2\n") => @r#"
         E0105 `ride_through` must be at least `failure_detection`, got 0 s under 8 s

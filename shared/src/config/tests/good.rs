@@ -45,6 +45,8 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         save_total_limit: None,
         logging_steps: 1,
         shuffle: true,
+        group_by_length: false,
+        packing: false,
         train_on_inputs: false,
         loss_on: LossOn::Response,
         resume_from_checkpoint: None,
@@ -317,7 +319,7 @@ fn byte_order_mark_carriage_returns_and_json_are_read() {
 
 #[test]
 fn unusual_values_are_mentioned_and_allowed() {
-    let notices = with("learning_rate: 0.01\nlora_rank: 128\nmax_steps: 5\nepochs: 2\nwarmup_steps: 3\nwarmup_ratio: 0.1\nlr_scheduler_type: constant\nmin_workers: 9\n")
+    let notices = with("learning_rate: 0.01\nlora_rank: 128\nmax_steps: 5\nepochs: 2\nwarmup_steps: 3\nwarmup_ratio: 0.1\nlr_scheduler_type: constant\nmin_workers: 9\npacking: true\n")
         .unwrap()
         .notices;
     insta::assert_snapshot!(notices.join("\n"), @r#"
@@ -327,6 +329,7 @@ fn unusual_values_are_mentioned_and_allowed() {
         warmup_steps 3 decides the warm-up; warmup_ratio 0.1 is not used
         lr_scheduler_type constant has no warm-up; constant_with_warmup has
         min_workers 9 is more than the 4 micro-batches of a step: some will idle; a larger batch_size or a smaller micro_batch_size would use them
+        packing changes nothing: micro_batch_size is 1, and one sample alone has no padding
         "#);
     assert!(with("max_steps: 5\n").unwrap().notices.is_empty());
 }

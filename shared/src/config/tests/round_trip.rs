@@ -211,6 +211,8 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         save_total_limit: null            # default
         logging_steps: 1                  # default
         shuffle: true                     # default
+        group_by_length: false            # default
+        packing: false                    # default
         train_on_inputs: false            # default
         loss_on: response                 # derived from train_on_inputs
         resume_from_checkpoint: null      # default
