@@ -73,6 +73,12 @@ pub(crate) struct Parsed {
     pub notices: Vec<String>,
 }
 
+/// The readers find question and answer under these names by themselves.
+pub(crate) fn knows_columns(question: &str, answer: &str) -> bool {
+    names::Columns::find(&[question, answer])
+        .is_ok_and(|found| (found.question, found.answer) == (Some(0), Some(1)))
+}
+
 /// At most this many lines are listed in a message; the report's JSON has all.
 pub(crate) const LISTED: usize = 20;
 

@@ -281,6 +281,12 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
+/// Whether there is a key of this name, for what lists keys that may come later.
+#[must_use]
+pub fn is_key(name: &str) -> bool {
+    find(name).is_some()
+}
+
 /// Words as "`a`, `b` or `c`".
 pub(super) fn either(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();

@@ -128,6 +128,20 @@ pub(super) fn value(config: &RunConfig, key: &str) -> Option<String> {
     })
 }
 
+/// A node as this program writes it.
+#[must_use]
+pub fn node_yaml(node: &Node) -> String {
+    match node {
+        Node::Null => "null".into(),
+        Node::Flag(value) => value.to_string(),
+        Node::Whole(value) => value.to_string(),
+        Node::Real(value) => real(*value),
+        Node::Text(value) => text(value),
+        Node::List(items) => list(items.iter().map(|item| node_yaml(&item.node))),
+        Node::Map(_) => node.to_json().to_string(),
+    }
+}
+
 fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }

@@ -31,11 +31,11 @@ bad! {
           nothing was started
           fix: did you mean `lora_rank`?
         "#;
-    the_name_of_another_tool_is_translated: said("num_train_epochs: 3\n") => @r#"
-        E0102 unknown key `num_train_epochs`
+    a_name_that_resembles_ours_is_pointed_at_ours: said("train_epochs: 3\n") => @r#"
+        E0102 unknown key `train_epochs`
           at run.yaml:4:1
-           4 | num_train_epochs: 3
-             | ^^^^^^^^^^^^^^^^
+           4 | train_epochs: 3
+             | ^^^^^^^^^^^^
           without it `epochs` would be its default, 3
           nothing was started
           fix: this is called `epochs` here

@@ -1,5 +1,6 @@
 //! Tests of the whole room: good files, bad files, the way there and back, what is stored.
 
+mod aliases;
 mod bad_files;
 mod bad_keys;
 mod bad_together;
