@@ -19,7 +19,7 @@ use super::privacy;
 use super::report::DataReport;
 
 /// Changes whenever the same sources would give other rows or another report.
-const VERSION: &str = "data-sources-1";
+const VERSION: &str = "data-sources-2";
 
 #[derive(Serialize, Deserialize)]
 struct Index {
@@ -41,7 +41,7 @@ pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<Strin
     let mut settings = serde_json::json!({
         "max_seq_length": config.max_seq_length,
         "overflow": config.overflow,
-        "train_on_inputs": config.train_on_inputs,
+        "loss_on": config.learned(),
         "dialogue": config.dialogue,
         "csv_columns": config.csv_columns,
         "metadata": config.metadata_path.is_some(),

@@ -40,6 +40,8 @@ pub(crate) fn parse(file: &SourceFile, text: &str) -> Result<Parsed> {
         conversations.push(Conversation {
             messages: found.messages,
             origin,
+            tools: found.tools,
+            unlearned: found.unlearned,
         });
     }
     report.samples = conversations.len() as u64;

@@ -184,7 +184,7 @@ impl<'a> Rows<'a> {
             file: self.file.name.clone(),
             line,
         };
-        self.conversations.push(Conversation { messages, origin });
+        self.conversations.push(Conversation::new(messages, origin));
         self.report.samples += 1;
     }
 

@@ -5,7 +5,7 @@
 //! conversation to text and the spans that are learned · `mask`
 //! text to tokens and targets · `overflow` rows that are too long · `report` what was found ·
 //! `refusals` why a run cannot start with it · `doctor` what a person should look at before ·
-//! `preview` single samples as they are trained · `prepare` the walk itself · `cache` once per run.
+//! `preview` single samples as they are trained · `written` a sample as JSON · `prepare` the walk itself · `cache` once per run.
 //! Keeps: nothing is dropped, cut or guessed without a line in the report. No side effect before
 //! the last station. Not here: order of samples (`shared/plan`), padding (`worker`).
 
@@ -28,6 +28,7 @@ mod refusals;
 mod render;
 mod report;
 mod table;
+mod written;
 
 use shared::dataset::RowOrigin;
 use shared::text::Message;
@@ -37,6 +38,7 @@ pub use doctor::{Diagnosis, Finding, Kind};
 pub use prepare::{Masked, Prepared, Progress, diagnose, masked, prepare, prepare_with};
 pub use preview::{Preview, Wanted, previews};
 pub use report::{DataReport, FileReport, Form, LongRow, RoleCount, Row};
+pub use written::written;
 
 /// What a file's records become: turns, and where they came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,22 @@ pub struct Conversation {
     pub messages: Vec<Message>,
     /// File and line of the first turn.
     pub origin: RowOrigin,
+    /// The tools it may call, a list, as the template sees them.
+    pub tools: Option<serde_json::Value>,
+    /// Which messages are answers of weight 0, not to be learned.
+    pub unlearned: Vec<usize>,
+}
+
+impl Conversation {
+    /// Turns without tools, all of weight 1.
+    pub(crate) fn new(messages: Vec<Message>, origin: RowOrigin) -> Self {
+        Self {
+            messages,
+            origin,
+            tools: None,
+            unlearned: Vec::new(),
+        }
+    }
 }
 
 /// What one file gave.

@@ -1,7 +1,9 @@
 //! One JSON object to one conversation: Alpaca, ShareGPT, OpenAI messages, question and answer.
 //!
-//! In: an object and its place. Out: turns with the roles `system`, `user`, `assistant`.
+//! In: an object and its place. Out: turns with the roles `system`, `user`, `assistant`, `tool`.
 //! Keeps: texts are taken unchanged; a role, a type or a form nobody knows is refused.
+
+mod list;
 
 use std::path::Path;
 
@@ -32,13 +34,15 @@ impl At<'_> {
 pub(crate) struct Object {
     pub form: Form,
     pub messages: Vec<Message>,
+    /// The list of tools, as it is written.
+    pub tools: Option<Value>,
+    /// Answers of weight 0, by their place among the messages.
+    pub unlearned: Vec<usize>,
     /// Keys that were not needed.
     pub unused: Vec<String>,
 }
 
 const LISTS: &[&str] = &["messages", "conversations"];
-
-const TURNS: &str = "it must be a list like [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", ...}]";
 
 /// Reads an object in any of the known forms.
 pub(crate) fn conversation(object: &Map<String, Value>, at: At<'_>) -> Result<Object> {
@@ -49,7 +53,7 @@ pub(crate) fn conversation(object: &Map<String, Value>, at: At<'_>) -> Result<Ob
         .filter(|k| object.contains_key(*k))
         .collect();
     match lists[..] {
-        [key] => from_list(object, key, at),
+        [key] => list::read(object, key, at),
         [] => from_pair(object, &keys, at),
         _ => Err(unknown_keys(
             at,
@@ -57,62 +61,6 @@ pub(crate) fn conversation(object: &Map<String, Value>, at: At<'_>) -> Result<Ob
             "both `messages` and `conversations` are there",
         )),
     }
-}
-
-fn from_list(object: &Map<String, Value>, key: &str, at: At<'_>) -> Result<Object> {
-    let turns = object.get(key).and_then(Value::as_array);
-    let turns = turns.filter(|t| !t.is_empty()).ok_or_else(|| {
-        at.unknown(format!("`{key}` is no list of turns"))
-            .why(format!("it is {}", excerpt(&object[key].to_string())))
-            .fix(TURNS)
-    })?;
-    let mut form = Form::Messages;
-    let mut messages = Vec::new();
-    let mut unused: Vec<String> = Vec::new();
-    if let Some(system) = object.get("system").filter(|v| !v.is_null()) {
-        messages.push(Message::new("system", text(system, "system", at)?));
-    }
-    for (number, turn) in (1..).zip(turns) {
-        let name = |part: &str| format!("{key}[{number}].{part}");
-        let turn = turn.as_object().ok_or_else(|| {
-            at.unknown(format!("{key}[{number}] is no object"))
-                .why(format!("it is {}", excerpt(&turn.to_string())))
-                .fix(TURNS)
-        })?;
-        let (who, what) = if turn.contains_key("from") {
-            form = Form::ShareGpt;
-            ("from", "value")
-        } else {
-            ("role", "content")
-        };
-        let field = |part: &str| {
-            let value = turn.get(part).ok_or_else(|| {
-                let keys: Vec<&str> = turn.keys().map(String::as_str).collect();
-                at.unknown(format!("{} is missing", name(part)))
-                    .why(format!("the turn has the keys: {}", keys.join(", ")))
-                    .fix("a turn has `role` and `content`, or `from` and `value`")
-            })?;
-            text(value, &name(part), at)
-        };
-        let role = role(&field(who)?, &name(who), at)?;
-        messages.push(Message::new(role, field(what)?));
-        unused.extend(
-            turn.keys()
-                .filter(|k| *k != who && *k != what)
-                .map(|k| format!("{key}[].{k}")),
-        );
-    }
-    unused.extend(
-        object
-            .keys()
-            .filter(|k| *k != key && *k != "system")
-            .cloned(),
-    );
-    Ok(Object {
-        form,
-        messages,
-        unused,
-    })
 }
 
 fn from_pair(object: &Map<String, Value>, keys: &[&str], at: At<'_>) -> Result<Object> {
@@ -145,6 +93,8 @@ fn from_pair(object: &Map<String, Value>, keys: &[&str], at: At<'_>) -> Result<O
     Ok(Object {
         form,
         messages,
+        tools: None,
+        unlearned: Vec::new(),
         unused: names::unused(keys, &used),
     })
 }
@@ -176,18 +126,6 @@ fn history(value: &Value, at: At<'_>) -> Result<Vec<Message>> {
         messages.push(Message::new("assistant", text(answer, "history", at)?));
     }
     Ok(messages)
-}
-
-fn role(name: &str, field: &str, at: At<'_>) -> Result<&'static str> {
-    match name.to_lowercase().as_str() {
-        "user" | "human" => Ok("user"),
-        "assistant" | "gpt" | "chatgpt" | "model" | "bot" => Ok("assistant"),
-        "system" => Ok("system"),
-        _ => Err(at
-            .unknown(format!("{field} names a role nobody knows: {name:?}"))
-            .why("known: system; user, human; assistant, gpt, chatgpt, model, bot")
-            .fix("rename the role or take the sample out")),
-    }
 }
 
 fn text(value: &Value, name: &str, at: At<'_>) -> Result<String> {

@@ -100,6 +100,8 @@ fn read(file: &SourceFile, named: Option<&(String, String)>) -> Result<Parsed> {
                 file: file.name.clone(),
                 line,
             },
+            tools: found.tools,
+            unlearned: found.unlearned,
         });
     }
     report.samples = conversations.len() as u64;

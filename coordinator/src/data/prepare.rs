@@ -7,7 +7,7 @@
 use shared::config::{Overflow, PrivacyConfig, PrivacyMode, RunConfig};
 use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
-use shared::text::{ChatTemplate, TextTokenizer};
+use shared::text::{ChatTemplate, Message, TextTokenizer};
 
 use super::doctor::{Diagnosis, Doctor};
 use super::files::{self, SourceFile};
@@ -81,7 +81,7 @@ pub fn diagnose(
     let template = template.ok_or_else(|| ChatTemplate::missing(&config.base_model))?;
     let mut doctor = Doctor::new(tokenizer);
     let mut see = |conversation: &Conversation, row: &Tokenized| {
-        doctor.see(&conversation.origin, &conversation.messages, row);
+        doctor.see(conversation, row);
     };
     let rows = walk(config, tokenizer, template, &mut see, progress)?;
     let before = rows.report.clone();
@@ -192,7 +192,7 @@ fn tokenize(
     conversations: &[Conversation],
 ) -> Result<Vec<Made>> {
     let one = |conversation: &Conversation| -> Result<Made> {
-        let made = render(template, conversation, config.train_on_inputs)
+        let made = render(template, conversation, config.learned())
             .and_then(|rendered| Ok((mask(tokenizer, &rendered)?, rendered.left_out)));
         made.map_err(|mut error| {
             let RowOrigin { file, line } = &conversation.origin;
@@ -234,6 +234,8 @@ struct Rows {
     writer: DatasetWriter,
     report: DataReport,
     nothing_to_learn: Vec<Row>,
+    /// Among them is one whose answers have weight 0.
+    weighted_out: bool,
     open_ends: Vec<String>,
     left_out: Vec<String>,
 }
@@ -255,6 +257,7 @@ impl Rows {
                 notices: Vec::new(),
             },
             nothing_to_learn: Vec::new(),
+            weighted_out: false,
             open_ends: Vec::new(),
             left_out: Vec::new(),
         }
@@ -315,7 +318,8 @@ impl Rows {
     }
 
     fn note_empty(&mut self, conversations: &[Conversation]) {
-        let has_empty = |c: &&Conversation| c.messages.iter().any(|m| m.content.trim().is_empty());
+        let silent = |m: &Message| m.content.trim().is_empty() && !m.calls();
+        let has_empty = |c: &&Conversation| c.messages.iter().any(silent);
         let empty: Vec<String> = conversations.iter().filter(has_empty).map(place).collect();
         if !empty.is_empty() {
             let count = empty.len();
@@ -361,6 +365,7 @@ impl Rows {
         let targets = target_tokens(&row);
         if targets == 0 {
             self.nothing_to_learn.push(here);
+            self.weighted_out |= !conversation.unlearned.is_empty();
         }
         self.report.samples += 1;
         self.report.tokens += row.ids.len() as u64;
@@ -381,7 +386,11 @@ impl Rows {
             return Err(refusals::too_long(config, &self.report));
         }
         if !self.nothing_to_learn.is_empty() {
-            return Err(refusals::nothing_to_learn(config, &self.nothing_to_learn));
+            let rows = &self.nothing_to_learn;
+            return Err(refusals::nothing_to_learn(config, rows, self.weighted_out));
+        }
+        if !self.open_ends.is_empty() {
+            return Err(refusals::no_stop_token(template, &self.open_ends));
         }
         if self.writer.rows() == 0 {
             return Err(Error::new(
@@ -402,13 +411,6 @@ impl Rows {
             .to_string_lossy()
             .into_owned();
         let notices = &mut self.report.notices;
-        if !self.open_ends.is_empty() {
-            notices.push(format!(
-                "the chat template ({name}) ends an answer without a special token, so the model would not learn to stop: {} samples, {}",
-                self.open_ends.len(),
-                listed(&self.open_ends)
-            ));
-        }
         if !self.left_out.is_empty() {
             notices.push(format!(
                 "the chat template ({name}) leaves out or changes text of {} samples: {}",

@@ -50,13 +50,8 @@ pub(crate) fn parse(
     let row = |(line, cells): (u64, Vec<String>)| {
         let (asked, answered) = (cells[question].clone(), cells[answer].clone());
         let messages = pair(&columns, &cells, asked, None, answered);
-        Conversation {
-            messages,
-            origin: RowOrigin {
-                file: file.name.clone(),
-                line,
-            },
-        }
+        let file = file.name.clone();
+        Conversation::new(messages, RowOrigin { file, line })
     };
     let conversations: Vec<Conversation> = table.rows.into_iter().map(row).collect();
     report.samples = conversations.len() as u64;

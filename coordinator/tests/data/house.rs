@@ -134,6 +134,7 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         group_by_length: false,
         packing: false,
         train_on_inputs: false,
+        loss_on: shared::config::LossOn::Response,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::keys::{Fallback, find};
 use super::resolved::values;
-use super::run::RunConfig;
+use super::run::{LossOn, RunConfig};
 
 /// Keys that decide the adapter.
 const DECIDING: &[&str] = &[
@@ -45,7 +45,8 @@ const UNLESS_DEFAULT: &[&str] = &["group_by_length", "packing"];
 /// The keys that decide the adapter, and their values.
 ///
 /// Base model, data, `init_adapter` and `parent` decide it too: by their digests, which are compared
-/// elsewhere, never by their paths. `parent_optimizer` decides only where there is a parent.
+/// elsewhere, never by their paths. `parent_optimizer` decides only where there is a parent, `loss_on`
+/// only where it says more than `train_on_inputs`, which older runs have alone.
 #[must_use]
 pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
     values(config)
@@ -58,6 +59,7 @@ pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
 fn decides(config: &RunConfig, key: &str, value: &str) -> bool {
     DECIDING.contains(&key)
         || (key == "parent_optimizer" && config.parent.is_some())
+        || (key == "loss_on" && config.learned() == LossOn::Last)
         || default_of(key).is_some_and(|default| default != value)
 }
 
@@ -156,6 +158,23 @@ mod tests {
             ]
         );
         assert_eq!(difference(&new, &old)[1], "packing: was true, now false");
+    }
+
+    #[test]
+    fn loss_on_decides_where_train_on_inputs_does_not_say_it() {
+        let every = minimal();
+        assert!(!identity_fields(&every).contains_key("loss_on"));
+        let mut last = minimal();
+        last.loss_on = LossOn::Last;
+        assert_eq!(
+            difference(&identity_fields(&every), &identity_fields(&last)),
+            ["loss_on: was not there, now last"]
+        );
+        let mut old = minimal();
+        old.train_on_inputs = true;
+        let mut new = old.clone();
+        new.loss_on = LossOn::All;
+        assert_eq!(identity_fields(&old), identity_fields(&new));
     }
 
     #[test]

@@ -116,6 +116,8 @@ pub(super) const PRIVACY_KINDS: &[&str] = &[
     "medical_records",
     "amounts",
 ];
+/// Values of `loss_on`.
+pub(super) const LOSSES: &[&str] = &["response", "all", "last"];
 /// Values of `task_type`.
 pub(super) const TASKS: &[&str] = &["text-generation"];
 /// The value of `target_modules` that is not a name.
@@ -244,7 +246,10 @@ pub(super) const KEYS: &[Key] = &[
     key("packing", Flag, Value("false"), "true",
         "put the samples of a micro-batch behind each other instead of padding them; the samples of every step stay the same, and so does its loss"),
     key("train_on_inputs", Flag, Value("false"), "true",
-        "learn the whole sequence instead of the answers only"),
+        "learn the whole sequence instead of the answers only; the same as `loss_on: all`"),
+    key("loss_on", Choice(LOSSES),
+        Derived { from: "train_on_inputs", rule: "response, or all with train_on_inputs" }, "last",
+        "what is learned: every answer (`response`), the whole sequence (`all`), or a conversation's last answer (`last`)"),
     key("resume_from_checkpoint", Resume, Value("null"), "latest",
         "`latest` or a checkpoint folder to continue from"),
     key("min_workers", whole(1, 65_536), Value("1"), "2",

@@ -32,7 +32,7 @@ pub use privacy::{PrivacyConfig, PrivacyKind, PrivacyMode, PrivacyRule};
 pub use resolved::{json_values, resolved_yaml, values};
 pub use rules::{micro_batches_per_step, require_supported};
 pub use run::{
-    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules,
-    TaskType,
+    DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig,
+    TargetModules, TaskType,
 };
 pub use schema::json_schema;

@@ -14,7 +14,7 @@ use super::privacy::{PrivacyConfig, PrivacyMode};
 use super::private;
 use super::rules;
 use super::run::{
-    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TaskType,
+    DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig, TaskType,
 };
 use super::value::{self, Problem, Read, bounds};
 use crate::error::{Code, Error};
@@ -154,10 +154,7 @@ impl<'a> Reader<'a> {
     }
 
     fn choice<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-        let word = self.take(name, |key, item| match key.kind {
-            Kind::Choice(words) => value::choice(key, item, words),
-            _ => value::choice(key, item, &[]),
-        })?;
+        let word = self.take(name, word)?;
         serde_json::from_value(word.into()).ok()
     }
 
@@ -198,6 +195,26 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// `train_on_inputs` and `loss_on`: two keys of one choice, each derived from the other.
+    fn learned(&mut self) -> Option<(bool, LossOn)> {
+        let flag_written = self.layers.written.contains_key("train_on_inputs");
+        let whole = self.flag("train_on_inputs");
+        let derived = whole.map(|whole| if whole { "all" } else { "response" });
+        let loss_on = self.take_or("loss_on", word, derived)?;
+        let loss_on: LossOn = serde_json::from_value(loss_on.into()).ok()?;
+        let all = loss_on == LossOn::All;
+        if whole? != all && flag_written {
+            let error = rules::loss_on_and_train_on_inputs(&self.layers, all);
+            self.layers.problems.push(error);
+            return None;
+        }
+        if whole? != all {
+            let origin = "derived from loss_on".to_owned();
+            self.origins.insert("train_on_inputs".into(), origin);
+        }
+        Some((all, loss_on))
+    }
+
     /// Every key is read before any is asked for, so that every problem is found.
     pub(super) fn config(&mut self) -> Option<RunConfig> {
         let cwd = self.cwd;
@@ -236,7 +253,7 @@ impl<'a> Reader<'a> {
         let logging_steps = self.whole("logging_steps");
         let [shuffle, group_by_length, packing] =
             ["shuffle", "group_by_length", "packing"].map(|name| self.flag(name));
-        let train_on_inputs = self.flag("train_on_inputs");
+        let (train_on_inputs, loss_on) = self.learned().unzip();
         let resume_from_checkpoint = self.take("resume_from_checkpoint", |key, item| {
             value::resume(key, item, cwd)
         });
@@ -286,6 +303,7 @@ impl<'a> Reader<'a> {
             group_by_length: group_by_length?,
             packing: packing?,
             train_on_inputs: train_on_inputs?,
+            loss_on: loss_on?,
             resume_from_checkpoint: resume_from_checkpoint?,
             min_workers: min_workers?,
             max_workers: max_workers?,
@@ -303,6 +321,13 @@ impl<'a> Reader<'a> {
 fn whole(key: &Key, item: &Item) -> Read<u64> {
     let (least, most) = bounds(key.kind);
     value::whole(key, item, least, most)
+}
+
+fn word(key: &Key, item: &Item) -> Read<&'static str> {
+    match key.kind {
+        Kind::Choice(words) => value::choice(key, item, words),
+        _ => value::choice(key, item, &[]),
+    }
 }
 
 fn real(key: &Key, item: &Item) -> Read<f64> {

@@ -99,6 +99,7 @@ pub(super) fn value(config: &RunConfig, key: &str) -> Option<String> {
         "group_by_length" => c.group_by_length.to_string(),
         "packing" => c.packing.to_string(),
         "train_on_inputs" => c.train_on_inputs.to_string(),
+        "loss_on" => word(&c.learned()),
         "resume_from_checkpoint" => optional(c.resume_from_checkpoint.as_deref().map(text)),
         "min_workers" => c.min_workers.to_string(),
         "max_workers" => optional(c.max_workers.map(|value| value.to_string())),

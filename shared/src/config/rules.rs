@@ -142,6 +142,26 @@ pub(super) fn both_precisions(layers: &Layers) -> Error {
         .fix(format!("keep one of them, such as `--set {FP16_FALSE}`"))
 }
 
+/// `train_on_inputs` is written and says something else than `loss_on`; `all` is what the latter says.
+pub(super) fn loss_on_and_train_on_inputs(layers: &Layers, all: bool) -> Error {
+    let (first, second) = in_writing_order(layers, "train_on_inputs", "loss_on");
+    let what = format!(
+        "`train_on_inputs` is {}, and `loss_on` {}",
+        !all,
+        if all { "is `all`" } else { "is not `all`" }
+    );
+    Error::new(Code::Contradiction, what)
+        .at(place_of(layers, second))
+        .why(format!(
+            "`{first}` is set by {}; `train_on_inputs: true` and `loss_on: all` mean the same",
+            origin_of(layers, first)
+        ))
+        .fix(format!(
+            "--set train_on_inputs={all} goes with this `loss_on`"
+        ))
+        .fix("or remove `train_on_inputs`: `loss_on` alone says it all")
+}
+
 /// Orders what was written: by line, `--set` last.
 fn later(written: &Written) -> u64 {
     if written.source.inline {

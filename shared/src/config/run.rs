@@ -83,6 +83,10 @@ pub struct RunConfig {
     pub packing: bool,
     /// Loss on the whole sequence.
     pub train_on_inputs: bool,
+    /// What is learned; [`RunConfig::learned`] joins it with `train_on_inputs`, which older runs
+    /// have alone.
+    #[serde(default)]
+    pub loss_on: LossOn,
     /// `latest` or a checkpoint folder.
     pub resume_from_checkpoint: Option<String>,
     /// The run pauses below this many workers.
@@ -162,6 +166,19 @@ pub enum Overflow {
     Error,
 }
 
+/// Which tokens of a conversation are learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossOn {
+    /// Every answer.
+    #[default]
+    Response,
+    /// The whole sequence.
+    All,
+    /// The last answer.
+    Last,
+}
+
 /// Whether workers of unlike device classes may take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -187,6 +204,16 @@ impl RunConfig {
     #[must_use]
     pub fn global_batch(&self) -> u64 {
         u64::from(self.batch_size) * u64::from(self.gradient_accumulation_steps)
+    }
+
+    /// What is learned, whichever key says it.
+    #[must_use]
+    pub fn learned(&self) -> LossOn {
+        if self.train_on_inputs {
+            LossOn::All
+        } else {
+            self.loss_on
+        }
     }
 
     /// The factor on B·A.

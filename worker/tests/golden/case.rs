@@ -192,6 +192,7 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         group_by_length: false,
         packing: false,
         train_on_inputs: true,
+        loss_on: shared::config::LossOn::All,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,

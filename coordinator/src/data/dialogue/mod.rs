@@ -160,13 +160,11 @@ fn conversation(file: &SourceFile, turns: Vec<Turn>) -> Conversation {
     let line = turns.first().map_or(1, |t| t.line);
     let message =
         |turn: Turn| Message::new(if turn.asks() { "user" } else { "assistant" }, turn.text);
-    Conversation {
-        messages: turns.into_iter().map(message).collect(),
-        origin: RowOrigin {
-            file: file.name.clone(),
-            line,
-        },
-    }
+    let file = file.name.clone();
+    Conversation::new(
+        turns.into_iter().map(message).collect(),
+        RowOrigin { file, line },
+    )
 }
 
 /// Refuses what would train on nothing or on a guess.

@@ -10,7 +10,7 @@ pub(super) struct Duplicates(BTreeMap<[u8; 16], Vec<u32>>);
 
 impl Check for Duplicates {
     fn see(&mut self, index: u32, sample: &Seen<'_>) {
-        let key = folded_key(sample.messages);
+        let key = folded_key(sample.messages, sample.tools);
         self.0.entry(key).or_default().push(index);
     }
 

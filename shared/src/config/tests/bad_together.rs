@@ -20,6 +20,25 @@ bad! {
           nothing was started
           fix: keep one of them, such as `--set fp16=false`
         "#;
+    the_whole_sequence_and_the_last_answer: said("train_on_inputs: true\nloss_on: last\n") => @r#"
+        E0105 `train_on_inputs` is true, and `loss_on` is not `all`
+          at run.yaml:5:10
+           5 | loss_on: last
+             |          ^^^^
+          `train_on_inputs` is set by run.yaml:4; `train_on_inputs: true` and `loss_on: all` mean the same
+          nothing was started
+          fix: --set train_on_inputs=false goes with this `loss_on`
+          fix: or remove `train_on_inputs`: `loss_on` alone says it all
+        "#;
+    answers_only_and_the_whole_sequence:
+        shown(load_text(&format!("{MINIMAL}loss_on: all\n"), &["train_on_inputs=false"]).unwrap_err()) => @r#"
+        E0105 `train_on_inputs` is false, and `loss_on` is `all`
+          at --set train_on_inputs=false
+          `loss_on` is set by run.yaml:4; `train_on_inputs: true` and `loss_on: all` mean the same
+          nothing was started
+          fix: --set train_on_inputs=true goes with this `loss_on`
+          fix: or remove `train_on_inputs`: `loss_on` alone says it all
+        "#;
     a_micro_batch_over_the_batch: said("batch_size: 2\nmicro_batch_size: 3\n") => @r#"
         E0104 `micro_batch_size` must be at most `batch_size`, got 3 over 2
           at run.yaml:5:19

@@ -48,6 +48,7 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         group_by_length: false,
         packing: false,
         train_on_inputs: false,
+        loss_on: LossOn::Response,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,
@@ -60,6 +61,35 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         privacy: Default::default(),
     };
     assert_eq!(minimal(), expected);
+}
+
+#[test]
+fn train_on_inputs_and_loss_on_are_two_names_of_one_choice() {
+    let read = |lines: &str| {
+        let loaded = with(lines).unwrap();
+        let origin = |key: &str| loaded.origins[key].clone();
+        let origins = (origin("train_on_inputs"), origin("loss_on"));
+        (
+            loaded.config.train_on_inputs,
+            loaded.config.loss_on,
+            origins,
+        )
+    };
+    let said = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    let derived = ("derived from loss_on", "derived from train_on_inputs");
+    let none = said("default", derived.1);
+    assert_eq!(read(""), (false, LossOn::Response, none));
+    let flag = said("run.yaml:4", derived.1);
+    assert_eq!(read("train_on_inputs: true\n"), (true, LossOn::All, flag));
+    let word = said(derived.0, "run.yaml:4");
+    assert_eq!(read("loss_on: all\n"), (true, LossOn::All, word));
+    let last = said("default", "run.yaml:4");
+    assert_eq!(read("loss_on: last\n"), (false, LossOn::Last, last));
+    let both = said("run.yaml:4", "run.yaml:5");
+    assert_eq!(
+        read("train_on_inputs: true\nloss_on: all\n"),
+        (true, LossOn::All, both)
+    );
 }
 
 #[test]

@@ -140,10 +140,16 @@ prop_compose! {
         audit_rate in prop_oneof![share(), Just(1.0)],
         dialogue in prop_oneof![Just(Dialogue::Turns), Just(Dialogue::Blocks)],
         privacy in privacy(),
+        last in any::<bool>(),
     ) -> RunConfig {
         RunConfig {
             max_seq_length, overflow, device, save_steps, save_total_limit, logging_steps, shuffle,
             train_on_inputs, min_workers, dialogue, privacy, failure_detection, device_class, audit_rate,
+            loss_on: match (train_on_inputs, last) {
+                (true, _) => LossOn::All,
+                (false, true) => LossOn::Last,
+                (false, false) => LossOn::Response,
+            },
             max_workers: max_workers.map(|most| most.max(min_workers)),
             ride_through: ride_through.max(failure_detection),
             ..config
@@ -208,6 +214,7 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         group_by_length: false            # default
         packing: false                    # default
         train_on_inputs: false            # default
+        loss_on: response                 # derived from train_on_inputs
         resume_from_checkpoint: null      # default
         min_workers: 1                    # default
         max_workers: null                 # default
