@@ -39,6 +39,7 @@ def main():
     print(f"losses differ by at most {found['losses_differ_by']:.1e} of themselves")
     print(f"target tokens/s {rates['unpacked']:.0f} unpacked, {rates['packed']:.0f} packed")
     print("ratios " + " ".join(f"{ratio:.3f}" for ratio in found["ratios"]) + f", middle {found['ratio']:.3f}")
+    print(f"the same of processor seconds, which other programs on the machine do not change: {found['cpu_ratio']:.3f}")
 
 
 if __name__ == "__main__":

@@ -13,17 +13,17 @@ use std::time::Duration;
 
 use cluster_tests::{Finished, Run, Worker};
 
-/// What a worker may have of its own: enough for one long row, not for sixteen.
-const MEGABYTES: u64 = 700;
+/// What a worker may have of its own: enough for one long row, not for eight.
+const MEGABYTES: u64 = 450;
 
-/// 16 short rows, then 16 long ones.
+/// 8 short rows, then 8 long ones.
 fn data(folder: &Path) {
     let row = |number: usize, words: usize| {
         let answer = format!("{number} ").repeat(words);
         serde_json::json!({ "instruction": format!("{number}?"), "output": answer }).to_string()
     };
-    let rows: Vec<String> = (0..32)
-        .map(|number| row(number, if number < 16 { 3 } else { 500 }))
+    let rows: Vec<String> = (0..16)
+        .map(|number| row(number, if number < 8 { 3 } else { 500 }))
         .collect();
     std::fs::create_dir(folder.join("data")).unwrap();
     std::fs::write(folder.join("data/rows.jsonl"), rows.join("\n")).unwrap();
@@ -35,7 +35,7 @@ fn start(folder: &Path, micro_batch_size: &str) -> (Run, Worker) {
         folder,
         &[
             ("train_data_dir", "data"),
-            ("batch_size", "16"),
+            ("batch_size", "8"),
             ("micro_batch_size", micro_batch_size),
             ("max_steps", "2"),
             ("max_seq_length", "1024"),
@@ -50,7 +50,7 @@ fn start(folder: &Path, micro_batch_size: &str) -> (Run, Worker) {
 #[test]
 fn what_does_not_fit_in_the_last_step_is_told_before_the_first() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut run, worker) = start(folder.path(), "16");
+    let (mut run, worker) = start(folder.path(), "8");
     let (code, said) = worker.finish();
     println!("{said}");
     assert_eq!(code, Some(4), "{said}");
@@ -60,7 +60,7 @@ fn what_does_not_fit_in_the_last_step_is_told_before_the_first() {
         "{said}"
     );
     assert!(said.contains("micro-batch 0 of step 2"), "{said}");
-    assert!(said.contains("--set micro_batch_size=8"), "{said}");
+    assert!(said.contains("--set micro_batch_size=4"), "{said}");
     while let Some(event) = run.next_event(Duration::from_millis(500)) {
         assert_ne!(event["event"], "step", "no step was made: {event}");
     }

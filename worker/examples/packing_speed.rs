@@ -37,6 +37,7 @@ struct Way {
     plan: Plan,
     state: AdapterState,
     seconds: Vec<f64>,
+    cpu_seconds: Vec<f64>,
     losses: Vec<f64>,
 }
 
@@ -71,6 +72,7 @@ fn main() -> Result<()> {
         plan: plan(config, &rows),
         state: AdapterState::new(first.clone()),
         seconds: Vec::new(),
+        cpu_seconds: Vec::new(),
         losses: Vec::new(),
     });
     for step in 1..=rounds + 1 {
@@ -85,7 +87,7 @@ fn main() -> Result<()> {
 
 impl Way {
     fn step(&mut self, step: Step, trainer: &mut Trainer, rows: &[Row]) -> Result<()> {
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), cpu_seconds());
         trainer.set_adapter(&self.state.params)?;
         let count = self.state.params.len();
         let planned = self.plan.step(step);
@@ -112,6 +114,7 @@ impl Way {
         numerics::apply(&self.state, &mut next, &total, norm, 1.0, 1e-3, &adamw);
         self.state = next;
         self.seconds.push(start.elapsed().as_secs_f64());
+        self.cpu_seconds.push(cpu_seconds() - cpu);
         self.losses
             .push(numerics::loss_value(loss, planned.target_tokens));
         Ok(())
@@ -178,6 +181,8 @@ fn report(
         seconds.zip(&targets).map(|(s, t)| t / s).collect()
     });
     let ratios: Vec<f64> = rates[1].iter().zip(&rates[0]).map(|(p, u)| p / u).collect();
+    let cpu = ways[0].cpu_seconds.iter().zip(&ways[1].cpu_seconds).skip(1);
+    let cpu_ratios: Vec<f64> = cpu.map(|(unpacked, packed)| unpacked / packed).collect();
     let losses = ways[0].losses.iter().zip(&ways[1].losses);
     let differ = losses.map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max);
     let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
@@ -187,8 +192,17 @@ fn report(
         "rounds": rounds, "global_batch": GLOBAL_BATCH, "micro_batch_size": 4,
         "padding_share": { "unpacked": padding[0], "packed": padding[1] },
         "target_tokens_per_s": { "unpacked": middle(&rates[0]), "packed": middle(&rates[1]) },
-        "ratios": ratios, "ratio": middle(&ratios), "losses_differ_by": differ,
+        "ratios": ratios, "ratio": middle(&ratios), "cpu_ratio": middle(&cpu_ratios),
+        "losses_differ_by": differ,
     })
+}
+
+/// Processor time of this process: what a busy machine does not change.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 fn middle(values: &[f64]) -> f64 {

@@ -236,6 +236,32 @@ fn bf16_weights_give_nearly_the_losses_of_f32() {
     assert_ne!(wide, narrow);
 }
 
+/// The largest micro-batch of a run is computed before step 1, on an adapter of zeros.
+#[test]
+fn what_was_computed_before_changes_no_bit() {
+    let mut case = uneven();
+    case.config.lora_dropout = 0.2;
+    let (large, small) = (
+        packed(&case, &(0..60).collect::<Vec<_>>(), 0),
+        packed(&case, &[1, 2, 3], 7),
+    );
+    let fresh = compute(&case, &small, 1);
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = open(DeviceRequest::Cpu, 1).unwrap();
+    let mut trainer = Trainer::load(&case.config, &case.base(), device).unwrap();
+    let adapter = weights::weight("lora_any", trainer.layout().len());
+    let (mut gradient, mut losses) = (vec![0f32; adapter.len()], Vec::new());
+    trainer
+        .micro_batch(&large, &mut gradient, &mut losses)
+        .unwrap();
+    assert!(losses.len() > 1000 && losses.iter().all(|loss| loss.is_finite()));
+    trainer.set_adapter(&adapter).unwrap();
+    trainer
+        .micro_batch(&small, &mut gradient, &mut losses)
+        .unwrap();
+    assert_eq!((gradient, losses), fresh);
+}
+
 #[test]
 fn a_micro_batch_without_a_target_gives_zeros() {
     let case = wide();

@@ -178,9 +178,7 @@ impl Layer {
 fn rms_norm(hidden_PH: &Tensor, weight_H: &Tensor, eps: f64) -> TorchResult<Tensor> {
     let kind = hidden_PH.f_kind()?;
     let wide_PH = hidden_PH.f_to_kind(Kind::Float)?;
-    let variance = wide_PH
-        .f_pow_tensor_scalar(2)?
-        .f_mean_dim(-1, true, Kind::Float)?;
+    let variance = wide_PH.f_square()?.f_mean_dim(-1, true, Kind::Float)?;
     let scaled_PH = wide_PH.f_mul(&variance.f_add_scalar(eps)?.f_rsqrt()?)?;
     weight_H.f_mul(&scaled_PH.f_to_kind(kind)?)
 }

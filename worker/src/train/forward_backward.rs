@@ -17,7 +17,7 @@ use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use super::dropout::DropoutKeys;
 use super::{IGNORED, MicroBatch};
 use crate::adapter::{AdapterLayout, LiveAdapter, PeftAdapter, drawn, from_peft};
-use crate::device::{Dropout, TorchResult, failed, gradients};
+use crate::device::{Dropout, TorchResult, caught, failed, gradients};
 use crate::model::{BaseWeights, Decoder, Masks};
 
 /// A base model and the adapter that learns on it, on one device.
@@ -130,7 +130,7 @@ impl Trainer {
             return Ok(());
         }
         losses.resize(places.len(), 0.0);
-        self.compute(batch, &places, &wanted, gradient, losses)
+        caught(|| self.compute(batch, &places, &wanted, gradient, losses))
             .map_err(failed("computing a micro-batch"))
     }
 
