@@ -72,6 +72,14 @@ const PIECES: &[&[u8]] = &[
     b"\"messages\":[",
     b"\"role\":",
     b"\"history\":",
+    b"\"input_ids\":[",
+    b"\"labels\":",
+    b"\"attention_mask\":[0,1",
+    b"\"tools\":[{",
+    b"\"tool_calls\":[",
+    b"\"weight\":",
+    b"-100",
+    b"18446744073709551616",
     b"question,answer\n",
     "：".as_bytes(),
     "用户：".as_bytes(),
@@ -140,8 +148,10 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
         zstd::encode_all(table.as_bytes(), 3).unwrap(),
     ));
     seeds.extend(
-        files("parquet")
+        [files("parquet"), files("formats")]
+            .concat()
             .into_iter()
+            .filter(|(name, _)| !name.ends_with(".py"))
             .filter(|(name, _)| name.ends_with(".parquet")),
     );
     seeds

@@ -13,6 +13,7 @@ use shared::text::Message;
 use super::files::SourceFile;
 use super::names::{self, Columns};
 use super::object::{At, joined};
+use super::renamed::Naming;
 use super::report::{FileReport, Form};
 use super::{Conversation, Parsed};
 
@@ -24,11 +25,7 @@ pub(crate) struct Table {
 }
 
 /// Reads the conversations of a file; `named` are the configured columns.
-pub(crate) fn parse(
-    file: &SourceFile,
-    text: &str,
-    named: Option<&(String, String)>,
-) -> Result<Parsed> {
+pub(crate) fn parse(file: &SourceFile, text: &str, naming: Naming<'_>) -> Result<Parsed> {
     let mut report = FileReport::new(&file.name, Form::Table);
     let table = read(file, text)?;
     if table.header.is_empty() {
@@ -38,7 +35,7 @@ pub(crate) fn parse(
             notices: Vec::new(),
         });
     }
-    let columns = columns(&file.path, &table.header, named)?;
+    let columns = columns(&file.path, &table.header, naming)?;
     let (Some(question), Some(answer)) = (columns.question, columns.answer) else {
         return Err(unknown(
             &file.path,
@@ -82,13 +79,10 @@ pub(crate) fn pair(
 }
 
 /// Which columns hold what: those configured, else those whose names are known.
-pub(crate) fn columns(
-    path: &Path,
-    header: &[String],
-    named: Option<&(String, String)>,
-) -> Result<Columns> {
-    let Some((question, answer)) = named else {
-        return Columns::find(header).map_err(|why| unknown(path, header, &why));
+pub(crate) fn columns(path: &Path, header: &[String], naming: Naming<'_>) -> Result<Columns> {
+    let Some((question, answer)) = naming.csv else {
+        let known = naming.header(path, header)?;
+        return Columns::find(&known).map_err(|why| undecided(path, header, &why));
     };
     let index = |name: &str| {
         header
@@ -200,11 +194,23 @@ fn malformed(path: &Path, text: &str, error: &csv::Error) -> Error {
 }
 
 pub(crate) fn unknown(path: &Path, header: &[String], why: &str) -> Error {
-    At { path, line: 1 }
+    let error = At { path, line: 1 }
         .unknown("the table's columns are not known")
         .why(format!("its columns: {} ({why})", header.join(", ")))
         .why(format!("known: {}", names::known_pairs()))
-        .fix("--set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them")
+        .fix("--set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them");
+    names::settings(header).into_iter().fold(error, Error::fix)
+}
+
+/// Two columns that could both be meant; nobody chooses for the user.
+fn undecided(path: &Path, header: &[String], why: &str) -> Error {
+    let error = Error::new(
+        Code::Ambiguous,
+        "the table's columns can be read in two ways",
+    )
+    .at_line(path, 1)
+    .why(format!("its columns: {} ({why})", header.join(", ")));
+    names::settings(header).into_iter().fold(error, Error::fix)
 }
 
 #[cfg(test)]
@@ -214,11 +220,11 @@ mod tests {
 
     fn table(text: &str, named: Option<(&str, &str)>) -> Result<Parsed> {
         let named = named.map(|(q, a)| (q.to_owned(), a.to_owned()));
-        parse(
-            &SourceFile::single(Path::new("law.csv")),
-            text,
-            named.as_ref(),
-        )
+        let naming = Naming {
+            csv: named.as_ref(),
+            formats: &Default::default(),
+        };
+        parse(&SourceFile::single(Path::new("law.csv")), text, naming)
     }
 
     fn texts(parsed: &Parsed) -> Vec<(u64, Vec<&str>)> {

@@ -7,6 +7,8 @@
 //! [`RunConfig`] is what everybody past this room sees. How it came to be stays here.
 
 mod document;
+mod formats;
+mod formatted;
 mod identity;
 mod keys;
 mod layers;
@@ -25,6 +27,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use formats::{DataSource, FormatConfig, Mixing, Named};
 pub use identity::{difference, identity_fields};
 pub use load::{Loaded, Origins, load};
 pub use paths::{check_paths, missing_paths};

@@ -84,7 +84,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("resume", "resume_from_checkpoint"),
     ("adapter_name_or_path", "init_adapter"),
     ("lora_model_dir", "init_adapter"),
-    ("columns", "csv_columns"),
+    ("datasets", "data_sources"),
+    ("interleave_probs", "data_sources"),
+    ("mix_strategy", "data_mixing"),
 ];
 
 impl Guess {

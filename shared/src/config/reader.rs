@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use super::document::{Item, Source};
+use super::formats::{FormatConfig, Mixing};
+use super::formatted;
 use super::keys::{Fallback, KEYS, Key, Kind, find};
 use super::layers::{Layers, Written, said};
 use super::load::Origins;
@@ -174,6 +176,32 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// What the data is made of; `csv_columns` and `metadata_path` say some of it in another way.
+    fn formats(&mut self, metadata: bool, csv_columns: bool) -> Option<FormatConfig> {
+        let sources = self.take("data_sources", formatted::sources);
+        let mixing = self.choice::<Mixing>("data_mixing");
+        let columns = self.take("columns", formatted::named);
+        let roles = self.take("roles", formatted::named);
+        let formats = FormatConfig {
+            sources: sources?,
+            mixing: mixing?,
+            columns: columns?,
+            roles: roles?,
+        };
+        let mut against = Vec::new();
+        if csv_columns && !formats.columns.is_empty() {
+            against.push(("csv_columns", "columns"));
+        }
+        if metadata && !formats.sources.is_empty() {
+            against.push(("metadata_path", "data_sources"));
+        }
+        for (one, other) in &against {
+            let error = rules::two_that_say_the_same(&self.layers, one, other);
+            self.layers.problems.push(error);
+        }
+        against.is_empty().then_some(formats)
+    }
+
     /// Both flags are read before either is judged, so that both can be wrong.
     fn precision(&mut self) -> Option<Precision> {
         let (fp16, bf16) = (self.flag("fp16"), self.flag("bf16"));
@@ -264,6 +292,11 @@ impl<'a> Reader<'a> {
         let dialogue = self.choice::<Dialogue>("dialogue");
         let csv_columns = self.take("csv_columns", value::columns);
         let privacy = self.privacy();
+        let (metadata, named) = (metadata_path.as_ref(), csv_columns.as_ref());
+        let formats = self.formats(
+            metadata.is_some_and(Option::is_some),
+            named.is_some_and(Option::is_some),
+        );
         Some(RunConfig {
             train_data_dir: train_data_dir?,
             metadata_path: metadata_path?,
@@ -310,6 +343,7 @@ impl<'a> Reader<'a> {
             dialogue: dialogue?,
             csv_columns: csv_columns?,
             privacy: privacy?,
+            formats: formats?,
         })
     }
 }

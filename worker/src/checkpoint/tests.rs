@@ -63,6 +63,7 @@ fn config() -> RunConfig {
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        formats: Default::default(),
     }
 }
 
