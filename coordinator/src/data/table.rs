@@ -37,11 +37,13 @@ pub(crate) fn parse(file: &SourceFile, text: &str, naming: Naming<'_>) -> Result
     }
     let columns = columns(&file.path, &table.header, naming)?;
     let (Some(question), Some(answer)) = (columns.question, columns.answer) else {
-        return Err(unknown(
+        let error = unknown(
             &file.path,
             &table.header,
             "no question and answer among them",
-        ));
+        );
+        let settings = names::settings(&table.header);
+        return Err(settings.into_iter().fold(error, Error::fix));
     };
     report.add_unused(names::unused(&table.header, &columns.used(false)));
     let row = |(line, cells): (u64, Vec<String>)| {
@@ -194,12 +196,11 @@ fn malformed(path: &Path, text: &str, error: &csv::Error) -> Error {
 }
 
 pub(crate) fn unknown(path: &Path, header: &[String], why: &str) -> Error {
-    let error = At { path, line: 1 }
+    At { path, line: 1 }
         .unknown("the table's columns are not known")
         .why(format!("its columns: {} ({why})", header.join(", ")))
         .why(format!("known: {}", names::known_pairs()))
-        .fix("--set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them");
-    names::settings(header).into_iter().fold(error, Error::fix)
+        .fix("--set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them")
 }
 
 /// Two columns that could both be meant; nobody chooses for the user.
@@ -290,6 +291,8 @@ mod tests {
           its columns: id, text (no question and answer among them)
           known: question: prompt, question, instruction, query, 问题, 提问, 咨询, 用户, 客户, 问, 指令; answer: response, answer, output, completion, 回答, 答案, 解答, 回复, 律师, 答, 输出
           fix: --set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them
+          fix: --set 'columns=[question=id,answer=text]'
+          fix: --set 'columns=[question=text,answer=id]'
         "#);
         insta::assert_snapshot!(error("question,answer\na,b\n", Some(("q", "answer"))), @r#"
         E0306 the table's columns are not known
@@ -299,11 +302,11 @@ mod tests {
           fix: --set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them
         "#);
         insta::assert_snapshot!(error("question,prompt,answer\na,b,c\n", None), @r#"
-        E0306 the table's columns are not known
+        E0310 the table's columns can be read in two ways
           at law.csv:1
           its columns: question, prompt, answer (both `question` and `prompt` could be meant)
-          known: question: prompt, question, instruction, query, 问题, 提问, 咨询, 用户, 客户, 问, 指令; answer: response, answer, output, completion, 回答, 答案, 解答, 回复, 律师, 答, 输出
-          fix: --set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them
+          fix: --set 'columns=[question=question,answer=answer]'
+          fix: --set 'columns=[question=prompt,answer=answer]'
         "#);
     }
 }

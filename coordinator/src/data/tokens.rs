@@ -48,7 +48,9 @@ pub(crate) fn read(object: &Map<String, Value>, at: At<'_>) -> Result<Object> {
     let kept = without_padding(mask.as_deref(), ids.len(), at)?;
     let padding = ids.len() - kept.len();
     if kept.is_empty() {
-        return Err(bad(at, format!("`{IDS}` holds no token")).fix("take the sample out"));
+        return Err(bad(at, format!("`{IDS}` holds no token"))
+            .why(format!("{} entries, {padding} of them padding", ids.len()))
+            .fix("take the sample out"));
     }
     let mut tokens = Vec::with_capacity(kept.len());
     for place in kept.clone() {
@@ -82,7 +84,9 @@ pub(crate) fn read(object: &Map<String, Value>, at: At<'_>) -> Result<Object> {
 fn numbers(object: &Map<String, Value>, key: &str, at: At<'_>) -> Result<Option<Vec<i64>>> {
     let Some(value) = object.get(key).filter(|v| !v.is_null()) else {
         if key == IDS {
-            return Err(bad(at, format!("`{IDS}` has no value")).fix("take the sample out"));
+            return Err(bad(at, format!("`{IDS}` has no value"))
+                .why("it is null")
+                .fix("take the sample out"));
         }
         return Ok(None);
     };
@@ -134,6 +138,7 @@ fn targets(
             at,
             format!("{LABELS}[{}] is learned and padding", place + 1),
         )
+        .why(format!("the label is {}, `{MASK}` 0", labels[place]))
         .fix(format!("write {IGNORED} there, or 1 in `{MASK}`")));
     }
     let one = |place: usize| match labels[place] {

@@ -177,7 +177,11 @@ impl<'a> Reader<'a> {
     }
 
     /// What the data is made of; `csv_columns` and `metadata_path` say some of it in another way.
-    fn formats(&mut self, metadata: bool, csv_columns: bool) -> Option<FormatConfig> {
+    fn formats(
+        &mut self,
+        metadata: &Option<Option<PathBuf>>,
+        csv_columns: &Option<Option<(String, String)>>,
+    ) -> Option<FormatConfig> {
         let sources = self.take("data_sources", formatted::sources);
         let mixing = self.choice::<Mixing>("data_mixing");
         let columns = self.take("columns", formatted::named);
@@ -189,10 +193,10 @@ impl<'a> Reader<'a> {
             roles: roles?,
         };
         let mut against = Vec::new();
-        if csv_columns && !formats.columns.is_empty() {
+        if matches!(csv_columns, Some(Some(_))) && !formats.columns.is_empty() {
             against.push(("csv_columns", "columns"));
         }
-        if metadata && !formats.sources.is_empty() {
+        if matches!(metadata, Some(Some(_))) && !formats.sources.is_empty() {
             against.push(("metadata_path", "data_sources"));
         }
         for (one, other) in &against {
@@ -237,9 +241,15 @@ impl<'a> Reader<'a> {
         Some((all, loss_on))
     }
 
+    fn resume(&mut self) -> Option<Option<String>> {
+        let cwd = self.cwd;
+        self.take("resume_from_checkpoint", |key, item| {
+            value::resume(key, item, cwd)
+        })
+    }
+
     /// Every key is read before any is asked for, so that every problem is found.
     pub(super) fn config(&mut self) -> Option<RunConfig> {
-        let cwd = self.cwd;
         let train_data_dir = self.path("train_data_dir");
         let metadata_path = self.optional_path("metadata_path");
         let base_model = self.path("base_model");
@@ -280,9 +290,7 @@ impl<'a> Reader<'a> {
         let logging_steps = self.whole("logging_steps");
         let shuffle = self.flag("shuffle");
         let (train_on_inputs, loss_on) = self.learned().unzip();
-        let resume_from_checkpoint = self.take("resume_from_checkpoint", |key, item| {
-            value::resume(key, item, cwd)
-        });
+        let resume_from_checkpoint = self.resume();
         let min_workers = self.small("min_workers");
         let max_workers = self.optional_small("max_workers");
         let failure_detection = self.real("failure_detection");
@@ -292,11 +300,7 @@ impl<'a> Reader<'a> {
         let dialogue = self.choice::<Dialogue>("dialogue");
         let csv_columns = self.take("csv_columns", value::columns);
         let privacy = self.privacy();
-        let (metadata, named) = (metadata_path.as_ref(), csv_columns.as_ref());
-        let formats = self.formats(
-            metadata.is_some_and(Option::is_some),
-            named.is_some_and(Option::is_some),
-        );
+        let formats = self.formats(&metadata_path, &csv_columns);
         Some(RunConfig {
             train_data_dir: train_data_dir?,
             metadata_path: metadata_path?,
