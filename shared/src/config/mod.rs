@@ -9,6 +9,8 @@
 
 mod aliases;
 mod document;
+mod formats;
+mod formatted;
 mod identity;
 mod keys;
 mod layers;
@@ -28,6 +30,7 @@ mod value;
 mod tests;
 
 pub use document::{Item, Mark, Node, Source};
+pub use formats::{DataSource, FormatConfig, Mixing, Named};
 pub use identity::{difference, identity_fields};
 pub use keys::is_key;
 pub use load::{Loaded, Origins, load, load_text};

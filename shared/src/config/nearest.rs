@@ -66,7 +66,10 @@ const ALIASES: &[(&str, &str)] = &[
     ("max_checkpoints", "save_total_limit"),
     ("resume", "resume_from_checkpoint"),
     ("adapter_name_or_path", "init_adapter"),
-    ("columns", "csv_columns"),
+    ("lora_model_dir", "init_adapter"),
+    ("datasets", "data_sources"),
+    ("interleave_probs", "data_sources"),
+    ("mix_strategy", "data_mixing"),
 ];
 
 impl Guess {

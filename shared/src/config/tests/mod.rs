@@ -2,6 +2,7 @@
 
 mod aliases;
 mod bad_files;
+mod bad_formats;
 mod bad_keys;
 mod bad_together;
 mod bad_values;
