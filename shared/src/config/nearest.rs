@@ -66,7 +66,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("max_checkpoints", "save_total_limit"),
     ("resume", "resume_from_checkpoint"),
     ("adapter_name_or_path", "init_adapter"),
-    ("lora_model_dir", "init_adapter"),
     ("datasets", "data_sources"),
     ("interleave_probs", "data_sources"),
     ("mix_strategy", "data_mixing"),
