@@ -35,6 +35,7 @@ simulate: build ## whole clusters by seed (SIMULATION_RUNS, NETWORK_RUNS; SIMULA
 bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, transformers, peft)
 	$(CARGO) build --release --locked -p worker --examples
 	$(GOLDEN_PYTHON) tests/bench/step_speed.py --worker target/release/examples/step_speed
+	$(GOLDEN_PYTHON) tests/bench/packing_speed.py --worker target/release/examples/packing_speed
 
 memory: build ## what `coordinator plan` says against real runs (SET: report, fit or names of cases)
 	$(PYTHON) tests/bench/plan_memory.py --bin target/release --set $(or $(SET),report)
@@ -63,6 +64,7 @@ deny: ## licences, advisories and sources of all dependencies (needs cargo-deny)
 golden: ## make the golden numbers again (GOLDEN_PYTHON: one with torch, transformers, peft)
 	$(GOLDEN_PYTHON) tests/golden/make_golden.py
 	$(GOLDEN_PYTHON) tests/golden/make_data_golden.py
+	$(GOLDEN_PYTHON) tests/golden/make_order_golden.py
 
 clean: ## remove build results and output/, keep .deps/
 	rm -rf target output

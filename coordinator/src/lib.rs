@@ -1,8 +1,9 @@
 //! The coordinator: no libtorch, starts in milliseconds.
 //!
 //! `cli` commands · `data` file to prepared dataset · `engine` the heart, pure · `driver` the only
-//! loop that meets the world · `estimate` what a run will need · `rpc` the session service · `history` what a run leaves for people ·
-//! `store` what survives a restart.
+//! loop that meets the world · `estimate` what a run will need · `rpc` the session service ·
+//! `history` what a run leaves for people · `store` what survives a restart · `import` other tools'
+//! configurations.
 
 pub mod cli;
 pub mod data;
@@ -10,5 +11,6 @@ pub mod driver;
 pub mod engine;
 pub mod estimate;
 pub mod history;
+pub mod import;
 pub mod rpc;
 pub mod store;

@@ -110,3 +110,20 @@ fn a_mask_moved_by_one_token_would_be_seen() {
         }
     }
 }
+
+/// What a change of the data room must not change: the rows of configs/quickstart.yaml. Made by the
+/// program as it was before `loss_on` and tools; a change of data/ or models/ changes it too.
+#[test]
+fn the_shipped_questions_keep_the_bytes_of_their_prepared_rows() {
+    let config = repository().join("configs/quickstart.yaml");
+    let config = shared::config::load(&config, &[], repository())
+        .unwrap()
+        .config;
+    let tokenizer = shared::text::TextTokenizer::load(&config.base_model).unwrap();
+    let template = shared::text::ChatTemplate::find(&config.base_model).unwrap();
+    let prepared = coordinator::data::prepare(&config, &tokenizer, template.as_ref()).unwrap();
+    assert_eq!(
+        prepared.writer.digest(),
+        "efae5cfa976184a2e502cf3c1d35dcd69e2bf8fe2912867d58073f69434e7b1c"
+    );
+}

@@ -1,12 +1,14 @@
 //! What the data room refuses, and what it says about rows it cuts or wonders about.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
+
 #[path = "data/house.rs"]
 mod house;
 
 use std::fs;
 
 use coordinator::data::Prepared;
-use shared::config::{Dialogue, Overflow};
+use shared::config::{Dialogue, LossOn, Overflow};
 use shared::error::Code;
 
 use house::{DIALOGUE, House};
@@ -126,20 +128,77 @@ fn a_template_that_changes_its_mind_about_the_beginning_is_refused() {
     assert_eq!(house.prepare().unwrap().writer.rows(), 1);
 }
 
+/// A house whose base model has this template.
+fn under(template: &str, data: &str) -> House {
+    let house = House::new("chatml").with("a.jsonl", data);
+    fs::write(
+        house.config.base_model.join("chat_template.jinja"),
+        template,
+    )
+    .unwrap();
+    house
+}
+
 #[test]
-fn a_template_that_never_ends_an_answer_or_leaves_text_out_is_noticed() {
-    let house = House::new("chatml").with(
-        "a.jsonl",
-        "{\"instruction\": \"a\", \"output\": \"b\", \"system\": \"lost\"}\n{\"instruction\": \"a\", \"output\": \"\"}",
-    );
-    let source = "{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}{% if false %}{{ strftime_now('%Y') }}{% endif %}";
-    fs::write(house.config.base_model.join("chat_template.jinja"), source).unwrap();
-    let house = house.set(|c| c.train_on_inputs = true);
+fn a_template_that_leaves_text_out_or_reads_the_clock_is_noticed() {
+    let source = "{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}{% if false %}{{ strftime_now('%Y') }}{% endif %}";
+    let data = "{\"instruction\": \"a\", \"output\": \"b\", \"system\": \"lost\"}\n{\"instruction\": \"a\", \"output\": \"\"}";
+    let house = under(source, data);
     insta::assert_snapshot!(house.prepare().unwrap().report.notices.join("\n"), @r#"
     1 samples have a turn without a text: a.jsonl:2
-    the chat template (chat_template.jinja) ends an answer without a special token, so the model would not learn to stop: 1 samples, a.jsonl:1
     the chat template (chat_template.jinja) leaves out or changes text of 1 samples: a.jsonl:1 (system)
     the chat template (chat_template.jinja) writes today's date; it is told a fixed one, 2024-07-26, so that the same data gives the same tokens
+    "#);
+}
+
+#[test]
+fn an_answer_whose_end_is_not_learned_is_refused() {
+    let data = "{\"instruction\": \"a\", \"output\": \"b\"}\n";
+    let open = "{% for m in messages %}<|im_start|>{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}";
+    insta::assert_snapshot!(under(open, data).error(), @r#"
+    E0313 an answer's end is not learned, so the model would not stop
+      at HOUSE/base/chat_template.jinja
+      samples: a.jsonl:1
+      the chat template writes no special token of the tokenizer after an answer
+      fix: write it there, such as {{ eos_token }}, in the folder's chat_template.jinja
+      fix: or make the token that the template writes special in tokenizer_config.json
+    "#);
+    let all = under(open, data).set(|c| c.loss_on = LossOn::All);
+    assert_eq!(all.prepare().unwrap_err().code, Code::NoStopToken);
+    let outside = "{% for m in messages %}<|im_start|>{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}<|im_end|>{% endfor %}";
+    insta::assert_snapshot!(under(outside, &data.repeat(2)).error(), @r#"
+    E0313 in 2 samples an answer's end is not learned, so the model would not stop
+      at HOUSE/base/chat_template.jinja
+      samples: a.jsonl:1, a.jsonl:2
+      a {% generation %} block of the chat template ends before a special token
+      fix: put the token that ends an answer inside the block, such as {{ eos_token }}
+    "#);
+    let unasked = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}";
+    let whole = under(open, unasked).set(|c| c.loss_on = LossOn::All);
+    assert_eq!(whole.prepare().unwrap().writer.rows(), 1);
+}
+
+#[test]
+fn blocks_that_fit_no_answer_are_refused_only_where_answers_differ() {
+    let once = "{% for m in messages %}<|im_start|>{% if m.role == 'assistant' and loop.last %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}";
+    let turns = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}, {\"role\": \"assistant\", \"content\": \"d\"}]}";
+    let house = under(once, turns);
+    assert_eq!(house.rows()[0].1, "d<|im_end|>");
+    insta::assert_snapshot!(house.set(|c| c.loss_on = LossOn::Last).error(), @r#"
+    E0307 which answer a {% generation %} block of the chat template belongs to cannot be told
+      at HOUSE/data/a.jsonl:1
+      it marks 1 blocks in a conversation with 2 answers, and not all answers are learned
+      template: HOUSE/base/chat_template.jinja
+      fix: write one block around each answer in the template, or take the tags out of it
+      fix: or --set loss_on=response and no `weight` in the data
+    "#);
+    let trimmed = "{% for m in messages %}{% set text %}{% generation %} {{ m.content }}<|im_end|>{% endgeneration %}{% endset %}{{ text | trim }}{% endfor %}";
+    insta::assert_snapshot!(under(trimmed, turns).error(), @r#"
+    E0307 what the chat template marks as answers cannot be told
+      at HOUSE/data/a.jsonl:1
+      the template goes on working on the text of a {% generation %} block after its end
+      template: HOUSE/base/chat_template.jinja
+      fix: write such a block around what is written out, or take the tags out
     "#);
 }
 

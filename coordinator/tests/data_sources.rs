@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use coordinator::data::{Progress, Ready, ready, source_digest};
+use shared::config::LossOn;
 use shared::dataset::PreparedDataset;
 use shared::text::ChatTemplate;
 
@@ -154,8 +155,13 @@ fn other_sources_have_another_digest() {
     other(&house);
     let house = house.set(|c| c.max_seq_length = 100);
     other(&house);
-    let house = house.set(|c| c.train_on_inputs = true);
+    let mut house = house.set(|c| c.train_on_inputs = true);
     other(&house);
+    let mut last = house.config.clone();
+    (last.train_on_inputs, last.loss_on) = (false, LossOn::Last);
+    let whole = std::mem::replace(&mut house.config, last);
+    other(&house);
+    house.config = whole;
     let house = house.set(|c| c.csv_columns = Some(("a".into(), "b".into())));
     other(&house);
     let house = house.metadata("meta.csv", "问题,回答\na,b\n");

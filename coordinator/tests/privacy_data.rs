@@ -187,3 +187,64 @@ fn a_file_that_is_there_and_the_data_folder_are_left_alone() {
         1
     );
 }
+
+/// One conversation with tools: values in a call's arguments, in a result, in a description.
+const TOOLS: &str = concat!(
+    r#"{"tools": [{"type": "function", "function": {"name": "Find", "description": "owner: 李秀英, 13800138000"}}], "#,
+    r#""messages": [{"role": "user", "content": "查一下我的合同", "name": "李秀英"}, "#,
+    r#"{"role": "assistant", "content": null, "weight": 0, "tool_calls": [{"id": "c1", "type": "function", "function": "#,
+    r#"{"name": "Find", "arguments": {"姓名": "李秀英", "phone": 13800138000, "n": 7}}}, {"id": "c2", "type": "function", "#,
+    r#""function": {"name": "Find", "arguments": "{\"customer_name\": \"\\u674e\\u79c0\\u82f1\", \"card\": 4111111111111111}"}}]}, "#,
+    r#"{"role": "tool", "tool_call_id": "c1", "name": "Find", "content": "{ \"户名\": \"\\u674e\\u79c0\\u82f1\", \"n\": 1.50 }"}, "#,
+    r#"{"role": "assistant", "content": "找到了。"}]}"#,
+    "\n"
+);
+
+fn with_tools(mode: PrivacyMode) -> House {
+    House::new("chatml")
+        .with("a.jsonl", TOOLS)
+        .set(|c| c.privacy.mode = mode)
+        .set(|c| c.max_seq_length = 4096)
+}
+
+/// A template that writes everything there is.
+fn telling(house: House) -> House {
+    let source = "{{ tools | tojson }}{% for m in messages %}<|im_start|>{{ m | tojson }}{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}";
+    let file = house.config.base_model.join("chat_template.jinja");
+    fs::write(file, source).unwrap();
+    house.set(|c| c.train_on_inputs = true)
+}
+
+#[test]
+fn calls_results_names_and_tools_are_counted_and_masked() {
+    let scanned = report(&telling(with_tools(PrivacyMode::Scan)));
+    insta::assert_snapshot!(scanned.lines().last().unwrap(), @r##"personal data: 1 bank card, 2 phones, 5 names (a.jsonl:1)"##);
+    let text = telling(with_tools(PrivacyMode::Off)).rows()[0].0.clone();
+    assert!(
+        text.contains("李秀英") && text.contains("4111111111111111"),
+        "{text}"
+    );
+    let masked = telling(with_tools(PrivacyMode::Mask)).rows()[0].0.clone();
+    for value in ["李", "674e", "13800138000", "4111"] {
+        assert!(!masked.contains(value), "{value} in {masked}");
+    }
+    for kept in [
+        r#""name": "Find""#,
+        r#""phone": "[PHONE_1]", "n": 7"#,
+        r#"{ "户名": "[NAME_1]", "n": 1.50 }"#,
+    ] {
+        assert!(masked.contains(kept), "{kept} not in {masked}");
+    }
+}
+
+#[test]
+fn the_clean_copy_keeps_tools_calls_and_weights() {
+    let house = with_tools(PrivacyMode::Mask);
+    mask(&house, "clean.jsonl", &[]).unwrap();
+    let copy = fs::read_to_string(house.folder.path().join("clean.jsonl")).unwrap();
+    insta::assert_snapshot!(copy.trim_end(), @r##"{"messages":[{"role":"user","content":"查一下我的合同","name":"[NAME_1]"},{"role":"assistant","tool_calls":[{"id":"c1","type":"function","function":{"name":"Find","arguments":{"姓名":"[NAME_1]","phone":"[PHONE_1]","n":7}}},{"id":"c2","type":"function","function":{"name":"Find","arguments":"{\"customer_name\": \"[NAME_1]\", \"card\": \"[CARD_1]\"}"}}],"weight":0},{"role":"tool","tool_call_id":"c1","name":"Find","content":"{ \"户名\": \"[NAME_1]\", \"n\": 1.50 }"},{"role":"assistant","content":"找到了。"}],"tools":[{"type":"function","function":{"name":"Find","description":"owner: [NAME_1], [PHONE_1]"}}]}"##);
+    let again = House::new("chatml")
+        .with("clean.jsonl", &copy)
+        .set(|c| c.max_seq_length = 4096);
+    assert_eq!(telling(again).rows(), telling(house).rows());
+}

@@ -53,6 +53,22 @@ pub fn worker() -> Command {
     command
 }
 
+/// The same program with a bound on the memory of its own: heap and what else it may write to.
+#[must_use]
+pub(super) fn within(program: Command, megabytes: u64) -> Command {
+    let mut command = Command::new("sh");
+    let limit = format!("ulimit -d {} && exec \"$0\" \"$@\"", megabytes * 1024);
+    command.args(["-c", &limit]).arg(program.get_program());
+    command.args(program.get_args()).stdin(Stdio::null());
+    for (key, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    command
+}
+
 /// Waits for a process, and ends it when the deadline passes.
 ///
 /// # Panics

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::network::Node;
-use super::programs::{coordinator, finished, repository, worker};
+use super::programs::{coordinator, finished, repository, within, worker};
 
 /// How long a small run may take on a crowded machine.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -209,6 +209,12 @@ impl Run {
         let mut program = worker();
         program.env(variable.0, variable.1);
         self.join(program, &self.address, arguments, "")
+    }
+
+    /// Starts a worker that may have this much memory of its own.
+    #[must_use]
+    pub fn worker_within(&self, megabytes: u64, arguments: &[&str]) -> Worker {
+        self.join(within(worker(), megabytes), &self.address, arguments, "")
     }
 
     /// Starts a worker in a network of the test's own.

@@ -7,6 +7,7 @@
 )]
 
 use cluster_tests::{Finished, Run};
+use serde_json::Value;
 
 const LINES: &[(&str, &str)] = &[
     ("batch_size", "8"),
@@ -41,6 +42,44 @@ fn one_to_four_workers_give_the_same_bytes() {
         };
         assert_eq!(finished.adapter(), one.adapter());
         assert_eq!(finished.log_history(), one.log_history());
+    }
+}
+
+/// What `packing` is tried with: 32 samples in a step, eight micro-batches of about four.
+const PACKED: &[(&str, &str)] = &[
+    ("batch_size", "32"),
+    ("micro_batch_size", "4"),
+    ("max_steps", "4"),
+    ("lora_dropout", "0.1"),
+    ("packing", "true"),
+];
+
+#[test]
+fn packed_one_two_and_four_workers_give_the_same_bytes_and_the_unpacked_losses() {
+    let run = |lines: &[(&str, &str)], workers: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let finished = Finished::local(folder.path(), lines, workers);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        (finished.adapter(), finished.log_history())
+    };
+    let one = run(PACKED, 1);
+    for workers in [2, 4] {
+        assert_eq!(run(PACKED, workers), one, "{workers} workers");
+    }
+    println!("packed, 1, 2 and 4 workers: sha256 {}", one.0);
+
+    let unpacked = [PACKED, &[("packing", "false")]].concat();
+    let (adapter, history) = run(&unpacked, 2);
+    assert_ne!(adapter, one.0, "other micro-batches round otherwise");
+    let losses = |history: &Value| -> Vec<f64> {
+        let entries = history.as_array().unwrap().iter();
+        entries.filter_map(|entry| entry["loss"].as_f64()).collect()
+    };
+    let (ours, theirs) = (losses(&one.1), losses(&history));
+    assert_eq!((ours.len(), theirs.len()), (4, 4));
+    for (packed, unpacked) in ours.iter().zip(&theirs) {
+        println!("loss packed {packed}, unpacked {unpacked}");
+        assert!((packed / unpacked - 1.0).abs() < 1e-5);
     }
 }
 

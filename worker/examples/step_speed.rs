@@ -5,15 +5,17 @@
 
 #![recursion_limit = "256"]
 
+mod common;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
-use shared::config::RunConfig;
+use common::config;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::numerics::{self, AdamW, AdapterState};
 use worker::device::{self, DeviceRequest};
-use worker::train::{MicroBatch, Trainer};
+use worker::train::{MicroBatch, Segment, Trainer};
 
 const VOCABULARY: u64 = 8000;
 
@@ -92,34 +94,15 @@ fn batch(rows: usize, length: usize, step: u64) -> MicroBatch {
     };
     let tokens: Vec<i64> = (0..(rows * length) as u64).map(token).collect();
     MicroBatch {
-        rows,
-        length,
+        segments: (0u32..)
+            .zip(std::iter::repeat_n(length, rows))
+            .map(|(position, length)| Segment { position, length })
+            .collect(),
         labels: tokens.clone(),
         tokens,
         step,
-        first_position: 0,
         step_target_tokens: (rows * (length - 1)) as u64,
     }
-}
-
-fn config(base: &std::path::Path, precision: &str) -> Result<RunConfig> {
-    let value = serde_json::json!({
-        "train_data_dir": "", "metadata_path": null, "base_model": base,
-        "task_type": "text-generation", "output_dir": "", "lora_rank": 16, "lora_alpha": 32.0,
-        "lora_dropout": 0.0, "target_modules": {"names": ["q_proj", "v_proj"]},
-        "use_rslora": false, "init_adapter": null, "parent": null, "parent_optimizer": true,
-        "batch_size": 4,
-        "gradient_accumulation_steps": 1, "micro_batch_size": 4, "epochs": 1, "max_steps": null,
-        "learning_rate": 1e-3, "lr_scheduler_type": "constant", "warmup_steps": 0,
-        "warmup_ratio": 0.0, "weight_decay": 0.01, "max_grad_norm": 1.0, "seed": 42,
-        "precision": precision, "max_seq_length": 512, "overflow": "error", "device": "cpu",
-        "save_steps": 100, "save_total_limit": null, "logging_steps": 1, "shuffle": false,
-        "train_on_inputs": true, "resume_from_checkpoint": null, "min_workers": 1,
-        "max_workers": null, "failure_detection": 8.0, "ride_through": 60.0,
-        "device_class": "mixed", "audit_rate": 0.0,
-        "dialogue": "turns", "csv_columns": null,
-    });
-    serde_json::from_value(value).map_err(|e| Error::new(Code::Internal, e.to_string()))
 }
 
 fn peak_mb() -> f64 {

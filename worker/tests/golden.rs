@@ -86,6 +86,25 @@ fn curve(name: &str) {
     );
 }
 
+/// Trainer pads; the same samples packed in larger micro-batches give its curve all the same.
+#[test]
+fn packed_the_curve_is_the_reference_s_too() {
+    for (name, size) in [
+        ("gqa_qv", 2),
+        ("llama3_tied_all_linear", 3),
+        ("accumulation_uneven_tail", 2),
+        ("response_only_sequential", 2),
+        ("linear_rope_biases_max_steps", 2),
+    ] {
+        let mut case = Case::load(name);
+        case.config.packing = true;
+        case.config.micro_batch_size = size;
+        let run = train(&case, &HONEST);
+        let found = compare(&case, &run).unwrap_or_else(|why| panic!("{name}: {why}"));
+        println!("{name}, packed: {found}");
+    }
+}
+
 fn logits_difference(
     trainer: &mut Trainer,
     case: &Case,

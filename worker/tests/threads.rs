@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use shared::config::{RunConfig, load};
 use worker::device::{DeviceRequest, open, reexec_with_environment};
-use worker::train::{IGNORED, MicroBatch, Trainer};
+use worker::train::{IGNORED, MicroBatch, Segment, Trainer};
 
 /// Rows and length of the micro-batches that are tried.
 const SHAPES: [(usize, usize); 10] = [
@@ -31,6 +31,8 @@ const SHAPES: [(usize, usize); 10] = [
     (3, 5),
     (5, 30),
 ];
+/// Lengths of samples that are packed behind each other.
+const PACKED: [&[usize]; 4] = [&[1, 2], &[9, 21, 3], &[34, 5, 5, 70, 1], &[17, 300]];
 const RANKS: [u32; 4] = [1, 4, 12, 32];
 const THREADS: [usize; 3] = [1, 2, 4];
 
@@ -50,21 +52,25 @@ fn config(folder: &Path, precision: &str, rank: u32) -> RunConfig {
     load(&file, &[], folder).unwrap().config
 }
 
-/// `rows` of `length` tokens; the last half of each is learned.
-fn batch(rows: usize, length: usize) -> MicroBatch {
-    let tokens: Vec<i64> = (0..rows * length)
-        .map(|i| i64::try_from((i * 7919 + length * 31) % 2500).unwrap() + 4)
+/// Samples of these lengths; the last half of each is learned.
+fn batch(lengths: &[usize]) -> MicroBatch {
+    let tokens = (0..lengths.iter().sum::<usize>()).map(|i| i * 7919 + lengths[0] * 31);
+    let tokens: Vec<i64> = tokens
+        .map(|token| i64::try_from(token % 2500).unwrap() + 4)
         .collect();
-    let learned = |i: usize| i % length >= length / 2;
-    let labels = tokens.iter().enumerate();
-    let labels = labels.map(|(i, t)| if learned(i) { *t } else { IGNORED });
+    let learned = lengths
+        .iter()
+        .flat_map(|&length| (0..length).map(move |i| i >= length / 2));
+    let labels = tokens.iter().zip(learned);
+    let labels = labels.map(|(t, learned)| if learned { *t } else { IGNORED });
     MicroBatch {
-        rows,
-        length,
+        segments: (0u32..)
+            .zip(lengths)
+            .map(|(position, &length)| Segment { position, length })
+            .collect(),
         labels: labels.collect(),
         tokens,
         step: 1,
-        first_position: 0,
         step_target_tokens: 50,
     }
 }
@@ -83,13 +89,15 @@ fn one_to_four_threads_give_equal_bits_for_every_shape() {
         let mut trainer = Trainer::load(&config, &base(), device).unwrap();
         let adapter = weights::weight("lora_any", trainer.layout().len());
         trainer.set_adapter(&adapter).unwrap();
-        for (rows, length) in SHAPES {
-            let batch = batch(rows, length);
+        let rows = SHAPES.map(|(rows, length)| vec![length; rows]);
+        let packed = PACKED.map(<[usize]>::to_vec);
+        for lengths in rows.into_iter().chain(packed) {
+            let batch = batch(&lengths);
             let one = bits(&mut trainer, &batch, 1);
             for threads in THREADS {
                 if bits(&mut trainer, &batch, threads) != one {
                     differ.push(format!(
-                        "{precision}, rank {rank}, {rows} x {length}, {threads} threads"
+                        "{precision}, rank {rank}, {lengths:?}, {threads} threads"
                     ));
                 }
             }

@@ -11,14 +11,19 @@
 #[path = "golden/case.rs"]
 #[allow(dead_code)]
 mod case;
+#[path = "golden/training.rs"]
+#[allow(dead_code)]
+mod training;
 #[path = "golden/weights.rs"]
 mod weights;
 
 use std::sync::{Mutex, PoisonError};
 
-use case::Case;
+use case::{Case, Row};
 use shared::config::Precision;
 use shared::model::{ModelConfig, base_digest, expected_tensors};
+use shared::plan::MicroBatchPlan;
+use training::{HONEST, train};
 use worker::device::{Device, DeviceRequest, open};
 use worker::train::{MicroBatch, Trainer, collate};
 
@@ -40,10 +45,32 @@ fn wide() -> Case {
     case
 }
 
-fn batch(case: &Case, rows: &[usize], length: usize, first_position: u32) -> MicroBatch {
+/// Rows padded to `length`, from this position in the step on.
+fn batch(case: &Case, rows: &[usize], length: u32, first_position: u32) -> MicroBatch {
+    planned(case, rows, first_position, |_| length)
+}
+
+/// Rows packed behind each other.
+fn packed(case: &Case, rows: &[usize], first_position: u32) -> MicroBatch {
+    planned(case, rows, first_position, |length| length)
+}
+
+fn planned(
+    case: &Case,
+    rows: &[usize],
+    first_position: u32,
+    cells: impl Fn(u32) -> u32,
+) -> MicroBatch {
     let samples = case.samples();
-    let rows: Vec<_> = rows.iter().map(|&row| samples[row]).collect();
-    collate(&rows, length, 3, first_position, 50).unwrap()
+    let chosen: Vec<_> = rows.iter().map(|&row| samples[row]).collect();
+    let lengths = chosen.iter().map(|s| u32::try_from(s.ids.len()).unwrap());
+    let planned = MicroBatchPlan {
+        samples: rows.iter().map(|&r| u32::try_from(r).unwrap()).collect(),
+        positions: (first_position..).take(rows.len()).collect(),
+        cells: lengths.clone().map(cells).collect(),
+        tokens: lengths.map(u64::from).sum(),
+    };
+    collate(&chosen, &planned, 3, 50).unwrap()
 }
 
 /// The number of threads is the process's: one computation at a time.
@@ -102,6 +129,82 @@ fn padding_and_company_change_nothing_but_the_last_bits() {
 }
 
 #[test]
+fn packed_samples_do_not_see_each_other() {
+    let mut case = wide();
+    case.config.lora_dropout = 0.3;
+    for precision in [Precision::F32, Precision::Bf16] {
+        case.config.precision = precision;
+        let together = compute(&case, &packed(&case, &[2, 0, 5, 3], 4), 1);
+        let apart = [(2, 4), (0, 5), (5, 6), (3, 7)]
+            .map(|(row, position)| compute(&case, &packed(&case, &[row], position), 1));
+        let losses: Vec<f32> = apart
+            .iter()
+            .flat_map(|(_, losses)| losses.clone())
+            .collect();
+        let room = if precision == Precision::F32 {
+            1e-4
+        } else {
+            0.1
+        };
+        let differ = largest(&together.1, &losses);
+        assert!(differ < room, "{precision:?}: losses differ by {differ}");
+        if precision == Precision::F32 {
+            let mut sum = vec![0f32; together.0.len()];
+            for (gradient, _) in &apart {
+                sum.iter_mut().zip(gradient).for_each(|(s, g)| *s += g);
+            }
+            let scale = together.0.iter().fold(0f32, |m, v| m.max(v.abs()));
+            assert!(largest(&together.0, &sum) < 1e-4 * scale, "gradients");
+        }
+    }
+}
+
+/// 100 rows of 3 to 96 tokens, 32 in a step: twelve steps, three of them short.
+fn uneven() -> Case {
+    let mut case = wide();
+    let row = |row: u32| {
+        let length = 3 + row * row * 7 % 94;
+        let ids = (0..length).map(|token| 24 + (row * 31 + token * token * 5) % 24);
+        let answer = length / 3;
+        Row {
+            ids: ids.collect(),
+            learned: (0..length).map(|token| u8::from(token >= answer)).collect(),
+        }
+    };
+    case.golden.rows = (0..100).map(row).collect();
+    case.config.batch_size = 32;
+    case.config.micro_batch_size = 4;
+    case.config.epochs = 3;
+    case
+}
+
+#[test]
+fn packed_every_step_has_the_loss_it_has_unpacked() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (dropout, group_by_length) in [(0.0, false), (0.2, false), (0.2, true)] {
+        let mut case = uneven();
+        case.config.lora_dropout = dropout;
+        case.config.group_by_length = group_by_length;
+        let padded = train(&case, &HONEST);
+        case.config.packing = true;
+        let packed = train(&case, &HONEST);
+        assert_eq!((padded.steps.len(), packed.steps.len()), (12, 12));
+        let mut most = 0f64;
+        for (one, other) in padded.steps.iter().zip(&packed.steps) {
+            assert_eq!(
+                (one.step, one.epoch, one.learning_rate),
+                (other.step, other.epoch, other.learning_rate)
+            );
+            most = most.max((one.loss / other.loss - 1.0).abs());
+        }
+        println!("dropout {dropout}, grouped {group_by_length}: losses differ by {most:.1e}");
+        assert!(most < 1e-5, "dropout {dropout}: {most:e}");
+        let (first, last) = (&padded.steps[0], &padded.steps[11]);
+        assert!(last.loss < first.loss, "{} {}", first.loss, last.loss);
+    }
+}
+
+#[test]
 fn dropout_depends_on_the_place_in_the_step_and_on_the_step() {
     let mut case = wide();
     case.config.lora_dropout = 0.3;
@@ -131,6 +234,32 @@ fn bf16_weights_give_nearly_the_losses_of_f32() {
         mean(&narrow)
     );
     assert_ne!(wide, narrow);
+}
+
+/// The largest micro-batch of a run is computed before step 1, on an adapter of zeros.
+#[test]
+fn what_was_computed_before_changes_no_bit() {
+    let mut case = uneven();
+    case.config.lora_dropout = 0.2;
+    let (large, small) = (
+        packed(&case, &(0..60).collect::<Vec<_>>(), 0),
+        packed(&case, &[1, 2, 3], 7),
+    );
+    let fresh = compute(&case, &small, 1);
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = open(DeviceRequest::Cpu, 1).unwrap();
+    let mut trainer = Trainer::load(&case.config, &case.base(), device).unwrap();
+    let adapter = weights::weight("lora_any", trainer.layout().len());
+    let (mut gradient, mut losses) = (vec![0f32; adapter.len()], Vec::new());
+    trainer
+        .micro_batch(&large, &mut gradient, &mut losses)
+        .unwrap();
+    assert!(losses.len() > 1000 && losses.iter().all(|loss| loss.is_finite()));
+    trainer.set_adapter(&adapter).unwrap();
+    trainer
+        .micro_batch(&small, &mut gradient, &mut losses)
+        .unwrap();
+    assert_eq!((gradient, losses), fresh);
 }
 
 #[test]

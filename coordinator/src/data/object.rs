@@ -1,7 +1,9 @@
 //! One JSON object to one conversation: Alpaca, ShareGPT, OpenAI messages, question and answer.
 //!
-//! In: an object and its place. Out: turns with the roles `system`, `user`, `assistant`.
+//! In: an object and its place. Out: turns with the roles `system`, `user`, `assistant`, `tool`.
 //! Keeps: texts are taken unchanged; a role, a type or a form nobody knows is refused.
+
+mod list;
 
 use std::path::Path;
 
@@ -12,6 +14,7 @@ use shared::text::Message;
 use super::names::{self, Columns};
 use super::read::excerpt;
 use super::report::Form;
+use super::tokens::{self, Tokens};
 
 /// Where an object stands.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +35,17 @@ impl At<'_> {
 pub(crate) struct Object {
     pub form: Form,
     pub messages: Vec<Message>,
+    /// The list of tools, as it is written.
+    pub tools: Option<Value>,
+    /// Answers of weight 0, by their place among the messages.
+    pub unlearned: Vec<usize>,
+    /// The tokens of a sample that comes as such.
+    pub tokens: Option<Tokens>,
     /// Keys that were not needed.
     pub unused: Vec<String>,
 }
 
-const LISTS: &[&str] = &["messages", "conversations"];
-
-const TURNS: &str = "it must be a list like [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", ...}]";
+pub(super) const LISTS: &[&str] = &["messages", "conversations"];
 
 /// Reads an object in any of the known forms.
 pub(crate) fn conversation(object: &Map<String, Value>, at: At<'_>) -> Result<Object> {
@@ -48,75 +55,27 @@ pub(crate) fn conversation(object: &Map<String, Value>, at: At<'_>) -> Result<Ob
         .copied()
         .filter(|k| object.contains_key(*k))
         .collect();
+    if object.contains_key(tokens::IDS) {
+        return match lists[..] {
+            [] => tokens::read(object, at),
+            [key, ..] => Err(two_ways(at, &keys, "turns and tokens are both there")
+                .fix(names::setting(&[("messages", key)]))
+                .fix(names::setting(&[("input_ids", tokens::IDS)]))),
+        };
+    }
     match lists[..] {
-        [key] => from_list(object, key, at),
+        [key] => list::read(object, key, at),
         [] => from_pair(object, &keys, at),
-        _ => Err(unknown_keys(
-            at,
-            &keys,
-            "both `messages` and `conversations` are there",
-        )),
+        [one, other, ..] => {
+            let ways = [one, other].map(|list| names::setting(&[("messages", list)]));
+            let what = "both `messages` and `conversations` are there";
+            Err(ways.into_iter().fold(two_ways(at, &keys, what), Error::fix))
+        }
     }
-}
-
-fn from_list(object: &Map<String, Value>, key: &str, at: At<'_>) -> Result<Object> {
-    let turns = object.get(key).and_then(Value::as_array);
-    let turns = turns.filter(|t| !t.is_empty()).ok_or_else(|| {
-        at.unknown(format!("`{key}` is no list of turns"))
-            .why(format!("it is {}", excerpt(&object[key].to_string())))
-            .fix(TURNS)
-    })?;
-    let mut form = Form::Messages;
-    let mut messages = Vec::new();
-    let mut unused: Vec<String> = Vec::new();
-    if let Some(system) = object.get("system").filter(|v| !v.is_null()) {
-        messages.push(Message::new("system", text(system, "system", at)?));
-    }
-    for (number, turn) in (1..).zip(turns) {
-        let name = |part: &str| format!("{key}[{number}].{part}");
-        let turn = turn.as_object().ok_or_else(|| {
-            at.unknown(format!("{key}[{number}] is no object"))
-                .why(format!("it is {}", excerpt(&turn.to_string())))
-                .fix(TURNS)
-        })?;
-        let (who, what) = if turn.contains_key("from") {
-            form = Form::ShareGpt;
-            ("from", "value")
-        } else {
-            ("role", "content")
-        };
-        let field = |part: &str| {
-            let value = turn.get(part).ok_or_else(|| {
-                let keys: Vec<&str> = turn.keys().map(String::as_str).collect();
-                at.unknown(format!("{} is missing", name(part)))
-                    .why(format!("the turn has the keys: {}", keys.join(", ")))
-                    .fix("a turn has `role` and `content`, or `from` and `value`")
-            })?;
-            text(value, &name(part), at)
-        };
-        let role = role(&field(who)?, &name(who), at)?;
-        messages.push(Message::new(role, field(what)?));
-        unused.extend(
-            turn.keys()
-                .filter(|k| *k != who && *k != what)
-                .map(|k| format!("{key}[].{k}")),
-        );
-    }
-    unused.extend(
-        object
-            .keys()
-            .filter(|k| *k != key && *k != "system")
-            .cloned(),
-    );
-    Ok(Object {
-        form,
-        messages,
-        unused,
-    })
 }
 
 fn from_pair(object: &Map<String, Value>, keys: &[&str], at: At<'_>) -> Result<Object> {
-    let columns = Columns::find(keys).map_err(|why| unknown_keys(at, keys, &why))?;
+    let columns = Columns::find(keys).map_err(|why| undecided(at, keys, &why))?;
     let (Some(question), Some(answer)) = (columns.question, columns.answer) else {
         return Err(unknown_keys(at, keys, "they fit no known form"));
     };
@@ -145,8 +104,23 @@ fn from_pair(object: &Map<String, Value>, keys: &[&str], at: At<'_>) -> Result<O
     Ok(Object {
         form,
         messages,
+        tools: None,
+        unlearned: Vec::new(),
+        tokens: None,
         unused: names::unused(keys, &used),
     })
+}
+
+/// Keys that could both be meant; nobody chooses for the user.
+fn two_ways(at: At<'_>, keys: &[&str], why: &str) -> Error {
+    Error::new(Code::Ambiguous, "a sample can be read in two ways")
+        .at_line(at.path, at.line)
+        .why(format!("its keys: {} ({why})", keys.join(", ")))
+}
+
+fn undecided(at: At<'_>, keys: &[&str], why: &str) -> Error {
+    let error = two_ways(at, keys, why);
+    names::settings(keys).into_iter().fold(error, Error::fix)
 }
 
 /// A question and its further input, joined by a newline when both say something.
@@ -178,18 +152,6 @@ fn history(value: &Value, at: At<'_>) -> Result<Vec<Message>> {
     Ok(messages)
 }
 
-fn role(name: &str, field: &str, at: At<'_>) -> Result<&'static str> {
-    match name.to_lowercase().as_str() {
-        "user" | "human" => Ok("user"),
-        "assistant" | "gpt" | "chatgpt" | "model" | "bot" => Ok("assistant"),
-        "system" => Ok("system"),
-        _ => Err(at
-            .unknown(format!("{field} names a role nobody knows: {name:?}"))
-            .why("known: system; user, human; assistant, gpt, chatgpt, model, bot")
-            .fix("rename the role or take the sample out")),
-    }
-}
-
 fn text(value: &Value, name: &str, at: At<'_>) -> Result<String> {
     value.as_str().map(str::to_owned).ok_or_else(|| {
         at.unknown(format!("{name} is no text"))
@@ -199,12 +161,14 @@ fn text(value: &Value, name: &str, at: At<'_>) -> Result<String> {
 }
 
 fn unknown_keys(at: At<'_>, keys: &[&str], why: &str) -> Error {
-    at.unknown("a JSON object in a form nobody knows")
+    let error = at
+        .unknown("a JSON object in a form nobody knows")
         .why(format!("its keys: {} ({why})", keys.join(", ")))
         .why("Alpaca: instruction, output, and if there is more input, system, history")
         .why("ShareGPT: conversations, a list of {from, value}; OpenAI: messages, a list of {role, content}")
         .why(format!("pairs, one of each: {}", names::known_pairs()))
-        .fix("rename the keys to one of these forms")
+        .fix("rename the keys to one of these forms");
+    names::settings(keys).into_iter().fold(error, Error::fix)
 }
 
 #[cfg(test)]

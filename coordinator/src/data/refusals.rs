@@ -4,6 +4,7 @@
 
 use shared::config::RunConfig;
 use shared::error::{Code, Error};
+use shared::text::ChatTemplate;
 
 use super::report::{DataReport, Row};
 use super::{LISTED, files, listed};
@@ -44,7 +45,31 @@ pub(crate) fn too_long(config: &RunConfig, report: &DataReport) -> Error {
     .fix("or --set overflow=truncate, or --set overflow=drop")
 }
 
-pub(crate) fn nothing_to_learn(config: &RunConfig, rows: &[Row]) -> Error {
+/// Answers of these samples end without a special token.
+pub(crate) fn no_stop_token(template: &ChatTemplate, places: &[String]) -> Error {
+    let what = match places.len() {
+        1 => "an answer's end is not learned, so the model would not stop".to_owned(),
+        many => {
+            format!("in {many} samples an answer's end is not learned, so the model would not stop")
+        }
+    };
+    let mut error = Error::new(Code::NoStopToken, what)
+        .in_file(template.file())
+        .why(format!("samples: {}", listed(places)));
+    if template.marks_answers() {
+        error = error
+            .why("a {% generation %} block of the chat template ends before a special token")
+            .fix("put the token that ends an answer inside the block, such as {{ eos_token }}");
+    } else {
+        error = error
+            .why("the chat template writes no special token of the tokenizer after an answer")
+            .fix("write it there, such as {{ eos_token }}, in the folder's chat_template.jinja")
+            .fix("or make the token that the template writes special in tokenizer_config.json");
+    }
+    error
+}
+
+pub(crate) fn nothing_to_learn(config: &RunConfig, rows: &[Row], weighted_out: bool) -> Error {
     let limit = u64::from(config.max_seq_length);
     let (cut, other): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|r| r.tokens > limit);
     let mut error = Error::new(
@@ -74,7 +99,11 @@ pub(crate) fn nothing_to_learn(config: &RunConfig, rows: &[Row]) -> Error {
             ))
             .fix("or --set overflow=drop leaves out all rows that are too long");
     }
-    if !other.is_empty() {
+    if weighted_out {
+        error = error
+            .why("all answers that would count have weight 0")
+            .fix("give one of them weight 1, or take the sample out");
+    } else if !other.is_empty() {
         error = error.fix("give each sample an answer, or --set train_on_inputs=true");
     }
     error

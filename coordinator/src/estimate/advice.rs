@@ -140,9 +140,9 @@ fn scaling(config: &RunConfig) -> Option<Advice> {
 }
 
 fn padding(config: &RunConfig, facts: &Facts) -> Option<Advice> {
-    (facts.padding_share > MUCH_PADDING && config.micro_batch_size > 1).then(|| Advice {
-        about: "micro_batch_size",
-        text: "much of the compute is padding: a smaller micro_batch_size pads less".into(),
+    (facts.padding_share > MUCH_PADDING && !config.packing).then(|| Advice {
+        about: "packing",
+        text: "much of the compute is padding: packing pads nothing and changes no step".into(),
         evidence: format!(
             "{:.0} % of this plan's computed tokens",
             facts.padding_share * 100.0

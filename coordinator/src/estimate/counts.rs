@@ -51,12 +51,8 @@ pub struct Counts {
 /// Size of one micro-batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size {
-    /// Samples.
-    pub rows: u64,
     /// Tokens that are computed, padding included.
     pub computed: u64,
-    /// Tokens of the longest sample.
-    pub length: u64,
     /// Positions the output head runs on.
     pub targets: u64,
 }
@@ -77,9 +73,7 @@ impl Samples {
             row.and_then(|row| list.get(row)).copied().unwrap_or(0)
         };
         Size {
-            rows: planned.samples.len() as u64,
-            computed: computed(planned),
-            length: u64::from(planned.padded_length),
+            computed: planned.computed_tokens(),
             targets: planned
                 .samples
                 .iter()
@@ -87,17 +81,6 @@ impl Samples {
                 .sum(),
         }
     }
-
-    fn tokens(&self, planned: &MicroBatchPlan) -> u64 {
-        let length = |row: &u32| self.lengths.get(usize::try_from(*row).ok()?).copied();
-        let lengths = planned.samples.iter().filter_map(length);
-        lengths.map(u64::from).sum()
-    }
-}
-
-/// Tokens that a micro-batch computes, padding included.
-pub(super) fn computed(planned: &MicroBatchPlan) -> u64 {
-    planned.samples.len() as u64 * u64::from(planned.padded_length)
 }
 
 /// Counts a run for so many workers, and names the sizes of its micro-batches.
@@ -122,7 +105,7 @@ pub fn count(plan: &Plan, samples: &Samples, workers: u64) -> (Counts, BTreeSet<
         let mut busy: BinaryHeap<Reverse<u64>> = (0..workers.max(1)).map(|_| Reverse(0)).collect();
         for micro_batch in &planned.micro_batches {
             let size = samples.size(micro_batch);
-            counts.tokens += samples.tokens(micro_batch);
+            counts.tokens += micro_batch.tokens;
             counts.computed_tokens += size.computed;
             let Reverse(free) = busy.pop().unwrap_or_default();
             busy.push(Reverse(free + size.computed));
@@ -212,9 +195,7 @@ mod tests {
         assert_eq!(
             *largest,
             Size {
-                rows: 2,
                 computed: 20,
-                length: 10,
                 targets: 5
             }
         );
@@ -225,6 +206,26 @@ mod tests {
     fn the_busiest_worker_decides_and_more_workers_than_micro_batches_do_not_help() {
         assert_eq!(counted(1, 2).0.busiest_tokens, 20 + 5);
         assert_eq!(counted(1, 8).0.busiest_tokens, 20 + 5);
+    }
+
+    #[test]
+    fn a_packed_run_pads_nothing() {
+        let config = RunConfig {
+            packing: true,
+            ..config()
+        };
+        let samples = Samples {
+            lengths: vec![10, 6, 8, 8, 5],
+            target_tokens: vec![3, 2, 4, 1, 2],
+        };
+        let plan = Plan::new(
+            &config,
+            samples.target_tokens.clone(),
+            samples.lengths.clone(),
+        );
+        let (counts, _) = count(&plan, &samples, 1);
+        assert_eq!(counts.computed_tokens, counts.tokens);
+        assert_eq!(counts.padding_share, 0.0);
     }
 
     #[test]

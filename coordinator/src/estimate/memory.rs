@@ -193,9 +193,7 @@ mod tests {
     use crate::estimate::tests::config;
 
     const SIZE: Size = Size {
-        rows: 2,
         computed: 20,
-        length: 10,
         targets: 7,
     };
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use shared::ids::Step;
-use shared::plan::Plan;
+use shared::plan::{MicroBatchPlan, Plan};
 
 use super::counts::Counts;
 

@@ -131,7 +131,10 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         save_total_limit: None,
         logging_steps: 1,
         shuffle: true,
+        group_by_length: false,
+        packing: false,
         train_on_inputs: false,
+        loss_on: shared::config::LossOn::Response,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,
@@ -142,6 +145,7 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        formats: Default::default(),
     }
 }
 

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use super::keys::{Fallback, find};
 use super::resolved::values;
-use super::run::RunConfig;
+use super::run::{LossOn, RunConfig};
 
 /// Keys that decide the adapter.
 const DECIDING: &[&str] = &[
@@ -37,21 +38,37 @@ const DECIDING: &[&str] = &[
     "train_on_inputs",
 ];
 
+/// Keys that decide it too, and are left out at their default: runs from before they were there
+/// keep their identity.
+const UNLESS_DEFAULT: &[&str] = &["group_by_length", "packing"];
+
 /// The keys that decide the adapter, and their values.
 ///
 /// Base model, data, `init_adapter` and `parent` decide it too: by their digests, which are compared
-/// elsewhere, never by their paths. `parent_optimizer` decides only where there is a parent.
+/// elsewhere, never by their paths. `parent_optimizer` decides only where there is a parent, `loss_on`
+/// only where it says more than `train_on_inputs`, which older runs have alone.
 #[must_use]
 pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
     values(config)
         .into_iter()
-        .filter(|(key, _)| decides(config, key))
+        .filter(|(key, value)| decides(config, key, value))
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
 }
 
-fn decides(config: &RunConfig, key: &str) -> bool {
-    DECIDING.contains(&key) || (key == "parent_optimizer" && config.parent.is_some())
+fn decides(config: &RunConfig, key: &str, value: &str) -> bool {
+    DECIDING.contains(&key)
+        || (key == "parent_optimizer" && config.parent.is_some())
+        || (key == "loss_on" && config.learned() == LossOn::Last)
+        || default_of(key).is_some_and(|default| default != value)
+}
+
+/// The default of a key that is left out while it has it.
+fn default_of(key: &str) -> Option<&'static str> {
+    match find(key)?.default {
+        Fallback::Value(text) if UNLESS_DEFAULT.contains(&key) => Some(text),
+        _ => None,
+    }
 }
 
 /// The differences in words, one line per key, in the order of the keys' names.
@@ -60,14 +77,17 @@ pub fn difference(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>
     let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
     keys.sort();
     keys.dedup();
-    let said = |value: Option<&String>| value.map_or("not there", String::as_str).to_owned();
+    let said = |key: &str, value: Option<&String>| {
+        let missing = default_of(key).unwrap_or("not there");
+        value.map_or(missing, String::as_str).to_owned()
+    };
     keys.into_iter()
         .filter(|key| old.get(*key) != new.get(*key))
         .map(|key| {
             format!(
                 "{key}: was {}, now {}",
-                said(old.get(key)),
-                said(new.get(key))
+                said(key, old.get(key)),
+                said(key, new.get(key))
             )
         })
         .collect()
@@ -120,6 +140,41 @@ mod tests {
             difference(&identity_fields(&old), &identity_fields(&new)),
             ["parent_optimizer: was true, now false"]
         );
+    }
+
+    #[test]
+    fn loss_on_decides_where_train_on_inputs_does_not_say_it() {
+        let every = minimal();
+        assert!(!identity_fields(&every).contains_key("loss_on"));
+        let mut last = minimal();
+        last.loss_on = LossOn::Last;
+        assert_eq!(
+            difference(&identity_fields(&every), &identity_fields(&last)),
+            ["loss_on: was not there, now last"]
+        );
+        let mut old = minimal();
+        old.train_on_inputs = true;
+        let mut new = old.clone();
+        new.loss_on = LossOn::All;
+        assert_eq!(identity_fields(&old), identity_fields(&new));
+    }
+
+    #[test]
+    fn how_samples_are_batched_decides_and_is_left_out_where_it_is_as_ever() {
+        let old = minimal();
+        let mut new = minimal();
+        new.packing = true;
+        new.group_by_length = true;
+        let (old, new) = (identity_fields(&old), identity_fields(&new));
+        assert!(!old.contains_key("packing") && !old.contains_key("group_by_length"));
+        assert_eq!(
+            difference(&old, &new),
+            [
+                "group_by_length: was false, now true",
+                "packing: was false, now true"
+            ]
+        );
+        assert_eq!(difference(&new, &old)[1], "packing: was true, now false");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use super::document::{Item, Source};
+use super::formats::{FormatConfig, Mixing};
+use super::formatted;
 use super::keys::{Fallback, KEYS, Key, Kind, find};
 use super::layers::{Layers, Written, said};
 use super::load::Origins;
@@ -14,7 +16,7 @@ use super::privacy::{PrivacyConfig, PrivacyMode};
 use super::private;
 use super::rules;
 use super::run::{
-    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TaskType,
+    DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig, TaskType,
 };
 use super::value::{self, Problem, Read, bounds};
 use crate::error::{Code, Error};
@@ -154,10 +156,7 @@ impl<'a> Reader<'a> {
     }
 
     fn choice<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-        let word = self.take(name, |key, item| match key.kind {
-            Kind::Choice(words) => value::choice(key, item, words),
-            _ => value::choice(key, item, &[]),
-        })?;
+        let word = self.take(name, word)?;
         serde_json::from_value(word.into()).ok()
     }
 
@@ -177,6 +176,42 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn micro_batch_size(&mut self, batch: Option<u32>, accumulation: Option<u32>) -> Option<u32> {
+        let unit = batch.zip(accumulation).map(|(b, a)| default_micro(b, a));
+        let size = self.take_or("micro_batch_size", whole, unit)?;
+        u32::try_from(size).ok()
+    }
+
+    /// What the data is made of; `csv_columns` and `metadata_path` say some of it in another way.
+    fn formats(
+        &mut self,
+        metadata: &Option<Option<PathBuf>>,
+        csv_columns: &Option<Option<(String, String)>>,
+    ) -> Option<FormatConfig> {
+        let sources = self.take("data_sources", formatted::sources);
+        let mixing = self.choice::<Mixing>("data_mixing");
+        let columns = self.take("columns", formatted::named);
+        let roles = self.take("roles", formatted::named);
+        let formats = FormatConfig {
+            sources: sources?,
+            mixing: mixing?,
+            columns: columns?,
+            roles: roles?,
+        };
+        let mut against = Vec::new();
+        if matches!(csv_columns, Some(Some(_))) && !formats.columns.is_empty() {
+            against.push(("csv_columns", "columns"));
+        }
+        if matches!(metadata, Some(Some(_))) && !formats.sources.is_empty() {
+            against.push(("metadata_path", "data_sources"));
+        }
+        for (one, other) in &against {
+            let error = rules::two_that_say_the_same(&self.layers, one, other);
+            self.layers.problems.push(error);
+        }
+        against.is_empty().then_some(formats)
+    }
+
     /// Both flags are read before either is judged, so that both can be wrong.
     fn precision(&mut self) -> Option<Precision> {
         let (fp16, bf16) = (self.flag("fp16"), self.flag("bf16"));
@@ -192,9 +227,35 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// `train_on_inputs` and `loss_on`: two keys of one choice, each derived from the other.
+    fn learned(&mut self) -> Option<(bool, LossOn)> {
+        let flag_written = self.layers.written.contains_key("train_on_inputs");
+        let whole = self.flag("train_on_inputs");
+        let derived = whole.map(|whole| if whole { "all" } else { "response" });
+        let loss_on = self.take_or("loss_on", word, derived)?;
+        let loss_on: LossOn = serde_json::from_value(loss_on.into()).ok()?;
+        let all = loss_on == LossOn::All;
+        if whole? != all && flag_written {
+            let error = rules::loss_on_and_train_on_inputs(&self.layers, all);
+            self.layers.problems.push(error);
+            return None;
+        }
+        if whole? != all {
+            let origin = "derived from loss_on".to_owned();
+            self.origins.insert("train_on_inputs".into(), origin);
+        }
+        Some((all, loss_on))
+    }
+
+    fn resume(&mut self) -> Option<Option<String>> {
+        let cwd = self.cwd;
+        self.take("resume_from_checkpoint", |key, item| {
+            value::resume(key, item, cwd)
+        })
+    }
+
     /// Every key is read before any is asked for, so that every problem is found.
     pub(super) fn config(&mut self) -> Option<RunConfig> {
-        let cwd = self.cwd;
         let train_data_dir = self.path("train_data_dir");
         let metadata_path = self.optional_path("metadata_path");
         let base_model = self.path("base_model");
@@ -211,12 +272,7 @@ impl<'a> Reader<'a> {
         let parent_optimizer = self.flag("parent_optimizer");
         let batch_size = self.small("batch_size");
         let gradient_accumulation_steps = self.small("gradient_accumulation_steps");
-        let unit = batch_size
-            .zip(gradient_accumulation_steps)
-            .map(|(b, a)| default_micro(b, a));
-        let micro_batch_size = self
-            .take_or("micro_batch_size", whole, unit)
-            .and_then(|value| u32::try_from(value).ok());
+        let micro_batch_size = self.micro_batch_size(batch_size, gradient_accumulation_steps);
         let epochs = self.small("epochs");
         let max_steps = self.optional_whole("max_steps");
         let learning_rate = self.real("learning_rate");
@@ -233,11 +289,10 @@ impl<'a> Reader<'a> {
         let save_steps = self.whole("save_steps");
         let save_total_limit = self.optional_small("save_total_limit");
         let logging_steps = self.whole("logging_steps");
-        let shuffle = self.flag("shuffle");
-        let train_on_inputs = self.flag("train_on_inputs");
-        let resume_from_checkpoint = self.take("resume_from_checkpoint", |key, item| {
-            value::resume(key, item, cwd)
-        });
+        let [shuffle, group_by_length, packing] =
+            ["shuffle", "group_by_length", "packing"].map(|name| self.flag(name));
+        let (train_on_inputs, loss_on) = self.learned().unzip();
+        let resume_from_checkpoint = self.resume();
         let min_workers = self.small("min_workers");
         let max_workers = self.optional_small("max_workers");
         let failure_detection = self.real("failure_detection");
@@ -247,6 +302,7 @@ impl<'a> Reader<'a> {
         let dialogue = self.choice::<Dialogue>("dialogue");
         let csv_columns = self.take("csv_columns", value::columns);
         let privacy = self.privacy();
+        let formats = self.formats(&metadata_path, &csv_columns);
         Some(RunConfig {
             train_data_dir: train_data_dir?,
             metadata_path: metadata_path?,
@@ -281,7 +337,10 @@ impl<'a> Reader<'a> {
             save_total_limit: save_total_limit?,
             logging_steps: logging_steps?,
             shuffle: shuffle?,
+            group_by_length: group_by_length?,
+            packing: packing?,
             train_on_inputs: train_on_inputs?,
+            loss_on: loss_on?,
             resume_from_checkpoint: resume_from_checkpoint?,
             min_workers: min_workers?,
             max_workers: max_workers?,
@@ -292,6 +351,7 @@ impl<'a> Reader<'a> {
             dialogue: dialogue?,
             csv_columns: csv_columns?,
             privacy: privacy?,
+            formats: formats?,
         })
     }
 }
@@ -299,6 +359,13 @@ impl<'a> Reader<'a> {
 fn whole(key: &Key, item: &Item) -> Read<u64> {
     let (least, most) = bounds(key.kind);
     value::whole(key, item, least, most)
+}
+
+fn word(key: &Key, item: &Item) -> Read<&'static str> {
+    match key.kind {
+        Kind::Choice(words) => value::choice(key, item, words),
+        _ => value::choice(key, item, &[]),
+    }
 }
 
 fn real(key: &Key, item: &Item) -> Read<f64> {

@@ -21,6 +21,7 @@ pub(super) fn contradictions(config: &RunConfig, layers: &mut Layers) {
         max_workers_under_min(config, layers),
         ride_through_under_failure_detection(config, layers),
         parent_and_init_adapter(config, layers),
+        grouped_in_the_files_order(config, layers),
     ];
     layers.problems.extend(found.into_iter().flatten());
 }
@@ -69,6 +70,19 @@ fn parent_and_init_adapter(config: &RunConfig, layers: &Layers) -> Option<Error>
             .why("a run starts from one adapter")
             .fix("--set init_adapter= goes on from `parent`")
             .fix("--set parent= starts from `init_adapter`")
+    })
+}
+
+fn grouped_in_the_files_order(config: &RunConfig, layers: &Layers) -> Option<Error> {
+    (config.group_by_length && !config.shuffle).then(|| {
+        let (first, second) = in_writing_order(layers, "shuffle", "group_by_length");
+        let what = "`group_by_length` is true and `shuffle` is false";
+        Error::new(Code::Contradiction, what)
+            .at(place_of(layers, second))
+            .why(stands(config, layers, first))
+            .why("the samples have one order: by length, or that of the files")
+            .fix("--set group_by_length=false keeps the files' order")
+            .fix("--set shuffle=true groups by length")
     })
 }
 
@@ -128,6 +142,45 @@ pub(super) fn both_precisions(layers: &Layers) -> Error {
         .fix(format!("keep one of them, such as `--set {FP16_FALSE}`"))
 }
 
+/// `train_on_inputs` is written and says something else than `loss_on`; `all` is what the latter says.
+pub(super) fn loss_on_and_train_on_inputs(layers: &Layers, all: bool) -> Error {
+    let (first, second) = in_writing_order(layers, "train_on_inputs", "loss_on");
+    let what = format!(
+        "`train_on_inputs` is {}, and `loss_on` {}",
+        !all,
+        if all { "is `all`" } else { "is not `all`" }
+    );
+    Error::new(Code::Contradiction, what)
+        .at(place_of(layers, second))
+        .why(format!(
+            "`{first}` is set by {}; `train_on_inputs: true` and `loss_on: all` mean the same",
+            origin_of(layers, first)
+        ))
+        .fix(format!(
+            "--set train_on_inputs={all} goes with this `loss_on`"
+        ))
+        .fix("or remove `train_on_inputs`: `loss_on` alone says it all")
+}
+
+/// Two keys that say the same thing in different ways.
+pub(super) fn two_that_say_the_same(
+    layers: &Layers,
+    one: &'static str,
+    other: &'static str,
+) -> Error {
+    let (first, second) = in_writing_order(layers, one, other);
+    Error::new(
+        Code::Contradiction,
+        format!("`{one}` and `{other}` are both set"),
+    )
+    .at(place_of(layers, second))
+    .why(format!(
+        "`{first}` is set by {}; both say where the samples are found",
+        origin_of(layers, first)
+    ))
+    .fix(format!("remove one of them; `{other}` says more"))
+}
+
 /// Orders what was written: by line, `--set` last.
 fn later(written: &Written) -> u64 {
     if written.source.inline {
@@ -148,6 +201,7 @@ pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
         warmup_given_twice(config),
         warmup_of_a_constant(config),
         no_pieces_to_share(config),
+        nothing_to_pack(config),
         optimizer_without_parent(config, chosen("parent_optimizer") && !chosen("parent")),
     ]
     .into_iter()
@@ -212,6 +266,13 @@ fn no_pieces_to_share(config: &RunConfig) -> Option<String> {
              larger batch_size or a smaller micro_batch_size would use them",
             config.min_workers
         )
+    })
+}
+
+fn nothing_to_pack(config: &RunConfig) -> Option<String> {
+    (config.packing && config.micro_batch_size == 1).then(|| {
+        "packing changes nothing: micro_batch_size is 1, and one sample alone has no padding"
+            .to_owned()
     })
 }
 

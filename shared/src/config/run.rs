@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::formats::FormatConfig;
 use super::privacy::PrivacyConfig;
 
 /// Everything that describes a run. Paths are absolute.
@@ -75,8 +76,18 @@ pub struct RunConfig {
     pub logging_steps: u64,
     /// Permute each epoch.
     pub shuffle: bool,
+    /// Samples of like length come into the same step; an older run did not.
+    #[serde(default)]
+    pub group_by_length: bool,
+    /// The samples of a micro-batch lie behind each other, without padding; an older run's did not.
+    #[serde(default)]
+    pub packing: bool,
     /// Loss on the whole sequence.
     pub train_on_inputs: bool,
+    /// What is learned; [`RunConfig::learned`] joins it with `train_on_inputs`, which older runs
+    /// have alone.
+    #[serde(default)]
+    pub loss_on: LossOn,
     /// `latest` or a checkpoint folder.
     pub resume_from_checkpoint: Option<String>,
     /// The run pauses below this many workers.
@@ -98,6 +109,9 @@ pub struct RunConfig {
     /// What is done about personal data; nothing where an older run does not say.
     #[serde(default)]
     pub privacy: PrivacyConfig,
+    /// What the data is made of; an older run reads all of `train_data_dir` under known names.
+    #[serde(default)]
+    pub formats: FormatConfig,
 }
 
 /// What is trained.
@@ -156,6 +170,19 @@ pub enum Overflow {
     Error,
 }
 
+/// Which tokens of a conversation are learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossOn {
+    /// Every answer.
+    #[default]
+    Response,
+    /// The whole sequence.
+    All,
+    /// The last answer.
+    Last,
+}
+
 /// Whether workers of unlike device classes may take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -181,6 +208,16 @@ impl RunConfig {
     #[must_use]
     pub fn global_batch(&self) -> u64 {
         u64::from(self.batch_size) * u64::from(self.gradient_accumulation_steps)
+    }
+
+    /// What is learned, whichever key says it.
+    #[must_use]
+    pub fn learned(&self) -> LossOn {
+        if self.train_on_inputs {
+            LossOn::All
+        } else {
+            self.loss_on
+        }
     }
 
     /// The factor on B·A.

@@ -45,19 +45,49 @@ impl DatasetWriter {
     /// Tokens and predicted tokens of every row.
     #[must_use]
     pub fn sizes(&self) -> (Vec<u32>, Vec<u32>) {
-        let row = |ends: &[u64]| {
-            let [from, to] = [ends[0], ends[1]].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-            Sample {
-                ids: self.ids.get(from..to).unwrap_or_default(),
-                targets: self.targets.get(from..to).unwrap_or_default(),
-            }
-        };
-        let rows = self.offsets.windows(2).map(row);
+        let rows = (0..self.rows()).filter_map(|row| self.row(row));
         rows.map(|row| {
             let tokens = u32::try_from(row.ids.len()).unwrap_or(u32::MAX);
             (tokens, row.target_tokens())
         })
         .unzip()
+    }
+
+    /// Where each row came from.
+    #[must_use]
+    pub fn origins(&self) -> &[RowOrigin] {
+        &self.origins
+    }
+
+    /// Rows, their tokens, and those of them that are predicted.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64, u64) {
+        let rows = 0..self.rows();
+        let learned = rows.filter_map(|row| self.row(row));
+        let learned = learned.map(|row| u64::from(row.target_tokens())).sum();
+        (self.rows() as u64, self.ids.len() as u64, learned)
+    }
+
+    /// These rows in this order; a row may come more than once, or not at all.
+    #[must_use]
+    pub fn reordered(&self, order: &[u32]) -> Self {
+        let mut other = Self::new();
+        for &row in order {
+            let row = row as usize;
+            if let (Some(sample), Some(origin)) = (self.row(row), self.origins.get(row)) {
+                other.push(sample.ids, sample.targets, origin.clone());
+            }
+        }
+        other
+    }
+
+    fn row(&self, row: usize) -> Option<Sample<'_>> {
+        let at = |row: usize| usize::try_from(*self.offsets.get(row)?).ok();
+        let (start, end) = (at(row)?, at(row + 1)?);
+        Some(Sample {
+            ids: self.ids.get(start..end)?,
+            targets: self.targets.get(start..end)?,
+        })
     }
 
     /// Digest over every token and target, hexadecimal.

@@ -6,11 +6,16 @@
 //! can be laid over PEFT's. Keeps: nothing here knows workers, clocks or files; every sample of an
 //! epoch is in exactly one micro-batch.
 
+mod largest;
+mod length_groups;
 mod mersenne;
+mod micro_batch;
 mod permutation;
 mod schedule;
 mod steps;
 
+pub use largest::Largest;
+pub use micro_batch::MicroBatchPlan;
 pub use permutation::permutation;
 pub use schedule::Schedule;
-pub use steps::{MicroBatchPlan, Plan, StepPlan};
+pub use steps::{Plan, StepPlan};

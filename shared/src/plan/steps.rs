@@ -1,12 +1,14 @@
 //! From a step's number to its micro-batches.
 //!
 //! In: the configuration and, per sample, its target tokens and length. Out: [`StepPlan`].
-//! A step is `global_batch` consecutive samples of its epoch's order, cut into micro-batches of
-//! `micro_batch_size`; the last step of an epoch is short and never wraps into the next epoch.
+//! A step is `global_batch` consecutive samples of its epoch's order, cut into micro-batches; the
+//! last step of an epoch is short and never wraps into the next epoch.
 //! The order of the newest epoch is remembered, which changes no answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::length_groups::group_by_length;
+use super::micro_batch::{MicroBatchPlan, cut};
 use super::permutation::permutation;
 use super::schedule::Schedule;
 use crate::config::RunConfig;
@@ -17,6 +19,8 @@ use crate::ids::Step;
 pub struct Plan {
     seed: u64,
     shuffle: bool,
+    group_by_length: bool,
+    packing: bool,
     batch_size: u64,
     global_batch: u64,
     micro_batch_size: usize,
@@ -45,17 +49,6 @@ pub struct StepPlan {
     pub samples: usize,
 }
 
-/// One unit of work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MicroBatchPlan {
-    /// Rows of the dataset, in order.
-    pub samples: Vec<u32>,
-    /// Position in the step of the first of them.
-    pub first_position: u32,
-    /// Tokens of the longest of them.
-    pub padded_length: u32,
-}
-
 impl Plan {
     /// Plans a run over samples with these numbers of target tokens and tokens.
     #[must_use]
@@ -72,6 +65,8 @@ impl Plan {
         Self {
             seed: config.seed,
             shuffle: config.shuffle,
+            group_by_length: config.group_by_length,
+            packing: config.packing,
             batch_size: u64::from(config.batch_size.max(1)),
             global_batch,
             micro_batch_size: config.micro_batch_size.max(1) as usize,
@@ -135,16 +130,9 @@ impl Plan {
         let to = (from + self.global_batch).min(rows);
         let samples = &order[from as usize..to as usize];
 
-        let mut micro_batches = Vec::with_capacity(samples.len().div_ceil(self.micro_batch_size));
-        let mut first_position = 0u32;
-        for rows in samples.chunks(self.micro_batch_size) {
-            micro_batches.push(MicroBatchPlan {
-                samples: rows.to_vec(),
-                first_position,
-                padded_length: rows.iter().map(|&row| self.length(row)).max().unwrap_or(0),
-            });
-            first_position += rows.len() as u32;
-        }
+        let rows_and_lengths: Vec<(u32, u32)> =
+            samples.iter().map(|&row| (row, self.length(row))).collect();
+        let micro_batches = cut(&rows_and_lengths, self.micro_batch_size, self.packing);
         let batches = rows.div_ceil(self.batch_size).max(1);
         let batches_done = to.div_ceil(self.batch_size);
         StepPlan {
@@ -157,7 +145,17 @@ impl Plan {
         }
     }
 
-    fn targets(&self, row: u32) -> u64 {
+    /// Samples of a whole step.
+    pub(super) fn global_batch(&self) -> u64 {
+        self.global_batch
+    }
+
+    /// Whether every epoch is the same.
+    pub(super) fn repeats(&self) -> bool {
+        !self.shuffle && !self.group_by_length
+    }
+
+    pub(super) fn targets(&self, row: u32) -> u64 {
         u64::from(self.target_tokens[row as usize])
     }
 
@@ -173,7 +171,12 @@ impl Plan {
             return Arc::clone(order);
         }
         let rows = self.target_tokens.len();
-        let order = Arc::new(permutation(self.seed, epoch, rows, self.shuffle));
+        let mut order = permutation(self.seed, epoch, rows, self.shuffle);
+        if self.group_by_length {
+            let samples = usize::try_from(self.global_batch).unwrap_or(usize::MAX);
+            group_by_length(&mut order, &self.lengths, samples);
+        }
+        let order = Arc::new(order);
         *newest = Some((epoch, Arc::clone(&order)));
         order
     }

@@ -42,7 +42,10 @@ fn config() -> RunConfig {
         save_total_limit: None,
         logging_steps: 1,
         shuffle: true,
+        group_by_length: false,
+        packing: false,
         train_on_inputs: false,
+        loss_on: crate::config::LossOn::Response,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,
@@ -53,6 +56,7 @@ fn config() -> RunConfig {
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        formats: Default::default(),
     }
 }
 
@@ -67,6 +71,16 @@ fn rows(step: &StepPlan) -> Vec<u32> {
         .iter()
         .flat_map(|m| m.samples.clone())
         .collect()
+}
+
+/// Position and row of every sample, in the order of the step.
+fn in_order(step: &StepPlan) -> Vec<(u32, u32)> {
+    let micro_batches = step.micro_batches.iter();
+    let mut all: Vec<(u32, u32)> = micro_batches
+        .flat_map(|m| m.positions.iter().copied().zip(m.samples.iter().copied()))
+        .collect();
+    all.sort_unstable();
+    all
 }
 
 #[test]
@@ -170,14 +184,13 @@ proptest! {
                 prop_assert_eq!(in_step.len(), step.samples);
                 prop_assert!(step.samples as u64 <= config.global_batch());
                 prop_assert!(step.micro_batches.len() <= plan.micro_batches_per_step());
-                let mut position = 0u32;
+                let positions = step.micro_batches.iter().flat_map(|m| m.positions.clone());
+                prop_assert_eq!(positions.collect::<Vec<_>>(), (0..step.samples as u32).collect::<Vec<_>>());
                 for micro_batch in &step.micro_batches {
                     prop_assert!(!micro_batch.samples.is_empty());
                     prop_assert!(micro_batch.samples.len() <= config.micro_batch_size as usize);
-                    prop_assert_eq!(micro_batch.first_position, position);
-                    position += micro_batch.samples.len() as u32;
-                    let longest = micro_batch.samples.iter().map(|&r| plan.lengths[r as usize]);
-                    prop_assert_eq!(Some(micro_batch.padded_length), longest.max());
+                    let longest = micro_batch.samples.iter().map(|&r| plan.lengths[r as usize]).max();
+                    prop_assert!(micro_batch.cells.iter().all(|&cells| Some(cells) == longest));
                 }
                 let tokens: u64 =
                     in_step.iter().map(|&r| u64::from(plan.target_tokens[r as usize])).sum();
@@ -189,6 +202,79 @@ proptest! {
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..samples as u32).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn packing_changes_which_micro_batch_a_sample_is_in_and_nothing_else(
+        samples in 1usize..90,
+        batch_size in 1u32..9,
+        accumulation in 1u32..5,
+        micro in 1u32..9,
+        group_by_length in any::<bool>(),
+    ) {
+        let config = RunConfig {
+            batch_size, gradient_accumulation_steps: accumulation,
+            micro_batch_size: micro.min(batch_size), group_by_length, ..config()
+        };
+        let padded = plan(&config, samples);
+        let packed = plan(&RunConfig { packing: true, ..config.clone() }, samples);
+        prop_assert_eq!(packed.total_steps(), padded.total_steps());
+        prop_assert_eq!(packed.micro_batches_per_step(), padded.micro_batches_per_step());
+        for step in (1..=padded.total_steps()).map(Step) {
+            let (one, other) = (padded.step(step), packed.step(step));
+            prop_assert_eq!(in_order(&one), in_order(&other));
+            prop_assert_eq!(one.micro_batches.len(), other.micro_batches.len());
+            let longest = in_order(&one).iter().map(|&(_, row)| padded.lengths[row as usize]).max();
+            let most = u64::from(config.micro_batch_size) * u64::from(longest.unwrap());
+            for micro_batch in &other.micro_batches {
+                prop_assert!(micro_batch.computed_tokens() <= most);
+                let own = micro_batch.samples.iter().map(|&row| padded.lengths[row as usize]);
+                prop_assert_eq!(&micro_batch.cells, &own.collect::<Vec<_>>());
+            }
+            let numbers = |step: &StepPlan| (step.target_tokens, step.learning_rate, step.epoch, step.samples);
+            prop_assert_eq!(numbers(&one), numbers(&other));
+        }
+    }
+
+    #[test]
+    fn groups_by_length_hold_every_sample_once_and_the_longest_first(
+        samples in 1usize..200, batch_size in 1u32..9, seed in any::<u64>(),
+    ) {
+        let config = RunConfig { batch_size, seed, group_by_length: true, ..config() };
+        let grouped = plan(&config, samples);
+        let per_epoch = grouped.steps_per_epoch();
+        for epoch in 0..2 {
+            let steps = (1..=per_epoch).map(|index| grouped.step(Step(epoch * per_epoch + index)));
+            let mut seen: Vec<u32> = steps.flat_map(|step| rows(&step)).collect();
+            let longest = grouped.lengths.iter().max().unwrap();
+            prop_assert_eq!(&grouped.lengths[seen[0] as usize], longest);
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..samples as u32).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn nothing_in_the_run_is_larger_than_the_largest(
+        samples in 0usize..60, micro in 1u32..5, packing in any::<bool>(), shuffle in any::<bool>(),
+    ) {
+        let config = RunConfig {
+            batch_size: 4, micro_batch_size: micro.min(4), packing, shuffle, ..config()
+        };
+        let plan = plan(&config, samples);
+        let largest = plan.largest();
+        prop_assert_eq!(largest.is_empty(), samples == 0);
+        prop_assert!(largest.len() <= 2);
+        let targets = |m: &MicroBatchPlan| m.samples.iter().map(|&r| plan.targets(r)).sum::<u64>();
+        let all = || (1..=plan.total_steps()).flat_map(|s| plan.step(Step(s)).micro_batches);
+        for one in &largest {
+            let there = &plan.step(one.step).micro_batches[one.micro_batch.0 as usize];
+            prop_assert_eq!(there, &one.planned);
+            prop_assert_eq!(targets(&one.planned), one.target_tokens);
+        }
+        let most = |size: &dyn Fn(&MicroBatchPlan) -> u64| all().map(|m| size(&m)).max();
+        let named = |size: &dyn Fn(&MicroBatchPlan) -> u64| largest.iter().map(|l| size(&l.planned)).max();
+        prop_assert_eq!(named(&MicroBatchPlan::computed_tokens), most(&MicroBatchPlan::computed_tokens));
+        prop_assert_eq!(named(&targets), most(&targets));
     }
 
     #[test]

@@ -89,6 +89,24 @@ pub(super) fn tojson(
     Ok(Value::from_safe_string(text))
 }
 
+/// JSON as a template sees it, keys in their order.
+pub(super) fn from_json(json: &serde_json::Value) -> Value {
+    match json {
+        serde_json::Value::Null => Value::from(()),
+        serde_json::Value::Bool(flag) => Value::from(*flag),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => Value::from(whole),
+            (_, Some(whole)) => Value::from(whole),
+            _ => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        serde_json::Value::String(text) => Value::from(text.as_str()),
+        serde_json::Value::Array(items) => items.iter().map(from_json).collect(),
+        serde_json::Value::Object(object) => {
+            Value::from_pairs(object.iter().map(|(k, v)| (k.clone(), from_json(v))))
+        }
+    }
+}
+
 /// The value as JSON knows it.
 fn json(value: &Value) -> Result<serde_json::Value, Error> {
     let foreign = || {

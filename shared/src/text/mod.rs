@@ -6,6 +6,8 @@
 //! Not here: what is a conversation and what is learned from it (`coordinator/data`).
 
 mod functions;
+mod generation;
+mod python;
 mod special;
 mod stream;
 mod template;
@@ -14,18 +16,23 @@ pub(crate) mod tests;
 mod tokenizer;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 pub use stream::StreamDecoder;
-pub use template::ChatTemplate;
+pub use template::{ChatTemplate, Marked};
 pub use tokenizer::{Encoded, TextTokenizer};
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// `system`, `user` or `assistant`.
+    /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
-    /// Its text.
+    /// Its text; empty where a message only calls tools.
     pub content: String,
+    /// The fields of a message of a sample with tools, in their order, as the template sees them;
+    /// role and content have their places among them, and no value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Map<String, Value>>,
 }
 
 impl Message {
@@ -34,6 +41,16 @@ impl Message {
         Self {
             role: role.into(),
             content: content.into(),
+            fields: None,
         }
+    }
+
+    /// Whether it calls tools.
+    #[must_use]
+    pub fn calls(&self) -> bool {
+        let calls = self.fields.as_ref().and_then(|f| f.get("tool_calls"));
+        calls
+            .and_then(Value::as_array)
+            .is_some_and(|calls| !calls.is_empty())
     }
 }

@@ -2,21 +2,24 @@
 //!
 //! In: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`. Out: text.
 //! Keeps: the rendering of the Python implementation (trimmed blocks, Python's string methods,
-//! loop controls); `{% generation %}` tags change nothing. No template is ever guessed.
+//! loop controls, Python's printing). `{% generation %}` blocks say what the answers are and change
+//! no text. No template is ever guessed.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Value};
 
 use super::special::{self, SpecialTokens};
-use super::{Message, functions};
+use super::{Message, functions, generation, python};
 use crate::error::{Code, Error, Result};
 
 /// The file that wins over `tokenizer_config.json`.
 pub(super) const FILE: &str = "chat_template.jinja";
 const NAME: &str = "chat_template";
+const MARKING: &str = "chat_template that marks";
 
 /// A compiled chat template with the tokens it may write.
 #[derive(Debug)]
@@ -25,6 +28,16 @@ pub struct ChatTemplate {
     tokens: BTreeMap<String, String>,
     file: PathBuf,
     reads_clock: bool,
+    marks: bool,
+}
+
+/// A rendering, and the byte ranges of it that the template's `{% generation %}` blocks wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The text.
+    pub text: String,
+    /// In the order they begin.
+    pub answers: Vec<Range<usize>>,
 }
 
 impl ChatTemplate {
@@ -85,9 +98,16 @@ impl ChatTemplate {
         environment.add_function("raise_exception", functions::raise_exception);
         environment.add_function("strftime_now", functions::strftime_now);
         environment.add_filter("tojson", functions::tojson);
-        let source = without_generation_tags(source);
+        environment.add_filter(generation::FILTER, |text: Value| generation::mark(&text));
+        environment.set_formatter(python::write);
         let reads_clock = source.contains("strftime_now");
-        environment.add_template_owned(NAME, source).map_err(|e| {
+        let marking = generation::marking(source);
+        let marks = marking.is_some();
+        let mut added = environment.add_template_owned(NAME, generation::plain(source));
+        if let (Ok(()), Some(marking)) = (&added, marking) {
+            added = environment.add_template_owned(MARKING, marking);
+        }
+        added.map_err(|e| {
             let line = e
                 .line()
                 .map(|l| format!(" in line {l}"))
@@ -102,6 +122,7 @@ impl ChatTemplate {
             tokens,
             file,
             reads_clock,
+            marks,
         })
     }
 
@@ -118,26 +139,100 @@ impl ChatTemplate {
         self.reads_clock
     }
 
+    /// The token that ends a text, as the template is told it.
+    #[must_use]
+    pub fn eos_token(&self) -> Option<&str> {
+        self.tokens.get("eos_token").map(String::as_str)
+    }
+
+    /// Whether it has `{% generation %}` blocks, which say what the answers are.
+    #[must_use]
+    pub fn marks_answers(&self) -> bool {
+        self.marks
+    }
+
     /// Renders a conversation; with `add_generation_prompt` up to where an answer would begin.
     ///
     /// # Errors
     /// [`Code::TemplateRefused`] with the template's own words.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        self.render_with(messages, None, add_generation_prompt)
+    }
+
+    /// [`ChatTemplate::render`] with the tools that the conversation may call.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`].
+    pub fn render_with(
+        &self,
+        messages: &[Message],
+        tools: Option<&serde_json::Value>,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        self.render_as(NAME, messages, tools, add_generation_prompt)
+    }
+
+    /// A whole conversation with what the template's own blocks mark as answers.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`]; also when the template changes a block's text afterwards.
+    pub fn render_marked(
+        &self,
+        messages: &[Message],
+        tools: Option<&serde_json::Value>,
+    ) -> Result<Marked> {
+        let plain = self.render_with(messages, tools, false)?;
+        let refused = |why: &str| {
+            Error::new(
+                Code::TemplateRefused,
+                "what the chat template marks as answers cannot be told",
+            )
+            .in_file(&self.file)
+            .why(why)
+        };
+        if generation::holds_mark(&plain) {
+            return Err(
+                refused("the text holds U+FDD0 or U+FDD1, which are no characters")
+                    .fix("take them out of the data"),
+            );
+        }
+        if !self.marks {
+            return Ok(Marked {
+                text: plain,
+                answers: Vec::new(),
+            });
+        }
+        let marked = self.render_as(MARKING, messages, tools, false)?;
+        let (text, answers) = generation::unmarked(&marked);
+        if text != plain {
+            return Err(refused(
+                "the template goes on working on the text of a {% generation %} block after its end",
+            )
+            .fix("write such a block around what is written out, or take the tags out"));
+        }
+        Ok(Marked { text, answers })
+    }
+
+    fn render_as(
+        &self,
+        name: &str,
+        messages: &[Message],
+        tools: Option<&serde_json::Value>,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
         let mut context: BTreeMap<&str, Value> = self
             .tokens
             .iter()
             .map(|(k, v)| (k.as_str(), Value::from(v.as_str())))
             .collect();
-        let turn = |m: &Message| {
-            Value::from_pairs([("role", m.role.as_str()), ("content", m.content.as_str())])
-        };
         context.insert("messages", messages.iter().map(turn).collect());
         context.insert("add_generation_prompt", Value::from(add_generation_prompt));
-        context.insert("tools", Value::from(()));
+        let tools = tools.map_or(Value::from(()), functions::from_json);
+        context.insert("tools", tools);
         context.insert("documents", Value::from(()));
         let rendered = self
             .environment
-            .get_template(NAME)
+            .get_template(name)
             .and_then(|t| t.render(Value::from(context)));
         rendered.map_err(|e| {
             let roles: Vec<&str> = messages.iter().map(|m| m.role.as_str()).collect();
@@ -158,6 +253,23 @@ impl ChatTemplate {
             .fix("make the conversation what the base model's template expects")
         })
     }
+}
+
+/// A message as the template sees it.
+fn turn(message: &Message) -> Value {
+    let (role, content) = (message.role.as_str(), message.content.as_str());
+    let Some(fields) = &message.fields else {
+        return Value::from_pairs([("role", role), ("content", content)]);
+    };
+    let field = |(key, value): (&String, &serde_json::Value)| {
+        let value = match key.as_str() {
+            "role" => Value::from(role),
+            "content" => Value::from(content),
+            _ => functions::from_json(value),
+        };
+        (key.clone(), value)
+    };
+    Value::from_pairs(fields.iter().map(field))
 }
 
 fn from_config(value: &serde_json::Value, file: &Path) -> Result<String> {
@@ -185,31 +297,4 @@ fn from_config(value: &serde_json::Value, file: &Path) -> Result<String> {
     .in_file(file)
     .why(format!("its `{NAME}` lists: {}", names.join(", ")))
     .fix(format!("put the template to use into the folder as {FILE}")))
-}
-
-/// `{% generation %}` marks the answer for other trainers; as an `if true` it keeps the whitespace
-/// its tags control and nothing else.
-fn without_generation_tags(source: &str) -> String {
-    let mut text = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let Some(end) = rest[start..].find("%}").map(|e| start + e) else {
-            break;
-        };
-        let inside = &rest[start + 2..end];
-        let word = inside
-            .trim_start_matches(['-', '+'])
-            .trim_end_matches(['-', '+'])
-            .trim();
-        text.push_str(&rest[..start + 2]);
-        match word {
-            "generation" => text.push_str(&inside.replace(word, "if true")),
-            "endgeneration" => text.push_str(&inside.replace(word, "endif")),
-            _ => text.push_str(inside),
-        }
-        text.push_str("%}");
-        rest = &rest[end + 2..];
-    }
-    text.push_str(rest);
-    text
 }

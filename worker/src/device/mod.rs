@@ -18,6 +18,6 @@ pub use libraries::{CudaLibrary, load_cuda};
 pub use shim::{
     Dropout, Generator, LoraWeights, frozen_linear, gradients, lora_linear, set_deterministic,
 };
-pub use torch::{TorchResult, failed};
+pub use torch::{TorchResult, caught, failed};
 
 pub use tch::Device;

@@ -29,6 +29,22 @@ pub fn failed(what: &str) -> impl Fn(TchError) -> Error {
     }
 }
 
+/// Runs tensor code, and gives back as a failure what it panics with.
+///
+/// tch frees the number given to an operator before it asks whether the operator failed, meets the
+/// failure while freeing and panics: memory that runs out must not end the thread.
+///
+/// # Errors
+/// Those of `work`, and the text of its panic.
+pub fn caught<T>(work: impl FnOnce() -> TorchResult<T>) -> TorchResult<T> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string));
+        Err(TchError::Torch(text.unwrap_or_default()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,7 +53,18 @@ mod tests {
     fn running_out_of_memory_has_its_own_code() {
         let memory = TchError::Torch("CUDA out of memory. Tried to allocate 2 GiB".into());
         assert_eq!(failed("forward")(memory).code, Code::OutOfMemory);
+        let freeing = "called `Result::unwrap()` on an `Err` value: Torch(\"can't allocate memory";
+        let memory = TchError::Torch(freeing.into());
+        assert_eq!(failed("forward")(memory).code, Code::OutOfMemory);
         let other = TchError::Torch("shape '[2]' is invalid".into());
         assert_eq!(failed("forward")(other).code, Code::Internal);
+    }
+
+    #[test]
+    fn a_panic_of_the_bindings_is_a_failure() {
+        let kind = (tch::Kind::Float, tch::Device::Cpu);
+        let error = caught(|| tch::Tensor::f_full([-1], 1.0, kind)).unwrap_err();
+        assert!(error.to_string().contains("negative dimension"), "{error}");
+        assert!(caught(|| tch::Tensor::f_full([1], 1.0, kind)).is_ok());
     }
 }

@@ -1,13 +1,15 @@
 //! The walk from token ids to hidden states and logits, as transformers' Llama computes it.
 //!
 //! Rows are padded on the right, attention is causal: no real token ever sees a padded one, so no
-//! mask is needed. Everything but attention works on one matrix with a row per position (P).
+//! mask is needed. Everything but attention works on one matrix with a row per position (P), where
+//! it makes no difference whether samples lie in rows of their own or packed behind each other.
 
 use shared::error::Result;
 use shared::model::ModelConfig;
 use tch::{Device, Kind, Tensor};
 
-use super::rope::{RopeTable, rotate};
+use super::attention::{Samples, attention};
+use super::rope::RopeTable;
 use super::{BaseWeights, KeyValueCache, Linear, Masks};
 use crate::device::{TorchResult, failed, frozen_linear};
 
@@ -107,30 +109,35 @@ impl Decoder {
 
     /// Hidden states `[P, H]` after the last layer, before the last norm.
     ///
+    /// `packed` says how many tokens the samples have that lie behind each other in the one row of
+    /// `tokens_BT`: positions begin anew with each, and none sees another. `None` is a sample a row.
+    ///
     /// # Errors
     /// libtorch's.
     pub fn hidden(
         &mut self,
         tokens_BT: &Tensor,
+        packed: Option<&[i64]>,
         masks: Masks<'_>,
         mut cache: Option<&mut KeyValueCache>,
     ) -> TorchResult<Tensor> {
         let (rows, length) = tokens_BT.size2()?;
         let start = cache.as_deref().map_or(0, KeyValueCache::length);
-        let turns = self.rope.at(start, length)?;
+        let turns = match packed {
+            Some(lengths) => self.rope.restarted(lengths)?,
+            None => self.rope.at(start, length)?,
+        };
+        let samples = Samples {
+            rows,
+            length,
+            packed,
+        };
         let width = self.embedding_VH.size()[1];
         let mut hidden_PH = Tensor::f_embedding(&self.embedding_VH, tokens_BT, -1, false, false)?
             .f_view([rows * length, width])?;
         for (index, layer) in self.layers.iter().enumerate() {
             let cache = cache.as_deref_mut().map(|cache| (index, cache));
-            hidden_PH = layer.forward(
-                &self.config,
-                &hidden_PH,
-                (rows, length),
-                &turns,
-                masks,
-                cache,
-            )?;
+            hidden_PH = layer.forward(&self.config, &hidden_PH, &samples, &turns, masks, cache)?;
         }
         Ok(hidden_PH)
     }
@@ -150,14 +157,14 @@ impl Layer {
         &self,
         config: &ModelConfig,
         hidden_PH: &Tensor,
-        size: (i64, i64),
+        samples: &Samples<'_>,
         turns: &(Tensor, Tensor),
         masks: Masks<'_>,
         cache: Option<(usize, &mut KeyValueCache)>,
     ) -> TorchResult<Tensor> {
         let linear = |index: usize, input: &Tensor| self.linears[index].forward(input, masks);
         let normed_PH = rms_norm(hidden_PH, &self.input_norm_H, config.rms_norm_eps)?;
-        let attended_PH = attention(config, &normed_PH, size, turns, cache, &linear)?;
+        let attended_PH = attention(config, &normed_PH, samples, turns, cache, &linear)?;
         let hidden_PH = hidden_PH.f_add(&attended_PH)?;
 
         let normed_PH = rms_norm(&hidden_PH, &self.post_norm_H, config.rms_norm_eps)?;
@@ -167,52 +174,11 @@ impl Layer {
     }
 }
 
-fn attention(
-    config: &ModelConfig,
-    normed_PH: &Tensor,
-    (rows, length): (i64, i64),
-    turns: &(Tensor, Tensor),
-    cache: Option<(usize, &mut KeyValueCache)>,
-    linear: &impl Fn(usize, &Tensor) -> TorchResult<Tensor>,
-) -> TorchResult<Tensor> {
-    let (heads, groups) = (config.heads as i64, config.key_value_heads as i64);
-    let head_dim = config.head_dim as i64;
-    let split = |index: usize, heads: i64| {
-        linear(index, normed_PH)?.f_view([rows, length, heads, head_dim])
-    };
-    let query_BNTD = rotate(&split(0, heads)?, turns)?.f_transpose(1, 2)?;
-    let mut key_BKTD = rotate(&split(1, groups)?, turns)?.f_transpose(1, 2)?;
-    let mut value_BKTD = split(2, groups)?.f_transpose(1, 2)?;
-    if let Some((layer, cache)) = cache {
-        (key_BKTD, value_BKTD) = cache.extend(layer, key_BKTD, value_BKTD)?;
-    }
-    // One new token sees all that is there; more than one starts from an empty cache.
-    let causal = length > 1;
-    #[expect(clippy::cast_precision_loss, reason = "a head's width is small")]
-    let scale = 1.0 / (head_dim as f64).sqrt();
-    let mixed_BNTD = Tensor::f_scaled_dot_product_attention(
-        &query_BNTD,
-        &key_BKTD,
-        &value_BKTD,
-        None::<&Tensor>,
-        0.0,
-        causal,
-        scale,
-        heads != groups,
-    )?;
-    let mixed_PO = mixed_BNTD
-        .f_transpose(1, 2)?
-        .f_reshape([rows * length, heads * head_dim])?;
-    linear(3, &mixed_PO)
-}
-
 /// Root mean square norm: statistics in f32, cast back before the weight.
 fn rms_norm(hidden_PH: &Tensor, weight_H: &Tensor, eps: f64) -> TorchResult<Tensor> {
     let kind = hidden_PH.f_kind()?;
     let wide_PH = hidden_PH.f_to_kind(Kind::Float)?;
-    let variance = wide_PH
-        .f_pow_tensor_scalar(2)?
-        .f_mean_dim(-1, true, Kind::Float)?;
+    let variance = wide_PH.f_square()?.f_mean_dim(-1, true, Kind::Float)?;
     let scaled_PH = wide_PH.f_mul(&variance.f_add_scalar(eps)?.f_rsqrt()?)?;
     weight_H.f_mul(&scaled_PH.f_to_kind(kind)?)
 }

@@ -94,7 +94,7 @@ impl GreedyModel {
         let tokens_BT = Tensor::f_from_slice(unread)?
             .f_to_device(self.device)?
             .f_unsqueeze(0)?;
-        let hidden_PH = self.decoder.hidden(&tokens_BT, None, Some(cache))?;
+        let hidden_PH = self.decoder.hidden(&tokens_BT, None, None, Some(cache))?;
         let last_PH = hidden_PH.f_narrow(0, hidden_PH.size()[0] - 1, 1)?;
         self.decoder
             .logits(&last_PH)?

@@ -1,7 +1,7 @@
 //! One decoder whose parts are chosen by config.json.
 //!
 //! `weights` tensors straight from the mapped files · `rope` rotary positions · `linear` a frozen
-//! linear with or without its LoRA pair · `decoder` the walk from token ids to hidden states and
+//! linear with or without its LoRA pair · `attention` within each sample · `decoder` the walk from token ids to hidden states and
 //! logits · `cache` keys and values of what was already read ·
 //! `greedy` text, token after token.
 //!
@@ -10,6 +10,7 @@
 
 #![allow(non_snake_case)]
 
+mod attention;
 mod cache;
 mod decoder;
 mod greedy;

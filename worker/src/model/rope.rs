@@ -38,13 +38,29 @@ impl RopeTable {
 
     /// Cosines and sines of `length` positions from `start`, each `[T, 1, D]`.
     pub(super) fn at(&mut self, start: i64, length: i64) -> TorchResult<(Tensor, Tensor)> {
-        let have = self.cos_TD.size()[0];
-        if start + length > have {
-            let longer = usize::try_from((start + length).max(2 * have)).unwrap_or(usize::MAX);
-            (self.cos_TD, self.sin_TD) = tables(&self.frequencies, longer, self.kind)?;
-        }
+        self.grow(start + length)?;
         let part = |table: &Tensor| table.f_narrow(0, start, length)?.f_unsqueeze(1);
         Ok((part(&self.cos_TD)?, part(&self.sin_TD)?))
+    }
+
+    /// The same for samples of these lengths behind each other, each from position 0.
+    pub(super) fn restarted(&mut self, lengths: &[i64]) -> TorchResult<(Tensor, Tensor)> {
+        self.grow(lengths.iter().copied().max().unwrap_or(0))?;
+        let all = |table: &Tensor| {
+            let parts = lengths.iter().map(|&length| table.f_narrow(0, 0, length));
+            let parts: Vec<Tensor> = parts.collect::<TorchResult<_>>()?;
+            Tensor::f_cat(&parts, 0)?.f_unsqueeze(1)
+        };
+        Ok((all(&self.cos_TD)?, all(&self.sin_TD)?))
+    }
+
+    fn grow(&mut self, length: i64) -> TorchResult<()> {
+        let have = self.cos_TD.size()[0];
+        if length > have {
+            let longer = usize::try_from(length.max(2 * have)).unwrap_or(usize::MAX);
+            (self.cos_TD, self.sin_TD) = tables(&self.frequencies, longer, self.kind)?;
+        }
+        Ok(())
     }
 }
 
@@ -140,6 +156,21 @@ mod tests {
         assert_eq!(b[0], 1.0);
         assert_eq!(b[63], a[63] / 8.0);
         assert!(b[32] < a[32] && b[32] > a[32] / 8.0, "smooth between");
+    }
+
+    #[test]
+    fn packed_samples_begin_at_position_zero_each() {
+        let rope = Rope {
+            theta: 10_000.0,
+            scaling: RopeScaling::Default,
+        };
+        let mut table = RopeTable::new(&rope, 8, 4, Device::Cpu, Kind::Float).unwrap();
+        let packed = table.restarted(&[3, 1, 6]).unwrap();
+        for (from, length) in [(0, 3), (3, 1), (4, 6)] {
+            let alone = table.at(0, length).unwrap();
+            assert_eq!(packed.0.narrow(0, from, length), alone.0);
+            assert_eq!(packed.1.narrow(0, from, length), alone.1);
+        }
     }
 
     #[test]

@@ -15,11 +15,12 @@ use shared::error::{Code, Error, Result};
 use shared::faults::{Effect, Faults};
 use shared::ids::{Identity, MicroBatchId, Step};
 use shared::numerics::{self, Fingerprint};
-use shared::plan::{Plan, StepPlan};
+use shared::plan::{MicroBatchPlan, Plan, StepPlan};
 use shared::wire::message::{Computed, Loaded, Task, Welcome};
 
-use super::collate::collate;
+use super::collate::{MicroBatch, collate};
 use super::forward_backward::Trainer;
+use super::rehearse::rehearse;
 use super::state_thread::{CommittedState, committed};
 use super::sums::{BufferPool, Extra};
 use crate::adapter::AdapterLayout;
@@ -251,14 +252,7 @@ impl OnDevice {
         let index = usize::try_from(id.0).map_err(|_| unknown())?;
         let planned = plan.micro_batches.get(index).ok_or_else(unknown)?.clone();
         let targets = plan.target_tokens;
-        let samples = planned.samples.iter().map(|row| {
-            let row = usize::try_from(*row).ok();
-            row.and_then(|row| self.dataset.sample(row))
-                .ok_or_else(unknown)
-        });
-        let samples: Vec<_> = samples.collect::<Result<_>>()?;
-        let length = usize::try_from(planned.padded_length).map_err(|_| unknown())?;
-        let batch = collate(&samples, length, step.0, planned.first_position, targets)?;
+        let batch = collated(&self.dataset, &planned, step, targets)?;
         self.trainer
             .micro_batch(&batch, &mut self.gradient, &mut self.losses)?;
         let mut integers = self.pool.take();
@@ -280,6 +274,23 @@ impl OnDevice {
         };
         Ok((computed, integers))
     }
+}
+
+/// The micro-batch of these rows.
+pub(super) fn collated(
+    dataset: &PreparedDataset,
+    planned: &MicroBatchPlan,
+    step: Step,
+    step_target_tokens: u64,
+) -> Result<MicroBatch> {
+    let samples = planned.samples.iter().map(|row| {
+        let found = usize::try_from(*row).ok();
+        found
+            .and_then(|row| dataset.sample(row))
+            .ok_or_else(|| Error::new(Code::Internal, format!("step {step} has no row {row}")))
+    });
+    let samples: Vec<_> = samples.collect::<Result<_>>()?;
+    collate(&samples, planned, step.0, step_target_tokens)
 }
 
 /// The configuration's device binds; the command line may say which one of that kind.
@@ -318,8 +329,10 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
     let dataset = PreparedDataset::open(std::path::Path::new(&welcome.dataset_path))?;
     let plan = Plan::new(&config, dataset.target_tokens(), dataset.lengths());
     let plan = Arc::new(plan);
-    let trainer = Trainer::load(&config, &base, device)?;
+    let mut trainer = Trainer::load(&config, &base, device)?;
     let parameters = trainer.layout().len();
+    let mut gradient = vec![0.0; parameters];
+    rehearse(&plan, &dataset, &config, &mut trainer, &mut gradient)?;
     let loaded = Loaded {
         base_digest,
         device_class: device::device_class(device)?,
@@ -342,7 +355,7 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
         pool,
         holds: None,
         step_plan: None,
-        gradient: vec![0.0; parameters],
+        gradient,
         losses: Vec::new(),
     };
     Ok((loaded, run, on_device))

@@ -4,34 +4,20 @@
 //! element; it is computed on the CPU and sent to the device, so every device has the same mask.
 
 use shared::numerics::dropout_mask;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::MicroBatch;
 use crate::device::{Dropout, TorchResult};
 
 /// What keys the masks of one micro-batch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DropoutKeys {
+pub(super) struct DropoutKeys<'a> {
     pub(super) seed: u64,
-    pub(super) step: u64,
-    pub(super) first_position: u32,
-    pub(super) rows: usize,
-    pub(super) length: usize,
     pub(super) p: f64,
+    pub(super) batch: &'a MicroBatch,
 }
 
-impl DropoutKeys {
-    pub(super) fn new(seed: u64, p: f64, batch: &MicroBatch) -> Self {
-        Self {
-            seed,
-            step: batch.step,
-            first_position: batch.first_position,
-            rows: batch.rows,
-            length: batch.length,
-            p,
-        }
-    }
-
+impl DropoutKeys<'_> {
     /// The mask of one adapted linear, a row per position.
     pub(super) fn mask(
         &self,
@@ -39,22 +25,28 @@ impl DropoutKeys {
         features: usize,
         device: Device,
     ) -> TorchResult<Dropout> {
-        let per_row = self.length * features;
-        let mut keep = vec![0u8; self.rows * per_row];
+        let batch = self.batch;
+        let mut keep = vec![0u8; batch.tokens.len() * features];
         let site = u32::try_from(site).unwrap_or(u32::MAX);
-        for (position, row) in (self.first_position..).zip(keep.chunks_mut(per_row.max(1))) {
+        let mut rest = keep.as_mut_slice();
+        for segment in &batch.segments {
+            let elements = segment.length * features;
+            let (mask, after) = rest.split_at_mut_checked(elements).ok_or_else(|| {
+                TchError::Shape("a micro-batch has fewer tokens than its samples".into())
+            })?;
             dropout_mask(
                 self.seed,
-                self.step,
-                position,
+                batch.step,
+                segment.position,
                 site,
-                self.length,
+                segment.length,
                 features,
                 self.p,
-                row,
+                mask,
             );
+            rest = after;
         }
-        let shape = [self.rows * self.length, features].map(|n| i64::try_from(n).unwrap_or(0));
+        let shape = [batch.tokens.len(), features].map(|n| i64::try_from(n).unwrap_or(0));
         let keep = Tensor::f_from_data_size(&keep, &shape, Kind::Uint8)?.f_to_device(device)?;
         Ok(Dropout {
             keep,

@@ -17,8 +17,8 @@ use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use super::dropout::DropoutKeys;
 use super::{IGNORED, MicroBatch};
 use crate::adapter::{AdapterLayout, LiveAdapter, PeftAdapter, drawn, from_peft};
-use crate::device::{Dropout, TorchResult, failed, gradients};
-use crate::model::{BaseWeights, Decoder};
+use crate::device::{Dropout, TorchResult, caught, failed, gradients};
+use crate::model::{BaseWeights, Decoder, Masks};
 
 /// A base model and the adapter that learns on it, on one device.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Trainer {
             return Ok(());
         }
         losses.resize(places.len(), 0.0);
-        self.compute(batch, &places, &wanted, gradient, losses)
+        caught(|| self.compute(batch, &places, &wanted, gradient, losses))
             .map_err(failed("computing a micro-batch"))
     }
 
@@ -143,7 +143,7 @@ impl Trainer {
             let tokens_BT = Tensor::f_from_slice(tokens)?
                 .f_to_device(self.device)?
                 .f_unsqueeze(0)?;
-            let hidden_PH = self.decoder.hidden(&tokens_BT, None, None)?;
+            let hidden_PH = self.decoder.hidden(&tokens_BT, None, None, None)?;
             let logits_PV = self.decoder.logits(&hidden_PH)?.f_to_device(Device::Cpu)?;
             Vec::try_from(logits_PV.f_flatten(0, -1)?)
         });
@@ -160,19 +160,26 @@ impl Trainer {
     ) -> TorchResult<()> {
         let device = self.device;
         let here = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(device);
-        let size = [batch.rows, batch.length].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-        let tokens_BT = here(&batch.tokens)?.f_view(size)?;
+        let lengths = batch.lengths();
+        // Samples of one length are rows, others lie behind each other in one row.
+        let even = lengths.windows(2).all(|pair| pair[0] == pair[1]);
+        let rows = if even { lengths.len() } else { 1 };
+        let tokens_BT = here(&batch.tokens)?.f_view([i64::try_from(rows).unwrap_or(1), -1])?;
+        let packed = if even { None } else { Some(&lengths[..]) };
         let (places_Q, wanted_Q) = (here(places)?, here(wanted)?);
 
-        let keys = DropoutKeys::new(self.config.seed, self.config.lora_dropout, batch);
+        let keys = DropoutKeys {
+            seed: self.config.seed,
+            p: self.config.lora_dropout,
+            batch,
+        };
         let sites = &self.sites;
         let mask = |site: usize| -> TorchResult<Dropout> {
             keys.mask(site, sites.get(site).copied().unwrap_or(0), device)
         };
         let drops = self.config.lora_dropout > 0.0;
-        let hidden_PH =
-            self.decoder
-                .hidden(&tokens_BT, if drops { Some(&mask) } else { None }, None)?;
+        let masks: Masks<'_> = if drops { Some(&mask) } else { None };
+        let hidden_PH = self.decoder.hidden(&tokens_BT, packed, masks, None)?;
         let logits_QV = self
             .decoder
             .logits(&hidden_PH.f_index_select(0, &places_Q)?)?;

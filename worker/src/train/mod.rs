@@ -1,19 +1,21 @@
 //! The second half of a sample's walk: collate, forward and backward, quantize, apply, commit.
 //!
-//! `collate` rows to one padded micro-batch · `dropout` masks keyed by the sample's place in the
-//! step · `forward_backward` losses per token and the adapter's gradient · `sums` integers until
-//! they are credited · `replica` the state and its shadow · `device_thread` the only place that
-//! touches tensors in a run · `state_thread` the only one that touches the replica.
+//! `collate` rows to one micro-batch · `dropout` masks keyed by the sample's place in the step ·
+//! `forward_backward` losses per token and the adapter's gradient · `rehearse` the largest
+//! micro-batch before step 1 · `sums` integers until they are credited · `replica` the state and its
+//! shadow · `device_thread` the only place that touches tensors in a run · `state_thread` the only
+//! one that touches the replica.
 
 mod collate;
 pub mod device_thread;
 mod dropout;
 mod forward_backward;
+mod rehearse;
 mod replica;
 pub mod state_thread;
 mod sums;
 
-pub use collate::{IGNORED, MicroBatch, collate};
+pub use collate::{IGNORED, MicroBatch, Segment, collate};
 pub use forward_backward::Trainer;
 pub use replica::{Replica, StepRule};
 pub use sums::{BufferPool, EXTRAS, Extra, Sums};

@@ -189,7 +189,10 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         save_total_limit: None,
         logging_steps: 1,
         shuffle: golden.shuffle,
+        group_by_length: false,
+        packing: false,
         train_on_inputs: true,
+        loss_on: shared::config::LossOn::All,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,
@@ -200,5 +203,6 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        formats: Default::default(),
     }
 }

@@ -79,9 +79,7 @@ pub fn train(case: &Case, meddling: &Meddling) -> Run {
                 .iter()
                 .map(|&r| samples[r as usize])
                 .collect();
-            let length = micro_batch.padded_length as usize;
-            let first = micro_batch.first_position;
-            let batch = collate(&rows, length, step, first, planned.target_tokens).unwrap();
+            let batch = collate(&rows, micro_batch, step, planned.target_tokens).unwrap();
             trainer
                 .micro_batch(&batch, &mut gradient, &mut losses)
                 .unwrap();

@@ -1,13 +1,12 @@
 //! `coordinator data mask`: a clean copy of the data, to look at or to train with.
 //!
-//! In: the configuration. Out: one file in JSONL, `{"messages": [...]}` per sample, and a text that
-//! counts what was replaced. Keeps: the file is there whole or not at all, an older one is never
+//! In: the configuration. Out: one file in JSONL, `{"messages": [...]}` per sample with its tools and
+//! weights, and a text that counts what was replaced. Keeps: the file is there whole or not at all, an older one is never
 //! touched, and the base model is not needed. It masks whatever `privacy` says; kinds and rules
 //! hold.
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
 use shared::config::{self, RunConfig};
 use shared::error::{Code, Error, Result};
 use shared::storage;
@@ -39,7 +38,7 @@ pub fn run(args: &MaskArgs, cwd: &Path) -> Result<String> {
     let masked = data::masked(&config)?;
     let mut lines = String::new();
     for conversation in &masked.conversations {
-        lines.push_str(&json!({ "messages": conversation.messages }).to_string());
+        lines.push_str(&data::written(conversation).to_string());
         lines.push('\n');
     }
     refuse(&out, &config)?;

@@ -7,7 +7,7 @@
 
 mod roles;
 
-use shared::config::Dialogue;
+use shared::config::{Dialogue, FormatConfig};
 use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 use shared::text::Message;
@@ -36,7 +36,12 @@ struct Turn {
 }
 
 /// Reads the conversations of a file.
-pub(crate) fn parse(file: &SourceFile, text: &str, mode: Dialogue) -> Result<Parsed> {
+pub(crate) fn parse(
+    file: &SourceFile,
+    text: &str,
+    mode: Dialogue,
+    formats: &FormatConfig,
+) -> Result<Parsed> {
     let lines = lines(text);
     let mut report = FileReport::new(&file.name, Form::Dialogue);
     if lines.is_empty() {
@@ -46,7 +51,7 @@ pub(crate) fn parse(file: &SourceFile, text: &str, mode: Dialogue) -> Result<Par
             notices: Vec::new(),
         });
     }
-    let roles = roles::detect(&lines).map_err(|e| no_roles(file, &lines, &e))?;
+    let roles = roles::detect(&lines, formats).map_err(|e| no_roles(file, &lines, &e))?;
     let turns = turns(&lines, &roles);
     for (index, speaker) in roles.speakers.iter().enumerate() {
         let count = turns.iter().filter(|t| t.role == index).count();
@@ -160,13 +165,11 @@ fn conversation(file: &SourceFile, turns: Vec<Turn>) -> Conversation {
     let line = turns.first().map_or(1, |t| t.line);
     let message =
         |turn: Turn| Message::new(if turn.asks() { "user" } else { "assistant" }, turn.text);
-    Conversation {
-        messages: turns.into_iter().map(message).collect(),
-        origin: RowOrigin {
-            file: file.name.clone(),
-            line,
-        },
-    }
+    let file = file.name.clone();
+    Conversation::new(
+        turns.into_iter().map(message).collect(),
+        RowOrigin { file, line },
+    )
 }
 
 /// Refuses what would train on nothing or on a guess.

@@ -14,8 +14,8 @@ impl Check for Contradictions {
         let Some((answer, asked)) = sample.messages.split_last() else {
             return;
         };
-        let answers = self.0.entry(folded_key(asked)).or_default();
-        let answer = folded_key(std::slice::from_ref(answer));
+        let answers = self.0.entry(folded_key(asked, sample.tools)).or_default();
+        let answer = folded_key(std::slice::from_ref(answer), None);
         answers.entry(answer).or_insert(index);
     }
 

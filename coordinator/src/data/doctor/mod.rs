@@ -23,6 +23,7 @@ use shared::text::{Message, TextTokenizer};
 
 pub use finding::{Diagnosis, Finding, Kind};
 
+use super::Conversation;
 use super::mask::Tokenized;
 use super::report::DataReport;
 
@@ -30,6 +31,8 @@ use super::report::DataReport;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
     pub messages: &'a [Message],
+    /// The tools it may call.
+    pub tools: Option<&'a serde_json::Value>,
     /// Token ids before any cut.
     pub ids: &'a [u32],
 }
@@ -37,8 +40,14 @@ pub(crate) struct Seen<'a> {
 impl<'a> Seen<'a> {
     /// The last answer.
     fn answer(&self) -> Option<&'a str> {
-        let answers = self.messages.iter().rev().filter(|m| m.role == "assistant");
-        answers.map(|m| m.content.as_str()).next()
+        self.answers().map(|m| m.content.as_str()).next_back()
+    }
+
+    /// The answers, without those that only call tools.
+    fn answers(&self) -> impl DoubleEndedIterator<Item = &'a Message> {
+        let silent = |m: &&Message| m.content.trim().is_empty() && m.calls();
+        let answers = self.messages.iter().filter(|m| m.role == "assistant");
+        answers.filter(move |m| !silent(m))
     }
 }
 
@@ -90,16 +99,17 @@ impl<'a> Doctor<'a> {
     }
 
     /// Takes the next sample in.
-    pub(crate) fn see(&mut self, place: &RowOrigin, messages: &[Message], row: &Tokenized) {
+    pub(crate) fn see(&mut self, conversation: &Conversation, row: &Tokenized) {
         let index = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
         let seen = Seen {
-            messages,
+            messages: &conversation.messages,
+            tools: conversation.tools.as_ref(),
             ids: &row.ids,
         };
         for check in &mut self.checks {
             check.see(index, &seen);
         }
-        self.places.push(place.clone());
+        self.places.push(conversation.origin.clone());
     }
 
     /// Every finding, those of the preparation first.

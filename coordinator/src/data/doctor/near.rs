@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::text::{counted, folded, key};
+use super::text::{counted, folded, key, said};
 use super::{Check, Found, Kind, Seen};
 
 const HASHES: usize = 64;
@@ -26,7 +26,7 @@ pub(super) struct NearDuplicates {
 
 impl Check for NearDuplicates {
     fn see(&mut self, _: u32, sample: &Seen<'_>) {
-        let text: String = sample.messages.iter().map(|m| folded(&m.content)).collect();
+        let text: String = sample.messages.iter().map(|m| folded(&said(m))).collect();
         let chars: Vec<char> = text.chars().collect();
         // What is there twice in full is told elsewhere.
         let fresh = self.exact.insert(key(std::iter::once(text.as_str())));

@@ -14,8 +14,7 @@ pub(super) struct ShortAnswers {
 
 impl Check for ShortAnswers {
     fn see(&mut self, index: u32, sample: &Seen<'_>) {
-        let answers = sample.messages.iter().filter(|m| m.role == "assistant");
-        let least = answers.map(|m| words(&m.content)).min();
+        let least = sample.answers().map(|m| words(&m.content)).min();
         match least {
             Some(0) => self.empty.push(index),
             Some(1) => self.word.push(index),

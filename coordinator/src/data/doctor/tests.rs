@@ -29,6 +29,7 @@ fn findings(pairs: &[(&str, &str)]) -> Vec<(Kind, Vec<Vec<u64>>)> {
             .collect();
         let seen = Seen {
             messages: &messages,
+            tools: None,
             ids: &ids,
         };
         for check in &mut checks {
@@ -40,6 +41,31 @@ fn findings(pairs: &[(&str, &str)]) -> Vec<(Kind, Vec<Vec<u64>>)> {
     found
         .map(|f| (f.kind, f.groups.into_iter().map(lines).collect()))
         .collect()
+}
+
+#[test]
+fn calls_of_tools_tell_samples_apart_and_are_no_empty_answers() {
+    let call = |city: &str, id: &str| {
+        let mut message = Message::new("assistant", "");
+        let call = serde_json::json!([{"id": id, "function": {"name": "find", "arguments": {"city": city}}}]);
+        message.fields = Some([("tool_calls".to_owned(), call)].into_iter().collect());
+        vec![Message::new("user", "天气？"), message]
+    };
+    let (other, tools) = (call("上海", "1"), serde_json::json!([{"a": 1}]));
+    let (first, again) = (call("北京", "1"), call("北京", "2"));
+    let key = text::folded_key;
+    assert_eq!(key(&first, None), key(&again, None));
+    assert_ne!(key(&first, None), key(&other, None));
+    assert_ne!(key(&first, None), key(&first, Some(&tools)));
+    let mut short = short::ShortAnswers::default();
+    let seen = Seen {
+        messages: &first,
+        tools: None,
+        ids: &[],
+    };
+    assert_eq!(seen.answer(), None);
+    short.see(0, &seen);
+    assert!(short.findings().is_empty());
 }
 
 /// Twelve samples with nothing to say about.

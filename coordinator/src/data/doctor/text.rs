@@ -1,5 +1,8 @@
 //! Texts as the checks compare them.
 
+use std::borrow::Cow;
+
+use serde_json::Value;
 use shared::text::Message;
 
 /// Half-width, lower case, without white space and punctuation: what stays is what is said.
@@ -34,15 +37,30 @@ pub(super) fn key<'a>(parts: impl Iterator<Item = &'a str>) -> [u8; 16] {
     key
 }
 
-/// Roles and folded texts of some messages.
-pub(super) fn folded_key(messages: &[Message]) -> [u8; 16] {
+/// Roles and folded texts of some messages, calls of tools with them, and the tools.
+pub(super) fn folded_key(messages: &[Message], tools: Option<&Value>) -> [u8; 16] {
     let folded: Vec<_> = messages
         .iter()
-        .map(|m| (m.role.as_str(), folded(&m.content)))
+        .map(|m| (m.role.as_str(), folded(&said(m))))
         .collect();
-    key(folded
+    let tools = tools.map(ToString::to_string);
+    let messages = folded
         .iter()
-        .flat_map(|(role, text)| [*role, text.as_str()]))
+        .flat_map(|(role, text)| [*role, text.as_str()]);
+    key(messages.chain(tools.as_deref()))
+}
+
+/// What a message says: its text, and what it calls, whatever the ids of the calls.
+pub(super) fn said(message: &Message) -> Cow<'_, str> {
+    let calls = message.fields.as_ref().and_then(|f| f.get("tool_calls"));
+    let Some(calls) = calls.and_then(Value::as_array) else {
+        return Cow::Borrowed(&message.content);
+    };
+    let mut text = message.content.clone();
+    for call in calls {
+        text.push_str(&call.get("function").unwrap_or(call).to_string());
+    }
+    Cow::Owned(text)
 }
 
 /// `1 answer`, `2 answers`.

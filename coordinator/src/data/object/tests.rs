@@ -100,6 +100,8 @@ fn forms_nobody_knows_are_refused_with_their_keys() {
       ShareGPT: conversations, a list of {from, value}; OpenAI: messages, a list of {role, content}
       pairs, one of each: question: prompt, question, instruction, query, 问题, 提问, 咨询, 用户, 客户, 问, 指令; answer: response, answer, output, completion, 回答, 答案, 解答, 回复, 律师, 答, 输出
       fix: rename the keys to one of these forms
+      fix: --set 'columns=[question=id,answer=content]'
+      fix: --set 'columns=[question=content,answer=id]'
     "#);
     insta::assert_snapshot!(error(r#"{"question": "a", "answer": 5}"#), @r#"
     E0306 `answer` is no text
@@ -107,10 +109,10 @@ fn forms_nobody_knows_are_refused_with_their_keys() {
       it is 5
       fix: write it as a string
     "#);
-    insta::assert_snapshot!(error(r#"{"messages": [{"role": "tool", "content": "x"}]}"#), @r#"
-    E0306 messages[1].role names a role nobody knows: "tool"
+    insta::assert_snapshot!(error(r#"{"messages": [{"role": "judge", "content": "x"}]}"#), @r#"
+    E0306 messages[1].role names a role nobody knows: "judge"
       at law.jsonl:7
-      known: system; user, human; assistant, gpt, chatgpt, model, bot
+      known: system; user, human; assistant, gpt, chatgpt, model, bot; in `messages` also tool
       fix: rename the role or take the sample out
     "#);
     insta::assert_snapshot!(error(r#"{"messages": [{"role": "user"}]}"#), @r#"
@@ -124,5 +126,94 @@ fn forms_nobody_knows_are_refused_with_their_keys() {
       at law.jsonl:7
       it is []
       fix: it must be a list like [{"role": "user", "content": "..."}, {"role": "assistant", ...}]
+    "#);
+}
+
+#[test]
+fn with_tools_a_message_keeps_its_fields_in_their_order() {
+    let json = r#"{"tools": [{"type": "function"}], "system": "s", "messages": [
+        {"content": "a", "role": "human"},
+        {"role": "assistant", "content": null, "weight": 0, "tool_calls": [{"id": "1"}], "audio": 1},
+        {"role": "tool", "tool_call_id": "1", "content": "c"},
+        {"role": "assistant", "tool_calls": [], "content": "d"}]}"#;
+    let object = read(json).unwrap();
+    assert_eq!(
+        object.tools,
+        Some(serde_json::json!([{"type": "function"}]))
+    );
+    assert_eq!(object.unlearned, [2]);
+    assert_eq!(object.unused, ["messages[].audio"]);
+    let fields = object.messages.iter().map(|m| {
+        let fields = serde_json::to_string(m.fields.as_ref().unwrap()).unwrap();
+        format!("{} {:?} {fields}", m.role, m.content)
+    });
+    let fields: Vec<String> = fields.collect();
+    assert_eq!(
+        fields,
+        [
+            r#"system "s" {"role":null,"content":null}"#,
+            r#"user "a" {"content":null,"role":null}"#,
+            r#"assistant "" {"role":null,"tool_calls":[{"id":"1"}]}"#,
+            r#"tool "c" {"role":null,"tool_call_id":"1","content":null}"#,
+            r#"assistant "d" {"role":null,"tool_calls":[],"content":null}"#,
+        ]
+    );
+}
+
+#[test]
+fn without_tools_a_message_is_its_role_and_its_text() {
+    let json = r#"{"tools": null, "messages": [{"role": "user", "content": "a", "name": "x"},
+        {"role": "assistant", "content": "b", "tool_calls": null, "weight": 1}]}"#;
+    let object = read(json).unwrap();
+    assert!(object.messages.iter().all(|m| m.fields.is_none()));
+    assert!(object.tools.is_none() && object.unlearned.is_empty());
+    let unused = ["messages[].name", "messages[].tool_calls", "tools"];
+    assert_eq!(object.unused, unused);
+}
+
+#[test]
+fn weights_other_than_0_and_1_are_refused() {
+    let error = |json| render(&read(json).unwrap_err());
+    insta::assert_snapshot!(error(r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0.5}]}"#), @r#"
+    E0312 messages[2].weight is neither 0 nor 1
+      at law.jsonl:7
+      it is 0.5
+      0 leaves the answer out of what is learned, 1 learns it; parts are not built
+      fix: write 0 or 1
+    "#);
+    insta::assert_snapshot!(error(r#"{"messages": [{"role": "user", "content": "a", "weight": 0}]}"#), @r#"
+    E0312 messages[1].weight stands in a message of user
+      at law.jsonl:7
+      only answers have a weight; which other tokens count, `loss_on` says
+      fix: take the weight out of this message
+    "#);
+}
+
+#[test]
+fn tools_in_a_form_nobody_knows_are_refused() {
+    let error = |json| render(&read(json).unwrap_err());
+    insta::assert_snapshot!(error(r#"{"tools": "[]", "messages": [{"role": "user", "content": "a"}]}"#), @r#"
+    E0306 `tools` is no list of objects
+      at law.jsonl:7
+      it is "[]"
+      fix: write the tools as a list of JSON objects, not as text
+    "#);
+    insta::assert_snapshot!(error(r#"{"messages": [{"role": "assistant", "tool_calls": "[]"}]}"#), @r#"
+    E0306 messages[1].tool_calls is no list of objects
+      at law.jsonl:7
+      it is "[]"
+      fix: write each call as {"type": "function", "function": {"name": ..., "arguments": ...}}
+    "#);
+    insta::assert_snapshot!(error(r#"{"messages": [{"role": "user", "content": "a", "tool_calls": [{}]}]}"#), @r#"
+    E0306 messages[1].tool_calls stands in a message of user
+      at law.jsonl:7
+      only an answer calls tools; what a tool gives back has the role `tool`
+      fix: give the message the role `assistant`, or take `tool_calls` out
+    "#);
+    insta::assert_snapshot!(error(r#"{"messages": [{"role": "tool", "content": {"a": 1}}]}"#), @r#"
+    E0306 messages[1].content is no text
+      at law.jsonl:7
+      it is {"a":1}
+      fix: write it as a string
     "#);
 }

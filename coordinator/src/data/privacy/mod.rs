@@ -2,6 +2,7 @@
 //!
 //! `digits` checksums · `folded` a text as the rules read it · `context` what stands beside ·
 //! `numbers`, `phones`, `medical`, `addresses` (with `places`), `names` (with `surnames`, `english`) the rules ·
+//! `pieces` (with `raw`) where texts stand in a sample ·
 //! `findings` which of two counts · `scan` all rules over a sample · `masker` placeholders · `report`
 //! counts. Keeps: no value in a report, a message or an error; the result does not depend on the
 //! number of threads. Not here: the configuration's keys (`shared/config`).
@@ -17,7 +18,9 @@ mod medical;
 mod names;
 mod numbers;
 mod phones;
+mod pieces;
 mod places;
+mod raw;
 mod report;
 mod scan;
 mod surnames;
@@ -54,42 +57,52 @@ pub(crate) fn treat(
     };
     let mut masker = Masker::new(&privacy);
     if report.masked {
-        let messages = conversations.iter().flat_map(|c| &c.messages);
-        messages.for_each(|message| masker.reserve(&message.content));
-    }
-    for (conversation, found) in conversations.iter_mut().zip(&found) {
-        for (message, findings) in conversation.messages.iter_mut().zip(found) {
-            report.add(&privacy, &conversation.origin, findings);
-            if report.masked && !findings.is_empty() {
-                message.content = masker.replace(&message.content, findings).into_owned();
-            }
+        for conversation in &mut *conversations {
+            pieces::visit(conversation, &mut |piece| {
+                masker.reserve(piece.value());
+                None
+            });
         }
+    }
+    for (conversation, found) in conversations.iter_mut().zip(found) {
+        let origin = conversation.origin.clone();
+        let mut found = found.into_iter();
+        pieces::visit(conversation, &mut |piece| {
+            let findings = found.next().unwrap_or_default();
+            report.add(&privacy, &origin, &findings);
+            let replaced = report.masked && !findings.is_empty();
+            replaced.then(|| masker.replace(piece.value(), &findings).into_owned())
+        });
     }
     report.sort();
     Ok(Some(report))
 }
 
-/// What each message of each conversation holds; all cores look, the order is that of the samples.
+/// What each piece of each conversation holds; all cores look, the order is that of the samples.
 fn scan_samples(
     privacy: &Privacy,
-    conversations: &[Conversation],
+    conversations: &mut [Conversation],
 ) -> Result<Vec<Vec<Vec<Finding>>>> {
-    let one = |conversation: &Conversation| {
-        let texts: Vec<&str> = conversation
-            .messages
-            .iter()
-            .map(|m| m.content.as_str())
-            .collect();
-        privacy.scan_all(&texts)
+    let one = |conversation: &mut Conversation| {
+        let mut all = Vec::new();
+        pieces::visit(conversation, &mut |piece| {
+            all.push(piece.clone());
+            None
+        });
+        let texts: Vec<&str> = all.iter().map(|piece| piece.text.as_str()).collect();
+        let found = privacy.scan_all(&texts);
+        let values = found.into_iter().zip(&all);
+        values.map(|(found, piece)| piece.of_value(found)).collect()
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = conversations.len().div_ceil(threads).max(1);
+    let count = conversations.len();
+    let share = count.div_ceil(threads).max(1);
     std::thread::scope(|scope| {
         let parts: Vec<_> = conversations
-            .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>()))
+            .chunks_mut(share)
+            .map(|part| scope.spawn(move || part.iter_mut().map(one).collect::<Vec<_>>()))
             .collect();
-        let mut all = Vec::with_capacity(conversations.len());
+        let mut all = Vec::with_capacity(count);
         for part in parts {
             all.extend(part.join().map_err(|_| {
                 Error::new(

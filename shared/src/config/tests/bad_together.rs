@@ -20,6 +20,25 @@ bad! {
           nothing was started
           fix: keep one of them, such as `--set fp16=false`
         "#;
+    the_whole_sequence_and_the_last_answer: said("train_on_inputs: true\nloss_on: last\n") => @r#"
+        E0105 `train_on_inputs` is true, and `loss_on` is not `all`
+          at run.yaml:5:10
+           5 | loss_on: last
+             |          ^^^^
+          `train_on_inputs` is set by run.yaml:4; `train_on_inputs: true` and `loss_on: all` mean the same
+          nothing was started
+          fix: --set train_on_inputs=false goes with this `loss_on`
+          fix: or remove `train_on_inputs`: `loss_on` alone says it all
+        "#;
+    answers_only_and_the_whole_sequence:
+        shown(load_text(&format!("{MINIMAL}loss_on: all\n"), &["train_on_inputs=false"]).unwrap_err()) => @r#"
+        E0105 `train_on_inputs` is false, and `loss_on` is `all`
+          at --set train_on_inputs=false
+          `loss_on` is set by run.yaml:4; `train_on_inputs: true` and `loss_on: all` mean the same
+          nothing was started
+          fix: --set train_on_inputs=true goes with this `loss_on`
+          fix: or remove `train_on_inputs`: `loss_on` alone says it all
+        "#;
     a_micro_batch_over_the_batch: said("batch_size: 2\nmicro_batch_size: 3\n") => @r#"
         E0104 `micro_batch_size` must be at most `batch_size`, got 3 over 2
           at run.yaml:5:19
@@ -80,6 +99,17 @@ bad! {
           nothing was started
           fix: --set init_adapter= goes on from `parent`
           fix: --set parent= starts from `init_adapter`
+        "#;
+    grouped_by_length_in_the_files_order: said("shuffle: false\ngroup_by_length: true\n") => @r#"
+        E0105 `group_by_length` is true and `shuffle` is false
+          at run.yaml:5:18
+           5 | group_by_length: true
+             |                  ^^^^
+          `shuffle` is false by run.yaml:4
+          the samples have one order: by length, or that of the files
+          nothing was started
+          fix: --set group_by_length=false keeps the files' order
+          fix: --set shuffle=true groups by length
         "#;
     two_contradictions_in_the_order_of_the_file:
         said("ride_through: 0\nmax_workers: 1\nmin_workers: 2\n") => @r#"

@@ -45,7 +45,10 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         save_total_limit: None,
         logging_steps: 1,
         shuffle: true,
+        group_by_length: false,
+        packing: false,
         train_on_inputs: false,
+        loss_on: LossOn::Response,
         resume_from_checkpoint: None,
         min_workers: 1,
         max_workers: None,
@@ -56,8 +59,38 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        formats: Default::default(),
     };
     assert_eq!(minimal(), expected);
+}
+
+#[test]
+fn train_on_inputs_and_loss_on_are_two_names_of_one_choice() {
+    let read = |lines: &str| {
+        let loaded = with(lines).unwrap();
+        let origin = |key: &str| loaded.origins[key].clone();
+        let origins = (origin("train_on_inputs"), origin("loss_on"));
+        (
+            loaded.config.train_on_inputs,
+            loaded.config.loss_on,
+            origins,
+        )
+    };
+    let said = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    let derived = ("derived from loss_on", "derived from train_on_inputs");
+    let none = said("default", derived.1);
+    assert_eq!(read(""), (false, LossOn::Response, none));
+    let flag = said("run.yaml:4", derived.1);
+    assert_eq!(read("train_on_inputs: true\n"), (true, LossOn::All, flag));
+    let word = said(derived.0, "run.yaml:4");
+    assert_eq!(read("loss_on: all\n"), (true, LossOn::All, word));
+    let last = said("default", "run.yaml:4");
+    assert_eq!(read("loss_on: last\n"), (false, LossOn::Last, last));
+    let both = said("run.yaml:4", "run.yaml:5");
+    assert_eq!(
+        read("train_on_inputs: true\nloss_on: all\n"),
+        (true, LossOn::All, both)
+    );
 }
 
 #[test]
@@ -287,7 +320,7 @@ fn byte_order_mark_carriage_returns_and_json_are_read() {
 
 #[test]
 fn unusual_values_are_mentioned_and_allowed() {
-    let notices = with("learning_rate: 0.01\nlora_rank: 128\nmax_steps: 5\nepochs: 2\nwarmup_steps: 3\nwarmup_ratio: 0.1\nlr_scheduler_type: constant\nmin_workers: 9\n")
+    let notices = with("learning_rate: 0.01\nlora_rank: 128\nmax_steps: 5\nepochs: 2\nwarmup_steps: 3\nwarmup_ratio: 0.1\nlr_scheduler_type: constant\nmin_workers: 9\npacking: true\n")
         .unwrap()
         .notices;
     insta::assert_snapshot!(notices.join("\n"), @r#"
@@ -297,6 +330,7 @@ fn unusual_values_are_mentioned_and_allowed() {
         warmup_steps 3 decides the warm-up; warmup_ratio 0.1 is not used
         lr_scheduler_type constant has no warm-up; constant_with_warmup has
         min_workers 9 is more than the 4 micro-batches of a step: some will idle; a larger batch_size or a smaller micro_batch_size would use them
+        packing changes nothing: micro_batch_size is 1, and one sample alone has no padding
         "#);
     assert!(with("max_steps: 5\n").unwrap().notices.is_empty());
 }

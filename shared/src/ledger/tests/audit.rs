@@ -57,6 +57,16 @@ fn the_sample_column_is_the_text_that_the_header_promises() {
 }
 
 #[test]
+fn a_packed_run_uses_every_row_once_and_not_in_the_padded_micro_batches() {
+    let packed = || plan_with("packing: true\n");
+    let report = audited(&run_to(&packed(), 6, 2), packed()).unwrap();
+    assert_eq!((report.samples, report.epochs_finished), (42, 2));
+    let (_, error) = audited(&run_to(&plan(), 6, 2), packed()).unwrap_err();
+    assert_eq!(error.code, Code::LedgerContradiction);
+    assert!(error.what.contains("other rows than planned"), "{error}");
+}
+
+#[test]
 fn a_run_that_began_elsewhere_is_proved_from_there_on() {
     let plan = plan();
     let mut records = run_to(&plan, 6, 2);

@@ -1,0 +1,73 @@
+//! The micro-batches that need the most memory, so that they can be tried before step 1.
+//!
+//! In: a plan. Out: the one with the most computed tokens (the decoder's share of the memory) and
+//! the one with the most target tokens (the output head's), one where they are the same.
+//! Keeps: a pure function of the plan.
+
+use std::cmp::Reverse;
+
+use super::micro_batch::MicroBatchPlan;
+use super::steps::Plan;
+use crate::ids::{MicroBatchId, Step};
+
+/// Samples that are looked at: a longer run is judged by its first steps.
+const LOOKED_AT: u64 = 1 << 20;
+
+/// A micro-batch, and where in the run it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Largest {
+    /// The first step that has one as large.
+    pub step: Step,
+    /// Which one of the step it is.
+    pub micro_batch: MicroBatchId,
+    /// Target tokens of its samples.
+    pub target_tokens: u64,
+    /// The micro-batch.
+    pub planned: MicroBatchPlan,
+}
+
+impl Plan {
+    /// The micro-batches that need the most memory, of the first 2^20 samples that are trained on;
+    /// one or two, none where there is no data. Of equal ones it is the first.
+    #[must_use]
+    pub fn largest(&self) -> Vec<Largest> {
+        let enough = (LOOKED_AT / self.global_batch()).max(1);
+        let different = if self.repeats() {
+            self.steps_per_epoch()
+        } else {
+            self.total_steps()
+        };
+        let steps = self.total_steps().min(different).min(enough);
+        let mut found: [Option<Largest>; 2] = [None, None];
+        for step in (1..=steps).map(Step) {
+            let micro_batches = self.step(step).micro_batches;
+            for (micro_batch, planned) in (0u32..).map(MicroBatchId).zip(micro_batches) {
+                let target_tokens = planned.samples.iter().map(|&row| self.targets(row)).sum();
+                let one = Largest {
+                    step,
+                    micro_batch,
+                    target_tokens,
+                    planned,
+                };
+                keep(&mut found[0], &one, |l| {
+                    (l.planned.computed_tokens(), l.target_tokens)
+                });
+                keep(&mut found[1], &one, |l| {
+                    (l.target_tokens, l.planned.computed_tokens())
+                });
+            }
+        }
+        let mut found: Vec<Largest> = found.into_iter().flatten().collect();
+        found.dedup();
+        // The larger part of the memory first.
+        found.sort_by_key(|one| Reverse(one.planned.computed_tokens()));
+        found
+    }
+}
+
+/// Keeps the larger; of equal ones the one that is there.
+fn keep(place: &mut Option<Largest>, one: &Largest, size: impl Fn(&Largest) -> (u64, u64)) {
+    if place.as_ref().is_none_or(|best| size(one) > size(best)) {
+        *place = Some(one.clone());
+    }
+}

@@ -1,0 +1,141 @@
+//! The largest micro-batches of the run, computed once before the worker takes part.
+//!
+//! In: the plan, the dataset, the loaded trainer. Out: nothing, or that memory does not suffice, told
+//! before step 1 instead of in the middle of the run.
+//! Keeps: what is computed is thrown away; no state, no random stream and no byte of the adapter
+//! changes. Not here: which micro-batches are the largest (see `shared::plan`).
+
+use shared::config::{Precision, RunConfig};
+use shared::dataset::PreparedDataset;
+use shared::error::{Code, Error, Result};
+use shared::plan::{Largest, Plan};
+
+use super::device_thread::collated;
+use super::forward_backward::Trainer;
+
+/// Bytes per parameter of the adapter that a run has in memory beside the device's: parameters and
+/// two moments, once committed and once as a shadow, and four vectors of integers.
+const STATE_BYTES: usize = 2 * 3 * 4 + 4 * 8;
+
+/// Computes the largest micro-batches of the run, and forgets them.
+///
+/// # Errors
+/// [`Code::OutOfMemory`] naming the micro-batch and what would make it smaller; libtorch's.
+pub(super) fn rehearse(
+    plan: &Plan,
+    dataset: &PreparedDataset,
+    config: &RunConfig,
+    trainer: &mut Trainer,
+    gradient: &mut [f32],
+) -> Result<()> {
+    let largest = plan.largest();
+    let Some(first) = largest.first() else {
+        return Ok(());
+    };
+    let state = room_for_the_state(gradient.len())
+        .map_err(|e| too_large(e, first, config.micro_batch_size, config.precision))?;
+    let mut losses = Vec::new();
+    for one in &largest {
+        let targets = plan.step(one.step).target_tokens;
+        let batch = collated(dataset, &one.planned, one.step, targets)?;
+        trainer
+            .micro_batch(&batch, gradient, &mut losses)
+            .map_err(|e| too_large(e, one, config.micro_batch_size, config.precision))?;
+        tracing::info!("tried before step 1, and it fits: {}", described(one));
+    }
+    drop(std::hint::black_box(state));
+    Ok(())
+}
+
+/// Memory that the state will need; written to, so that it is really there.
+fn room_for_the_state(parameters: usize) -> Result<Vec<u8>> {
+    let bytes = parameters.saturating_mul(STATE_BYTES);
+    let mut room = Vec::new();
+    room.try_reserve_exact(bytes).map_err(|e| {
+        let what = format!("no {bytes} bytes for the state of {parameters} parameters");
+        Error::new(Code::OutOfMemory, what).why(e.to_string())
+    })?;
+    room.resize(bytes, 1);
+    Ok(room)
+}
+
+fn described(one: &Largest) -> String {
+    let samples = one.planned.samples.len();
+    format!(
+        "micro-batch {} of step {} ({samples} sample(s), {} tokens with padding, {} of them predicted)",
+        one.micro_batch,
+        one.step,
+        one.planned.computed_tokens(),
+        one.target_tokens,
+    )
+}
+
+/// Says which micro-batch it was, and what would make it smaller; other failures stay as they are.
+fn too_large(error: Error, one: &Largest, size: u32, precision: Precision) -> Error {
+    if error.code != Code::OutOfMemory {
+        return error;
+    }
+    let what = "the largest micro-batch of the run does not fit in memory";
+    let mut told = Error::new(Code::OutOfMemory, what)
+        .why(described(one))
+        .why(error.what);
+    told.why.extend(error.why);
+    told = told.why("it was tried before step 1: nothing is trained yet on this worker");
+    if size > 1 {
+        told = told.fix(format!(
+            "--set micro_batch_size={}: fewer samples at a time, the same samples in a step",
+            size / 2
+        ));
+    }
+    let longest = one.planned.cells.iter().max().copied().unwrap_or(0);
+    if longest >= 4 {
+        told = told.fix(format!(
+            "--set max_seq_length={}: `overflow` says what happens to longer rows",
+            longest / 2
+        ));
+    }
+    if precision == Precision::F32 {
+        told = told.fix("--set bf16=true");
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::{MicroBatchId, Step};
+    use shared::plan::MicroBatchPlan;
+
+    use super::*;
+
+    #[test]
+    fn only_what_does_not_fit_is_told_anew() {
+        let one = Largest {
+            step: Step(7),
+            micro_batch: MicroBatchId(2),
+            target_tokens: 900,
+            planned: MicroBatchPlan {
+                samples: vec![4, 5, 6, 7],
+                positions: vec![8, 9, 10, 11],
+                cells: vec![512; 4],
+                tokens: 1300,
+            },
+        };
+        let memory = Error::new(
+            Code::OutOfMemory,
+            "not enough memory: computing a micro-batch",
+        )
+        .why("you tried to allocate 1 bytes");
+        insta::assert_snapshot!(shared::error::render(&too_large(memory, &one, 4, Precision::F32)), @r#"
+        E0402 the largest micro-batch of the run does not fit in memory
+          micro-batch 2 of step 7 (4 sample(s), 2048 tokens with padding, 900 of them predicted)
+          not enough memory: computing a micro-batch
+          you tried to allocate 1 bytes
+          it was tried before step 1: nothing is trained yet on this worker
+          fix: --set micro_batch_size=2: fewer samples at a time, the same samples in a step
+          fix: --set max_seq_length=256: `overflow` says what happens to longer rows
+          fix: --set bf16=true
+        "#);
+        let other = Error::new(Code::Internal, "libtorch failed");
+        assert_eq!(too_large(other.clone(), &one, 4, Precision::F32), other);
+    }
+}
