@@ -59,7 +59,7 @@ pub fn measured(cluster: &Path, plan: &Plan) -> Option<Measured> {
         tokens += step
             .micro_batches
             .iter()
-            .map(super::counts::computed)
+            .map(MicroBatchPlan::computed_tokens)
             .sum::<u64>();
         compute += line.compute_us.values().sum::<u64>();
         between += line.reduce_us + line.apply_us;
