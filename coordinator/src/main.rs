@@ -35,6 +35,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         }
         Command::Audit(args) => audit(&args, &cwd),
         Command::Data(command) => data(&command, &cwd),
+        Command::Import(args) => import(&args, &cwd),
         Command::Schema => {
             anstream::print!("{}", cli::schema::run());
             Ok(ExitCode::Complete)
@@ -76,6 +77,22 @@ fn data(command: &DataCommand, cwd: &std::path::Path) -> Result<ExitCode, Error>
             Ok(ExitCode::Complete)
         }
     }
+}
+
+fn import(args: &cli::import::ImportArgs, cwd: &std::path::Path) -> Result<ExitCode, Error> {
+    let imported = match (cli::import::run(args, cwd), args.output) {
+        (Err(error), Output::Json) => return Err(told(OutputFormat::Json, error)),
+        (imported, _) => imported?,
+    };
+    match (args.output, &args.output_file) {
+        (Output::Json, _) => anstream::println!("{}", imported.to_json()),
+        (Output::Text, None) => anstream::print!("{}", imported.yaml()),
+        (Output::Text, Some(_)) => {}
+    }
+    if args.output == Output::Text {
+        anstream::eprint!("{}", imported.to_text());
+    }
+    Ok(ExitCode::Complete)
 }
 
 fn audit(args: &cli::AuditArgs, cwd: &std::path::Path) -> Result<ExitCode, Error> {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use coordinator::data::prepare;
 use house::{DIALOGUE, House};
+use shared::config::{LossOn, Named, RunConfig};
 
 /// Mutated files of a short run.
 const SHORT: u64 = 3000;
@@ -72,6 +73,14 @@ const PIECES: &[&[u8]] = &[
     b"\"messages\":[",
     b"\"role\":",
     b"\"history\":",
+    b"\"input_ids\":[",
+    b"\"labels\":",
+    b"\"attention_mask\":[0,1",
+    b"\"tools\":[{",
+    b"\"tool_calls\":[",
+    b"\"weight\":",
+    b"-100",
+    b"18446744073709551616",
     b"question,answer\n",
     "：".as_bytes(),
     "用户：".as_bytes(),
@@ -140,8 +149,10 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
         zstd::encode_all(table.as_bytes(), 3).unwrap(),
     ));
     seeds.extend(
-        files("parquet")
+        [files("parquet"), files("formats")]
+            .concat()
             .into_iter()
+            .filter(|(name, _)| !name.ends_with(".py"))
             .filter(|(name, _)| name.ends_with(".parquet")),
     );
     seeds
@@ -170,16 +181,31 @@ struct Reader {
     house: House,
     tokenizer: shared::text::TextTokenizer,
     template: Option<shared::text::ChatTemplate>,
+    /// The same run with names of its own for fields and roles.
+    named: RunConfig,
 }
 
 impl Reader {
     fn new() -> Self {
         let house = House::new("chatml");
         let (tokenizer, template) = (house.tokenizer(), house.template());
+        let named = |pairs: &[(&str, &str)]| {
+            let one = |(part, name): &(&str, &str)| Named {
+                part: (*part).to_owned(),
+                name: (*name).to_owned(),
+            };
+            pairs.iter().map(one).collect()
+        };
+        let mut other = house.config.clone();
+        (other.train_on_inputs, other.loss_on) = (true, LossOn::All);
+        other.formats.columns = named(&[("role", "who"), ("content", "said"), ("input", "labels")]);
+        other.formats.roles =
+            named(&[("user", "律师"), ("assistant", "用户"), ("assistant", "丁")]);
         Self {
             house,
             tokenizer,
             template,
+            named: other,
         }
     }
 
@@ -187,7 +213,11 @@ impl Reader {
     fn read(&self, name: &str, bytes: &[u8]) -> Result<bool, String> {
         let path = self.house.config.train_data_dir.join(name);
         fs::write(&path, bytes).unwrap();
-        let read = || prepare(&self.house.config, &self.tokenizer, self.template.as_ref());
+        let read = || {
+            let (tokenizer, template) = (&self.tokenizer, self.template.as_ref());
+            let other = prepare(&self.named, tokenizer, template);
+            prepare(&self.house.config, tokenizer, template).or(other)
+        };
         let began = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(read));
         if began.elapsed() > LONG && !name.ends_with(".parquet") {

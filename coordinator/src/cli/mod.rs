@@ -4,6 +4,7 @@ pub mod audit;
 mod begin;
 pub mod check;
 pub mod data;
+pub mod import;
 mod output_dir;
 mod parent;
 pub mod prepare;
@@ -41,6 +42,8 @@ pub enum Command {
     /// Look at the training data before a run, or make a clean copy of it.
     #[command(subcommand)]
     Data(data::DataCommand),
+    /// Turn a LLaMA-Factory or Axolotl YAML into ours, and list what has no counterpart.
+    Import(import::ImportArgs),
     /// Print the JSON schema of the configuration, for editors.
     Schema,
 }

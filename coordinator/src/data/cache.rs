@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shared::config::{PrivacyMode, RunConfig};
+use shared::config::{FormatConfig, PrivacyMode, RunConfig};
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 use shared::storage;
@@ -17,6 +17,7 @@ use super::files::{self, SourceFile};
 use super::prepare::{Prepared, Progress, prepare_with};
 use super::privacy;
 use super::report::DataReport;
+use super::sources;
 
 /// Changes whenever the same sources would give other rows or another report.
 const VERSION: &str = "data-sources-2";
@@ -46,6 +47,13 @@ pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<Strin
         "csv_columns": config.csv_columns,
         "metadata": config.metadata_path.is_some(),
     });
+    // Fields at their defaults say nothing, so that what was prepared before they were there serves.
+    if config.formats != FormatConfig::default() {
+        settings["formats"] = serde_json::json!(config.formats);
+    }
+    if !config.formats.sources.is_empty() {
+        settings["seed"] = serde_json::json!(config.seed);
+    }
     // A scan changes the report, a mask the rows too: what was prepared without either serves neither.
     if config.privacy.mode != PrivacyMode::Off {
         settings["privacy"] = serde_json::json!([privacy::VERSION, config.privacy]);
@@ -54,7 +62,7 @@ pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<Strin
         part(text.as_bytes());
     }
     let metadata = config.metadata_path.as_deref().map(SourceFile::single);
-    let listed = files::list(&config.train_data_dir)?;
+    let listed = sources::list(config)?;
     for file in metadata.iter().chain(&listed) {
         part(file.name.as_bytes());
         let known = files::KNOWN.contains(&file.extension().as_str());

@@ -12,27 +12,28 @@ use shared::error::{Code, Error, Result};
 use super::files::SourceFile;
 use super::object::{self, At};
 use super::read::{excerpt, place};
+use super::renamed::Naming;
 use super::report::{FileReport, Form};
 use super::{Conversation, Parsed};
 
 /// Reads the conversations of a file.
-pub(crate) fn parse(file: &SourceFile, text: &str) -> Result<Parsed> {
+pub(crate) fn parse(file: &SourceFile, text: &str, naming: Naming<'_>) -> Result<Parsed> {
     let mut report = FileReport::new(&file.name, Form::Messages);
     let mut conversations = Vec::new();
     for (index, (line, object)) in objects(file, text)?.into_iter().enumerate() {
-        let found = object::conversation(
-            &object,
-            At {
-                path: &file.path,
-                line,
-            },
-        )?;
+        let at = At {
+            path: &file.path,
+            line,
+        };
+        let (object, aside) = naming.object(object, at)?;
+        let found = object::conversation(&object, at)?;
         if index == 0 {
             report.form = found.form;
         } else if report.form != found.form {
             report.form = Form::Mixed;
         }
         report.add_unused(found.unused);
+        report.add_unused(aside);
         let origin = RowOrigin {
             file: file.name.clone(),
             line,
@@ -42,6 +43,7 @@ pub(crate) fn parse(file: &SourceFile, text: &str) -> Result<Parsed> {
             origin,
             tools: found.tools,
             unlearned: found.unlearned,
+            tokens: found.tokens,
         });
     }
     report.samples = conversations.len() as u64;

@@ -17,6 +17,7 @@ use shared::error::{Code, Error, Result};
 use super::files::{self, SourceFile};
 use super::names::{self, Columns};
 use super::object::At;
+use super::renamed::Naming;
 use super::report::{FileReport, Form};
 use super::table::{self, Table};
 use super::{Conversation, Parsed, json, prepare, read};
@@ -29,7 +30,7 @@ pub(crate) fn parse(config: &RunConfig, path: &Path) -> Result<Vec<Parsed>> {
         "csv" | "tsv" => table::read(&file, &text)?,
         "jsonl" | "json" => match from_objects(&file, &text)? {
             Some(table) => table,
-            None => return Ok(vec![json::parse(&file, &text)?]),
+            None => return Ok(vec![json::parse(&file, &text, Naming::of(config))?]),
         },
         other => {
             return Err(
@@ -42,20 +43,14 @@ pub(crate) fn parse(config: &RunConfig, path: &Path) -> Result<Vec<Parsed>> {
             );
         }
     };
-    let named = config
-        .csv_columns
-        .as_ref()
-        .filter(|_| file.extension().ends_with("sv"));
+    let mut naming = Naming::of(config);
+    naming.csv = naming.csv.filter(|_| file.extension().ends_with("sv"));
     let columns = match &table.header[..] {
         [] => Columns::default(),
-        header => table::columns(path, header, named)?,
+        header => table::columns(path, header, naming)?,
     };
     if columns.file.is_none() {
-        return Ok(vec![table::parse(
-            &file,
-            &text,
-            config.csv_columns.as_ref(),
-        )?]);
+        return Ok(vec![table::parse(&file, &text, Naming::of(config))?]);
     }
     let mut rows = Rows::new(config, &file, &columns);
     rows.report

@@ -1,23 +1,26 @@
 //! The first half of a sample's walk: file to prepared dataset, once per run.
 //!
-//! `files` which files · `read` bytes to text · `dialogue`, `json`, `object`, `table`,
-//! `parquet`, `metadata` to conversations · `privacy` personal data out of them · `render`
+//! `files`, `sources` which files · `renamed` their own names for things · `read` bytes to text · `dialogue`, `json`, `object`, `table`,
+//! `parquet`, `metadata`, `tokens` to conversations · `privacy` personal data out of them · `render`
 //! conversation to text and the spans that are learned · `mask`
-//! text to tokens and targets · `overflow` rows that are too long · `report` what was found ·
+//! text to tokens and targets · `overflow` rows that are too long · `mixing` sources by their weights · `detected` how sure it is what a file is, `openings` its first samples · `report` what was found ·
 //! `refusals` why a run cannot start with it · `doctor` what a person should look at before ·
 //! `preview` single samples as they are trained · `written` a sample as JSON · `prepare` the walk itself · `cache` once per run.
 //! Keeps: nothing is dropped, cut or guessed without a line in the report. No side effect before
 //! the last station. Not here: order of samples (`shared/plan`), padding (`worker`).
 
 mod cache;
+mod detected;
 mod dialogue;
 mod doctor;
 mod files;
 mod json;
 mod mask;
 mod metadata;
+mod mixing;
 mod names;
 mod object;
+mod openings;
 mod overflow;
 mod parquet;
 mod prepare;
@@ -25,19 +28,25 @@ mod preview;
 pub mod privacy;
 mod read;
 mod refusals;
+mod renamed;
 mod render;
 mod report;
+mod sources;
 mod table;
+mod tokens;
 mod written;
 
 use shared::dataset::RowOrigin;
 use shared::text::Message;
 
 pub use cache::{Ready, ready, source_digest};
+pub use detected::Detected;
 pub use doctor::{Diagnosis, Finding, Kind};
 pub use prepare::{Masked, Prepared, Progress, diagnose, masked, prepare, prepare_with};
 pub use preview::{Preview, Wanted, previews};
 pub use report::{DataReport, FileReport, Form, LongRow, RoleCount, Row};
+pub use sources::SourceReport;
+pub use tokens::Tokens;
 pub use written::written;
 
 /// What a file's records become: turns, and where they came from.
@@ -51,6 +60,8 @@ pub struct Conversation {
     pub tools: Option<serde_json::Value>,
     /// Which messages are answers of weight 0, not to be learned.
     pub unlearned: Vec<usize>,
+    /// A sample that comes as tokens has these and no turns.
+    pub tokens: Option<Tokens>,
 }
 
 impl Conversation {
@@ -61,6 +72,7 @@ impl Conversation {
             origin,
             tools: None,
             unlearned: Vec::new(),
+            tokens: None,
         }
     }
 }
@@ -71,6 +83,12 @@ pub(crate) struct Parsed {
     pub conversations: Vec<Conversation>,
     pub report: FileReport,
     pub notices: Vec<String>,
+}
+
+/// The readers find question and answer under these names by themselves.
+pub(crate) fn knows_columns(question: &str, answer: &str) -> bool {
+    names::Columns::find(&[question, answer])
+        .is_ok_and(|found| (found.question, found.answer) == (Some(0), Some(1)))
 }
 
 /// At most this many lines are listed in a message; the report's JSON has all.

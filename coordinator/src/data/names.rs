@@ -91,6 +91,65 @@ impl Columns {
     }
 }
 
+/// Whether a name is known for a part of a sample.
+pub(crate) fn fits(part: &str, name: &str) -> bool {
+    let known = match part {
+        "question" => QUESTION,
+        "answer" => ANSWER,
+        "input" => INPUT,
+        "system" => SYSTEM,
+        _ => return false,
+    };
+    known.contains(&name.trim().to_lowercase().as_str())
+}
+
+/// The settings that would say which of these names is the question and which the answer; at most
+/// four, each as it is to be written.
+pub(crate) fn settings<S: AsRef<str>>(names: &[S]) -> Vec<String> {
+    let names: Vec<&str> = names.iter().map(|n| n.as_ref().trim()).collect();
+    let of = |part: &str| -> Vec<&str> {
+        let fitting = names.iter().filter(|name| fits(part, name));
+        fitting.copied().collect()
+    };
+    let (questions, answers) = (of("question"), of("answer"));
+    let known = |name: &str| {
+        let more = FILE.contains(&name) || name == "history";
+        ["question", "answer", "input", "system"]
+            .iter()
+            .any(|part| fits(part, name))
+            || more
+    };
+    let rest: Vec<&str> = names.iter().filter(|name| !known(name)).copied().collect();
+    let (questions, answers) = match (questions.is_empty(), answers.is_empty()) {
+        (false, false) => (questions, answers),
+        (false, true) => (questions, rest),
+        (true, false) => (rest, answers),
+        (true, true) => (rest.clone(), rest),
+    };
+    let mut settings = Vec::new();
+    for question in &questions {
+        for answer in answers.iter().filter(|answer| *answer != question) {
+            settings.push(setting(&[("question", question), ("answer", answer)]));
+        }
+    }
+    if settings.len() > 4 {
+        settings.clear();
+    }
+    settings
+}
+
+/// `--set` for `columns`, quoted for the shell and for YAML.
+pub(crate) fn setting(parts: &[(&str, &str)]) -> String {
+    let entry = |(part, name): &(&str, &str)| {
+        let plain = !name.contains([',', '[', ']', '{', '}', '#', ':', '"', '\'', '&', '*', '!']);
+        let entry = format!("{part}={name}");
+        if plain { entry } else { format!("{entry:?}") }
+    };
+    let entries: Vec<String> = parts.iter().map(entry).collect();
+    let list = format!("columns=[{}]", entries.join(","));
+    format!("--set '{}'", list.replace('\'', "'\\''"))
+}
+
 /// The names not in use.
 pub(crate) fn unused<S: AsRef<str>>(names: &[S], used: &[usize]) -> Vec<String> {
     let rest = (0..names.len()).filter(|i| !used.contains(i));

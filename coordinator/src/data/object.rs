@@ -14,6 +14,7 @@ use shared::text::Message;
 use super::names::{self, Columns};
 use super::read::excerpt;
 use super::report::Form;
+use super::tokens::{self, Tokens};
 
 /// Where an object stands.
 #[derive(Clone, Copy, Debug)]
@@ -38,11 +39,13 @@ pub(crate) struct Object {
     pub tools: Option<Value>,
     /// Answers of weight 0, by their place among the messages.
     pub unlearned: Vec<usize>,
+    /// The tokens of a sample that comes as such.
+    pub tokens: Option<Tokens>,
     /// Keys that were not needed.
     pub unused: Vec<String>,
 }
 
-const LISTS: &[&str] = &["messages", "conversations"];
+pub(super) const LISTS: &[&str] = &["messages", "conversations"];
 
 /// Reads an object in any of the known forms.
 pub(crate) fn conversation(object: &Map<String, Value>, at: At<'_>) -> Result<Object> {
@@ -52,19 +55,27 @@ pub(crate) fn conversation(object: &Map<String, Value>, at: At<'_>) -> Result<Ob
         .copied()
         .filter(|k| object.contains_key(*k))
         .collect();
+    if object.contains_key(tokens::IDS) {
+        return match lists[..] {
+            [] => tokens::read(object, at),
+            [key, ..] => Err(two_ways(at, &keys, "turns and tokens are both there")
+                .fix(names::setting(&[("messages", key)]))
+                .fix(names::setting(&[("input_ids", tokens::IDS)]))),
+        };
+    }
     match lists[..] {
         [key] => list::read(object, key, at),
         [] => from_pair(object, &keys, at),
-        _ => Err(unknown_keys(
-            at,
-            &keys,
-            "both `messages` and `conversations` are there",
-        )),
+        [one, other, ..] => {
+            let ways = [one, other].map(|list| names::setting(&[("messages", list)]));
+            let what = "both `messages` and `conversations` are there";
+            Err(ways.into_iter().fold(two_ways(at, &keys, what), Error::fix))
+        }
     }
 }
 
 fn from_pair(object: &Map<String, Value>, keys: &[&str], at: At<'_>) -> Result<Object> {
-    let columns = Columns::find(keys).map_err(|why| unknown_keys(at, keys, &why))?;
+    let columns = Columns::find(keys).map_err(|why| undecided(at, keys, &why))?;
     let (Some(question), Some(answer)) = (columns.question, columns.answer) else {
         return Err(unknown_keys(at, keys, "they fit no known form"));
     };
@@ -95,8 +106,21 @@ fn from_pair(object: &Map<String, Value>, keys: &[&str], at: At<'_>) -> Result<O
         messages,
         tools: None,
         unlearned: Vec::new(),
+        tokens: None,
         unused: names::unused(keys, &used),
     })
+}
+
+/// Keys that could both be meant; nobody chooses for the user.
+fn two_ways(at: At<'_>, keys: &[&str], why: &str) -> Error {
+    Error::new(Code::Ambiguous, "a sample can be read in two ways")
+        .at_line(at.path, at.line)
+        .why(format!("its keys: {} ({why})", keys.join(", ")))
+}
+
+fn undecided(at: At<'_>, keys: &[&str], why: &str) -> Error {
+    let error = two_ways(at, keys, why);
+    names::settings(keys).into_iter().fold(error, Error::fix)
 }
 
 /// A question and its further input, joined by a newline when both say something.
@@ -137,12 +161,14 @@ fn text(value: &Value, name: &str, at: At<'_>) -> Result<String> {
 }
 
 fn unknown_keys(at: At<'_>, keys: &[&str], why: &str) -> Error {
-    at.unknown("a JSON object in a form nobody knows")
+    let error = at
+        .unknown("a JSON object in a form nobody knows")
         .why(format!("its keys: {} ({why})", keys.join(", ")))
         .why("Alpaca: instruction, output, and if there is more input, system, history")
         .why("ShareGPT: conversations, a list of {from, value}; OpenAI: messages, a list of {role, content}")
         .why(format!("pairs, one of each: {}", names::known_pairs()))
-        .fix("rename the keys to one of these forms")
+        .fix("rename the keys to one of these forms");
+    names::settings(keys).into_iter().fold(error, Error::fix)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use shared::error::{Code, Error, Result};
 
 use super::files::SourceFile;
 use super::object::{self, At};
+use super::renamed::Naming;
 use super::report::{FileReport, Form};
 use super::table;
 use super::{Conversation, Parsed};
@@ -25,8 +26,8 @@ use super::{Conversation, Parsed};
 /// Its panics are told as errors, not printed.
 const THREAD: &str = "parquet reader";
 
-/// Reads the conversations of a file; `named` are the configured columns.
-pub(crate) fn parse(file: &SourceFile, named: Option<&(String, String)>) -> Result<Parsed> {
+/// Reads the conversations of a file.
+pub(crate) fn parse(file: &SourceFile, naming: Naming<'_>) -> Result<Parsed> {
     // The library panics at some damaged files: it does so on a thread of its own, and quietly.
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
@@ -39,7 +40,7 @@ pub(crate) fn parse(file: &SourceFile, named: Option<&(String, String)>) -> Resu
     });
     let outcome = std::thread::scope(|scope| {
         let reader = std::thread::Builder::new().name(THREAD.into());
-        let reader = reader.spawn_scoped(scope, || read(file, named));
+        let reader = reader.spawn_scoped(scope, || read(file, naming));
         reader.map(std::thread::ScopedJoinHandle::join)
     });
     match outcome {
@@ -53,7 +54,7 @@ pub(crate) fn parse(file: &SourceFile, named: Option<&(String, String)>) -> Resu
     }
 }
 
-fn read(file: &SourceFile, named: Option<&(String, String)>) -> Result<Parsed> {
+fn read(file: &SourceFile, naming: Naming<'_>) -> Result<Parsed> {
     let opened = File::open(&file.path).map_err(|e| {
         Error::new(Code::Io, "a data file cannot be read")
             .in_file(&file.path)
@@ -68,7 +69,10 @@ fn read(file: &SourceFile, named: Option<&(String, String)>) -> Result<Parsed> {
         .iter()
         .map(|f| f.name().to_owned())
         .collect();
-    let named = named.map(|pair| known(file, &header, pair)).transpose()?;
+    let named = naming
+        .csv
+        .map(|pair| known(file, &header, pair))
+        .transpose()?;
     let mut report = FileReport::new(&file.name, Form::Table);
     report.add_unused(bytes.iter().map(|name| format!("{name} (bytes)")).collect());
     let mut conversations = Vec::new();
@@ -86,14 +90,15 @@ fn read(file: &SourceFile, named: Option<&(String, String)>) -> Result<Parsed> {
             path: &file.path,
             line,
         };
-        let found =
-            object::conversation(&pair(object, named), at).map_err(|e| in_a_row(e, &bytes))?;
+        let (object, aside) = naming.object(pair(object, named), at)?;
+        let found = object::conversation(&object, at).map_err(|e| in_a_row(e, &bytes))?;
         if line == 1 {
             report.form = found.form;
         } else if report.form != found.form {
             report.form = Form::Mixed;
         }
         report.add_unused(found.unused);
+        report.add_unused(aside);
         conversations.push(Conversation {
             messages: found.messages,
             origin: RowOrigin {
@@ -102,6 +107,7 @@ fn read(file: &SourceFile, named: Option<&(String, String)>) -> Result<Parsed> {
             },
             tools: found.tools,
             unlearned: found.unlearned,
+            tokens: found.tokens,
         });
     }
     report.samples = conversations.len() as u64;

@@ -12,12 +12,15 @@ use shared::text::{ChatTemplate, Message, TextTokenizer};
 use super::doctor::{Diagnosis, Doctor};
 use super::files::{self, SourceFile};
 use super::mask::{Tokenized, mask};
+use super::openings::Openings;
 use super::overflow::{Fitted, fit, target_tokens};
 use super::privacy::PrivacyReport;
+use super::renamed::Naming;
 use super::render::render;
 use super::report::{DataReport, LongRow, Row};
 use super::{
-    Conversation, Parsed, dialogue, json, listed, metadata, parquet, privacy, read, refusals, table,
+    Conversation, Parsed, detected, dialogue, json, listed, metadata, parquet, privacy, read,
+    refusals, sources, table, tokens,
 };
 
 /// Samples between two words about progress.
@@ -63,7 +66,6 @@ pub fn prepare_with(
     template: Option<&ChatTemplate>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Prepared> {
-    let template = template.ok_or_else(|| ChatTemplate::missing(&config.base_model))?;
     walk(config, tokenizer, template, &mut |_, _| {}, progress)?.finish(config, template)
 }
 
@@ -78,9 +80,10 @@ pub fn diagnose(
     template: Option<&ChatTemplate>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Diagnosis> {
-    let template = template.ok_or_else(|| ChatTemplate::missing(&config.base_model))?;
     let mut doctor = Doctor::new(tokenizer);
+    let mut openings = Openings::new(config, tokenizer)?;
     let mut see = |conversation: &Conversation, row: &Tokenized| {
+        openings.see(conversation, row);
         doctor.see(conversation, row);
     };
     let rows = walk(config, tokenizer, template, &mut see, progress)?;
@@ -90,6 +93,7 @@ pub fn diagnose(
         Err(error) => (before, Some(error)),
     };
     Ok(Diagnosis {
+        detected: openings.of(&report.files, config),
         findings: doctor.findings(&report),
         report,
         refused,
@@ -103,7 +107,6 @@ pub(crate) fn each(
     template: Option<&ChatTemplate>,
     see: &mut dyn FnMut(&Conversation, &Tokenized),
 ) -> Result<()> {
-    let template = template.ok_or_else(|| ChatTemplate::missing(&config.base_model))?;
     walk(config, tokenizer, template, see, &mut |_| {}).map(|_| ())
 }
 
@@ -111,12 +114,18 @@ pub(crate) fn each(
 fn walk(
     config: &RunConfig,
     tokenizer: &TextTokenizer,
-    template: &ChatTemplate,
+    template: Option<&ChatTemplate>,
     see: &mut dyn FnMut(&Conversation, &Tokenized),
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Rows> {
     let mut rows = Rows::new(config);
     let mut conversations = rows.read(config)?;
+    if template.is_none() && conversations.iter().any(|c| c.tokens.is_none()) {
+        return Err(ChatTemplate::missing(&config.base_model));
+    }
+    rows.report
+        .notices
+        .extend(tokens::judge(config, &conversations)?);
     rows.report.privacy = privacy::treat(&config.privacy, &mut conversations)?;
     let total = conversations.len();
     progress(Progress { done: 0, total });
@@ -156,6 +165,11 @@ pub fn masked(config: &RunConfig) -> Result<Masked> {
         mode: PrivacyMode::Mask,
         ..config.privacy.clone()
     };
+    let asked_of = RunConfig {
+        privacy: asked.clone(),
+        ..config.clone()
+    };
+    tokens::judge(&asked_of, &conversations)?;
     let privacy = privacy::treat(&asked, &mut conversations)?.unwrap_or_default();
     Ok(Masked {
         conversations,
@@ -171,13 +185,14 @@ pub(crate) fn parse(config: &RunConfig, file: &SourceFile) -> Result<Option<Pars
         return Ok(None);
     }
     if extension == "parquet" {
-        return parquet::parse(file, config.csv_columns.as_ref()).map(Some);
+        return parquet::parse(file, Naming::of(config)).map(Some);
     }
+    let naming = Naming::of(config);
     let text = read::text(&file.path)?;
     Ok(Some(match extension.as_str() {
-        "txt" => dialogue::parse(file, &text, config.dialogue)?,
-        "jsonl" | "json" => json::parse(file, &text)?,
-        _ => table::parse(file, &text, config.csv_columns.as_ref())?,
+        "txt" => dialogue::parse(file, &text, config.dialogue, &config.formats)?,
+        "jsonl" | "json" => json::parse(file, &text, naming)?,
+        _ => table::parse(file, &text, naming)?,
     }))
 }
 
@@ -188,12 +203,20 @@ type Made = (Tokenized, Vec<String>);
 fn tokenize(
     config: &RunConfig,
     tokenizer: &TextTokenizer,
-    template: &ChatTemplate,
+    template: Option<&ChatTemplate>,
     conversations: &[Conversation],
 ) -> Result<Vec<Made>> {
+    let make = |conversation: &Conversation| -> Result<Made> {
+        if let Some(tokens) = &conversation.tokens {
+            let row = tokens::row(tokens, tokenizer, config.learned())?;
+            return Ok((row, Vec::new()));
+        }
+        let template = template.ok_or_else(|| ChatTemplate::missing(&config.base_model))?;
+        let rendered = render(template, conversation, config.learned())?;
+        Ok((mask(tokenizer, &rendered)?, rendered.left_out))
+    };
     let one = |conversation: &Conversation| -> Result<Made> {
-        let made = render(template, conversation, config.learned())
-            .and_then(|rendered| Ok((mask(tokenizer, &rendered)?, rendered.left_out)));
+        let made = make(conversation);
         made.map_err(|mut error| {
             let RowOrigin { file, line } = &conversation.origin;
             if let Some(place) = error.place.take() {
@@ -253,6 +276,7 @@ impl Rows {
                 max_seq_length: config.max_seq_length,
                 overflow: config.overflow,
                 long_rows: Vec::new(),
+                sources: Vec::new(),
                 privacy: None,
                 notices: Vec::new(),
             },
@@ -270,7 +294,7 @@ impl Rows {
         match &config.metadata_path {
             Some(path) => parsed = metadata::parse(config, path)?,
             None => {
-                for file in files::list(&config.train_data_dir)? {
+                for file in sources::list(config)? {
                     match parse(config, &file)? {
                         Some(found) => parsed.push(found),
                         None => skipped.push(file.name),
@@ -290,6 +314,7 @@ impl Rows {
             self.report.files.push(found.report);
             self.report.notices.extend(found.notices);
         }
+        detected::require_sure(&self.report.files, config)?;
         self.note_swapped_roles();
         self.note_empty(&conversations);
         if conversations.is_empty() {
@@ -381,7 +406,7 @@ impl Rows {
         });
     }
 
-    fn finish(mut self, config: &RunConfig, template: &ChatTemplate) -> Result<Prepared> {
+    fn finish(mut self, config: &RunConfig, template: Option<&ChatTemplate>) -> Result<Prepared> {
         if config.overflow == Overflow::Error && !self.report.long_rows.is_empty() {
             return Err(refusals::too_long(config, &self.report));
         }
@@ -389,7 +414,7 @@ impl Rows {
             let rows = &self.nothing_to_learn;
             return Err(refusals::nothing_to_learn(config, rows, self.weighted_out));
         }
-        if !self.open_ends.is_empty() {
+        if let Some(template) = template.filter(|_| !self.open_ends.is_empty()) {
             return Err(refusals::no_stop_token(template, &self.open_ends));
         }
         if self.writer.rows() == 0 {
@@ -404,12 +429,19 @@ impl Rows {
             ))
             .fix("--set max_seq_length=NUMBER or --set overflow=truncate"));
         }
-        let name = template
-            .file()
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        if let Some(template) = template {
+            self.note_template(template);
+        }
+        let writer = sources::mix(config, self.writer, &mut self.report)?;
+        Ok(Prepared {
+            writer,
+            report: self.report,
+        })
+    }
+
+    fn note_template(&mut self, template: &ChatTemplate) {
+        let name = template.file().file_name().unwrap_or_default();
+        let name = name.to_string_lossy();
         let notices = &mut self.report.notices;
         if !self.left_out.is_empty() {
             notices.push(format!(
@@ -423,10 +455,6 @@ impl Rows {
                 "the chat template ({name}) writes today's date; it is told a fixed one, 2024-07-26, so that the same data gives the same tokens"
             ));
         }
-        Ok(Prepared {
-            writer: self.writer,
-            report: self.report,
-        })
     }
 }
 

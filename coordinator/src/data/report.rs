@@ -9,6 +9,7 @@ use shared::config::Overflow;
 
 use super::listed;
 use super::privacy::PrivacyReport;
+use super::sources::SourceReport;
 
 /// The form of a file's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub enum Form {
     Table,
     /// Rows that point at files.
     Metadata,
+    /// Token ids.
+    Tokens,
     /// Several JSON forms in one file.
     Mixed,
 }
@@ -42,6 +45,7 @@ impl fmt::Display for Form {
             Self::Pairs => "question and answer",
             Self::Table => "CSV",
             Self::Metadata => "metadata",
+            Self::Tokens => "tokens",
             Self::Mixed => "several JSON forms",
         })
     }
@@ -152,6 +156,9 @@ pub struct DataReport {
     pub overflow: Overflow,
     /// The longer ones.
     pub long_rows: Vec<LongRow>,
+    /// What each of `data_sources` gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceReport>,
     /// The personal data found, unless nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub privacy: Option<PrivacyReport>,
@@ -185,6 +192,18 @@ impl fmt::Display for DataReport {
             if !file.unused.is_empty() {
                 writeln!(f, "  not used: {}", listed(&file.unused))?;
             }
+        }
+        for SourceReport {
+            path,
+            weight,
+            samples,
+            rows,
+        } in &self.sources
+        {
+            writeln!(
+                f,
+                "source {path}, weight {weight}: {samples} samples, {rows} rows"
+            )?;
         }
         writeln!(
             f,

@@ -13,6 +13,7 @@ use shared::text::Message;
 use super::files::SourceFile;
 use super::names::{self, Columns};
 use super::object::{At, joined};
+use super::renamed::Naming;
 use super::report::{FileReport, Form};
 use super::{Conversation, Parsed};
 
@@ -24,11 +25,7 @@ pub(crate) struct Table {
 }
 
 /// Reads the conversations of a file; `named` are the configured columns.
-pub(crate) fn parse(
-    file: &SourceFile,
-    text: &str,
-    named: Option<&(String, String)>,
-) -> Result<Parsed> {
+pub(crate) fn parse(file: &SourceFile, text: &str, naming: Naming<'_>) -> Result<Parsed> {
     let mut report = FileReport::new(&file.name, Form::Table);
     let table = read(file, text)?;
     if table.header.is_empty() {
@@ -38,13 +35,15 @@ pub(crate) fn parse(
             notices: Vec::new(),
         });
     }
-    let columns = columns(&file.path, &table.header, named)?;
+    let columns = columns(&file.path, &table.header, naming)?;
     let (Some(question), Some(answer)) = (columns.question, columns.answer) else {
-        return Err(unknown(
+        let error = unknown(
             &file.path,
             &table.header,
             "no question and answer among them",
-        ));
+        );
+        let settings = names::settings(&table.header);
+        return Err(settings.into_iter().fold(error, Error::fix));
     };
     report.add_unused(names::unused(&table.header, &columns.used(false)));
     let row = |(line, cells): (u64, Vec<String>)| {
@@ -82,13 +81,10 @@ pub(crate) fn pair(
 }
 
 /// Which columns hold what: those configured, else those whose names are known.
-pub(crate) fn columns(
-    path: &Path,
-    header: &[String],
-    named: Option<&(String, String)>,
-) -> Result<Columns> {
-    let Some((question, answer)) = named else {
-        return Columns::find(header).map_err(|why| unknown(path, header, &why));
+pub(crate) fn columns(path: &Path, header: &[String], naming: Naming<'_>) -> Result<Columns> {
+    let Some((question, answer)) = naming.csv else {
+        let known = naming.header(path, header)?;
+        return Columns::find(&known).map_err(|why| undecided(path, header, &why));
     };
     let index = |name: &str| {
         header
@@ -207,6 +203,17 @@ pub(crate) fn unknown(path: &Path, header: &[String], why: &str) -> Error {
         .fix("--set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them")
 }
 
+/// Two columns that could both be meant; nobody chooses for the user.
+fn undecided(path: &Path, header: &[String], why: &str) -> Error {
+    let error = Error::new(
+        Code::Ambiguous,
+        "the table's columns can be read in two ways",
+    )
+    .at_line(path, 1)
+    .why(format!("its columns: {} ({why})", header.join(", ")));
+    names::settings(header).into_iter().fold(error, Error::fix)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,11 +221,11 @@ mod tests {
 
     fn table(text: &str, named: Option<(&str, &str)>) -> Result<Parsed> {
         let named = named.map(|(q, a)| (q.to_owned(), a.to_owned()));
-        parse(
-            &SourceFile::single(Path::new("law.csv")),
-            text,
-            named.as_ref(),
-        )
+        let naming = Naming {
+            csv: named.as_ref(),
+            formats: &Default::default(),
+        };
+        parse(&SourceFile::single(Path::new("law.csv")), text, naming)
     }
 
     fn texts(parsed: &Parsed) -> Vec<(u64, Vec<&str>)> {
@@ -284,6 +291,8 @@ mod tests {
           its columns: id, text (no question and answer among them)
           known: question: prompt, question, instruction, query, 问题, 提问, 咨询, 用户, 客户, 问, 指令; answer: response, answer, output, completion, 回答, 答案, 解答, 回复, 律师, 答, 输出
           fix: --set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them
+          fix: --set 'columns=[question=id,answer=text]'
+          fix: --set 'columns=[question=text,answer=id]'
         "#);
         insta::assert_snapshot!(error("question,answer\na,b\n", Some(("q", "answer"))), @r#"
         E0306 the table's columns are not known
@@ -293,11 +302,11 @@ mod tests {
           fix: --set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them
         "#);
         insta::assert_snapshot!(error("question,prompt,answer\na,b,c\n", None), @r#"
-        E0306 the table's columns are not known
+        E0310 the table's columns can be read in two ways
           at law.csv:1
           its columns: question, prompt, answer (both `question` and `prompt` could be meant)
-          known: question: prompt, question, instruction, query, 问题, 提问, 咨询, 用户, 客户, 问, 指令; answer: response, answer, output, completion, 回答, 答案, 解答, 回复, 律师, 答, 输出
-          fix: --set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them
+          fix: --set 'columns=[question=question,answer=answer]'
+          fix: --set 'columns=[question=prompt,answer=answer]'
         "#);
     }
 }

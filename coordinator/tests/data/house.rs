@@ -145,6 +145,7 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        formats: Default::default(),
     }
 }
 

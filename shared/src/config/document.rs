@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Place};
 
 /// Where a node stands, all from 1; line 0 is nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
+pub struct Mark {
     /// Line.
     pub line: u64,
     /// Column in characters.
@@ -25,7 +25,7 @@ pub(super) struct Mark {
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+pub enum Node {
     /// Nothing, `~` or `null`.
     Null,
     /// `true` or `false`.
@@ -44,7 +44,7 @@ pub(super) enum Node {
 
 /// A node and its place.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Item {
+pub struct Item {
     /// What was written.
     pub node: Node,
     /// Where.
@@ -53,7 +53,7 @@ pub(super) struct Item {
 
 /// A text, what it is called, and its lines.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub struct Source {
     /// The name shown in errors.
     pub name: String,
     /// The whole text, without a byte order mark.
@@ -64,7 +64,8 @@ pub(super) struct Source {
 
 impl Node {
     /// What it is, in words that fit behind "got".
-    pub(super) fn describe(&self) -> String {
+    #[must_use]
+    pub fn describe(&self) -> String {
         match self {
             Self::Null => "nothing".into(),
             Self::Flag(value) => format!("the boolean {value}"),
@@ -80,7 +81,8 @@ impl Node {
 
 impl Node {
     /// The same value as JSON; what JSON has no number for becomes null.
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value;
         match self {
             Self::Null => Value::Null,
@@ -115,7 +117,8 @@ pub(super) fn shorten(text: &str) -> String {
 
 impl Source {
     /// A text under a name.
-    pub(super) fn new(name: impl Into<String>, text: &str) -> Self {
+    #[must_use]
+    pub fn new(name: impl Into<String>, text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Self {
             name: name.into(),
@@ -134,7 +137,8 @@ impl Source {
     }
 
     /// The place of a mark, with its line's text and a caret that stays on that line.
-    pub(super) fn place(&self, mark: Mark) -> Place {
+    #[must_use]
+    pub fn place(&self, mark: Mark) -> Place {
         if self.inline || mark.line == 0 {
             return Place {
                 file: self.name.clone(),
@@ -176,7 +180,7 @@ impl Source {
     ///
     /// # Errors
     /// `E0106` when it is not YAML, or YAML of another shape.
-    pub(super) fn pairs(&self) -> Result<Vec<(Item, Item)>, Error> {
+    pub fn pairs(&self) -> Result<Vec<(Item, Item)>, Error> {
         let item = self.item()?;
         match item.node {
             Node::Map(pairs) => Ok(pairs),

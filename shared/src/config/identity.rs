@@ -143,6 +143,23 @@ mod tests {
     }
 
     #[test]
+    fn loss_on_decides_where_train_on_inputs_does_not_say_it() {
+        let every = minimal();
+        assert!(!identity_fields(&every).contains_key("loss_on"));
+        let mut last = minimal();
+        last.loss_on = LossOn::Last;
+        assert_eq!(
+            difference(&identity_fields(&every), &identity_fields(&last)),
+            ["loss_on: was not there, now last"]
+        );
+        let mut old = minimal();
+        old.train_on_inputs = true;
+        let mut new = old.clone();
+        new.loss_on = LossOn::All;
+        assert_eq!(identity_fields(&old), identity_fields(&new));
+    }
+
+    #[test]
     fn how_samples_are_batched_decides_and_is_left_out_where_it_is_as_ever() {
         let old = minimal();
         let mut new = minimal();
@@ -158,23 +175,6 @@ mod tests {
             ]
         );
         assert_eq!(difference(&new, &old)[1], "packing: was true, now false");
-    }
-
-    #[test]
-    fn loss_on_decides_where_train_on_inputs_does_not_say_it() {
-        let every = minimal();
-        assert!(!identity_fields(&every).contains_key("loss_on"));
-        let mut last = minimal();
-        last.loss_on = LossOn::Last;
-        assert_eq!(
-            difference(&identity_fields(&every), &identity_fields(&last)),
-            ["loss_on: was not there, now last"]
-        );
-        let mut old = minimal();
-        old.train_on_inputs = true;
-        let mut new = old.clone();
-        new.loss_on = LossOn::All;
-        assert_eq!(identity_fields(&old), identity_fields(&new));
     }
 
     #[test]

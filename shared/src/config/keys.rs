@@ -36,6 +36,10 @@ pub(super) enum Kind {
     OptionalWords(&'static [&'static str]),
     /// Rules `NAME=REGEX`.
     Rules,
+    /// Paths with weights, `PATH=WEIGHT`.
+    Sources,
+    /// Names of some parts, `PART=NAME`.
+    Named(&'static [&'static str]),
     /// Where it computes.
     Device,
     /// `latest`, a checkpoint folder, or nothing.
@@ -116,6 +120,25 @@ pub(super) const PRIVACY_KINDS: &[&str] = &[
     "medical_records",
     "amounts",
 ];
+/// Values of `data_mixing`.
+pub(super) const MIXINGS: &[&str] = &["repeat", "subsample"];
+/// Parts in `columns`.
+pub(super) const PARTS: &[&str] = &[
+    "question",
+    "answer",
+    "input",
+    "system",
+    "history",
+    "messages",
+    "role",
+    "content",
+    "tools",
+    "input_ids",
+    "labels",
+    "attention_mask",
+];
+/// Parts in `roles`.
+pub(super) const ROLES: &[&str] = &["user", "assistant", "system", "tool"];
 /// Values of `loss_on`.
 pub(super) const LOSSES: &[&str] = &["response", "all", "last"];
 /// Values of `task_type`.
@@ -164,7 +187,7 @@ const fn between(low: f64, low_included: bool, high: f64, high_included: bool) -
 use Fallback::{Derived, Required, Value};
 use Kind::{
     Choice, Columns, Device, Flag, Modules, OptionalPath, OptionalWhole, OptionalWords, Path,
-    Resume, Rules, Task,
+    Resume, Rules, Sources, Task,
 };
 
 /// The table, in the order of the files this program writes.
@@ -274,11 +297,25 @@ pub(super) const KEYS: &[Key] = &[
         "kinds of personal data looked for; nothing stands for all but `amounts`"),
     key("privacy_rules", Rules, Value("[]"), "['CONTRACT=HT-[0-9]{6}']",
         "what else counts as personal data: the placeholder's word and a regular expression"),
+    key("data_sources", Sources, Value("[]"), "['law_train=3', 'general.jsonl=1']",
+        "files and folders with weights, below `train_data_dir`; none means all that lies there, unweighted"),
+    key("data_mixing", Choice(MIXINGS), Value("repeat"), "subsample",
+        "how the weights of `data_sources` are kept: rows of scarce sources come again (`repeat`), or some of plentiful ones stay out (`subsample`)"),
+    key("columns", Kind::Named(PARTS), Value("[]"), "['question=frage', 'answer=antwort']",
+        "what the fields of a sample are called in tables, JSON and Parquet"),
+    key("roles", Kind::Named(ROLES), Value("[]"), "['user=甲', 'assistant=乙']",
+        "who speaks under which name in dialogues and lists of turns"),
 ];
 
 /// The key of this name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
+}
+
+/// Whether there is a key of this name, for what lists keys that may come later.
+#[must_use]
+pub fn is_key(name: &str) -> bool {
+    find(name).is_some()
 }
 
 /// Words as "`a`, `b` or `c`".
@@ -308,6 +345,8 @@ impl Kind {
             Modules => format!("a list of module names, one name, or `{ALL_LINEAR}`"),
             OptionalWords(words) => format!("a list of {}, or nothing", either(words)),
             Rules => "a list of texts NAME=REGEX".into(),
+            Sources => "a list of texts PATH=WEIGHT".into(),
+            Self::Named(parts) => format!("a list of texts PART=NAME, each part {}", either(parts)),
             Columns => "a list of two column names, or nothing".into(),
             Device => "`auto`, `cpu`, `cuda` or `cuda:N`".into(),
             Resume => "`latest`, a checkpoint folder, or nothing".into(),

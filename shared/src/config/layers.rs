@@ -1,13 +1,14 @@
 //! File and `--set` laid over each other: what was written for each key, where, by whom.
 //!
 //! In: the file's pairs and the `--set` texts. Out: at most one [`Written`] per key of the table, and
-//! every problem with keys: unknown, repeated, malformed.
+//! every problem with keys: unknown, repeated, malformed; a notice for each alias.
 //! Keeps: defaults < file < `--set`; of two `--set` for one key the later holds; a key the file
-//! writes twice is a contradiction, never a choice.
+//! writes twice is a contradiction, never a choice, and so is a key beside its alias in one layer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::aliases::{Alias, find_alias};
 use super::document::{Item, Mark, Node, Source, shorten};
 use super::keys::{Fallback, Key, find};
 use super::nearest::{Guess, guess};
@@ -35,7 +36,12 @@ pub(super) struct Layers {
     pub misspelt: BTreeSet<&'static str>,
     /// What is wrong with keys.
     pub problems: Vec<Error>,
+    /// Aliases that were met.
+    pub notices: Vec<String>,
 }
+
+/// A key of the table, and the alias it was written as.
+type Known = (&'static Key, Option<&'static Alias>);
 
 impl Written {
     /// `file:line` or `--set`.
@@ -44,6 +50,14 @@ impl Written {
             "--set".into()
         } else {
             format!("{}:{}", self.source.name, self.name.mark.line)
+        }
+    }
+
+    /// The name it was written under.
+    fn called(&self) -> &str {
+        match &self.name.node {
+            Node::Text(text) => text,
+            _ => "",
         }
     }
 
@@ -85,25 +99,41 @@ impl Layers {
         let present: BTreeSet<String> = pairs
             .iter()
             .filter_map(|(name, _)| match &name.node {
-                Node::Text(text) => Some(text.clone()),
+                Node::Text(text) => Some(find_alias(text).map_or(text.as_str(), |a| a.key).into()),
                 _ => None,
             })
             .collect();
         for (name, value) in pairs {
-            let Some(key) = self.known(source, &name, &value, &present) else {
+            let Some(known) = self.known(source, &name, &value, &present) else {
                 continue;
             };
-            let written = Written {
-                source: Rc::clone(source),
-                name,
-                value,
-            };
+            let (key, written) = self.written(known, source, name, value);
             if let Some(first) = self.written.get(key.name) {
                 self.problems.push(twice(key, first, &written));
             } else {
                 self.written.insert(key.name, written);
             }
         }
+    }
+
+    /// What was written, as ours; the notice when it was written as an alias.
+    fn written(
+        &mut self,
+        (key, alias): Known,
+        source: &Rc<Source>,
+        name: Item,
+        value: Item,
+    ) -> (&'static Key, Written) {
+        let mut written = Written {
+            source: Rc::clone(source),
+            name,
+            value,
+        };
+        if let Some(alias) = alias {
+            written.value = alias.translate(written.value);
+            self.notices.push(alias.notice(&written.origin()));
+        }
+        (key, written)
     }
 
     fn add_override(&mut self, text: &str) -> Result<(), Error> {
@@ -122,15 +152,18 @@ impl Layers {
             mark: Mark::default(),
         };
         let present = self.written.keys().map(|key| (*key).to_owned()).collect();
-        if let Some(key) = self.known(&source, &name, &value, &present) {
-            self.written.insert(
-                key.name,
-                Written {
-                    source,
-                    name,
-                    value,
-                },
-            );
+        let Some(known) = self.known(&source, &name, &value, &present) else {
+            return Ok(());
+        };
+        let (key, written) = self.written(known, &source, name, value);
+        match self.written.get(key.name) {
+            Some(first) if first.source.inline && first.name.node != written.name.node => {
+                let error = twice(key, first, &written);
+                self.problems.push(error);
+            }
+            _ => {
+                self.written.insert(key.name, written);
+            }
         }
         Ok(())
     }
@@ -142,7 +175,7 @@ impl Layers {
         name: &Item,
         value: &Item,
         present: &BTreeSet<String>,
-    ) -> Option<&'static Key> {
+    ) -> Option<Known> {
         let Node::Text(text) = &name.node else {
             let what = format!("a key must be text, got {}", name.node.describe());
             let error = Error::new(Code::UnknownKey, what).at(source.place(name.mark));
@@ -151,7 +184,12 @@ impl Layers {
             return None;
         };
         if let Some(key) = find(text) {
-            return Some(key);
+            return Some((key, None));
+        }
+        if let Some(alias) = find_alias(text)
+            && let Some(key) = find(alias.key)
+        {
+            return Some((key, Some(alias)));
         }
         let guess = guess(text);
         if guess.is_likely() {
@@ -204,11 +242,27 @@ pub(super) fn said(default: &Fallback) -> String {
 }
 
 fn twice(key: &Key, first: &Written, second: &Written) -> Error {
-    Error::new(
-        Code::Contradiction,
-        format!("`{}` is written twice", key.name),
-    )
-    .at(second.source.place(second.name.mark))
-    .why(format!("first in line {}", first.name.mark.line))
-    .fix("keep one of the two lines")
+    let (one, other) = (first.called(), second.called());
+    let what = if one == other {
+        format!("`{one}` is written twice")
+    } else {
+        format!(
+            "`{one}` and `{other}` are both written, and both mean `{}`",
+            key.name
+        )
+    };
+    let why = if first.source.inline {
+        format!("first in {}", first.source.name)
+    } else {
+        format!("first in line {}", first.name.mark.line)
+    };
+    let fix = match (one == other, second.source.inline) {
+        (true, _) => "keep one of the two lines".to_owned(),
+        (false, false) => format!("keep one of the two lines, as `{}`", key.name),
+        (false, true) => format!("keep one of the two, as `--set {}=...`", key.name),
+    };
+    Error::new(Code::Contradiction, what)
+        .at(second.source.place(second.name.mark))
+        .why(why)
+        .fix(fix)
 }

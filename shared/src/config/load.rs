@@ -47,6 +47,14 @@ pub fn load(file: &Path, overrides: &[String], cwd: &Path) -> Result<Loaded> {
     )
 }
 
+/// [`load`] of a text that is called `name`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(name: &str, text: &str, cwd: &Path) -> Result<Loaded> {
+    resolve(Source::new(name, text), &[], cwd)
+}
+
 fn read_text(file: &Path, cwd: &Path) -> Result<String> {
     let bytes = std::fs::read(cwd.join(file)).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::new(Code::MissingPath, "no such configuration file")
@@ -85,7 +93,8 @@ pub(super) fn resolve(file: Source, overrides: &[String], cwd: &Path) -> Result<
         if let Some(config) = reader.config() {
             rules::contradictions(&config, &mut reader.layers);
             if reader.layers.problems.is_empty() {
-                let notices = rules::notices(&config, &reader.origins);
+                let mut notices = std::mem::take(&mut reader.layers.notices);
+                notices.extend(rules::notices(&config, &reader.origins));
                 return Ok(Loaded {
                     config,
                     origins: reader.origins,

@@ -1,12 +1,16 @@
 //! One YAML to one resolved value: defaults < file < `--set`, each with its origin.
 //!
-//! `document` YAML with places · `keys` the one table · `layers` file and `--set` laid over each
-//! other · `value` one value · `reader` all values · `rules` several values together · `load` all of
-//! it · `resolved`, `identity`, `schema` what is written from it · `paths` whether they lead anywhere.
+//! `document` YAML with places · `keys` the one table · `aliases` what others call them · `layers`
+//! file and `--set` laid over each other · `value` one value · `reader` all values · `rules` several
+//! values together · `load` all of it · `resolved`, `identity`, `schema` what is written from it ·
+//! `paths` whether they lead anywhere.
 //!
 //! [`RunConfig`] is what everybody past this room sees. How it came to be stays here.
 
+mod aliases;
 mod document;
+mod formats;
+mod formatted;
 mod identity;
 mod keys;
 mod layers;
@@ -25,11 +29,14 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use document::{Item, Mark, Node, Source};
+pub use formats::{DataSource, FormatConfig, Mixing, Named};
 pub use identity::{difference, identity_fields};
-pub use load::{Loaded, Origins, load};
+pub use keys::is_key;
+pub use load::{Loaded, Origins, load, load_text};
 pub use paths::{check_paths, missing_paths};
 pub use privacy::{PrivacyConfig, PrivacyKind, PrivacyMode, PrivacyRule};
-pub use resolved::{json_values, resolved_yaml, values};
+pub use resolved::{json_values, node_yaml, resolved_yaml, values};
 pub use rules::{micro_batches_per_step, require_supported};
 pub use run::{
     DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig,

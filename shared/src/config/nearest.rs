@@ -1,9 +1,10 @@
 //! What somebody meant by a key nobody knows.
 //!
 //! In: the key as written. Out: the key of the table that comes nearest, and how sure that is.
-//! Names that other tools use for the same thing are known, but only to point at ours: a key is
-//! never accepted under a second name.
+//! Names that resemble ours, or mean more than one thing elsewhere, are known only to point at ours;
+//! those that mean exactly one key are accepted (see `aliases`), and pointed at where they are misspelt.
 
+use super::aliases::find_alias;
 use super::keys::KEYS;
 
 /// A guess at what was meant.
@@ -19,50 +20,32 @@ pub(super) enum Guess {
 
 /// Other tools' names and ours.
 const ALIASES: &[(&str, &str)] = &[
-    ("r", "lora_rank"),
     ("rank", "lora_rank"),
-    ("lora_r", "lora_rank"),
     ("lora_dim", "lora_rank"),
-    ("network_dim", "lora_rank"),
     ("alpha", "lora_alpha"),
-    ("network_alpha", "lora_alpha"),
     ("dropout", "lora_dropout"),
     ("network_dropout", "lora_dropout"),
-    ("lora_target", "target_modules"),
-    ("lora_target_modules", "target_modules"),
     ("lora_modules", "target_modules"),
     ("rslora", "use_rslora"),
     ("train_batch_size", "batch_size"),
-    ("per_device_train_batch_size", "batch_size"),
     ("per_device_batch_size", "batch_size"),
     ("gradient_accumulation", "gradient_accumulation_steps"),
     ("grad_accumulation_steps", "gradient_accumulation_steps"),
     ("accumulation_steps", "gradient_accumulation_steps"),
-    ("num_epochs", "epochs"),
-    ("num_train_epochs", "epochs"),
-    ("max_train_epochs", "epochs"),
     ("train_epochs", "epochs"),
-    ("max_train_steps", "max_steps"),
     ("num_train_steps", "max_steps"),
     ("lr", "learning_rate"),
-    ("lr_scheduler", "lr_scheduler_type"),
     ("scheduler", "lr_scheduler_type"),
     ("lr_warmup_steps", "warmup_steps"),
     ("num_warmup_steps", "warmup_steps"),
     ("clip_grad_norm", "max_grad_norm"),
     ("gradient_clipping", "max_grad_norm"),
-    ("sequence_len", "max_seq_length"),
     ("sequence_length", "max_seq_length"),
     ("seq_length", "max_seq_length"),
-    ("cutoff_len", "max_seq_length"),
-    ("max_length", "max_seq_length"),
     ("max_seq_len", "max_seq_length"),
     ("model", "base_model"),
     ("model_name", "base_model"),
     ("model_path", "base_model"),
-    ("model_name_or_path", "base_model"),
-    ("pretrained_model_name_or_path", "base_model"),
-    ("base_model_name_or_path", "base_model"),
     ("dataset", "train_data_dir"),
     ("dataset_path", "train_data_dir"),
     ("data_dir", "train_data_dir"),
@@ -83,8 +66,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("max_checkpoints", "save_total_limit"),
     ("resume", "resume_from_checkpoint"),
     ("adapter_name_or_path", "init_adapter"),
-    ("lora_model_dir", "init_adapter"),
-    ("columns", "csv_columns"),
+    ("datasets", "data_sources"),
+    ("interleave_probs", "data_sources"),
+    ("mix_strategy", "data_mixing"),
 ];
 
 impl Guess {
@@ -106,6 +90,9 @@ pub(super) fn guess(written: &str) -> Guess {
     let name = written.trim().to_lowercase().replace(['-', ' '], "_");
     if let Some((_, key)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
         return Guess::Alias(key);
+    }
+    if let Some(alias) = find_alias(&name) {
+        return Guess::Alias(alias.key);
     }
     let (key, likeness) = nearest(&name, KEYS.iter().map(|key| key.name)).unwrap_or(("", 0.0));
     if likeness >= 0.7 {
@@ -146,12 +133,10 @@ mod tests {
 
     #[test]
     fn the_names_of_other_tools_point_at_ours() {
-        assert_eq!(guess("num_train_epochs"), Guess::Alias("epochs"));
+        assert_eq!(guess("Num-Train-Epochs"), Guess::Alias("epochs"));
+        assert_eq!(guess("train_epochs"), Guess::Alias("epochs"));
         assert_eq!(guess("LR"), Guess::Alias("learning_rate"));
-        assert_eq!(
-            guess("per_device_train_batch_size"),
-            Guess::Alias("batch_size")
-        );
+        assert_eq!(guess("per_device_batch_size"), Guess::Alias("batch_size"));
     }
 
     #[test]
@@ -165,6 +150,7 @@ mod tests {
         for (alias, key) in ALIASES {
             assert!(super::super::keys::find(key).is_some(), "{key}");
             assert!(super::super::keys::find(alias).is_none(), "{alias}");
+            assert!(find_alias(alias).is_none(), "{alias}");
         }
     }
 }

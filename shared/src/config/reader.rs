@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use super::document::{Item, Source};
+use super::formats::{FormatConfig, Mixing};
+use super::formatted;
 use super::keys::{Fallback, KEYS, Key, Kind, find};
 use super::layers::{Layers, Written, said};
 use super::load::Origins;
@@ -180,6 +182,36 @@ impl<'a> Reader<'a> {
         u32::try_from(size).ok()
     }
 
+    /// What the data is made of; `csv_columns` and `metadata_path` say some of it in another way.
+    fn formats(
+        &mut self,
+        metadata: &Option<Option<PathBuf>>,
+        csv_columns: &Option<Option<(String, String)>>,
+    ) -> Option<FormatConfig> {
+        let sources = self.take("data_sources", formatted::sources);
+        let mixing = self.choice::<Mixing>("data_mixing");
+        let columns = self.take("columns", formatted::named);
+        let roles = self.take("roles", formatted::named);
+        let formats = FormatConfig {
+            sources: sources?,
+            mixing: mixing?,
+            columns: columns?,
+            roles: roles?,
+        };
+        let mut against = Vec::new();
+        if matches!(csv_columns, Some(Some(_))) && !formats.columns.is_empty() {
+            against.push(("csv_columns", "columns"));
+        }
+        if matches!(metadata, Some(Some(_))) && !formats.sources.is_empty() {
+            against.push(("metadata_path", "data_sources"));
+        }
+        for (one, other) in &against {
+            let error = rules::two_that_say_the_same(&self.layers, one, other);
+            self.layers.problems.push(error);
+        }
+        against.is_empty().then_some(formats)
+    }
+
     /// Both flags are read before either is judged, so that both can be wrong.
     fn precision(&mut self) -> Option<Precision> {
         let (fp16, bf16) = (self.flag("fp16"), self.flag("bf16"));
@@ -215,9 +247,15 @@ impl<'a> Reader<'a> {
         Some((all, loss_on))
     }
 
+    fn resume(&mut self) -> Option<Option<String>> {
+        let cwd = self.cwd;
+        self.take("resume_from_checkpoint", |key, item| {
+            value::resume(key, item, cwd)
+        })
+    }
+
     /// Every key is read before any is asked for, so that every problem is found.
     pub(super) fn config(&mut self) -> Option<RunConfig> {
-        let cwd = self.cwd;
         let train_data_dir = self.path("train_data_dir");
         let metadata_path = self.optional_path("metadata_path");
         let base_model = self.path("base_model");
@@ -254,9 +292,7 @@ impl<'a> Reader<'a> {
         let [shuffle, group_by_length, packing] =
             ["shuffle", "group_by_length", "packing"].map(|name| self.flag(name));
         let (train_on_inputs, loss_on) = self.learned().unzip();
-        let resume_from_checkpoint = self.take("resume_from_checkpoint", |key, item| {
-            value::resume(key, item, cwd)
-        });
+        let resume_from_checkpoint = self.resume();
         let min_workers = self.small("min_workers");
         let max_workers = self.optional_small("max_workers");
         let failure_detection = self.real("failure_detection");
@@ -266,6 +302,7 @@ impl<'a> Reader<'a> {
         let dialogue = self.choice::<Dialogue>("dialogue");
         let csv_columns = self.take("csv_columns", value::columns);
         let privacy = self.privacy();
+        let formats = self.formats(&metadata_path, &csv_columns);
         Some(RunConfig {
             train_data_dir: train_data_dir?,
             metadata_path: metadata_path?,
@@ -314,6 +351,7 @@ impl<'a> Reader<'a> {
             dialogue: dialogue?,
             csv_columns: csv_columns?,
             privacy: privacy?,
+            formats: formats?,
         })
     }
 }

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::document::{Node, Source};
+use super::formats::{DataSource, Named};
 use super::keys::{ALL_LINEAR, KEYS};
 use super::load::Loaded;
 use super::privacy::PrivacyRule;
@@ -124,8 +125,33 @@ pub(super) fn value(config: &RunConfig, key: &str) -> Option<String> {
             let written = |rule: &PrivacyRule| text(&format!("{}={}", rule.name, rule.pattern));
             list(c.privacy.rules.iter().map(written))
         }
+        "data_sources" => {
+            let written = |s: &DataSource| text(&format!("{}={}", s.path, s.written_weight()));
+            list(c.formats.sources.iter().map(written))
+        }
+        "data_mixing" => word(&c.formats.mixing),
+        "columns" => list(c.formats.columns.iter().map(named)),
+        "roles" => list(c.formats.roles.iter().map(named)),
         _ => return None,
     })
+}
+
+/// A node as this program writes it.
+#[must_use]
+pub fn node_yaml(node: &Node) -> String {
+    match node {
+        Node::Null => "null".into(),
+        Node::Flag(value) => value.to_string(),
+        Node::Whole(value) => value.to_string(),
+        Node::Real(value) => real(*value),
+        Node::Text(value) => text(value),
+        Node::List(items) => list(items.iter().map(|item| node_yaml(&item.node))),
+        Node::Map(_) => node.to_json().to_string(),
+    }
+}
+
+fn named(named: &Named) -> String {
+    text(&format!("{}={}", named.part, named.name))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

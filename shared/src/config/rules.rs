@@ -162,6 +162,25 @@ pub(super) fn loss_on_and_train_on_inputs(layers: &Layers, all: bool) -> Error {
         .fix("or remove `train_on_inputs`: `loss_on` alone says it all")
 }
 
+/// Two keys that say the same thing in different ways.
+pub(super) fn two_that_say_the_same(
+    layers: &Layers,
+    one: &'static str,
+    other: &'static str,
+) -> Error {
+    let (first, second) = in_writing_order(layers, one, other);
+    Error::new(
+        Code::Contradiction,
+        format!("`{one}` and `{other}` are both set"),
+    )
+    .at(place_of(layers, second))
+    .why(format!(
+        "`{first}` is set by {}; both say where the samples are found",
+        origin_of(layers, first)
+    ))
+    .fix(format!("remove one of them; `{other}` says more"))
+}
+
 /// Orders what was written: by line, `--set` last.
 fn later(written: &Written) -> u64 {
     if written.source.inline {

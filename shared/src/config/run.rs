@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::formats::FormatConfig;
 use super::privacy::PrivacyConfig;
 
 /// Everything that describes a run. Paths are absolute.
@@ -108,6 +109,9 @@ pub struct RunConfig {
     /// What is done about personal data; nothing where an older run does not say.
     #[serde(default)]
     pub privacy: PrivacyConfig,
+    /// What the data is made of; an older run reads all of `train_data_dir` under known names.
+    #[serde(default)]
+    pub formats: FormatConfig,
 }
 
 /// What is trained.

@@ -94,6 +94,13 @@ fn rules(kind: Kind) -> Value {
         Kind::OptionalWords(words) => json!({
             "type": ["array", "null"], "minItems": 1, "items": { "enum": words },
         }),
+        Kind::Sources => json!({
+            "type": "array", "items": { "type": "string", "minLength": 1 },
+        }),
+        Kind::Named(parts) => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": format!("^({})=.+$", parts.join("|")) },
+        }),
         Kind::Rules => json!({
             "type": "array", "items": { "type": "string", "pattern": RULE },
         }),

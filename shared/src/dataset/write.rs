@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::RowOrigin;
+use super::{RowOrigin, Sample};
 use crate::error::{Code, Error, Result};
 use crate::storage;
 
@@ -40,6 +40,43 @@ impl DatasetWriter {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.origins.len()
+    }
+
+    /// Where each row came from.
+    #[must_use]
+    pub fn origins(&self) -> &[RowOrigin] {
+        &self.origins
+    }
+
+    /// Rows, their tokens, and those of them that are predicted.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64, u64) {
+        let rows = 0..self.rows();
+        let learned = rows.filter_map(|row| self.row(row));
+        let learned = learned.map(|row| u64::from(row.target_tokens())).sum();
+        (self.rows() as u64, self.ids.len() as u64, learned)
+    }
+
+    /// These rows in this order; a row may come more than once, or not at all.
+    #[must_use]
+    pub fn reordered(&self, order: &[u32]) -> Self {
+        let mut other = Self::new();
+        for &row in order {
+            let row = row as usize;
+            if let (Some(sample), Some(origin)) = (self.row(row), self.origins.get(row)) {
+                other.push(sample.ids, sample.targets, origin.clone());
+            }
+        }
+        other
+    }
+
+    fn row(&self, row: usize) -> Option<Sample<'_>> {
+        let at = |row: usize| usize::try_from(*self.offsets.get(row)?).ok();
+        let (start, end) = (at(row)?, at(row + 1)?);
+        Some(Sample {
+            ids: self.ids.get(start..end)?,
+            targets: self.targets.get(start..end)?,
+        })
     }
 
     /// Digest over every token and target, hexadecimal.

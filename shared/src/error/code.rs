@@ -139,10 +139,16 @@ codes! {
     TooLong = "E0308" => Data,
     /// A compressed file that cannot be unpacked.
     Unpackable = "E0309" => Data,
+    /// A file that could be read in two ways.
+    Ambiguous = "E0310" => Data,
     /// A message's `weight` that is neither 0 nor 1.
     BadWeight = "E0312" => Data,
     /// An answer that ends without a special token: the model would not learn to stop.
     NoStopToken = "E0313" => Data,
+    /// Samples that come as tokens and do not fit together.
+    BadTokens = "E0314" => Data,
+    /// `privacy: mask` and samples that come as tokens.
+    TokensNotMasked = "E0315" => Data,
     /// Rows without a token to learn from.
     NothingToLearn = "E0317" => Data,
 

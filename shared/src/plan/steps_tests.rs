@@ -56,6 +56,7 @@ fn config() -> RunConfig {
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        formats: Default::default(),
     }
 }
 

@@ -65,6 +65,7 @@ fn config() -> RunConfig {
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        formats: Default::default(),
     }
 }
 

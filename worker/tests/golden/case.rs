@@ -203,5 +203,6 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        formats: Default::default(),
     }
 }

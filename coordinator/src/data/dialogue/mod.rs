@@ -7,7 +7,7 @@
 
 mod roles;
 
-use shared::config::Dialogue;
+use shared::config::{Dialogue, FormatConfig};
 use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 use shared::text::Message;
@@ -36,7 +36,12 @@ struct Turn {
 }
 
 /// Reads the conversations of a file.
-pub(crate) fn parse(file: &SourceFile, text: &str, mode: Dialogue) -> Result<Parsed> {
+pub(crate) fn parse(
+    file: &SourceFile,
+    text: &str,
+    mode: Dialogue,
+    formats: &FormatConfig,
+) -> Result<Parsed> {
     let lines = lines(text);
     let mut report = FileReport::new(&file.name, Form::Dialogue);
     if lines.is_empty() {
@@ -46,7 +51,7 @@ pub(crate) fn parse(file: &SourceFile, text: &str, mode: Dialogue) -> Result<Par
             notices: Vec::new(),
         });
     }
-    let roles = roles::detect(&lines).map_err(|e| no_roles(file, &lines, &e))?;
+    let roles = roles::detect(&lines, formats).map_err(|e| no_roles(file, &lines, &e))?;
     let turns = turns(&lines, &roles);
     for (index, speaker) in roles.speakers.iter().enumerate() {
         let count = turns.iter().filter(|t| t.role == index).count();

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use shared::config::{FormatConfig, Named};
+
 use super::Line;
 
 /// Names of people who speak.
@@ -105,7 +107,7 @@ pub(super) struct NoRoles {
 }
 
 /// Finds the roles of a file.
-pub(super) fn detect(lines: &[Line<'_>]) -> Result<Roles, NoRoles> {
+pub(super) fn detect(lines: &[Line<'_>], formats: &FormatConfig) -> Result<Roles, NoRoles> {
     let names: Vec<Option<String>> = lines
         .iter()
         .map(|l| split_name(l.text).map(|(name, _)| key(name)))
@@ -118,6 +120,9 @@ pub(super) fn detect(lines: &[Line<'_>]) -> Result<Roles, NoRoles> {
     let Some(most) = candidates.iter().map(|c| c.count).max() else {
         return Err(why("no line begins with a short name and a colon", None));
     };
+    if let Some(asker) = formats.roles.iter().find(|named| named.part == "user") {
+        return named(candidates, &key(&asker.name), formats);
+    }
     let first = names.first().cloned().flatten();
     let Some(asker) = candidates.iter().find(|c| Some(&c.key) == first.as_ref()) else {
         return Err(why(
@@ -157,6 +162,26 @@ pub(super) fn detect(lines: &[Line<'_>]) -> Result<Roles, NoRoles> {
             &format!("only one role was found: `{}`", asker.name),
             None,
         ));
+    }
+    Ok(Roles { speakers, text })
+}
+
+/// The roles as they are configured: `user` asks, every other one answers, all else is text.
+fn named(all: Vec<Candidate>, asker: &str, formats: &FormatConfig) -> Result<Roles, NoRoles> {
+    let (mut speakers, text): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|c| formats.role(&c.key).is_some());
+    speakers.sort_by_key(|c| c.key != asker);
+    if speakers.len() < 2 || speakers.first().is_none_or(|c| c.key != asker) {
+        let named = |named: &Named| format!("{}={}", named.part, named.name);
+        let named: Vec<String> = formats.roles.iter().map(named).collect();
+        return Err(NoRoles {
+            why: format!(
+                "`roles` says {}; not both sides speak here",
+                named.join(", ")
+            ),
+            line: None,
+        });
     }
     Ok(Roles { speakers, text })
 }
@@ -242,7 +267,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> (Vec<String>, Vec<String>) {
-        let roles = detect(&lines(text)).unwrap();
+        let roles = detect(&lines(text), &Default::default()).unwrap();
         let names = |all: Vec<Candidate>| all.into_iter().map(|c| c.name).collect();
         (names(roles.speakers), names(roles.text))
     }
@@ -303,8 +328,9 @@ mod tests {
 
     #[test]
     fn a_title_before_the_roles_is_refused() {
-        let error = detect(&lines("主题：借款\n用户：a\n律师：b")).unwrap_err();
+        let error =
+            detect(&lines("主题：借款\n用户：a\n律师：b"), &Default::default()).unwrap_err();
         assert_eq!(error.line, Some(0));
-        assert!(detect(&lines("借款\n用户：a\n律师：b")).is_err());
+        assert!(detect(&lines("借款\n用户：a\n律师：b"), &Default::default()).is_err());
     }
 }

@@ -20,7 +20,12 @@ struct Golden {
 }
 
 fn parsed(text: &str, mode: Dialogue) -> Result<Parsed> {
-    parse(&SourceFile::single(Path::new("law.txt")), text, mode)
+    parse(
+        &SourceFile::single(Path::new("law.txt")),
+        text,
+        mode,
+        &Default::default(),
+    )
 }
 
 #[test]
@@ -33,7 +38,13 @@ fn the_twenty_golden_dialogues_are_read_as_written_down() {
         let path = folder.path().join("law.txt");
         std::fs::write(&path, &golden.text).unwrap();
         let text = read::text(&path).unwrap();
-        let found = parse(&SourceFile::single(&path), &text, golden.mode).unwrap();
+        let found = parse(
+            &SourceFile::single(&path),
+            &text,
+            golden.mode,
+            &Default::default(),
+        )
+        .unwrap();
         let row = |c: &Conversation| {
             let line = serde_json::Value::from(c.origin.line);
             let texts = c.messages.iter().map(|m| m.content.clone().into());
@@ -206,8 +217,12 @@ proptest::proptest! {
     #[test]
     fn no_text_at_all_makes_any_parser_fall(text in "\\PC*|[\\[\\]{}\",:\\\\a\n\r ]*", name in "a\\.(json|jsonl|csv|tsv|txt)") {
         let file = SourceFile::single(Path::new(&name));
-        let _ = crate::data::json::parse(&file, &text);
-        let _ = crate::data::table::parse(&file, &text, None);
+        let naming = crate::data::renamed::Naming {
+            csv: None,
+            formats: &Default::default(),
+        };
+        let _ = crate::data::json::parse(&file, &text, naming);
+        let _ = crate::data::table::parse(&file, &text, naming);
         let _ = parsed(&text, Dialogue::Turns);
         let _ = parsed(&text, Dialogue::Blocks);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{counted, folded_key};
+use super::text::{counted, folded_key, key};
 use super::{Check, Found, Kind, Seen};
 
 #[derive(Default)]
@@ -10,7 +10,11 @@ pub(super) struct Duplicates(BTreeMap<[u8; 16], Vec<u32>>);
 
 impl Check for Duplicates {
     fn see(&mut self, index: u32, sample: &Seen<'_>) {
-        let key = folded_key(sample.messages, sample.tools);
+        let key = if sample.messages.is_empty() {
+            key(std::iter::once(format!("{:?}", sample.ids).as_str()))
+        } else {
+            folded_key(sample.messages, sample.tools)
+        };
         self.0.entry(key).or_default().push(index);
     }
 

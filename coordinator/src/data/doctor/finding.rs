@@ -7,6 +7,7 @@ use shared::config::Overflow;
 use shared::dataset::RowOrigin;
 use shared::error::{Error, render};
 
+use super::super::detected::Detected;
 use super::super::listed;
 use super::super::report::DataReport;
 
@@ -130,6 +131,8 @@ impl fmt::Display for Finding {
 /// Everything that is known of the data.
 #[derive(Clone, Debug)]
 pub struct Diagnosis {
+    /// What each file was taken for.
+    pub detected: Vec<Detected>,
     /// What was read.
     pub report: DataReport,
     /// What a person should look at.
@@ -156,6 +159,7 @@ impl Diagnosis {
         };
         serde_json::json!({
             "event": "data_check",
+            "detected": self.detected,
             "report": self.report,
             "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
             "not_found": self.clean(),
@@ -166,6 +170,9 @@ impl Diagnosis {
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for file in &self.detected {
+            write!(f, "{file}")?;
+        }
         write!(f, "{}", self.report)?;
         for finding in &self.findings {
             write!(f, "\n{finding}")?;

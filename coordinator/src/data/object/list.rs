@@ -33,6 +33,7 @@ pub(super) fn read(object: &Map<String, Value>, key: &str, at: At<'_>) -> Result
             messages: Vec::new(),
             tools: None,
             unlearned: Vec::new(),
+            tokens: None,
             unused: Vec::new(),
         },
     };

@@ -100,6 +100,8 @@ fn forms_nobody_knows_are_refused_with_their_keys() {
       ShareGPT: conversations, a list of {from, value}; OpenAI: messages, a list of {role, content}
       pairs, one of each: question: prompt, question, instruction, query, 问题, 提问, 咨询, 用户, 客户, 问, 指令; answer: response, answer, output, completion, 回答, 答案, 解答, 回复, 律师, 答, 输出
       fix: rename the keys to one of these forms
+      fix: --set 'columns=[question=id,answer=content]'
+      fix: --set 'columns=[question=content,answer=id]'
     "#);
     insta::assert_snapshot!(error(r#"{"question": "a", "answer": 5}"#), @r#"
     E0306 `answer` is no text

@@ -31,11 +31,11 @@ bad! {
           nothing was started
           fix: did you mean `lora_rank`?
         "#;
-    the_name_of_another_tool_is_translated: said("num_train_epochs: 3\n") => @r#"
-        E0102 unknown key `num_train_epochs`
+    a_name_that_resembles_ours_is_pointed_at_ours: said("train_epochs: 3\n") => @r#"
+        E0102 unknown key `train_epochs`
           at run.yaml:4:1
-           4 | num_train_epochs: 3
-             | ^^^^^^^^^^^^^^^^
+           4 | train_epochs: 3
+             | ^^^^^^^^^^^^
           without it `epochs` would be its default, 3
           nothing was started
           fix: this is called `epochs` here
@@ -72,7 +72,7 @@ bad! {
              | ^^
           all keys are flat: there are no sections
           nothing was started
-          fix: remove it; the nearest key is `privacy_rules`, and `coordinator schema` lists them all
+          fix: remove it; the nearest key is `roles`, and `coordinator schema` lists them all
         "#;
     a_missing_key_is_named:
         shown(load_text("train_data_dir: d\nbase_model: b\n", &[]).unwrap_err()) => @r#"

@@ -59,6 +59,7 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        formats: Default::default(),
     };
     assert_eq!(minimal(), expected);
 }

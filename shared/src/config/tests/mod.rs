@@ -1,6 +1,8 @@
 //! Tests of the whole room: good files, bad files, the way there and back, what is stored.
 
+mod aliases;
 mod bad_files;
+mod bad_formats;
 mod bad_keys;
 mod bad_together;
 mod bad_values;

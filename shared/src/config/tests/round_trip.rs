@@ -80,6 +80,32 @@ prop_compose! {
     }
 }
 
+fn formats() -> impl Strategy<Value = FormatConfig> {
+    let source = ("[a-z]{1,8}(/[a-z=]{1,4}x)?", 1..=1_000_000_000_000_u64);
+    let sources = proptest::collection::btree_map(source.0, source.1, 0..4);
+    let name = |part: &str, name: String| Named {
+        part: part.to_owned(),
+        name,
+    };
+    let columns = of("[a-z问=]{1,6}x").prop_map(move |n| n.map(|n| name("question", n)));
+    let roles = of("[a-z甲]{1,6}x").prop_map(move |n| n.map(|n| name("assistant", n)));
+    (sources, any::<bool>(), columns, roles).prop_map(|(sources, repeat, columns, roles)| {
+        let sources = sources.into_iter();
+        FormatConfig {
+            sources: sources
+                .map(|(path, weight)| DataSource { path, weight })
+                .collect(),
+            mixing: if repeat {
+                Mixing::Repeat
+            } else {
+                Mixing::Subsample
+            },
+            columns: columns.into_iter().collect(),
+            roles: roles.into_iter().collect(),
+        }
+    })
+}
+
 fn privacy() -> impl Strategy<Value = PrivacyConfig> {
     let modes = [PrivacyMode::Off, PrivacyMode::Scan, PrivacyMode::Mask];
     let kinds = proptest::sample::subsequence(PrivacyKind::ALL.to_vec(), 1..10);
@@ -139,12 +165,17 @@ prop_compose! {
         device_class in prop_oneof![Just(DeviceClassPolicy::Mixed), Just(DeviceClassPolicy::Strict)],
         audit_rate in prop_oneof![share(), Just(1.0)],
         dialogue in prop_oneof![Just(Dialogue::Turns), Just(Dialogue::Blocks)],
-        privacy in privacy(),
+        (privacy, formats) in (privacy(), formats()),
         last in any::<bool>(),
     ) -> RunConfig {
         RunConfig {
             max_seq_length, overflow, device, save_steps, save_total_limit, logging_steps, shuffle,
             train_on_inputs, min_workers, dialogue, privacy, failure_detection, device_class, audit_rate,
+            formats: FormatConfig {
+                columns: if config.csv_columns.is_some() { Vec::new() } else { formats.columns },
+                sources: if config.metadata_path.is_some() { Vec::new() } else { formats.sources },
+                ..formats
+            },
             loss_on: match (train_on_inputs, last) {
                 (true, _) => LossOn::All,
                 (false, true) => LossOn::Last,
@@ -227,6 +258,10 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         privacy: "off"                    # default
         privacy_kinds: null               # default
         privacy_rules: []                 # default
+        data_sources: []                  # default
+        data_mixing: repeat               # default
+        columns: []                       # default
+        roles: []                         # default
         "#);
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::super::aliases::ALIASES;
 use super::super::keys::{Fallback, KEYS};
 use super::super::*;
 use super::with;
@@ -60,6 +61,21 @@ fn the_documented_keys_are_those_of_the_code() {
     assert_stored(
         "docs/configuration.md",
         &with_section("docs/configuration.md", "keys", &table),
+    );
+}
+
+#[test]
+fn the_documented_aliases_are_those_of_the_code() {
+    let mut table = String::from("| Written | Read as | Called so by | |\n|---|---|---|---|\n");
+    for alias in ALIASES {
+        table.push_str(&format!(
+            "| `{}` | `{}` | {} | {} |\n",
+            alias.name, alias.key, alias.of, alias.note
+        ));
+    }
+    assert_stored(
+        "docs/configuration.md",
+        &with_section("docs/configuration.md", "aliases", &table),
     );
 }
 

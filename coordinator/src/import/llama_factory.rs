@@ -1,0 +1,146 @@
+//! Keys that LLaMA-Factory alone has, and what it does when its file says nothing.
+//!
+//! In: a key and its value. Out: lines and remarks.
+//! Defaults are those of its arguments and of transformers' `TrainingArguments`.
+
+use shared::config::Node;
+use shared::error::{Code, Result};
+
+use super::Sort;
+use super::datasets;
+use super::values::{list, names, unless_empty};
+use super::work::{At, Work, is_off};
+
+/// Only answers are learned.
+pub(super) fn stage(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    match &at.value.node {
+        Node::Text(stage) if stage != "sft" => Err(work
+            .error(
+                Code::NotYet,
+                format!("`stage: {stage}` is not built"),
+                at.value.mark,
+            )
+            .why("only supervised fine-tuning (`sft`) is trained")
+            .fix("import a file with `stage: sft`")),
+        _ => {
+            work.nothing(at);
+            Ok(())
+        }
+    }
+}
+
+/// Only LoRA is trained.
+pub(super) fn finetuning_type(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    match &at.value.node {
+        Node::Text(kind) if kind != "lora" => Err(work
+            .error(
+                Code::NotYet,
+                format!("`finetuning_type: {kind}` is not built"),
+                at.value.mark,
+            )
+            .why("only LoRA adapters are trained")
+            .fix("import a file with `finetuning_type: lora`")),
+        _ => {
+            work.nothing(at);
+            Ok(())
+        }
+    }
+}
+
+/// Importing is for training.
+pub(super) fn do_train(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    if is_off(&at.value.node) {
+        work.say(
+            Sort::NoCounterpart,
+            at,
+            "only training is imported",
+            "the result trains",
+        );
+    } else {
+        work.nothing(at);
+    }
+    Ok(())
+}
+
+/// One adapter to go on from.
+pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    unless_empty!(work, at);
+    match names(at.value).as_slice() {
+        [one] => work
+            .put("init_adapter", &Node::Text(one.clone()), at)
+            .map(|_| ()),
+        _ => {
+            work.say(
+                Sort::NoCounterpart,
+                at,
+                "several adapters are not merged before training",
+                "the first adapter is drawn from `seed`; merge them and write `init_adapter`",
+            );
+            Ok(())
+        }
+    }
+}
+
+/// `all`, or names between commas.
+pub(super) fn lora_target(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    unless_empty!(work, at);
+    let found = names(at.value);
+    let node = match found.as_slice() {
+        [all] if all == "all" => Node::Text("all-linear".into()),
+        _ => list(found),
+    };
+    work.put("target_modules", &node, at).map(|_| ())
+}
+
+/// Only a conversation's last answer is learned.
+pub(super) fn mask_history(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    if is_off(&at.value.node) {
+        work.nothing(at);
+        return Ok(());
+    }
+    work.put("loss_on", &Node::Text("last".into()), at)
+        .map(|_| ())
+}
+
+/// The same as packing here: samples never see each other.
+pub(super) fn neat_packing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    if work.is_on("packing") {
+        work.nothing(at);
+        return Ok(());
+    }
+    super::values::packing(work, at)
+}
+
+/// Looked up in `dataset_info.json`.
+pub(super) fn dataset(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    unless_empty!(work, at);
+    datasets::look_up(work, at)
+}
+
+/// Read with `dataset`.
+pub(super) fn dataset_dir(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    if at.value.node != Node::Null && work.other("dataset").is_none() {
+        work.say(
+            Sort::NoCounterpart,
+            at,
+            "no `dataset` of it is named",
+            "nothing of it is read",
+        );
+    } else {
+        work.nothing(at);
+    }
+    Ok(())
+}
+
+/// What it does where the file is silent and we would do something else.
+pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
+    let text = |text: &str| Node::Text(text.into());
+    work.default("output_dir", &text("trainer_output"), "")?;
+    work.default(
+        "target_modules",
+        &text("all-linear"),
+        " (`lora_target: all`)",
+    )?;
+    work.default("learning_rate", &Node::Real(5e-5), "")?;
+    work.default("batch_size", &Node::Whole(8), "")
+}

@@ -1,0 +1,210 @@
+//! What is taken and what is said, while a file is read.
+//!
+//! In: one key after the other. Out: lines and remarks.
+//! Keeps: a line that our loader refuses becomes a remark with the loader's reason; for a required
+//! key that is an error at the place of the source.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use shared::config::{self, Item, Mark, Node, Source};
+use shared::error::{Code, Error, Result};
+
+use super::{Line, Remark, Sort, Tool};
+
+const REQUIRED: &[(&str, &str)] = &[
+    ("train_data_dir", "./data"),
+    ("base_model", "./model"),
+    ("output_dir", "./out"),
+];
+
+/// The state of an import.
+pub(super) struct Work<'a> {
+    pub source: &'a Source,
+    pub tool: Tool,
+    pub pairs: Vec<(String, Item, Item)>,
+    pub cwd: &'a Path,
+    pub lines: Vec<Line>,
+    pub remarks: Vec<Remark>,
+    /// Keys of ours that a remark speaks of: no default of the other tool is written for them.
+    settled: BTreeSet<&'static str>,
+}
+
+/// The tool's key and value.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub name: &'a str,
+    pub key: &'a Item,
+    pub value: &'a Item,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(
+        source: &'a Source,
+        tool: Tool,
+        pairs: Vec<(String, Item, Item)>,
+        cwd: &'a Path,
+    ) -> Self {
+        Self {
+            source,
+            tool,
+            pairs,
+            cwd,
+            lines: Vec::new(),
+            remarks: Vec::new(),
+            settled: BTreeSet::new(),
+        }
+    }
+
+    /// What the file says elsewhere.
+    pub(super) fn other(&self, name: &str) -> Option<Node> {
+        let found = self.pairs.iter().find(|(known, ..)| known == name);
+        found
+            .map(|(_, _, value)| value.node.clone())
+            .filter(|node| *node != Node::Null)
+    }
+
+    /// The other key is there and is not off.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.other(name).is_some_and(|node| !is_off(&node))
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.lines.iter().any(|line| line.key == key)
+    }
+
+    /// A line of ours, from a key of theirs.
+    pub(super) fn put(&mut self, key: &'static str, node: &Node, at: At<'_>) -> Result<bool> {
+        let written = config::node_yaml(&at.value.node);
+        let from = if written == config::node_yaml(node) && at.name == key {
+            format!("line {}", at.key.mark.line)
+        } else {
+            format!("line {}, {}: {written}", at.key.mark.line, at.name)
+        };
+        self.line(key, node, from, Some(at))
+    }
+
+    /// A line of ours that says what the other tool does when its file says nothing.
+    pub(super) fn default(&mut self, key: &'static str, node: &Node, note: &str) -> Result<()> {
+        if self.has(key) || self.settled.contains(key) {
+            return Ok(());
+        }
+        let from = format!("{}'s default{note}", self.tool.name());
+        self.line(key, node, from, None).map(|_| ())
+    }
+
+    fn line(
+        &mut self,
+        key: &'static str,
+        node: &Node,
+        from: String,
+        at: Option<At<'_>>,
+    ) -> Result<bool> {
+        if !config::is_key(key) {
+            if let Some(at) = at {
+                if is_off(&at.value.node) {
+                    self.nothing(at);
+                    return Ok(false);
+                }
+                let why = format!("it would be `{key}`, a key that this version does not have");
+                self.say(Sort::NotYet, at, &why, "nothing of it is done");
+            }
+            return Ok(false);
+        }
+        if self.has(key) {
+            if let Some(at) = at {
+                let why = format!("`{key}` was taken from another key already");
+                self.say(Sort::NoCounterpart, at, &why, "this one is not used");
+            }
+            return Ok(false);
+        }
+        let value = config::node_yaml(node);
+        if let Err(error) = self.accepted(key, &value) {
+            let Some(at) = at else { return Err(error) };
+            if REQUIRED.iter().any(|(required, _)| *required == key) {
+                let mut told = Error::new(error.code, format!("`{}`: {}", at.name, error.what))
+                    .at(self.source.place(at.value.mark));
+                told.fix = error.fix;
+                return Err(told);
+            }
+            self.settled.insert(key);
+            let instead = format!("`{key}` stays at its default; write what you want");
+            self.say(Sort::NoCounterpart, at, &error.what, &instead);
+            return Ok(false);
+        }
+        self.lines.push(Line { key, value, from });
+        Ok(true)
+    }
+
+    fn accepted(&self, key: &str, value: &str) -> Result<()> {
+        let mut text = String::new();
+        for (required, example) in REQUIRED.iter().filter(|(required, _)| *required != key) {
+            text.push_str(&format!("{required}: {example}\n"));
+        }
+        text.push_str(&format!("{key}: {value}\n"));
+        config::load_text("value", &text, self.cwd).map(|_| ())
+    }
+
+    /// A remark.
+    pub(super) fn say(&mut self, sort: Sort, at: At<'_>, why: &str, instead: &str) {
+        self.remarks.push(Remark {
+            sort,
+            key: at.name.to_owned(),
+            line: Some(at.key.mark.line),
+            value: config::node_yaml(&at.value.node),
+            why: why.to_owned(),
+            instead: instead.to_owned(),
+        });
+    }
+
+    /// A key without a counterpart; nothing is lost when it is off.
+    pub(super) fn gone(&mut self, at: At<'_>, why: &str, instead: &str) {
+        if is_off(&at.value.node) {
+            self.nothing(at);
+        } else {
+            self.say(Sort::NoCounterpart, at, why, instead);
+        }
+    }
+
+    /// A key that says nothing, or what happens here anyway.
+    pub(super) fn nothing(&mut self, at: At<'_>) {
+        self.say(Sort::NothingLost, at, "", "");
+    }
+
+    /// An error at the value of a key.
+    pub(super) fn error(&self, code: Code, what: String, mark: Mark) -> Error {
+        Error::new(code, what).at(self.source.place(mark))
+    }
+
+    /// Without base model and data there is nothing to train.
+    pub(super) fn require(&self) -> Result<()> {
+        let names = match self.tool {
+            Tool::LlamaFactory => [
+                ("base_model", "model_name_or_path"),
+                ("train_data_dir", "dataset"),
+            ],
+            Tool::Axolotl => [("base_model", "base_model"), ("train_data_dir", "datasets")],
+        };
+        for (key, name) in names {
+            if !self.has(key) {
+                let what = format!("`{name}` is missing, so there is nothing for `{key}`");
+                return Err(Error::new(Code::MissingKey, what)
+                    .in_file(&self.source.name)
+                    .fix(format!("add `{name}`")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing, off, none.
+pub(super) fn is_off(node: &Node) -> bool {
+    match node {
+        Node::Null | Node::Flag(false) | Node::Whole(0) => true,
+        Node::Real(value) => *value == 0.0,
+        Node::Text(text) => matches!(text.as_str(), "" | "none" | "no" | "disabled" | "false"),
+        Node::List(items) => items.is_empty(),
+        Node::Map(pairs) => pairs.is_empty(),
+        Node::Flag(true) | Node::Whole(_) => false,
+    }
+}

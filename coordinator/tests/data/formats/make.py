@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""One small file for every form that the data room reads; see data_formats.rs and docs/data.md.
+
+Needs pyarrow. Compressed and Parquet files are made here, and so are the texts, so that all lie in
+one place.
+"""
+
+import gzip
+import json
+import pathlib
+import subprocess
+
+import pyarrow
+import pyarrow.parquet
+
+HERE = pathlib.Path(__file__).resolve().parent
+ASKED = ["加班费怎么算？", "试用期多久？", "押金退吗？"]
+ANSWERED = ["依据《劳动法》。", "最长六个月。", "应当退还。"]
+PAIRS = list(zip(ASKED, ANSWERED))
+CALL = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{\"no\": 3}"}}
+TOOL = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+
+
+def text(name, content, encoding="utf-8"):
+    (HERE / name).write_bytes(content.encode(encoding))
+
+
+def lines(name, objects):
+    text(name, "".join(json.dumps(o, ensure_ascii=False) + "\n" for o in objects))
+
+
+def dialogue(asks, answers, colon="："):
+    return "".join(f"{asks}{colon}{q}\n{answers}{colon}{a}\n" for q, a in PAIRS)
+
+
+def turns(pairs, role="role", content="content", user="user", assistant="assistant"):
+    return [{role: who, content: said} for q, a in pairs for who, said in ((user, q), (assistant, a))]
+
+
+def parquet(name, rows):
+    table = pyarrow.Table.from_pylist(rows)
+    pyarrow.parquet.write_table(table, HERE / name, compression="zstd")
+
+
+def main():
+    text("dialogue.txt", dialogue("用户", "律师"))
+    text("windows.txt", "\ufeff" + dialogue("Client", "Lawyer", ": ").replace("\n", "\r\n"))
+    text("unknown_names.txt", dialogue("甲", "乙"))
+    text("named_roles.txt", dialogue("丙", "丁").replace("六个月", "六个月\n注：见法条"))
+    text("blocks.txt", "用户：问一\n律师：答一\n用户：问二\n律师：答二\n\n用户：问三\n律师：答三\n")
+    (HERE / "dialogue.txt.gz").write_bytes(gzip.compress(dialogue("用户", "律师").encode(), mtime=0))
+    lines("alpaca.jsonl", [{"instruction": q, "input": "", "output": a} for q, a in PAIRS])
+    lines("alpaca_more.jsonl", [{"system": "依法回答。", "instruction": q, "input": "（工资五千）", "output": a,
+                                 "history": [["你好", "您好。"]]} for q, a in PAIRS])
+    text("sharegpt.json", json.dumps([{"conversations": turns([p], "from", "value", "human", "gpt")} for p in PAIRS],
+                                     ensure_ascii=False, indent=1))
+    system = [{"role": "system", "content": "依法回答。"}]
+    lines("messages.jsonl", [{"messages": system + turns(PAIRS)}, {"messages": turns(PAIRS[:1])}])
+    calls = [{"role": "user", "content": "查第三条"}, {"role": "assistant", "content": "", "tool_calls": [CALL]},
+             {"role": "tool", "tool_call_id": "c1", "name": "find", "content": "第三条"},
+             {"role": "assistant", "content": "找到了。"}]
+    lines("tools.jsonl", [{"tools": [TOOL], "messages": calls}])
+    weighted = turns(PAIRS[:2])
+    weighted[1]["weight"] = 0
+    lines("weights.jsonl", [{"messages": weighted}])
+    lines("pairs.jsonl", [{"问题": q, "回答": a} for q, a in PAIRS])
+    lines("pairs_more.jsonl", [{"question": q, "answer": a, "id": i} for i, (q, a) in enumerate(PAIRS)])
+    text("one_object.json", json.dumps({"messages": turns(PAIRS)}, ensure_ascii=False, indent=2))
+    lines("lines.json", [{"prompt": q, "response": a} for q, a in PAIRS])
+    lines("mixed.jsonl", [{"question": ASKED[0], "answer": ANSWERED[0]}, {"messages": turns(PAIRS[1:2])}])
+    table = "编号,问题,回答\n" + "".join(f'{i},"{q}",{a}\n' for i, (q, a) in enumerate(PAIRS))
+    text("table.csv", table)
+    text("table.tsv", "prompt\tresponse\n" + "".join(f"{q}\t{a}\n" for q, a in PAIRS))
+    subprocess.run(["zstd", "-q", "-f", "--no-check", str(HERE / "table.csv"), "-o", str(HERE / "table.csv.zst")], check=True)
+    text("named_columns.csv", "frage,antwort\n" + "".join(f"{q},{a}\n" for q, a in PAIRS))
+    lines("named_columns.jsonl", [{"frage": q, "antwort": a, "answer": "nicht das"} for q, a in PAIRS])
+    lines("named_turns.jsonl", [{"dialog": turns([p], "who", "said", "丙", "丁")} for p in PAIRS])
+    parquet("pairs.parquet", [{"question": q, "answer": a} for q, a in PAIRS])
+    parquet("messages.parquet", [{"messages": turns([p])} for p in PAIRS])
+    parquet("named_columns.parquet", [{"frage": q, "antwort": a} for q, a in PAIRS])
+    parquet("tools.parquet", [{"tools": [{"type": "function", "function": {"name": "find"}}],
+                               "messages": [{**{"tool_calls": None, "tool_call_id": None}, **m} for m in calls]}])
+    tokens = [{"input_ids": [5, 6, 7, 8], "labels": [-100, -100, 7, 8]}, {"input_ids": [9, 10], "labels": [-100, 10]}]
+    lines("tokens.jsonl", tokens)
+    padded = [{"input_ids": [0, 5, 6, 7], "attention_mask": [0, 1, 1, 1], "labels": [-100, -100, 6, 7]}]
+    lines("tokens_padded.jsonl", padded)
+    lines("tokens_all.jsonl", [{"input_ids": [5, 6, 7]}])
+    parquet("tokens.parquet", tokens)
+
+
+main()

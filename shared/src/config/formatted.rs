@@ -1,0 +1,105 @@
+//! `data_sources`, `columns` and `roles`: written lists to their values, or why not.
+//!
+//! In: an [`Item`] and its [`Key`]. Out: the typed value, or a [`Problem`].
+//! Keeps: a path is named once, a part of a sample once, a role's name once.
+
+use super::document::{Item, Node};
+use super::formats::{DataSource, MILLION, Named};
+use super::keys::{Key, Kind};
+use super::value::{Problem, Read, out_of_range, with_nearest, wrong_type};
+use crate::error::Code;
+
+/// Largest weight.
+const HEAVIEST: f64 = 1e6;
+
+/// Paths, each with `=WEIGHT` behind it; without one it is 1.
+pub(super) fn sources(key: &Key, item: &Item) -> Read<Vec<DataSource>> {
+    let mut sources: Vec<DataSource> = Vec::new();
+    for entry in items(key, item)? {
+        let source = source(key, entry).map_err(|problem| problem.within(entry))?;
+        if sources.iter().any(|earlier| earlier.path == source.path) {
+            let what = format!("`{}` names {} twice", key.name, source.path);
+            return Err(Problem::new(Code::Contradiction, what)
+                .fix("name each path once, with one weight")
+                .within(entry));
+        }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+fn source(key: &Key, entry: &Item) -> Read<DataSource> {
+    let text = text(key, entry)?;
+    let (path, weight) = match text.rsplit_once('=') {
+        Some((path, weight)) => (path, weight.trim().parse::<f64>().ok()),
+        None => (text, Some(1.0)),
+    };
+    let path = path.trim().trim_end_matches('/');
+    let path = path.strip_prefix("./").unwrap_or(path);
+    let units = weight
+        .filter(|weight| (0.0..=HEAVIEST).contains(weight))
+        .map(|weight| (weight * MILLION as f64).round() as u64);
+    match units {
+        Some(weight) if weight > 0 && !path.is_empty() => Ok(DataSource {
+            path: path.to_owned(),
+            weight,
+        }),
+        _ => {
+            let what = format!("`{}`: {text:?} is no path with a weight", key.name);
+            Err(Problem::new(Code::OutOfRange, what)
+                .fix("write PATH=WEIGHT, the weight from 0.000001 to 1000000, as in `law=3`"))
+        }
+    }
+}
+
+/// `PART=NAME`, each part once unless the key allows more.
+pub(super) fn named(key: &Key, item: &Item) -> Read<Vec<Named>> {
+    let Kind::Named(parts) = key.kind else {
+        return Err(wrong_type(key, item));
+    };
+    let several = |part: &str| parts.contains(&"user") && part != "user";
+    let mut all: Vec<Named> = Vec::new();
+    for entry in items(key, item)? {
+        let text = text(key, entry).map_err(|problem| problem.within(entry))?;
+        let pair = text.split_once('=').map(|(p, n)| (p.trim(), n.trim()));
+        let Some((part, name)) = pair.filter(|(_, name)| !name.is_empty()) else {
+            return Err(out_of_range(key, entry).within(entry));
+        };
+        if !parts.contains(&part) {
+            return Err(with_nearest(out_of_range(key, entry), part, parts).within(entry));
+        }
+        let taken = all
+            .iter()
+            .find(|earlier| earlier.name == name || (earlier.part == part && !several(part)));
+        if let Some(earlier) = taken {
+            let what = format!(
+                "`{}`: `{part}={name}` contradicts `{}={}`",
+                key.name, earlier.part, earlier.name
+            );
+            return Err(Problem::new(Code::Contradiction, what)
+                .fix("keep one of the two")
+                .within(entry));
+        }
+        all.push(Named {
+            part: part.to_owned(),
+            name: name.to_owned(),
+        });
+    }
+    Ok(all)
+}
+
+/// A list, or one entry without a list.
+fn items<'a>(key: &Key, item: &'a Item) -> Read<&'a [Item]> {
+    match &item.node {
+        Node::List(items) => Ok(items),
+        Node::Text(_) => Ok(std::slice::from_ref(item)),
+        _ => Err(wrong_type(key, item)),
+    }
+}
+
+fn text<'a>(key: &Key, entry: &'a Item) -> Read<&'a str> {
+    match &entry.node {
+        Node::Text(text) => Ok(text),
+        _ => Err(wrong_type(key, entry).fix("put the entry in single quotes")),
+    }
+}
