@@ -165,7 +165,7 @@ fn dropping_leaves_out_only_the_long_rows() {
         c.max_seq_length = 100;
         c.overflow = Overflow::Drop;
     });
-    let Prepared { writer, report } = house.prepare().unwrap();
+    let Prepared { writer, report, .. } = house.prepare().unwrap();
     assert_eq!(
         (
             writer.rows(),

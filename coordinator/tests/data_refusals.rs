@@ -18,7 +18,7 @@ fn truncated_rows_are_cut_and_listed_with_what_they_lose() {
     let house = House::new("llama3")
         .with("a.txt", DIALOGUE)
         .set(|c| c.max_seq_length = 77);
-    let Prepared { writer, report } = house.prepare().unwrap();
+    let Prepared { writer, report, .. } = house.prepare().unwrap();
     assert_eq!(writer.rows(), 2);
     insta::assert_snapshot!(report.to_string(), @r#"
     a.txt: dialogue, 2 samples

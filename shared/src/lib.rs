@@ -1,7 +1,8 @@
 //! What both sides must agree on: no libtorch, no global state.
 //!
 //! `config` one YAML to one resolved value · `dataset` prepared samples on shared storage ·
-//! `plan` who computes what, pure · `numerics` integers before any sum, clip and optimizer ·
+//! `plan` who computes what, pure · `evaluation` what is evaluated and
+//! what it says · `numerics` integers before any sum, clip and optimizer ·
 //! `manifest` what a checkpoint is · `ledger` what a run did, chained and provable · `storage`
 //! atomic publishing · `text` tokenizer and chat template · `wire` protobuf to domain types ·
 //! `faults` faults on purpose · `error` coded failures and exit codes · `security` and `telemetry` the doors where TLS and
@@ -10,6 +11,7 @@
 pub mod config;
 pub mod dataset;
 pub mod error;
+pub mod evaluation;
 pub mod faults;
 pub mod ids;
 pub mod ledger;

@@ -53,7 +53,7 @@ fn the_plan_is_what_the_run_does() {
         ("micro_batch_size", "3"),
         ("save_steps", "1000"),
     ];
-    Run::config(folder.path(), &lines);
+    let _ = Run::config(folder.path(), &lines);
     let base = without_weights(folder.path());
     let planned = plan(folder.path(), &["--set", &base, "--workers", "2"]);
     assert!(!folder.path().join("out").exists(), "the plan left a trace");

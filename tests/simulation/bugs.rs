@@ -75,7 +75,7 @@ impl Bug {
                 (!world.dice.one_in(4)).then_some(Command::Commit(commit))
             }
             (Self::DropCredit, Command::Send { to, message })
-                if matches!(message.body, ToWorker::Credit(_)) =>
+                if matches!(message.body, ToWorker::Credit(..)) =>
             {
                 let kept = !world.dice.one_in(8);
                 kept.then_some(Command::Send { to, message })
@@ -87,8 +87,8 @@ impl Bug {
                 kept.then_some(Command::Send { to, message })
             }
             (Self::CountTwice, Command::Send { to, mut message }) => {
-                if let ToWorker::Withdraw(list) = &message.body {
-                    message.body = ToWorker::Credit(list.clone());
+                if let ToWorker::Withdraw(task, list) = &message.body {
+                    message.body = ToWorker::Credit(*task, list.clone());
                 }
                 Some(Command::Send { to, message })
             }

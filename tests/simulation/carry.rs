@@ -62,29 +62,26 @@ impl World {
             }
             Action::Withdraw {
                 step,
+                task,
                 micro_batches,
             } => {
                 let machine = &mut self.machines[m];
-                machine.replica.withdraw(step, &micro_batches);
+                machine.replica.withdraw(step, task, &micro_batches);
                 machine
                     .withdrawn
-                    .extend(micro_batches.iter().map(|id| (step, *id)));
+                    .extend(micro_batches.iter().map(|id| (step, task, *id)));
             }
-            Action::Credit(list) => {
-                if let Err(e) = self.machines[m].replica.credit(&list) {
+            Action::Credit(task, list) => {
+                if let Err(e) = self.machines[m].replica.credit(task, &list) {
                     return Err(Violation::new("no internal errors", format!("m{m}: {e:?}")));
                 }
             }
             Action::Forget => self.machines[m].replica.forget(),
-            Action::Reduce { identity, world } => {
-                let machine = &mut self.machines[m];
-                if std::mem::take(&mut machine.corrupt_sum) {
-                    machine.replica.flip_sum_bit();
-                }
-                let sum = machine.replica.sum(world);
-                let delay = self.dice.within(50, MS);
-                self.after(delay, Item::SumReady(m, identity, sum));
-            }
+            Action::Reduce {
+                identity,
+                task,
+                world,
+            } => self.hand_out(m, identity, task, world),
             Action::Reapply(identity) => {
                 let rule = rule(identity.step, self.setting.micro_batches);
                 match self.machines[m].replica.reapply(&rule) {
@@ -121,6 +118,17 @@ impl World {
             Action::End(ending) => self.ended(m, &ending)?,
         }
         Ok(())
+    }
+
+    /// The sum of what is credited, on its way to the reduce.
+    fn hand_out(&mut self, m: usize, identity: Identity, task: Task, world: usize) {
+        let machine = &mut self.machines[m];
+        if std::mem::take(&mut machine.corrupt_sum) {
+            machine.replica.flip_sum_bit(task);
+        }
+        let sum = machine.replica.sum(task, world);
+        let delay = self.dice.within(50, MS);
+        self.after(delay, Item::SumReady(m, identity, task, sum));
     }
 
     fn ended(&mut self, m: usize, ending: &Ending) -> Result<(), Violation> {
@@ -176,10 +184,12 @@ impl World {
             };
             if !self.machines[m].begins(&work) {
                 let (step, micro_batches) = (work.identity.step, vec![work.id]);
+                let task = work.task;
                 self.input(
                     m,
                     Input::Skipped {
                         step,
+                        task,
                         micro_batches,
                     },
                 )?;
@@ -236,10 +246,10 @@ impl World {
             Item::DeviceDone(m, work, outcome) => {
                 let (result, values) = *outcome;
                 self.machines[m].busy = false;
-                if work.task == Task::Train {
+                if work.task.counts() {
                     self.machines[m]
                         .replica
-                        .keep(work.identity.step, work.id, values);
+                        .keep(work.identity.step, work.task, work.id, values);
                 }
                 let identity = work.identity;
                 self.input(m, Input::Computed { identity, result })?;
@@ -251,9 +261,11 @@ impl World {
             Item::Orphaned(m, follow) if self.machines[m].follow == follow => {
                 return self.input(m, Input::SyncFailed("its source is gone".into()));
             }
-            Item::SumReady(m, identity, sum) => return self.join_reduce(m, identity, sum),
-            Item::Total(m, identity, total, world) => {
-                return self.apply(m, identity, total, world);
+            Item::SumReady(m, identity, task, sum) => {
+                return self.join_reduce(m, identity, task, sum);
+            }
+            Item::Total(m, identity, task, total, world) => {
+                return self.apply(m, identity, task, total, world);
             }
             Item::Impatient(m, identity) => return self.impatient(m, &identity),
             _ => {}
@@ -297,6 +309,7 @@ impl World {
         &mut self,
         m: usize,
         identity: Identity,
+        task: Task,
         sum: Arc<Vec<i64>>,
     ) -> Result<(), Violation> {
         let among = self.machines[m].connected.clone();
@@ -336,7 +349,7 @@ impl World {
         if complete {
             group.done = true;
             let joined = group.joined.clone();
-            self.deliver(&members, &joined, &identity);
+            self.deliver(&members, &joined, &identity, task);
         } else {
             self.after(5_000 * MS, Item::Impatient(m, identity));
         }
@@ -346,7 +359,10 @@ impl World {
     /// For a planted bug: the sum of a repeated reduce was overwritten by the total before.
     fn in_place(&self, m: usize, identity: &Identity, sum: Arc<Vec<i64>>) -> Arc<Vec<i64>> {
         let last = self.machines[m].last_total.as_ref();
-        match last.filter(|(step, _)| *step == identity.step && self.bug == Some(Bug::InPlace)) {
+        let repeats =
+            |step: &_, total: &Vec<i64>| *step == identity.step && total.len() == sum.len();
+        let planted = self.bug == Some(Bug::InPlace);
+        match last.filter(|(step, total)| planted && repeats(step, total)) {
             Some((_, total)) => Arc::new(total.clone()),
             None => sum,
         }
@@ -358,6 +374,7 @@ impl World {
         members: &[usize],
         joined: &std::collections::BTreeMap<usize, Arc<Vec<i64>>>,
         identity: &Identity,
+        task: Task,
     ) {
         let world = members.len();
         let length = joined[&members[0]].len();
@@ -377,7 +394,8 @@ impl World {
                 arrived[0] ^= 4;
             }
             let delay = self.dice.within(200, 8 * MS);
-            self.after(delay, Item::Total(*m, identity.clone(), arrived, world));
+            let item = Item::Total(*m, identity.clone(), task, arrived, world);
+            self.after(delay, item);
         }
     }
 
@@ -385,6 +403,7 @@ impl World {
         &mut self,
         m: usize,
         identity: Identity,
+        task: Task,
         total: Vec<i64>,
         world: usize,
     ) -> Result<(), Violation> {
@@ -406,7 +425,12 @@ impl World {
                 replica.flip_moment_bit(m);
             }
         }
-        match self.machines[m].replica.apply(&rule, total, world) {
+        let replica = &mut self.machines[m].replica;
+        let applied = match task {
+            Task::Evaluate => replica.evaluate(total, world),
+            _ => replica.apply(&rule, total, world),
+        };
+        match applied {
             Ok(report) => self.input(m, Input::Applied { identity, report }),
             Err(error) if error.code == shared::error::Code::Corrupt => {
                 self.input(m, Input::Broken(error))

@@ -7,6 +7,7 @@ use coordinator::engine::{Command, Engine, Event, Ladder, Notice, Options, Sched
 use shared::ids::{Identity, RunId, Step, Term, WorkerId};
 use shared::wire::message::{Envelope, FromWorker, SyncSource, ToWorker, Welcome};
 
+use super::evaluation;
 use super::invariants::Violation;
 use super::plan::{Moment, Setting};
 use super::store::Line;
@@ -14,14 +15,21 @@ use super::world::{Item, World};
 
 const MS: u64 = 1000;
 
-struct Fixed(u64, u32);
+struct Fixed(Setting);
 
 impl Schedule for Fixed {
     fn total_steps(&self) -> u64 {
-        self.0
+        self.0.planned
     }
     fn micro_batches(&self, _: Step) -> u32 {
-        self.1
+        self.0.micro_batches
+    }
+    fn evaluation(&self, step: Step) -> u32 {
+        if evaluation::is_due(&self.0, step) {
+            evaluation::PARTS
+        } else {
+            0
+        }
     }
 }
 
@@ -43,6 +51,7 @@ pub(crate) fn options(setting: &Setting, term: Term, ladder: Ladder) -> Options 
         },
         save_steps: setting.save_steps,
         audit_rate: setting.audit_rate,
+        patience: evaluation::patience(setting),
         ladder,
         staging: PathBuf::from("/s"),
     }
@@ -50,7 +59,7 @@ pub(crate) fn options(setting: &Setting, term: Term, ladder: Ladder) -> Options 
 
 /// Every step is like the others.
 pub(crate) fn schedule(setting: &Setting) -> Box<dyn Schedule> {
-    Box::new(Fixed(setting.steps, setting.micro_batches))
+    Box::new(Fixed(setting.clone()))
 }
 
 impl World {
@@ -72,7 +81,8 @@ impl World {
         }
         let (from, remembered) = self.store.recall();
         // What was not on storage is gone, and may be committed again.
-        self.judge.rewound(remembered.committed);
+        self.judge
+            .recalled(remembered.committed, remembered.evaluated);
         self.term = self.term.next();
         self.engine_started = self.now;
         let options = options(&self.setting, self.term, self.ladder);
@@ -194,6 +204,10 @@ impl World {
                 self.moment = Moment::Commit;
                 self.judge.committed(&commit)?;
                 self.store.append(Line::Commit(commit));
+            }
+            Command::Evaluated(evaluated) => {
+                self.judge.evaluated(&evaluated)?;
+                self.store.append(Line::Evaluated(evaluated));
             }
             Command::Members(generation, workers) => {
                 self.store.append(Line::Members(generation, workers));

@@ -1,6 +1,6 @@
 //! One simulated worker: the shipped session and the shipped replica, a device made of a queue.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use shared::numerics::{self, AdapterState, Fingerprint};
 use shared::wire::message::{Computed, Hello, PROTOCOL, Task};
 use worker::session::Session;
 use worker::train::{EXTRAS, Extra, Replica, StepRule};
+
+use super::evaluation;
 
 /// Parameters of the simulated adapter.
 pub(crate) const PARAMETERS: usize = 5;
@@ -53,23 +55,6 @@ pub(crate) fn integers(state: &AdapterState, step: Step, id: MicroBatchId) -> Ve
     values
 }
 
-/// The digest of every step when nothing goes wrong.
-pub(crate) fn reference(steps: u64, micro_batches: u32) -> BTreeMap<Step, String> {
-    let mut replica = Replica::new(PARAMETERS, 1);
-    replica.adopt(first_state());
-    let mut digests = BTreeMap::new();
-    for step in (1..=steps).map(Step) {
-        let mut total = vec![0; PARAMETERS + EXTRAS];
-        for id in (0..micro_batches).map(MicroBatchId) {
-            numerics::accumulate(&mut total, &integers(replica.state(), step, id));
-        }
-        let applied = replica.apply(&rule(step, micro_batches), total, 1).unwrap();
-        replica.commit(step).unwrap();
-        digests.insert(step, applied.state_digest);
-    }
-    digests
-}
-
 /// A task with the device.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
@@ -91,7 +76,7 @@ pub(crate) struct Machine {
     pub(crate) name: Option<WorkerId>,
     pub(crate) queue: VecDeque<Work>,
     pub(crate) busy: bool,
-    pub(crate) withdrawn: BTreeSet<(Step, MicroBatchId)>,
+    pub(crate) withdrawn: BTreeSet<(Step, Task, MicroBatchId)>,
     pub(crate) slow: u64,
     pub(crate) hung: bool,
     pub(crate) wrong_once: bool,
@@ -121,10 +106,12 @@ impl Machine {
             peer_address: peer_address.to_owned(),
             ..Hello::default()
         };
+        let mut replica = Replica::new(PARAMETERS, 1);
+        replica.evaluates(1, evaluation::PARTS as usize);
         Self {
             number,
             session: Session::new(greeting),
-            replica: Replica::new(PARAMETERS, 1),
+            replica,
             alive: true,
             paused_until: None,
             stream: None,
@@ -151,7 +138,7 @@ impl Machine {
     /// Whether a task may be begun, as the device thread decides.
     pub(crate) fn begins(&mut self, work: &Work) -> bool {
         let step = work.identity.step;
-        let wanted = !self.withdrawn.remove(&(step, work.id));
+        let wanted = !self.withdrawn.remove(&(step, work.task, work.id));
         wanted && self.replica.state().step.next() == step
     }
 
@@ -161,8 +148,14 @@ impl Machine {
         work: &Work,
         state: &Arc<AdapterState>,
     ) -> (Computed, Vec<i64>) {
-        let mut values = integers(state, work.identity.step, work.id);
-        if std::mem::take(&mut self.wrong_once) {
+        let evaluates = work.task == Task::Evaluate;
+        let mut values = if evaluates {
+            evaluation::sums(state, work.id)
+        } else {
+            integers(state, work.identity.step, work.id)
+        };
+        // Evaluations are not audited.
+        if !evaluates && std::mem::take(&mut self.wrong_once) {
             // Two devices that are wrong are not wrong in the same way.
             values[self.number % PARAMETERS] ^= 1 << (8 + self.number % 16);
         }

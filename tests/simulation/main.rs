@@ -14,6 +14,7 @@
 
 mod bugs;
 mod carry;
+mod evaluation;
 mod invariants;
 mod lead;
 mod machine;

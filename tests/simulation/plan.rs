@@ -85,7 +85,13 @@ pub(crate) struct Fault {
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) workers: usize,
+    /// Steps there will be.
     pub(crate) steps: u64,
+    /// Steps that are planned; patience may end the run before.
+    pub(crate) planned: u64,
+    /// Steps between evaluations, 0 for none.
+    pub(crate) eval_every: u64,
+    pub(crate) patience: Option<u32>,
     pub(crate) micro_batches: u32,
     pub(crate) save_steps: u64,
     pub(crate) min_workers: usize,
@@ -122,11 +128,17 @@ impl Setting {
             });
         }
         let audited = faults.iter().any(|f| f.kind == Kind::WrongCompute);
-        Self {
+        let (micro_batches, save_steps) = (dice.within(4, 8) as u32, dice.within(1, 4));
+        // No draw of its own: the runs of old seeds stay what they were in everything else.
+        let eval_every = (steps * 7 + u64::from(micro_batches) + save_steps * 3) % 4;
+        let mut setting = Self {
             workers,
             steps,
-            micro_batches: dice.within(4, 8) as u32,
-            save_steps: dice.within(1, 4),
+            planned: steps,
+            eval_every,
+            patience: (eval_every == 1).then_some(2),
+            micro_batches,
+            save_steps,
             min_workers: dice.within(1, 2) as usize,
             max_workers: if dice.one_in(4) { 3 } else { 64 },
             audit_rate: match (audited, dice.one_in(4)) {
@@ -135,6 +147,8 @@ impl Setting {
                 (false, false) => 0.0,
             },
             faults,
-        }
+        };
+        setting.steps = super::evaluation::reference(&setting).last.0;
+        setting
     }
 }

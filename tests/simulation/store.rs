@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coordinator::engine::{Committed, Remembered, Restorable};
+use coordinator::engine::{Committed, Evaluated, Remembered, Restorable};
 use shared::ids::{Generation, Step, WorkerId};
 use shared::numerics::{self, AdapterState};
 use shared::wire::message::SyncSource;
@@ -11,6 +11,7 @@ use shared::wire::message::SyncSource;
 #[derive(Clone, Debug)]
 pub(crate) enum Line {
     Commit(Box<Committed>),
+    Evaluated(Box<Evaluated>),
     Members(Generation, Vec<WorkerId>),
     Rewind(Step),
 }
@@ -49,7 +50,7 @@ impl Store {
                     stands = commit.step;
                 }
                 Line::Rewind(step) => stands = *step,
-                Line::Members(..) => {}
+                Line::Members(..) | Line::Evaluated(_) => {}
             }
         }
         commits.retain(|step, _| *step <= stands);
@@ -68,7 +69,16 @@ impl Store {
                     remembered.committed = commit.step;
                     digests.insert(commit.step, commit.state_digest.clone());
                 }
-                Line::Rewind(step) => remembered.committed = *step,
+                Line::Evaluated(evaluated) => {
+                    let (step, sums) = (evaluated.step, evaluated.sums.clone());
+                    remembered.evaluations.insert(step, sums);
+                    remembered.evaluated = Some(step);
+                }
+                Line::Rewind(step) => {
+                    remembered.committed = *step;
+                    let evaluated = remembered.evaluated;
+                    remembered.evaluated = evaluated.map(|at| at.min(*step));
+                }
                 Line::Members(generation, workers) => {
                     remembered.generation = *generation;
                     remembered.members = workers.iter().cloned().collect::<BTreeSet<_>>();

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use coordinator::engine::{Engine, Event, Ladder};
 use shared::ids::{Attempt, Generation, Step, Term, WorkerId};
-use shared::wire::message::{Envelope, FromWorker, ToWorker};
+use shared::wire::message::{Envelope, FromWorker, Task, ToWorker};
 use worker::session::Input;
 
 use super::bugs::Bug;
+use super::evaluation::reference;
 use super::invariants::{Judge, Violation};
-use super::machine::{Machine, Work, reference};
+use super::machine::{Machine, Work};
 use super::plan::{Dice, Kind, Moment, Setting};
 use super::store::Store;
 
@@ -38,8 +39,8 @@ pub(crate) enum Item {
         Work,
         Box<(shared::wire::message::Computed, Vec<i64>)>,
     ),
-    SumReady(usize, shared::ids::Identity, Arc<Vec<i64>>),
-    Total(usize, shared::ids::Identity, Vec<i64>, usize),
+    SumReady(usize, shared::ids::Identity, Task, Arc<Vec<i64>>),
+    Total(usize, shared::ids::Identity, Task, Vec<i64>, usize),
     Impatient(usize, shared::ids::Identity),
     Followed(
         usize,
@@ -109,10 +110,7 @@ impl World {
     pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut dice = Dice::new(seed);
         let setting = Setting::draw(&mut dice, Kind::ALL);
-        let judge = Judge::new(
-            reference(setting.steps, setting.micro_batches),
-            setting.micro_batches,
-        );
+        let judge = Judge::new(reference(&setting), setting.micro_batches);
         let ladder = Ladder::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap();
         let pending = setting.faults.clone();
         let mut world = Self {

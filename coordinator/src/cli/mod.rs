@@ -4,6 +4,7 @@ pub mod audit;
 mod begin;
 pub mod check;
 pub mod data;
+mod evaluation;
 pub mod import;
 mod output_dir;
 mod parent;

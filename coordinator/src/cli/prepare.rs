@@ -10,6 +10,7 @@ use std::sync::Arc;
 use shared::config::{self, Loaded, RunConfig};
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
+use shared::evaluation::{EvaluationPlan, EvaluationSet};
 use shared::ids::RunId;
 use shared::ledger::{self, Parent, State};
 use shared::manifest::{self, ExpectedTensor};
@@ -21,7 +22,7 @@ use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::begin::{lead, starting_point};
 use super::output_dir::{PREPARED, check_writable, existing, remove_run, survives_overwrite};
-use super::{parent, progress};
+use super::{evaluation, parent, progress};
 use crate::data;
 use crate::engine::Restorable;
 use crate::store::{self, Existing, FileStore, LEDGER, Leading, Opened, Start, decide};
@@ -44,6 +45,10 @@ pub struct Prepared {
     pub dataset_digest: String,
     /// Every step.
     pub plan: Arc<Plan>,
+    /// What is evaluated.
+    pub evaluation_sets: Vec<EvaluationSet>,
+    /// Every evaluation.
+    pub evaluation: EvaluationPlan,
     /// What the adapter file must hold.
     pub expected: Vec<ExpectedTensor>,
     /// Files that belong beside the adapter.
@@ -63,6 +68,7 @@ pub struct Inspected {
     expected: Vec<ExpectedTensor>,
     tokenizer: TextTokenizer,
     data: data::Ready,
+    validation: Option<data::Ready>,
     identity: BTreeMap<String, String>,
     run_identity: String,
     address: Option<String>,
@@ -105,10 +111,24 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
         &prepared,
         &mut progress::shown(),
     )?;
+    let validation = match &config.evaluation.dir {
+        Some(folder) => Some(data::ready(
+            &evaluation::validation_config(config, folder),
+            &tokenizer,
+            template.as_ref(),
+            &prepared,
+            &mut progress::shown(),
+        )?),
+        None => None,
+    };
     let base_digest = model::base_digest(&config.base_model)?;
     let mut identity = config::identity_fields(config);
     identity.insert("base_model".into(), base_digest.clone());
     identity.insert("dataset".into(), data.digest.clone());
+    let digest = validation.as_ref().map(|v| &v.digest);
+    if let Some(digest) = digest.or(data.validation.as_ref()) {
+        identity.insert("validation".into(), digest.clone());
+    }
     identity.insert(
         "arithmetic".into(),
         format!("i64 2^-{GRADIENT_SCALE_BITS} 2^-{LOSS_SCALE_BITS}"),
@@ -138,6 +158,11 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
     let address = state.and_then(|state| Some(state.leader?.address));
     let mut notices = loaded.notices.clone();
     notices.push(data.report.to_string());
+    notices.extend(
+        validation
+            .as_ref()
+            .map(|v| format!("validation: {}", v.report)),
+    );
     if let Some((folder, parent)) = &parent {
         notices.push(parent::words(folder, parent));
         loaded.config.parent = Some(folder.clone());
@@ -149,6 +174,7 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
         expected,
         tokenizer,
         data,
+        validation,
         identity,
         run_identity,
         address,
@@ -169,6 +195,7 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         expected,
         tokenizer,
         data,
+        validation,
         identity,
         run_identity,
         parent: trained_on,
@@ -208,17 +235,26 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         &mut notices,
     )?;
     std::fs::create_dir_all(output_dir.join("logs")).map_err(unwritable)?;
-    let dataset = data.publish(&output_dir.join(PREPARED))?;
+    let prepared = output_dir.join(PREPARED);
+    let dataset = data.publish(&prepared)?;
+    let validation = match validation {
+        Some(ready) => Some(ready.publish(&prepared)?),
+        None => data
+            .validation
+            .map(|digest| data::dataset_path(&prepared, &digest)),
+    };
     write_atomic(
         &output_dir.join("resolved.yaml"),
         config::resolved_yaml(&loaded).as_bytes(),
     )?;
     let samples = PreparedDataset::open(&dataset)?;
     let plan = Plan::new(&loaded.config, samples.target_tokens(), samples.lengths());
+    let evaluation_sets = evaluation::sets((&dataset, &samples), validation.as_deref())?;
+    let evaluation = evaluation::plan(&loaded.config, &plan, &evaluation_sets)?;
     let begins = match start {
         Start::Continue => None,
         Start::New => Some(ledger::Run {
-            format: ledger::FORMAT,
+            format: ledger::form(!evaluation_sets.is_empty()),
             version: env!("CARGO_PKG_VERSION").into(),
             run_id: RunId(new_run_id()),
             run_identity,
@@ -239,6 +275,8 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         dataset,
         dataset_digest: samples.digest(),
         plan: Arc::new(plan),
+        evaluation_sets,
+        evaluation,
         expected,
         tokenizer_files: tokenizer.files().to_vec(),
         from,

@@ -3,9 +3,11 @@
 //! In: the ledger, and the checkpoint the run could go on from. Out: the workers to wait for, the
 //! digests to trust, the steps committed since that checkpoint, a number no worker had yet.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use shared::error::Result;
+use shared::evaluation::SetSums;
 use shared::ids::Step;
 use shared::ledger::{Commit, Record, State};
 
@@ -18,6 +20,8 @@ pub(super) struct Recalled {
     pub(super) remembered: Remembered,
     /// Committed after the checkpoint, in order.
     pub(super) since: Vec<Commit>,
+    /// Evaluated at the checkpoint or after it, as far as the run goes on from there.
+    pub(super) evaluations: BTreeMap<Step, Vec<SetSums>>,
     /// The next worker's number.
     pub(super) next_worker: u64,
 }
@@ -61,7 +65,12 @@ pub(super) fn recall(output_dir: &Path, state: &State, from: Step) -> Result<Rec
         digests: digests.collect(),
         generation,
         members: workers.into_iter().collect(),
+        evaluations: state.evaluations.clone(),
+        evaluated: state.evaluated,
     };
+    let (awaited, mut evaluations) = (!remembered.members.is_empty(), state.evaluations.clone());
+    let last = if awaited { state.committed } else { from };
+    evaluations.retain(|step, _| (from..=last).contains(step));
     // Without somebody to wait for the run goes on from the checkpoint.
     if remembered.members.is_empty() {
         since.clear();
@@ -69,6 +78,7 @@ pub(super) fn recall(output_dir: &Path, state: &State, from: Step) -> Result<Rec
     Ok(Recalled {
         remembered,
         since,
+        evaluations,
         next_worker: highest + 1,
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use shared::config::DeviceClassPolicy;
 use shared::error::{Code, Error, Result};
+use shared::evaluation::{Course, EvaluationPlan, Patience};
 use shared::faults::Faults;
 use shared::ids::Step;
 use shared::manifest::Manifest;
@@ -22,21 +23,37 @@ use tokio_stream::wrappers::TcpListenerStream;
 use super::UpArgs;
 use super::prepare::{self, Prepared};
 use super::recall::{Recalled, recall};
-use crate::driver::{Driver, End, Journal, LocalWorkers, Run};
-use crate::engine::{Engine, Ladder, Options, Schedule};
+use crate::driver::{Driver, End, Journal, LocalWorkers, Run, Since};
+use crate::engine::{Engine, Ladder, Options, Remembered, Schedule};
 use crate::history::Reporter;
 use crate::rpc::{SessionService, Traffic, bind};
 
 /// Session events waiting at most.
 const EVENTS: usize = 4096;
 
-impl Schedule for Arc<Plan> {
+/// The steps and evaluations of a run.
+struct Planned {
+    plan: Arc<Plan>,
+    evaluation: EvaluationPlan,
+}
+
+impl Schedule for Planned {
     fn total_steps(&self) -> u64 {
-        Plan::total_steps(self)
+        self.plan.total_steps()
     }
 
     fn micro_batches(&self, step: Step) -> u32 {
-        u32::try_from(self.step(step).micro_batches.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.plan.step(step).micro_batches.len()).unwrap_or(u32::MAX)
+    }
+
+    fn evaluation(&self, step: Step) -> u32 {
+        let due = self.evaluation.is_due(step);
+        let micro_batches = self.evaluation.micro_batches().len();
+        if due {
+            u32::try_from(micro_batches).unwrap_or(u32::MAX)
+        } else {
+            0
+        }
     }
 }
 
@@ -62,8 +79,9 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     let reached = address.to_string();
     let prepared = blocking(move || prepare::take(inspected, overwrite, &reached)).await?;
     let Recalled {
-        remembered,
+        mut remembered,
         since,
+        evaluations,
         next_worker,
     } = recall(
         &prepared.config.output_dir,
@@ -73,6 +91,7 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     for notice in &prepared.notices {
         reporter.notice(notice);
     }
+    inherit_evaluations(&mut remembered, &prepared)?;
     let options = options(args, &prepared)?;
     reporter.notice(&options.ladder.to_string());
     let checkpoint = match &prepared.from.source {
@@ -86,7 +105,12 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
         reporter,
         prepared.from.step,
         checkpoint,
-        &since,
+        &Since {
+            commits: &since,
+            evaluations: &evaluations,
+            course: Course::new(options.patience, remembered.evaluations.clone()),
+            sets: &prepared.evaluation_sets,
+        },
     )?;
     let traffic = Arc::new(Traffic::default());
     let (events, sessions) = mpsc::channel(EVENTS);
@@ -103,13 +127,21 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     journal.listening(&address.to_string());
     let logs = prepared.config.output_dir.join("logs");
     let local = LocalWorkers::start(args.local_workers, address, &logs)?;
-    let schedule = Box::new(Arc::clone(&prepared.plan));
+    let schedule = Box::new(Planned {
+        plan: Arc::clone(&prepared.plan),
+        evaluation: prepared.evaluation,
+    });
+    let course = Course::new(options.patience, remembered.evaluations.clone());
     let ladder = options.ladder;
+    let evaluation_sets = options.welcome.evaluation_sets.clone();
     let engine = Engine::new(options, schedule, prepared.from.clone(), remembered);
     let run = Run {
         ladder,
         output_dir: prepared.config.output_dir.clone(),
         plan: prepared.plan,
+        evaluation_sets,
+        course,
+        best_is_the_result: prepared.config.evaluation.patience.is_some(),
         save_total_limit: prepared.config.save_total_limit,
         expected: prepared.expected,
         tokenizer_files: prepared.tokenizer_files,
@@ -141,6 +173,7 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
             dataset_path: prepared.dataset.display().to_string(),
             dataset_digest: prepared.dataset_digest.clone(),
             run_identity: prepared.record.run_identity.clone(),
+            evaluation_sets: prepared.evaluation_sets.clone(),
             ..Welcome::default()
         },
         device: config.device.clone(),
@@ -151,12 +184,28 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
         wait_workers: count(wait_workers),
         save_steps: config.save_steps,
         audit_rate: config.audit_rate,
+        patience: Patience {
+            evaluations: config.evaluation.patience,
+            threshold: config.evaluation.threshold,
+        },
         ladder: Ladder::new(
             Duration::from_secs_f64(config.failure_detection),
             Duration::from_secs_f64(config.ride_through),
         )?,
         staging: config.output_dir.join(".staging"),
     })
+}
+
+/// A run that goes on from elsewhere takes the evaluations over with the state.
+fn inherit_evaluations(remembered: &mut Remembered, prepared: &Prepared) -> Result<()> {
+    let SyncSource::Checkpoint(folder) = &prepared.from.source else {
+        return Ok(());
+    };
+    if remembered.evaluations.is_empty() {
+        remembered.evaluations = Manifest::read(Path::new(folder))?.evaluations;
+        remembered.evaluated = remembered.evaluations.keys().next_back().copied();
+    }
+    Ok(())
 }
 
 /// The device class of the checkpoint that this run goes on from: under `strict` its workers are of

@@ -25,6 +25,8 @@ const VERSION: &str = "data-sources-2";
 #[derive(Serialize, Deserialize)]
 struct Index {
     dataset: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    validation: Option<String>,
     report: DataReport,
 }
 
@@ -47,6 +49,9 @@ pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<Strin
         "csv_columns": config.csv_columns,
         "metadata": config.metadata_path.is_some(),
     });
+    if config.evaluation.split > 0.0 {
+        settings["validation_split"] = serde_json::json!([config.evaluation.split, config.seed]);
+    }
     // Fields at their defaults say nothing, so that what was prepared before they were there serves.
     if config.formats != FormatConfig::default() {
         settings["formats"] = serde_json::json!(config.formats);
@@ -87,10 +92,12 @@ fn content(path: &Path) -> Result<blake3::Hash> {
 pub struct Ready {
     /// Digest of the prepared dataset.
     pub digest: String,
+    /// Digest of the rows that are kept out and evaluated, when there are any.
+    pub validation: Option<String>,
     /// What was found in the sources.
     pub report: DataReport,
     source: String,
-    fresh: Option<DatasetWriter>,
+    fresh: Option<(DatasetWriter, Option<DatasetWriter>)>,
 }
 
 /// Prepares the data of a run in memory, or finds it prepared in `folder`.
@@ -105,20 +112,31 @@ pub fn ready(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Ready> {
     let source = source_digest(config, tokenizer.digest())?;
-    if let Some(Index { dataset, report }) = read_index(&index_path(folder, &source), folder) {
+    if let Some(Index {
+        dataset,
+        validation,
+        report,
+    }) = read_index(&index_path(folder, &source), folder)
+    {
         return Ok(Ready {
             digest: dataset,
+            validation,
             report,
             source,
             fresh: None,
         });
     }
-    let Prepared { writer, report } = prepare_with(config, tokenizer, template, progress)?;
+    let Prepared {
+        writer,
+        validation,
+        report,
+    } = prepare_with(config, tokenizer, template, progress)?;
     Ok(Ready {
         digest: writer.digest(),
+        validation: validation.as_ref().map(DatasetWriter::digest),
         report,
         source,
-        fresh: Some(writer),
+        fresh: Some((writer, validation)),
     })
 }
 
@@ -134,7 +152,7 @@ impl Ready {
     /// # Errors
     /// [`Code::Io`] or [`Code::DigestDiffers`] when what lies in the folder cannot be used.
     pub fn sizes(&self, folder: &Path) -> Result<(Vec<u32>, Vec<u32>)> {
-        if let Some(writer) = &self.fresh {
+        if let Some((writer, _)) = &self.fresh {
             return Ok(writer.sizes());
         }
         let dataset = PreparedDataset::open(&dataset_path(folder, &self.digest))?;
@@ -146,12 +164,16 @@ impl Ready {
     /// # Errors
     /// [`Code::Io`] when the folder cannot be written.
     pub fn publish(&self, folder: &Path) -> Result<PathBuf> {
-        let Some(writer) = &self.fresh else {
+        let Some((writer, validation)) = &self.fresh else {
             return Ok(dataset_path(folder, &self.digest));
         };
+        if let Some(validation) = validation {
+            validation.publish(folder)?;
+        }
         let path = writer.publish(folder)?;
         let entry = Index {
             dataset: self.digest.clone(),
+            validation: self.validation.clone(),
             report: self.report.clone(),
         };
         let bytes = serde_json::to_vec_pretty(&entry)
@@ -165,14 +187,16 @@ fn index_path(folder: &Path, source: &str) -> PathBuf {
     folder.join(format!("{source}.index.json"))
 }
 
-fn dataset_path(folder: &Path, digest: &str) -> PathBuf {
+/// Where a prepared dataset of this digest lies.
+#[must_use]
+pub fn dataset_path(folder: &Path, digest: &str) -> PathBuf {
     folder.join(format!("{digest}.safetensors"))
 }
 
 /// A usable index entry; an unreadable one or a missing dataset means to prepare again.
 fn read_index(index: &Path, folder: &Path) -> Option<Index> {
     let entry: Index = serde_json::from_slice(&std::fs::read(index).ok()?).ok()?;
-    dataset_path(folder, &entry.dataset)
-        .is_file()
-        .then_some(entry)
+    let there = |digest: &String| dataset_path(folder, digest).is_file();
+    let all = there(&entry.dataset) && entry.validation.iter().all(there);
+    all.then_some(entry)
 }

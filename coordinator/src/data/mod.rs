@@ -32,6 +32,7 @@ mod renamed;
 mod render;
 mod report;
 mod sources;
+mod split;
 mod table;
 mod tokens;
 mod written;
@@ -39,7 +40,7 @@ mod written;
 use shared::dataset::RowOrigin;
 use shared::text::Message;
 
-pub use cache::{Ready, ready, source_digest};
+pub use cache::{Ready, dataset_path, ready, source_digest};
 pub use detected::Detected;
 pub use doctor::{Diagnosis, Finding, Kind};
 pub use prepare::{Masked, Prepared, Progress, diagnose, masked, prepare, prepare_with};

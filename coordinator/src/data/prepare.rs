@@ -20,7 +20,7 @@ use super::render::render;
 use super::report::{DataReport, LongRow, Row};
 use super::{
     Conversation, Parsed, detected, dialogue, json, listed, metadata, parquet, privacy, read,
-    refusals, sources, table, tokens,
+    refusals, sources, split, table, tokens,
 };
 
 /// Samples between two words about progress.
@@ -31,6 +31,8 @@ const CHUNK: usize = 512;
 pub struct Prepared {
     /// The rows, not yet published.
     pub writer: DatasetWriter,
+    /// The rows that are kept out and evaluated.
+    pub validation: Option<DatasetWriter>,
     /// What the data turned out to be.
     pub report: DataReport,
 }
@@ -432,9 +434,12 @@ impl Rows {
         if let Some(template) = template {
             self.note_template(template);
         }
-        let writer = sources::mix(config, self.writer, &mut self.report)?;
+        // What is kept out is kept out before rows are repeated.
+        let (writer, validation) = split::keep_out(config, self.writer, &mut self.report)?;
+        let writer = sources::mix(config, writer, &mut self.report)?;
         Ok(Prepared {
             writer,
+            validation,
             report: self.report,
         })
     }

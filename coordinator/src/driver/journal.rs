@@ -3,7 +3,7 @@
 //! In: commits, notices, the end. Out: the terminal or JSON events, `metrics.jsonl`,
 //! `log_history`, TensorBoard events, and `logs/cluster.jsonl` with who did what.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,16 +11,30 @@ use std::time::SystemTime;
 use serde_json::json;
 use shared::config::RunConfig;
 use shared::error::Result;
+use shared::evaluation::{Course, EvaluationSet, SetSums};
 use shared::ids::Step;
 use shared::ledger::Commit;
 use shared::manifest::checkpoint_name;
 use shared::numerics::loss_value;
 use shared::plan::{Plan, StepPlan};
 
-use crate::engine::{Committed, Notice};
+use crate::engine::{Committed, Evaluated, Notice};
 use crate::history::{
-    EventFile, GrowingFile, LogEntry, MetricsLog, Reporter, StepRecord, TrainerState,
+    EvaluationEntry, EventFile, GrowingFile, HistoryEntry, MetricsLog, Reporter, Sentinel,
+    StepRecord, TrainerState,
 };
+
+/// What was committed and evaluated after the checkpoint that a run goes on from.
+pub struct Since<'a> {
+    /// The steps, in order.
+    pub commits: &'a [Commit],
+    /// The evaluations of these steps and of the checkpoint's.
+    pub evaluations: &'a BTreeMap<Step, Vec<SetSums>>,
+    /// Every evaluation of the run.
+    pub course: Course,
+    /// What is evaluated.
+    pub sets: &'a [EvaluationSet],
+}
 
 /// The open files and the terminal.
 pub struct Journal {
@@ -32,11 +46,14 @@ pub struct Journal {
     tensorboard: EventFile,
     cluster: GrowingFile,
     /// States at checkpoint steps, until they are published.
-    at_step: std::collections::BTreeMap<Step, String>,
+    at_step: BTreeMap<Step, String>,
     /// Steps that `metrics.jsonl` could not take yet.
     behind: VecDeque<StepRecord>,
     /// Entries that TensorBoard's file could not take yet.
-    curves_behind: VecDeque<LogEntry>,
+    curves_behind: VecDeque<HistoryEntry>,
+    sentinel: Sentinel,
+    course: Course,
+    sets: Vec<EvaluationSet>,
     /// Said since the last checkpoint, and not again until the next one.
     complaints: BTreeSet<String>,
 }
@@ -53,9 +70,9 @@ impl Journal {
         mut reporter: Reporter,
         from: Step,
         checkpoint: Option<&Path>,
-        since: &[Commit],
+        since: &Since<'_>,
     ) -> Result<Self> {
-        let stands = since.last().map_or(from, |commit| commit.step);
+        let stands = since.commits.last().map_or(from, |commit| commit.step);
         reporter.start(plan.total_steps(), config.logging_steps, stands);
         let output_dir = config.output_dir.clone();
         let logs = output_dir.join("logs");
@@ -71,19 +88,80 @@ impl Journal {
             metrics: MetricsLog::open(&output_dir.join("metrics.jsonl"), from)?,
             tensorboard: EventFile::create(&logs, from, SystemTime::now())?,
             cluster,
-            at_step: std::collections::BTreeMap::new(),
+            at_step: BTreeMap::new(),
             config,
             plan,
             reporter,
             behind: VecDeque::new(),
             curves_behind: VecDeque::new(),
+            sentinel: Sentinel::default(),
+            course: since.course.clone(),
+            sets: since.sets.to_vec(),
             complaints: BTreeSet::new(),
         };
-        for commit in since {
+        journal.remember_evaluation(since, from)?;
+        for commit in since.commits {
             let record = journal.remembered(commit);
             journal.keep(&record)?;
+            journal.remember_evaluation(since, commit.step)?;
         }
+        // What was said before is not said again.
+        let _ = journal.sentinel.look(&journal.trainer_state.evaluations());
         Ok(journal)
+    }
+
+    fn remember_evaluation(&mut self, since: &Since<'_>, step: Step) -> Result<()> {
+        let Some(sums) = since.evaluations.get(&step) else {
+            return Ok(());
+        };
+        let entry = self.entry(step, sums);
+        self.keep_evaluation(step, &entry)
+    }
+
+    fn entry(&self, step: Step, sums: &[SetSums]) -> EvaluationEntry {
+        EvaluationEntry::new(step, self.trainer_state.epoch, &self.sets, sums)
+    }
+
+    /// Into the history and the curves, once.
+    fn keep_evaluation(&mut self, step: Step, entry: &EvaluationEntry) -> Result<()> {
+        let best = self.course.standing(step).best;
+        if !self.trainer_state.evaluated(entry, best) {
+            return Ok(());
+        }
+        self.curve(HistoryEntry::Evaluation(entry.clone()));
+        // What is saved of this step is saved with its evaluation.
+        self.at_step.insert(step, self.trainer_state.to_json()?);
+        Ok(())
+    }
+
+    /// Writes an evaluation down, and says what it shows.
+    pub(super) fn evaluated(&mut self, evaluated: &Evaluated) -> Result<()> {
+        let Evaluated { step, standing, .. } = evaluated;
+        self.course.add(*step, evaluated.sums.clone());
+        let entry = self.entry(*step, &evaluated.sums);
+        self.keep_evaluation(*step, &entry)?;
+        let best = standing.best.map(|(step, _)| step);
+        self.reporter.evaluation(&entry, best, standing.stops);
+        let alarms = self.sentinel.look(&self.trainer_state.evaluations());
+        for alarm in alarms {
+            self.reporter.overfitting(&alarm);
+        }
+        if standing.stops {
+            self.say(&format!(
+                "stopped early at step {step}: {} evaluations in a row were not better",
+                standing.without_improvement
+            ));
+        }
+        let told = self.line(&json!({
+            "event": "evaluation",
+            "step": step,
+            "term": evaluated.term,
+            "generation": evaluated.generation,
+            "compute_us": evaluated.compute_us,
+            "wall_us": evaluated.wall_us,
+        }));
+        self.complain(told);
+        Ok(())
     }
 
     /// A step as the ledger remembers it.
@@ -123,13 +201,8 @@ impl Journal {
     /// Into the curves. A full disk is said, and what could not be written is tried again.
     fn keep(&mut self, record: &StepRecord) -> Result<()> {
         if let Some(entry) = self.trainer_state.record(record)? {
-            self.curves_behind.push_back(entry);
+            self.curve(HistoryEntry::Steps(entry));
         }
-        let now = SystemTime::now();
-        let told = write(&mut self.curves_behind, |entry| {
-            self.tensorboard.scalars(entry, now)
-        });
-        self.complain(told);
         let step = record.step;
         let due = step.0.is_multiple_of(self.config.save_steps.max(1));
         if due || step.0 == self.plan.total_steps() {
@@ -139,6 +212,16 @@ impl Journal {
         let told = write(&mut self.behind, |record| self.metrics.append(record));
         self.complain(told);
         Ok(())
+    }
+
+    fn curve(&mut self, entry: HistoryEntry) {
+        self.curves_behind.push_back(entry);
+        let now = SystemTime::now();
+        let told = write(&mut self.curves_behind, |entry| match entry {
+            HistoryEntry::Steps(entry) => self.tensorboard.scalars(entry, now),
+            HistoryEntry::Evaluation(entry) => self.tensorboard.evaluation(entry, now),
+        });
+        self.complain(told);
     }
 
     fn complain(&mut self, told: Result<()>) {
@@ -197,6 +280,7 @@ impl Journal {
             "coordinator_bytes_sent": traffic.1,
         }));
         self.complain(told);
+        self.reporter.ends_at(step);
         self.reporter.complete(output_dir);
     }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::error::{Code, Error, Result};
+use shared::evaluation::{Course, EvaluationSet};
 use shared::faults::Faults;
 use shared::ids::{Identity, Step, WorkerId};
 use shared::ledger::{self, Members, Record, Rewind};
@@ -33,7 +34,7 @@ use crate::engine::{Command, Engine, Event, Ladder, Notice};
 use crate::rpc::{Outbox, SessionEvent, Traffic};
 use crate::store::{Leading, Store};
 
-pub use journal::Journal;
+pub use journal::{Journal, Since};
 use publish::{ADAPTER, Publication, export, publish};
 use recorder::Recorder;
 pub use workers::LocalWorkers;
@@ -51,6 +52,12 @@ pub struct Run {
     pub output_dir: PathBuf,
     /// Steps, epochs, learning rates.
     pub plan: Arc<Plan>,
+    /// What is evaluated.
+    pub evaluation_sets: Vec<EvaluationSet>,
+    /// The evaluations of the run so far.
+    pub course: Course,
+    /// Whether the best adapter is the result, not the last one.
+    pub best_is_the_result: bool,
     /// How many checkpoints are kept.
     pub save_total_limit: Option<u32>,
     /// What the adapter file must hold.
@@ -242,7 +249,7 @@ impl Driver {
     fn fault(&self, message: &Envelope<ToWorker>) {
         let phase = match message.body {
             ToWorker::Assign(..) => "assign",
-            ToWorker::Credit(_) => "credit",
+            ToWorker::Credit(..) => "credit",
             ToWorker::Reduce { .. } => "reduce",
             ToWorker::Commit { .. } => "commit",
             ToWorker::WriteCheckpoint { .. } => "checkpoint",
@@ -274,6 +281,13 @@ impl Driver {
                 self.record(records::commit(&committed, &self.run.plan, &plan))?;
                 self.journal
                     .commit(&committed, &plan, self.traffic.totals())?;
+            }
+            Command::Evaluated(evaluated) => {
+                let _ = self.faults.at("evaluation", evaluated.step);
+                let sets = &self.run.evaluation_sets;
+                self.record(records::evaluation(&evaluated, sets))?;
+                self.run.course.add(evaluated.step, evaluated.sums.clone());
+                self.journal.evaluated(&evaluated)?;
             }
             Command::Publish {
                 step,
@@ -349,11 +363,13 @@ impl Driver {
                 state_digest,
                 scale_bits: (GRADIENT_SCALE_BITS, LOSS_SCALE_BITS),
                 parent: record.parent.clone(),
+                evaluations: self.run.course.up_to(step),
                 device_classes: self.device_classes.clone(),
                 files: Vec::new(),
                 own_sha256: String::new(),
             },
             keep: self.run.save_total_limit,
+            best: self.best(step),
             expected: self.run.expected.clone(),
         };
         let published = self.published.0.clone();
@@ -367,12 +383,38 @@ impl Driver {
         Ok(())
     }
 
+    /// The best step up to this one.
+    fn best(&self, step: Step) -> Option<Step> {
+        self.run.course.standing(step).best.map(|(best, _)| best)
+    }
+
+    /// The checkpoint whose adapter is the result.
+    fn result(&mut self, step: Step) -> Step {
+        let Some(best) = self.best(step).filter(|_| self.run.best_is_the_result) else {
+            return step;
+        };
+        if self.run.output_dir.join(checkpoint_name(best)).is_dir() {
+            self.journal.say(&format!(
+                "the result is the best adapter, that of step {best}"
+            ));
+            return best;
+        }
+        self.journal.say(&format!(
+            "the best adapter, that of step {best}, is not on storage: its checkpoint could not be \
+             written; the result is that of step {step}"
+        ));
+        step
+    }
+
     fn finish(&mut self, step: Step) -> Result<()> {
-        let checkpoint = self.run.output_dir.join(checkpoint_name(step));
+        let result = self.result(step);
+        let checkpoint = self.run.output_dir.join(checkpoint_name(result));
+        let last = self.run.output_dir.join(checkpoint_name(step));
         let run = &self.run;
         let exported = export(
             &run.output_dir,
             &checkpoint,
+            &last,
             &run.tokenizer_files,
             &run.expected,
         );

@@ -30,6 +30,8 @@ pub(super) struct Publication {
     pub(super) trainer_state: String,
     pub(super) manifest: Manifest,
     pub(super) keep: Option<u32>,
+    /// The best checkpoint stays whatever the limit.
+    pub(super) best: Option<Step>,
     pub(super) expected: Vec<ExpectedTensor>,
 }
 
@@ -54,18 +56,26 @@ pub(super) fn publish(mut publication: Publication) -> Result<PathBuf> {
     let step = publication.manifest.step;
     let folder = publication.output_dir.join(checkpoint_name(step));
     publish_folder(staging, &folder)?;
-    prune(&publication.output_dir, step, publication.keep)?;
+    prune(
+        &publication.output_dir,
+        step,
+        publication.keep,
+        publication.best,
+    )?;
     Ok(folder)
 }
 
-/// Removes the oldest checkpoints beyond the limit; the one just written always stays.
-fn prune(output_dir: &Path, newest: Step, keep: Option<u32>) -> Result<()> {
+/// Removes the oldest checkpoints beyond the limit; the one just written and the best one stay.
+fn prune(output_dir: &Path, newest: Step, keep: Option<u32>, best: Option<Step>) -> Result<()> {
     let Some(keep) = keep else { return Ok(()) };
     let keep = usize::try_from(keep.max(1)).unwrap_or(usize::MAX);
     let older = checkpoints(output_dir)
         .into_iter()
         .filter(|(step, _)| *step <= newest);
-    for (_, folder) in older.skip(keep) {
+    for (step, folder) in older.skip(keep) {
+        if Some(step) == best {
+            continue;
+        }
         std::fs::remove_dir_all(&folder).map_err(|e| {
             Error::new(Code::Io, "an old checkpoint cannot be removed")
                 .in_file(&folder)
@@ -75,10 +85,12 @@ fn prune(output_dir: &Path, newest: Step, keep: Option<u32>) -> Result<()> {
     Ok(())
 }
 
-/// Copies the last checkpoint's adapter to where loaders look, reads it back, manifest last.
+/// Copies a checkpoint's adapter to where loaders look, with the history of the `last` one, reads it
+/// back, manifest last.
 pub(super) fn export(
     output_dir: &Path,
     checkpoint: &Path,
+    last: &Path,
     tokenizer_files: &[PathBuf],
     expected: &[ExpectedTensor],
 ) -> Result<()> {
@@ -93,8 +105,8 @@ pub(super) fn export(
     write_atomic(&output_dir.join(ADAPTER), &adapter)?;
     write_atomic(&output_dir.join(ADAPTER_COPY), &adapter)?;
     let mut names = vec![ADAPTER.to_owned(), ADAPTER_COPY.to_owned()];
-    for name in [ADAPTER_CONFIG, TRAINER_STATE] {
-        write_atomic(&output_dir.join(name), &read(&checkpoint.join(name))?)?;
+    for (folder, name) in [(checkpoint, ADAPTER_CONFIG), (last, TRAINER_STATE)] {
+        write_atomic(&output_dir.join(name), &read(&folder.join(name))?)?;
         names.push(name.to_owned());
     }
     for file in tokenizer_files {

@@ -1,10 +1,11 @@
 //! What the engine orders, as lines of the ledger.
 
+use shared::evaluation::EvaluationSet;
 use shared::ids::WorkerId;
-use shared::ledger::{self, Credit, Evicted, Record};
+use shared::ledger::{self, Credit, EvaluatedSet, EvaluationCredit, Evicted, Record};
 use shared::plan::{Plan, StepPlan};
 
-use crate::engine::{Committed, Notice};
+use crate::engine::{Committed, Evaluated, Notice};
 
 /// A committed step: what was credited, and which rows that were.
 pub(super) fn commit(committed: &Committed, plan: &Plan, step: &StepPlan) -> Record {
@@ -31,6 +32,29 @@ pub(super) fn commit(committed: &Committed, plan: &Plan, step: &StepPlan) -> Rec
         grad_norm_bits: committed.grad_norm.to_bits(),
         skipped: committed.skipped,
         state_digest: committed.state_digest.clone(),
+    })
+}
+
+/// An evaluation: what was credited, and what came out.
+pub(super) fn evaluation(evaluated: &Evaluated, sets: &[EvaluationSet]) -> Record {
+    let credits = evaluated.credits.iter();
+    let credits = credits.map(|(id, credited)| EvaluationCredit {
+        micro_batch: *id,
+        worker: credited.worker.clone(),
+        fingerprint: credited.fingerprint,
+    });
+    let named = sets.iter().zip(&evaluated.sums);
+    Record::Evaluation(ledger::Evaluation {
+        step: evaluated.step,
+        term: evaluated.term,
+        generation: evaluated.generation,
+        micro_batches: credits.collect(),
+        sets: named
+            .map(|(set, sums)| EvaluatedSet::new(&set.name, sums))
+            .collect(),
+        best: evaluated.standing.best.map(|(step, _)| step),
+        without_improvement: evaluated.standing.without_improvement,
+        stops: evaluated.standing.stops,
     })
 }
 

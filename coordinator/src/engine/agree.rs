@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::error::{Code, Error};
 use shared::ids::{Identity, Step, WorkerId};
 use shared::numerics::Fingerprint;
-use shared::wire::message::{Applied, ToWorker};
+use shared::wire::message::{Applied, Task, ToWorker};
 
 use super::Engine;
 use super::event::{Command, Committed};
@@ -107,6 +107,11 @@ impl Engine {
             self.rehashed(worker, &committed_digest);
             return;
         };
+        // An evaluation applies nothing.
+        let state_digest = match reducing.work.task {
+            Task::Evaluate => committed_digest.clone(),
+            _ => state_digest,
+        };
         let Some(again) = &mut reducing.again else {
             return;
         };
@@ -161,6 +166,7 @@ impl Engine {
                 report.grad_norm = right.grad_norm;
                 report.skipped = right.skipped;
                 report.loss = right.loss;
+                report.evaluation.clone_from(&right.evaluation);
             }
             reducing.again = None;
         }
@@ -214,6 +220,10 @@ impl Engine {
 
     fn commit(&mut self, agreed: Applied) {
         let step = self.committed.next();
+        if matches!(&self.phase, Phase::Reducing(r) if r.work.task == Task::Evaluate) {
+            self.commit_evaluation(&agreed);
+            return;
+        }
         if let Some(known) = self.digests.get(&step)
             && *known != agreed.state_digest
         {
@@ -263,8 +273,8 @@ impl Engine {
         if self.too_many_skips(step, agreed.skipped) {
             return;
         }
-        let due = step.0.is_multiple_of(self.options.save_steps.max(1));
-        if due && step.0 < self.schedule.total_steps() {
+        // A checkpoint holds the evaluation of its state.
+        if self.save_due() && !self.evaluation_due() {
             self.write_checkpoint();
         }
     }
@@ -338,4 +348,5 @@ fn agrees(one: &Applied, other: &Applied) -> bool {
         && one.loss == other.loss
         && one.grad_norm.to_bits() == other.grad_norm.to_bits()
         && one.skipped == other.skipped
+        && one.evaluation == other.evaluation
 }

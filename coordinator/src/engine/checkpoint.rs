@@ -62,8 +62,17 @@ impl Engine {
     pub(super) fn hold_for_checkpoint(&self) -> bool {
         let next = self.committed.0 + 1;
         let due_again = next.is_multiple_of(self.options.save_steps.max(1));
-        let last = next > self.schedule.total_steps();
-        self.writing.is_some() && (due_again || last || self.interrupted)
+        let best = self.best_to_write.is_some();
+        self.writing.is_some() && (due_again || self.ends() || best || self.interrupted)
+    }
+
+    /// Whether the committed state is to be saved, and not by the end itself.
+    pub(super) fn save_due(&self) -> bool {
+        let due = self
+            .committed
+            .0
+            .is_multiple_of(self.options.save_steps.max(1));
+        due && self.committed.0 > 0 && !self.ends()
     }
 
     pub(super) fn checkpoint_written(

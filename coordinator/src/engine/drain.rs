@@ -22,12 +22,16 @@ impl Engine {
         }
         member.draining = Some(deadline);
         let works = member.is_working();
+        let task = match &self.phase {
+            Phase::Computing(work) => work.task,
+            _ => Task::Train,
+        };
         // The first one is being computed; the rest goes to others.
         let queued: Vec<_> = member
             .outstanding
             .iter()
             .skip(1)
-            .filter(|o| o.task == Task::Train)
+            .filter(|o| o.task == task)
             .map(|o| o.micro_batch)
             .collect();
         self.notice(Notice::Draining {
@@ -42,7 +46,7 @@ impl Engine {
                 work.withdraw(*micro_batch, worker);
             }
             if !queued.is_empty() {
-                self.send(worker, ToWorker::Withdraw(queued));
+                self.send(worker, ToWorker::Withdraw(task, queued));
             }
         }
         self.deal();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use shared::error::{Error, Result};
+use shared::evaluation::{SetSums, Standing};
 use shared::ids::{Generation, MicroBatchId, Step, Term, WorkerId};
 use shared::wire::message::{Envelope, FileDigest, FromWorker, Hello, ToWorker};
 
@@ -60,6 +61,8 @@ pub enum Command {
     Disconnect(WorkerId),
     /// A step is committed: write it down before anybody is told.
     Commit(Box<Committed>),
+    /// A committed state is evaluated: write it down before anybody is told.
+    Evaluated(Box<Evaluated>),
     /// The member set has changed: a coordinator that comes back waits for these.
     Members(Generation, Vec<WorkerId>),
     /// All files of a checkpoint are staged: publish it and answer `Published`.
@@ -81,6 +84,27 @@ pub enum Command {
     Interrupted(Step),
     /// The run cannot go on.
     Fail(Error),
+}
+
+/// An evaluation that counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluated {
+    /// The step whose state it is of.
+    pub step: Step,
+    /// Under which leadership.
+    pub term: Term,
+    /// By which member set.
+    pub generation: Generation,
+    /// What each set came to.
+    pub sums: Vec<SetSums>,
+    /// How things stand with it.
+    pub standing: Standing,
+    /// What counts, and whose it is.
+    pub credits: BTreeMap<MicroBatchId, Credited>,
+    /// Each member's time in compute, microseconds.
+    pub compute_us: BTreeMap<WorkerId, u64>,
+    /// Since the state was committed or the last evaluation, microseconds.
+    pub wall_us: u64,
 }
 
 /// A committed step.

@@ -39,6 +39,7 @@ impl Engine {
             self.stop_safely();
             return;
         }
+        self.write_the_best();
         if !self.release_drained() {
             return;
         }
@@ -192,6 +193,7 @@ impl Engine {
             return;
         }
         self.committed = self.restorable.step;
+        self.forget_later_evaluations();
         self.state_digest = self.restorable.state_digest.clone();
         // Steps are missing again: an end that had begun is none.
         self.phase = Phase::Gathering;

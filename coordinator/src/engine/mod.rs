@@ -12,7 +12,8 @@
 //! `membership` who may join, who is gone · `join` how a state is brought up · `recovery` a session
 //! or a coordinator that comes back · `step` deal and credit (`work`, `pace`, `relief`, `audit`) ·
 //! `dispute` who computed wrongly · `prove` whose state is spoiled when a joiner's differs ·
-//! `reduce` and `agree` from the last credit to the commit · `drain` the polite leave ·
+//! `reduce` and `agree` from the last credit to the commit · `evaluate` what the committed state is
+//! worth, and whether to stop · `drain` the polite leave ·
 //! `checkpoint` when the state is written · `ladder` every time there is.
 //!
 //! Keeps: a micro-batch is credited to one worker only; a step commits once, and only when every
@@ -24,6 +25,7 @@ mod audit;
 mod checkpoint;
 mod dispute;
 mod drain;
+mod evaluate;
 mod event;
 mod join;
 mod ladder;
@@ -45,10 +47,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::error::Error;
+use shared::evaluation::{Course, Patience, SetSums};
 use shared::ids::{Attempt, Generation, Identity, RunId, Step, Term, WorkerId};
 use shared::wire::message::{Envelope, FromWorker, SyncSource, ToWorker, Welcome};
 
-pub use event::{Command, Committed, Event};
+pub use event::{Command, Committed, Evaluated, Event};
 pub use ladder::Ladder;
 pub use notice::Notice;
 use state::{Member, MemberState, Phase};
@@ -60,6 +63,10 @@ pub trait Schedule: Send {
     fn total_steps(&self) -> u64;
     /// Micro-batches of one step, at least 1.
     fn micro_batches(&self, step: Step) -> u32;
+    /// Micro-batches of the evaluation of a step's state, 0 where none is due.
+    fn evaluation(&self, _step: Step) -> u32 {
+        0
+    }
 }
 
 /// What the engine is told once.
@@ -87,6 +94,8 @@ pub struct Options {
     pub save_steps: u64,
     /// Share of micro-batches that are computed twice.
     pub audit_rate: f64,
+    /// When evaluations end the run.
+    pub patience: Patience,
     /// Every time there is.
     pub ladder: Ladder,
     /// Where checkpoints are staged, absolute.
@@ -115,6 +124,10 @@ pub struct Remembered {
     pub generation: Generation,
     /// Its members: they are awaited.
     pub members: BTreeSet<WorkerId>,
+    /// Every evaluation there was, of steps that may come again too.
+    pub evaluations: BTreeMap<Step, Vec<SetSums>>,
+    /// The newest one that stands.
+    pub evaluated: Option<Step>,
 }
 
 /// Everything the coordinator decides with.
@@ -136,6 +149,12 @@ pub struct Engine {
     skipped_in_a_row: u32,
     /// When the last step was committed.
     committed_at: Duration,
+    /// Evaluations, of steps that may come again too: what comes again must reproduce them.
+    course: Course,
+    /// The newest evaluation that stands.
+    evaluated: Option<Step>,
+    /// The state of this step is the best so far and not on its way to storage yet.
+    best_to_write: Option<Step>,
     writing: Option<checkpoint::Writing>,
     write_again: Option<Duration>,
     last_tries: u32,
@@ -170,6 +189,13 @@ impl Engine {
         } else {
             Vec::new()
         };
+        let patience = options.patience;
+        let stands = if awaited {
+            remembered.committed
+        } else {
+            from.step
+        };
+        let evaluated = remembered.evaluated.map(|step| step.min(stands));
         let mut digests = remembered.digests;
         if let Some(digest) = &from.state_digest {
             digests.insert(from.step, digest.clone());
@@ -195,6 +221,9 @@ impl Engine {
             interrupted: false,
             skipped_in_a_row: 0,
             committed_at: Duration::ZERO,
+            course: Course::new(patience, remembered.evaluations),
+            evaluated,
+            best_to_write: None,
             writing: None,
             write_again: None,
             last_tries: 0,
@@ -264,7 +293,7 @@ impl Engine {
             FromWorker::Ready { step, state_digest } => self.ready(worker, step, &state_digest),
             FromWorker::Unsynced { reason } => self.unsynced(worker, reason),
             FromWorker::Computed(computed) => self.computed(worker, &identity, &computed),
-            FromWorker::Skipped(list) => self.skipped(worker, &identity, &list),
+            FromWorker::Skipped(task, list) => self.skipped(worker, &identity, task, &list),
             FromWorker::Applied(applied) => self.applied(worker, &identity, applied),
             FromWorker::Reapplied {
                 committed_digest,

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use shared::ids::{Identity, Step, WorkerId};
-use shared::wire::message::{Hello, Position, SyncSource, ToWorker};
+use shared::wire::message::{Hello, Position, SyncSource, Task, ToWorker};
 
 use super::Engine;
 use super::audit::is_audited;
@@ -59,7 +59,8 @@ impl Engine {
         let reachable = self.reachable(position) == Some(self.committed);
         let missed_commit = position.step != self.committed;
         let none = std::collections::BTreeMap::new();
-        let sums = if missed_commit {
+        let of_this = matches!(&self.phase, Phase::Computing(work) if work.task == position.task);
+        let sums = if missed_commit || !of_this {
             &none
         } else {
             &position.credited
@@ -69,11 +70,13 @@ impl Engine {
         let rate = self.options.audit_rate;
         let counts = match &mut self.phase {
             Phase::Computing(work) if reachable && room => {
-                work.readmit(worker, sums, |id| is_audited(rate, step, id))
+                let trains = work.task == Task::Train;
+                work.readmit(worker, sums, |id| trains && is_audited(rate, step, id))
             }
             _ => false,
         };
-        self.welcome(worker, counts);
+        // Sums of another task count for nothing.
+        self.welcome(worker, counts && of_this);
         if !reachable {
             self.set_state(worker, MemberState::Loaded);
             return;
@@ -148,6 +151,7 @@ impl Engine {
         let remembered = self.committed;
         let best = best.filter(|step| *step >= on_storage);
         self.committed = best.unwrap_or(on_storage);
+        self.forget_later_evaluations();
         if self.committed != remembered {
             self.out.push(Command::Rewind(self.committed));
             self.notice(Notice::Rewound {
@@ -171,28 +175,30 @@ impl Engine {
     /// The same step goes on with what the returning workers hold.
     fn go_on_from(&mut self, step: Step, returned: Vec<(WorkerId, Position)>) {
         let next = step.next();
-        let finished = next.0 > self.schedule.total_steps();
-        let micro_batches = if finished {
-            0
+        let finished = self.ends() && !self.evaluation_due();
+        let mut work = if finished {
+            StepWork::default()
         } else {
-            self.schedule.micro_batches(next)
+            self.next_work()
         };
+        let task = work.task;
         let there = |p: &Position| self.reachable(p) == Some(step);
         let holders = returned.iter().filter(|(_, p)| there(p)).count();
         let holders = holders.min(self.options.max_workers);
         // The boundary decides otherwise; sums of a step that waits are computed again.
         let goes_on = !finished && holders >= self.options.min_workers;
-        let mut work = StepWork::new(micro_batches);
         let mut credited = 0;
         let rate = self.options.audit_rate;
         for (worker, position) in returned {
             let holds = self.reachable(&position) == Some(step)
                 && self.working() < self.options.max_workers;
             let at_step = position.step == step;
+            let audited = |id| task == Task::Train && is_audited(rate, next, id);
             let keeps = holds
                 && at_step
                 && goes_on
-                && work.readmit(&worker, &position.credited, |id| is_audited(rate, next, id));
+                && position.task == task
+                && work.readmit(&worker, &position.credited, audited);
             if keeps {
                 credited += position.credited.len();
             }

@@ -25,7 +25,7 @@ impl Engine {
     }
 
     fn reduce(&mut self, work: StepWork, retries: u32) {
-        let fingerprint = work.total().0;
+        let (task, fingerprint) = (work.task, work.total().0);
         self.phase = Phase::Reducing(Reducing {
             work,
             slots: self.working_ids(),
@@ -33,7 +33,7 @@ impl Engine {
             since: self.now,
             ..Reducing::default()
         });
-        self.send_working(&ToWorker::Reduce { fingerprint });
+        self.send_working(&ToWorker::Reduce { task, fingerprint });
     }
 
     /// A member of the generation is gone: survivors keep their sums and finish the step.

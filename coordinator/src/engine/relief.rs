@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use shared::ids::{MicroBatchId, WorkerId};
-use shared::wire::message::{Task, ToWorker};
+use shared::wire::message::ToWorker;
 
 use super::Engine;
 use super::notice::Notice;
@@ -39,14 +39,16 @@ impl Engine {
                 continue;
             };
             let (now, at) = (self.now, self.identity());
-            if let Phase::Computing(work) = &mut self.phase {
-                let holders = work.assigned.entry(micro_batch).or_default();
-                holders.insert(worker.clone());
-            }
+            let Phase::Computing(work) = &mut self.phase else {
+                return;
+            };
+            let task = work.task;
+            let holders = work.assigned.entry(micro_batch).or_default();
+            holders.insert(worker.clone());
             if let Some(member) = self.members.get_mut(&worker) {
-                member.give(&at, micro_batch, Task::Train, now);
+                member.give(&at, micro_batch, task, now);
             }
-            self.send(&worker, ToWorker::Assign(Task::Train, vec![micro_batch]));
+            self.send(&worker, ToWorker::Assign(task, vec![micro_batch]));
         }
     }
 
@@ -77,7 +79,7 @@ impl Engine {
         let place = holder
             .outstanding
             .iter()
-            .position(|o| o.step == step && o.micro_batch == id)?;
+            .position(|o| o.step == step && o.micro_batch == id && o.task.counts())?;
         let running = self.now.saturating_sub(holder.outstanding.front()?.since);
         let pace = holder.pace.typical().unwrap_or(typical);
         let queued = pace * u32::try_from(place).unwrap_or(u32::MAX);

@@ -9,7 +9,6 @@ use super::Engine;
 use super::audit::{Audit, is_audited};
 use super::notice::Notice;
 use super::state::{DEPTH, Phase};
-use super::work::StepWork;
 use shared::ids::Attempt;
 
 /// A worker that would not begin so many assignments in a row holds another state than it should.
@@ -18,18 +17,24 @@ const SKIPS: usize = 8;
 
 impl Engine {
     pub(super) fn begin_step(&mut self) {
-        let step = self.committed.next();
-        if step.0 > self.schedule.total_steps() {
+        let evaluates = self.evaluation_due();
+        if !evaluates && self.ends() {
             self.phase = Phase::Finishing;
             self.write_checkpoint();
             return;
         }
-        self.attempt = Attempt(0);
-        let micro_batches = self.schedule.micro_batches(step);
-        self.phase = Phase::Computing(StepWork::new(micro_batches));
+        // The evaluation before a step has the lower numbers.
+        self.attempt = if !evaluates && self.evaluated == Some(self.committed) {
+            self.attempt.next()
+        } else {
+            Attempt(0)
+        };
+        let work = self.next_work();
+        let micro_batches = u32::try_from(work.pool.len()).unwrap_or(u32::MAX);
+        self.phase = Phase::Computing(work);
         let working = self.working_ids();
         let busy = usize::try_from(micro_batches).unwrap_or(usize::MAX);
-        if working.len() > busy {
+        if working.len() > busy && !evaluates {
             self.notice_once(Notice::Idle {
                 workers: working.iter().skip(busy).cloned().collect(),
                 micro_batches,
@@ -57,9 +62,10 @@ impl Engine {
                 if member.outstanding.len() >= depth {
                     continue;
                 }
+                let task = work.task;
                 if let Some(micro_batch) = work.assign(worker) {
-                    member.give(&at, micro_batch, Task::Train, now);
-                    orders.push((worker.clone(), Task::Train, micro_batch));
+                    member.give(&at, micro_batch, task, now);
+                    orders.push((worker.clone(), task, micro_batch));
                     continue;
                 }
                 let audit = work.audits.iter_mut().find(|(_, audit)| {
@@ -103,7 +109,7 @@ impl Engine {
         let wanted = expected && identity.step == step;
         let counts = wanted
             && match task {
-                Task::Train => self.credit(worker, result),
+                Task::Train | Task::Evaluate => self.credit(worker, result),
                 Task::Audit => self.audited(worker, id, result.fingerprint),
             };
         if !counts {
@@ -120,17 +126,22 @@ impl Engine {
             return false;
         };
         let id = result.micro_batch;
+        let task = work.task;
+        if result.task != task {
+            return false;
+        }
         let Some(others) = work.credit(id, worker, result.fingerprint) else {
             return false;
         };
         *work.compute_us.entry(worker.clone()).or_default() += result.compute_us;
         let audit = Audit::new(worker.clone(), result.fingerprint);
-        if is_audited(rate, step, id) && audit.peers(&classes).len() > 1 {
+        let drawn = task == Task::Train && is_audited(rate, step, id);
+        if drawn && audit.peers(&classes).len() > 1 {
             work.audits.insert(id, audit);
         }
-        self.send(worker, ToWorker::Credit(vec![id]));
+        self.send(worker, ToWorker::Credit(task, vec![id]));
         for other in others {
-            self.send(&other, ToWorker::Withdraw(vec![id]));
+            self.send(&other, ToWorker::Withdraw(task, vec![id]));
         }
         true
     }
@@ -141,6 +152,7 @@ impl Engine {
         &mut self,
         worker: &WorkerId,
         identity: &Identity,
+        task: Task,
         list: &[MicroBatchId],
     ) {
         let (now, step) = (self.now, self.committed.next());
@@ -148,17 +160,17 @@ impl Engine {
             return;
         };
         for id in list {
-            let trains = member.answered(identity, *id, Task::Train, now);
-            let audits = member.answered(identity, *id, Task::Audit, now);
+            let answered = member.answered(identity, *id, task, now);
             let Phase::Computing(work) = &mut self.phase else {
                 continue;
             };
             if identity.step != step {
                 continue;
             }
-            if trains && work.withdraw(*id, worker) {
+            if answered && task == work.task && work.withdraw(*id, worker) {
                 member.skips += 1;
             }
+            let audits = answered && task == Task::Audit;
             let audit = work.audits.get_mut(id).filter(|_| audits);
             if let Some(audit) = audit.filter(|a| a.asked.as_ref() == Some(worker)) {
                 audit.asked = None;

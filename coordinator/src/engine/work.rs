@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use shared::ids::{MicroBatchId, WorkerId};
 use shared::numerics::Fingerprint;
+use shared::wire::message::Task;
 
 use super::audit::Audit;
 
 /// Micro-batches of the step in work.
 #[derive(Debug, Default)]
 pub(super) struct StepWork {
+    /// What it is done for.
+    pub(super) task: Task,
     pub(super) pool: VecDeque<MicroBatchId>,
     pub(super) assigned: BTreeMap<MicroBatchId, BTreeSet<WorkerId>>,
     pub(super) credited: BTreeMap<MicroBatchId, Credited>,
@@ -45,8 +48,9 @@ pub struct Credited {
 }
 
 impl StepWork {
-    pub(super) fn new(micro_batches: u32) -> Self {
+    pub(super) fn new(task: Task, micro_batches: u32) -> Self {
         Self {
+            task,
             pool: (0..micro_batches).map(MicroBatchId).collect(),
             ..Self::default()
         }
@@ -195,7 +199,7 @@ mod tests {
     #[test]
     fn a_doubled_micro_batch_is_credited_to_the_first_only() {
         let (a, b) = (worker("a"), worker("b"));
-        let mut work = StepWork::new(1);
+        let mut work = StepWork::new(Task::Train, 1);
         let only = work.assign(&a).unwrap();
         work.assigned.get_mut(&only).unwrap().insert(b.clone());
         assert_eq!(work.credit(only, &b, 7), Some([a.clone()].into()));
@@ -206,7 +210,7 @@ mod tests {
     #[test]
     fn what_another_may_deliver_does_not_go_back_to_the_pool() {
         let (a, b) = (worker("a"), worker("b"));
-        let mut work = StepWork::new(2);
+        let mut work = StepWork::new(Task::Train, 2);
         let first = work.assign(&a).unwrap();
         work.assigned.get_mut(&first).unwrap().insert(b.clone());
         let second = work.assign(&a).unwrap();
@@ -220,7 +224,7 @@ mod tests {
     #[test]
     fn sums_come_back_only_when_nobody_was_given_any_of_them() {
         let (a, b) = (worker("a"), worker("b"));
-        let mut work = StepWork::new(3);
+        let mut work = StepWork::new(Task::Train, 3);
         let sums: BTreeMap<_, _> = [(MicroBatchId(0), 5), (MicroBatchId(2), 6)].into();
         assert!(work.readmit(&a, &sums, |_| false));
         assert_eq!(work.pool, [MicroBatchId(1)]);

@@ -105,7 +105,7 @@ impl Estimate {
     fn memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let memory = &self.memory;
         let peak = format!(
-            "about {} for a worker on the CPU, and {} of mapped weights",
+            "about {} alive at once in a worker on the CPU, and {} of mapped weights",
             size(memory.peak),
             size(memory.mapped)
         );

@@ -1,3 +1,5 @@
+//! Each formula of the estimate, against numbers counted by hand.
+
 use serde_json::json;
 use shared::config::{RunConfig, TargetModules};
 use shared::model::{ModelConfig, linears, match_targets};

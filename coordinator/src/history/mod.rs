@@ -6,20 +6,24 @@
 //! Keeps: `log_history` depends on the committed numbers alone, never on workers, clocks or
 //! restarts. Not here: deciding what is committed, writing checkpoints.
 
+mod evaluation;
 mod growing;
 mod metrics;
 mod number;
 mod progress;
 mod record;
 mod reporter;
+mod sentinel;
 mod summary;
 mod tensorboard;
 mod trainer_state;
 
+pub use evaluation::EvaluationEntry;
 pub use growing::GrowingFile;
 pub use metrics::MetricsLog;
 pub use record::StepRecord;
 pub use reporter::{OutputFormat, Reporter};
+pub use sentinel::{Alarm, Sentinel, Sign};
 pub use summary::Summary;
 pub use tensorboard::EventFile;
-pub use trainer_state::{LogEntry, TrainerState};
+pub use trainer_state::{HistoryEntry, LogEntry, TrainerState};

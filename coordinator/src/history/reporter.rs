@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use shared::error::{Error, render};
 use shared::ids::Step;
 
+use super::evaluation::EvaluationEntry;
 use super::progress::Progress;
 use super::record::StepRecord;
+use super::sentinel::Alarm;
 use super::summary::Summary;
 
 /// Who reads stdout.
@@ -141,12 +143,55 @@ impl Reporter {
         }
     }
 
+    /// A committed state is evaluated; `best` is the best step so far.
+    pub fn evaluation(&mut self, entry: &EvaluationEntry, best: Option<Step>, stops: bool) {
+        let mut event = json!({"event": "evaluation", "best_step": best, "stops": stops});
+        if let (Ok(Value::Object(fields)), Some(event)) =
+            (serde_json::to_value(entry), event.as_object_mut())
+        {
+            event.extend(fields);
+        }
+        self.event(&event);
+        let is_best = best == Some(Step(entry.step));
+        self.text(&format!(
+            "evaluation at step {}  loss {:.4}  perplexity {:.3}  accuracy {:.3}  training rows {:.4}{}",
+            entry.step,
+            entry.eval_loss,
+            entry.eval_perplexity,
+            entry.eval_accuracy,
+            entry.eval_train_sample_loss,
+            if is_best { "  (best so far)" } else { "" }
+        ));
+    }
+
+    /// The sentinel gives an alarm.
+    pub fn overfitting(&mut self, alarm: &Alarm) {
+        self.event(&json!({
+            "event": "overfitting",
+            "sign": format!("{:?}", alarm.sign),
+            "step": alarm.step,
+            "best_step": alarm.best_step,
+            "best_loss": alarm.best_loss,
+            "loss": alarm.loss,
+            "verbatim": alarm.verbatim,
+            "text": alarm.to_string(),
+        }));
+        let text = alarm.to_string();
+        self.say(&text);
+        tracing::info!(target: "report", "{text}");
+    }
+
     /// A checkpoint is written and verified.
     pub fn checkpoint(&mut self, step: Step, path: &Path) {
         self.summary.checkpoints += 1;
         let path = path.display().to_string();
         self.event(&json!({"event": "checkpoint", "step": step, "path": path}));
         self.text(&format!("checkpoint of step {step}: {path}"));
+    }
+
+    /// The run ends with this step.
+    pub fn ends_at(&mut self, step: Step) {
+        self.summary.total_steps = step.0;
     }
 
     /// The run is complete; the table is printed and what it says comes back.

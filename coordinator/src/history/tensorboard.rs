@@ -12,6 +12,7 @@ use prost::Message;
 use shared::error::Result;
 use shared::ids::Step;
 
+use super::evaluation::EvaluationEntry;
 use super::growing::{self, GrowingFile};
 use super::trainer_state::LogEntry;
 
@@ -95,6 +96,36 @@ impl EventFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.file.path()
+    }
+
+    /// Writes the scalars of an evaluation; as [`Self::scalars`].
+    ///
+    /// # Errors
+    /// [`Code::Io`] with the path.
+    pub fn evaluation(&mut self, entry: &EvaluationEntry, now: SystemTime) -> Result<()> {
+        let values = [
+            ("eval/loss", entry.eval_loss),
+            ("eval/sample_loss", entry.eval_sample_loss),
+            ("eval/perplexity", entry.eval_perplexity),
+            ("eval/accuracy", entry.eval_accuracy),
+            ("eval/train_sample_loss", entry.eval_train_sample_loss),
+            (
+                "eval/train_sample_verbatim",
+                entry.eval_train_sample_verbatim,
+            ),
+        ];
+        let scalar = |(tag, value): (&str, f64)| Scalar {
+            tag: tag.to_owned(),
+            simple_value: Some(value as f32),
+        };
+        self.write(&Event {
+            wall_time: seconds(now),
+            step: signed(entry.step),
+            summary: Some(Scalars {
+                value: values.into_iter().map(scalar).collect(),
+            }),
+            ..Event::default()
+        })
     }
 
     /// Writes the scalars of one entry; they can be read at once. After an error nothing was written,

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
+use shared::manifest::checkpoint_name;
 use shared::plan::Plan;
 
+use super::evaluation::EvaluationEntry;
 use super::number;
 use super::record::StepRecord;
 
@@ -33,7 +35,7 @@ pub struct TrainerState {
     is_local_process_zero: bool,
     is_world_process_zero: bool,
     /// What was logged.
-    pub log_history: Vec<LogEntry>,
+    pub log_history: Vec<HistoryEntry>,
     /// Steps between entries.
     pub logging_steps: u64,
     /// Steps of the whole run.
@@ -51,7 +53,17 @@ pub struct TrainerState {
     trial_params: Option<String>,
 }
 
-/// One entry of `log_history`.
+/// An entry of `log_history`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum HistoryEntry {
+    /// Of steps.
+    Steps(LogEntry),
+    /// Of an evaluation.
+    Evaluation(EvaluationEntry),
+}
+
+/// What is logged of the steps since the last entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogEntry {
     /// Epochs done.
@@ -102,7 +114,7 @@ impl TrainerState {
             best_metric: None,
             best_model_checkpoint: None,
             epoch: 0.0,
-            eval_steps: 0,
+            eval_steps: config.evaluation.every.unwrap_or(0),
             global_step: 0,
             is_hyper_param_search: false,
             is_local_process_zero: true,
@@ -146,6 +158,9 @@ impl TrainerState {
         Ok(Self {
             epoch: saved.epoch,
             global_step: saved.global_step,
+            best_global_step: saved.best_global_step,
+            best_metric: saved.best_metric,
+            best_model_checkpoint: saved.best_model_checkpoint,
             log_history: saved.log_history,
             stateful_callbacks: saved.stateful_callbacks,
             ..Self::new(config, plan)
@@ -183,8 +198,33 @@ impl TrainerState {
             skipped_steps: since.skipped_steps,
             step: record.step.0,
         };
-        self.log_history.push(entry.clone());
+        self.log_history.push(HistoryEntry::Steps(entry.clone()));
         Ok(Some(entry))
+    }
+
+    /// Takes an evaluation of the newest step; `best` is the best step so far and its loss. False when
+    /// it is there already.
+    pub fn evaluated(&mut self, entry: &EvaluationEntry, best: Option<(Step, f64)>) -> bool {
+        self.best_global_step = best.map(|(step, _)| step.0);
+        self.best_metric = best.map(|(_, loss)| loss);
+        self.best_model_checkpoint = best.map(|(step, _)| checkpoint_name(step));
+        let newest = self.evaluations().last().map(|e| e.step);
+        if newest.is_some_and(|step| step >= entry.step) {
+            return false;
+        }
+        self.log_history
+            .push(HistoryEntry::Evaluation(entry.clone()));
+        true
+    }
+
+    /// All evaluations in the history, in order.
+    #[must_use]
+    pub fn evaluations(&self) -> Vec<EvaluationEntry> {
+        let of = |entry: &HistoryEntry| match entry {
+            HistoryEntry::Evaluation(entry) => Some(entry.clone()),
+            HistoryEntry::Steps(_) => None,
+        };
+        self.log_history.iter().filter_map(of).collect()
     }
 
     /// The file's content.

@@ -130,6 +130,7 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         save_steps: 50,
         save_total_limit: None,
         logging_steps: 1,
+        evaluation: shared::config::EvaluationConfig::default(),
         shuffle: true,
         group_by_length: false,
         packing: false,

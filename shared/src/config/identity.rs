@@ -42,6 +42,13 @@ const DECIDING: &[&str] = &[
 /// keep their identity.
 const UNLESS_DEFAULT: &[&str] = &["group_by_length", "packing"];
 
+/// Keys that decide it where a run may stop early.
+const STOPPING: &[&str] = &[
+    "eval_steps",
+    "early_stopping_patience",
+    "early_stopping_threshold",
+];
+
 /// The keys that decide the adapter, and their values.
 ///
 /// Base model, data, `init_adapter` and `parent` decide it too: by their digests, which are compared
@@ -60,6 +67,7 @@ fn decides(config: &RunConfig, key: &str, value: &str) -> bool {
     DECIDING.contains(&key)
         || (key == "parent_optimizer" && config.parent.is_some())
         || (key == "loss_on" && config.learned() == LossOn::Last)
+        || (STOPPING.contains(&key) && config.evaluation.patience.is_some())
         || default_of(key).is_some_and(|default| default != value)
 }
 

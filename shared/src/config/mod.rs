@@ -9,6 +9,7 @@
 
 mod aliases;
 mod document;
+mod evaluation;
 mod formats;
 mod formatted;
 mod identity;
@@ -30,6 +31,7 @@ mod value;
 mod tests;
 
 pub use document::{Item, Mark, Node, Source};
+pub use evaluation::EvaluationConfig;
 pub use formats::{DataSource, FormatConfig, Mixing, Named};
 pub use identity::{difference, identity_fields};
 pub use keys::is_key;

@@ -53,6 +53,12 @@ pub fn missing_paths(config: &RunConfig) -> Vec<Error> {
             Wanted::Either,
             data,
         ),
+        missing(
+            "validation_dir",
+            config.evaluation.dir.as_deref(),
+            Wanted::Either,
+            "the validation data: files of the same kinds as the training data",
+        ),
         missing("base_model", Some(&config.base_model), Wanted::Folder, base),
         missing(
             "metadata_path",

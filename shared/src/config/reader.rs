@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::document::{Item, Source};
+use super::evaluation::EvaluationConfig;
 use super::formats::{FormatConfig, Mixing};
 use super::formatted;
 use super::keys::{Fallback, KEYS, Key, Kind, find};
@@ -176,6 +177,21 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn evaluation(&mut self) -> Option<EvaluationConfig> {
+        let dir = self.optional_path("validation_dir");
+        let split = self.real("validation_split");
+        let every = self.optional_whole("eval_steps");
+        let patience = self.optional_small("early_stopping_patience");
+        let threshold = self.real("early_stopping_threshold");
+        Some(EvaluationConfig {
+            dir: dir?,
+            split: split?,
+            every: every?,
+            patience: patience?,
+            threshold: threshold?,
+        })
+    }
+
     fn micro_batch_size(&mut self, batch: Option<u32>, accumulation: Option<u32>) -> Option<u32> {
         let unit = batch.zip(accumulation).map(|(b, a)| default_micro(b, a));
         let size = self.take_or("micro_batch_size", whole, unit)?;
@@ -289,6 +305,7 @@ impl<'a> Reader<'a> {
         let save_steps = self.whole("save_steps");
         let save_total_limit = self.optional_small("save_total_limit");
         let logging_steps = self.whole("logging_steps");
+        let evaluation = self.evaluation();
         let [shuffle, group_by_length, packing] =
             ["shuffle", "group_by_length", "packing"].map(|name| self.flag(name));
         let (train_on_inputs, loss_on) = self.learned().unzip();
@@ -336,6 +353,7 @@ impl<'a> Reader<'a> {
             save_steps: save_steps?,
             save_total_limit: save_total_limit?,
             logging_steps: logging_steps?,
+            evaluation: evaluation?,
             shuffle: shuffle?,
             group_by_length: group_by_length?,
             packing: packing?,

@@ -22,6 +22,7 @@ pub(super) fn contradictions(config: &RunConfig, layers: &mut Layers) {
         ride_through_under_failure_detection(config, layers),
         parent_and_init_adapter(config, layers),
         grouped_in_the_files_order(config, layers),
+        validation_given_twice(config, layers),
     ];
     layers.problems.extend(found.into_iter().flatten());
 }
@@ -202,6 +203,8 @@ pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
         warmup_of_a_constant(config),
         no_pieces_to_share(config),
         nothing_to_pack(config),
+        evaluates_nothing(config),
+        patience_without_validation(config),
         optimizer_without_parent(config, chosen("parent_optimizer") && !chosen("parent")),
     ]
     .into_iter()
@@ -273,6 +276,40 @@ fn nothing_to_pack(config: &RunConfig) -> Option<String> {
     (config.packing && config.micro_batch_size == 1).then(|| {
         "packing changes nothing: micro_batch_size is 1, and one sample alone has no padding"
             .to_owned()
+    })
+}
+
+fn validation_given_twice(config: &RunConfig, layers: &Layers) -> Option<Error> {
+    (config.evaluation.dir.is_some() && config.evaluation.split > 0.0).then(|| {
+        let (first, second) = in_writing_order(layers, "validation_dir", "validation_split");
+        let what = "`validation_dir` and `validation_split` are both given";
+        Error::new(Code::Contradiction, what)
+            .at(place_of(layers, second))
+            .why(stands(config, layers, first))
+            .why(
+                "the validation data is either a folder of its own or a share of the training data",
+            )
+            .fix("--set validation_split=0 evaluates `validation_dir`")
+            .fix("--set validation_dir= keeps a share out of the training data")
+    })
+}
+
+fn patience_without_validation(config: &RunConfig) -> Option<String> {
+    let patience = config.evaluation.patience?;
+    (!config.evaluation.is_on()).then(|| {
+        format!(
+            "early_stopping_patience {patience} is not used: nothing is evaluated without \
+             `validation_dir` or `validation_split`"
+        )
+    })
+}
+
+fn evaluates_nothing(config: &RunConfig) -> Option<String> {
+    let every = config.evaluation.every?;
+    (!config.evaluation.is_on()).then(|| {
+        format!(
+            "eval_steps {every} is not used: there is no `validation_dir` or `validation_split`"
+        )
     })
 }
 

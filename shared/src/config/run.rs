@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::evaluation::EvaluationConfig;
 use super::formats::FormatConfig;
 use super::privacy::PrivacyConfig;
 
@@ -74,6 +75,9 @@ pub struct RunConfig {
     pub save_total_limit: Option<u32>,
     /// Steps between entries of `log_history`.
     pub logging_steps: u64,
+    /// Evaluations during the run.
+    #[serde(default)]
+    pub evaluation: EvaluationConfig,
     /// Permute each epoch.
     pub shuffle: bool,
     /// Samples of like length come into the same step; an older run did not.

@@ -45,7 +45,7 @@ impl DatasetWriter {
     /// Tokens and predicted tokens of every row.
     #[must_use]
     pub fn sizes(&self) -> (Vec<u32>, Vec<u32>) {
-        let rows = (0..self.rows()).filter_map(|row| self.row(row));
+        let rows = (0..self.rows()).filter_map(|row| self.sample(row));
         rows.map(|row| {
             let tokens = u32::try_from(row.ids.len()).unwrap_or(u32::MAX);
             (tokens, row.target_tokens())
@@ -63,7 +63,7 @@ impl DatasetWriter {
     #[must_use]
     pub fn totals(&self) -> (u64, u64, u64) {
         let rows = 0..self.rows();
-        let learned = rows.filter_map(|row| self.row(row));
+        let learned = rows.filter_map(|row| self.sample(row));
         let learned = learned.map(|row| u64::from(row.target_tokens())).sum();
         (self.rows() as u64, self.ids.len() as u64, learned)
     }
@@ -74,14 +74,16 @@ impl DatasetWriter {
         let mut other = Self::new();
         for &row in order {
             let row = row as usize;
-            if let (Some(sample), Some(origin)) = (self.row(row), self.origins.get(row)) {
+            if let (Some(sample), Some(origin)) = (self.sample(row), self.origins.get(row)) {
                 other.push(sample.ids, sample.targets, origin.clone());
             }
         }
         other
     }
 
-    fn row(&self, row: usize) -> Option<Sample<'_>> {
+    /// One row, `None` past the end.
+    #[must_use]
+    pub fn sample(&self, row: usize) -> Option<Sample<'_>> {
         let at = |row: usize| usize::try_from(*self.offsets.get(row)?).ok();
         let (start, end) = (at(row)?, at(row + 1)?);
         Some(Sample {

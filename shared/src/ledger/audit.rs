@@ -86,6 +86,7 @@ impl Auditor {
             }
             Record::Run(_)
             | Record::Members(_)
+            | Record::Evaluation(_)
             | Record::Rewind(_)
             | Record::Checkpoint(_)
             | Record::Evicted(_)

@@ -26,8 +26,8 @@ pub use audit::Auditor;
 pub use book::Book;
 pub use chain::{Chain, GENESIS, Sealed, is_torn};
 pub use record::{
-    Checkpoint, Commit, Complete, Credit, Evicted, FORMAT, Leader, Members, Parent, Policy, Record,
-    Rewind, Run,
+    Checkpoint, Commit, Complete, Credit, EvaluatedSet, Evaluation, EvaluationCredit, Evicted,
+    FORMAT, Leader, Members, Parent, Policy, Record, Rewind, Run, form,
 };
 pub use report::Report;
 pub use state::State;

@@ -8,10 +8,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::numbers::{hex_u64, text_i64};
+use crate::evaluation::SetSums;
 use crate::ids::{Generation, MicroBatchId, RunId, Step, Term, WorkerId};
 
-/// Version of the ledger's form.
-pub const FORMAT: u32 = 1;
+/// Newest version of the ledger's form: 2 has evaluations.
+pub const FORMAT: u32 = 2;
+
+/// The form a run is written in: without evaluations that of versions before them.
+#[must_use]
+pub const fn form(evaluates: bool) -> u32 {
+    if evaluates { FORMAT } else { 1 }
+}
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +32,8 @@ pub enum Record {
     Members(Members),
     /// A step is committed.
     Commit(Commit),
+    /// A committed state is evaluated.
+    Evaluation(Evaluation),
     /// The run goes on from an earlier state.
     Rewind(Rewind),
     /// A checkpoint has its name.
@@ -150,6 +159,97 @@ pub struct Credit {
     pub fingerprint: u64,
     /// Rows of the dataset, in order.
     pub samples: Vec<u32>,
+}
+
+/// An evaluation of a committed state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// The step whose state it is of: the newest committed one.
+    pub step: Step,
+    /// Under whose lead.
+    pub term: Term,
+    /// By which member set.
+    pub generation: Generation,
+    /// Who computed what, in order of the micro-batches.
+    pub micro_batches: Vec<EvaluationCredit>,
+    /// What each set came to; the first one decides.
+    pub sets: Vec<EvaluatedSet>,
+    /// The best step so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Step>,
+    /// Evaluations in a row that were not better.
+    pub without_improvement: u32,
+    /// Patience is over: the run ends with this step.
+    pub stops: bool,
+}
+
+/// A micro-batch of an evaluation that counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationCredit {
+    /// Index in the evaluation, from 0.
+    pub micro_batch: MicroBatchId,
+    /// Whose result counts.
+    pub worker: WorkerId,
+    /// Fingerprint of its integers.
+    #[serde(with = "hex_u64")]
+    pub fingerprint: u64,
+}
+
+/// What a set came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluatedSet {
+    /// Its name.
+    pub name: String,
+    /// Cross entropies of all targets, units of 2^-32.
+    #[serde(with = "text_i64")]
+    pub loss: i64,
+    /// Each sample's mean, summed, units of 2^-32.
+    #[serde(with = "text_i64")]
+    pub sample_loss: i64,
+    /// Targets.
+    pub targets: i64,
+    /// Samples with a target.
+    pub samples: i64,
+    /// Targets that are the most probable token.
+    pub right: i64,
+    /// Samples whose every target is.
+    pub verbatim: i64,
+    /// Losses that were not finite or did not fit.
+    pub overflows: i64,
+}
+
+impl EvaluatedSet {
+    /// A set's sums under its name.
+    #[must_use]
+    pub fn new(name: &str, sums: &SetSums) -> Self {
+        Self {
+            name: name.to_owned(),
+            loss: sums.loss,
+            sample_loss: sums.sample_loss,
+            targets: sums.targets,
+            samples: sums.samples,
+            right: sums.right,
+            verbatim: sums.verbatim,
+            overflows: sums.overflows,
+        }
+    }
+
+    /// The sums.
+    #[must_use]
+    pub fn sums(&self) -> SetSums {
+        SetSums {
+            loss: self.loss,
+            sample_loss: self.sample_loss,
+            targets: self.targets,
+            samples: self.samples,
+            right: self.right,
+            verbatim: self.verbatim,
+            overflows: self.overflows,
+        }
+    }
 }
 
 /// The run goes on from another state; what was committed after it must come out again.

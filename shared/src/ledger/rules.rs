@@ -3,8 +3,8 @@
 //! In: a state and a record. Out: yes, or what the record contradicts. Changes nothing, so a
 //! record is refused before it is written.
 
-use super::record::{Commit, Record};
-use super::state::{Mark, State};
+use super::record::{Commit, Evaluation, Record};
+use super::state::{Mark, State, sums};
 use crate::error::{Code, Error, Result};
 use crate::ids::Step;
 
@@ -17,7 +17,7 @@ impl State {
         if self.complete.is_some()
             && matches!(
                 record,
-                Record::Commit(_) | Record::Rewind(_) | Record::Complete(_)
+                Record::Commit(_) | Record::Evaluation(_) | Record::Rewind(_) | Record::Complete(_)
             )
         {
             return Err(contradiction("a finished run goes on"));
@@ -29,6 +29,7 @@ impl State {
             )
             .why(format!("term {} after term {}", leader.term, self.term()))),
             Record::Commit(commit) => self.commit_fits(commit),
+            Record::Evaluation(evaluation) => self.evaluation_fits(evaluation),
             Record::Rewind(rewind) => {
                 self.is_known(
                     rewind.step,
@@ -44,7 +45,7 @@ impl State {
                 self.is_state_of(checkpoint.step, &checkpoint.state_digest)
             }
             Record::Complete(complete) => {
-                let last = Step(self.run.total_steps);
+                let last = self.stopped.unwrap_or(Step(self.run.total_steps));
                 if complete.step == last && self.committed == last {
                     return Ok(());
                 }
@@ -67,6 +68,10 @@ impl State {
                 committed.next()
             ))
             .why(format!("step {committed} is the last one committed")));
+        }
+        if self.stopped == Some(committed) {
+            return Err(contradiction(&format!("step {step} follows the end"))
+                .why(format!("the evaluation of step {committed} ended the run")));
         }
         if step.0 > self.run.total_steps {
             return Err(contradiction(&format!("step {step} is past the end"))
@@ -94,6 +99,36 @@ impl State {
                 .why("equal bytes are promised on one device class only"));
         }
         Ok(())
+    }
+
+    fn evaluation_fits(&self, evaluation: &Evaluation) -> Result<()> {
+        let (step, committed) = (evaluation.step, self.committed);
+        if step != committed {
+            return Err(
+                contradiction("an evaluation of another state than the newest").why(format!(
+                    "step {step} is evaluated, step {committed} is committed"
+                )),
+            );
+        }
+        if self.evaluated == Some(step) {
+            return Err(contradiction(&format!("step {step} is evaluated twice")));
+        }
+        if evaluation.term != self.term() {
+            let (term, leads) = (evaluation.term, self.term());
+            return Err(
+                contradiction("an evaluation under a term that does not lead")
+                    .why(format!("step {step} says term {term}, term {leads} leads")),
+            );
+        }
+        match self.evaluations.get(&step) {
+            Some(first) if *first != sums(evaluation) => Err(Error::new(
+                Code::ReplayDiffers,
+                format!("the evaluation of step {step} came out differently than before"),
+            )
+            .why("equal numbers are promised on one device class only")
+            .fix("--overwrite to start anew")),
+            _ => Ok(()),
+        }
     }
 
     fn is_known(&self, step: Step, what: &str) -> Result<()> {

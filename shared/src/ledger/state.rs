@@ -3,8 +3,13 @@
 //! In: records that the `rules` let pass. Out: the run, who leads, who computes, what is committed.
 //! Keeps: 72 bytes a step, so that a replay is compared with what was committed before.
 
-use super::record::{Checkpoint, Commit, Complete, Leader, Members, Record, Run};
+use std::collections::BTreeMap;
+
+use super::record::{
+    Checkpoint, Commit, Complete, EvaluatedSet, Evaluation, Leader, Members, Record, Run,
+};
 use crate::error::Result;
+use crate::evaluation::SetSums;
 use crate::ids::{Step, Term};
 
 /// A run as its ledger tells it.
@@ -30,6 +35,12 @@ pub struct State {
     pub replayed: u64,
     /// How often a worker was forced to leave.
     pub evictions: u64,
+    /// Every evaluation, of steps that have to come again too.
+    pub evaluations: BTreeMap<Step, Vec<SetSums>>,
+    /// The newest evaluation that stands.
+    pub evaluated: Option<Step>,
+    /// The step with which patience was over.
+    pub stopped: Option<Step>,
     marks: Vec<Mark>,
 }
 
@@ -59,6 +70,11 @@ impl Mark {
     }
 }
 
+/// The sums of an evaluation.
+pub(super) fn sums(evaluation: &Evaluation) -> Vec<SetSums> {
+    evaluation.sets.iter().map(EvaluatedSet::sums).collect()
+}
+
 impl State {
     /// The state after the first line.
     pub(super) fn begin(run: Run) -> Self {
@@ -73,6 +89,9 @@ impl State {
             rewinds: 0,
             replayed: 0,
             evictions: 0,
+            evaluations: BTreeMap::new(),
+            evaluated: None,
+            stopped: None,
             marks: Vec::new(),
         }
     }
@@ -130,9 +149,16 @@ impl State {
                 self.committed = commit.step;
                 self.state_digest = Some(commit.state_digest.clone());
             }
+            Record::Evaluation(evaluation) => {
+                self.evaluations.insert(evaluation.step, sums(evaluation));
+                self.evaluated = Some(evaluation.step);
+                self.stopped = evaluation.stops.then_some(evaluation.step);
+            }
             Record::Rewind(rewind) => {
                 self.rewinds += 1;
                 self.committed = rewind.step;
+                self.evaluated = self.evaluated.map(|step| step.min(rewind.step));
+                self.stopped = self.stopped.filter(|step| *step <= rewind.step);
                 self.state_digest.clone_from(&rewind.state_digest);
             }
             Record::Checkpoint(checkpoint) => self.checkpoint = Some(checkpoint.clone()),

@@ -19,6 +19,7 @@ pub use find::{Found, checkpoint_name, checkpoints, newest, newest_where};
 pub use verify::{ExpectedTensor, verify_adapter};
 
 use crate::error::{Code, Error, Result};
+use crate::evaluation::SetSums;
 use crate::ids::{RunId, Step};
 use crate::ledger::Parent;
 use crate::storage;
@@ -54,6 +55,9 @@ pub struct Manifest {
     /// The checkpoint this run began with, when not from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// Evaluations up to its step: patience goes on where it stood.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evaluations: BTreeMap<Step, Vec<SetSums>>,
     /// Device classes that took part since the start or the last resume.
     pub device_classes: BTreeSet<String>,
     /// Every other file of the folder.

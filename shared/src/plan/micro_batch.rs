@@ -31,7 +31,8 @@ impl MicroBatchPlan {
 }
 
 /// Cuts a step's samples, given as rows and their lengths.
-pub(super) fn cut(samples: &[(u32, u32)], size: usize, packing: bool) -> Vec<MicroBatchPlan> {
+#[must_use]
+pub fn cut(samples: &[(u32, u32)], size: usize, packing: bool) -> Vec<MicroBatchPlan> {
     let size = size.max(1);
     if packing {
         let lengths: Vec<u32> = samples.iter().map(|&(_, length)| length).collect();

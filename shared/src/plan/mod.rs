@@ -15,7 +15,7 @@ mod schedule;
 mod steps;
 
 pub use largest::Largest;
-pub use micro_batch::MicroBatchPlan;
+pub use micro_batch::{MicroBatchPlan, cut};
 pub use permutation::permutation;
 pub use schedule::Schedule;
 pub use steps::{Plan, StepPlan};

@@ -41,6 +41,7 @@ fn config() -> RunConfig {
         save_steps: 50,
         save_total_limit: None,
         logging_steps: 1,
+        evaluation: crate::config::EvaluationConfig::default(),
         shuffle: true,
         group_by_length: false,
         packing: false,

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::evaluation::EvaluationSet;
 use crate::ids::{Identity, MicroBatchId, RunId, Slot, Step, WorkerId};
 
 /// Version of the session protocol; both sides must speak the same.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// A message about a position of the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +34,7 @@ pub enum FromWorker {
     /// One micro-batch is done.
     Computed(Computed),
     /// Micro-batches that were withdrawn before they were begun.
-    Skipped(Vec<MicroBatchId>),
+    Skipped(Task, Vec<MicroBatchId>),
     /// The state asked for could not be had; another source may do.
     Unsynced {
         /// For people.
@@ -83,6 +84,16 @@ pub enum Task {
     Train,
     /// Only its fingerprint is wanted: somebody else's integers are checked.
     Audit,
+    /// Losses of the committed state without a gradient; its integers wait for credit.
+    Evaluate,
+}
+
+impl Task {
+    /// Whether its integers become part of a sum.
+    #[must_use]
+    pub fn counts(self) -> bool {
+        self != Self::Audit
+    }
 }
 
 /// What a worker holds whose session broke: with it the same step goes on.
@@ -96,6 +107,8 @@ pub struct Position {
     pub step: Step,
     /// Digest of that state, empty when there is none.
     pub state_digest: String,
+    /// What the sum is of.
+    pub task: Task,
     /// Micro-batches of the next step that are in the sum, with their fingerprints.
     pub credited: BTreeMap<MicroBatchId, u64>,
     /// Digest of the shadow copy of the next step, empty when there is none.
@@ -175,6 +188,8 @@ pub struct Applied {
     pub sent: Vec<u64>,
     /// Fingerprints of the total as it arrived here, cut the same way.
     pub received: Vec<u64>,
+    /// What was summed up, where it was an evaluation: the state is the committed one.
+    pub evaluation: Vec<i64>,
 }
 
 /// A coded failure on the worker.
@@ -213,7 +228,7 @@ pub enum ToWorker {
     /// Micro-batches to compute.
     Assign(Task, Vec<MicroBatchId>),
     /// Micro-batches that are not needed from this worker any more.
-    Withdraw(Vec<MicroBatchId>),
+    Withdraw(Task, Vec<MicroBatchId>),
     /// The workers disagree: hash the committed state, and apply the total of the step again where
     /// there is one.
     Reapply,
@@ -222,9 +237,11 @@ pub enum ToWorker {
     /// A draining worker may go.
     Release,
     /// Micro-batches that count as this worker's.
-    Credit(Vec<MicroBatchId>),
+    Credit(Task, Vec<MicroBatchId>),
     /// Everything is credited: reduce.
     Reduce {
+        /// What the sum is of.
+        task: Task,
         /// Fingerprint the total must have.
         fingerprint: u64,
     },
@@ -276,6 +293,8 @@ pub struct Welcome {
     pub reduce_patience_ms: u64,
     /// The sums that [`Position`] named count; otherwise the worker forgets them.
     pub keep_sums: bool,
+    /// What is evaluated during the run.
+    pub evaluation_sets: Vec<EvaluationSet>,
 }
 
 /// Where to take the state from.

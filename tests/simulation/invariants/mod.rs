@@ -1,21 +1,23 @@
 //! What must hold in every run, one property a file.
 //!
 //! `bytes` the same states whatever happens · `ledger` gapless, every micro-batch once ·
-//! `culprits` only who is faulty is called faulty · `endings` nobody ends by an internal error ·
+//! `evaluations` each one due, once, with the same numbers · `culprits` only who is faulty is called faulty · `endings` nobody ends by an internal error ·
 //! that a run completes after the faults, `world` sees itself.
 
 mod bytes;
 mod culprits;
 mod endings;
+mod evaluations;
 mod ledger;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use coordinator::engine::{Committed, Notice};
+use coordinator::engine::{Committed, Evaluated, Notice};
 use shared::ids::{Step, WorkerId};
 use shared::wire::message::{Envelope, ToWorker};
 use worker::session::Ending;
 
+use super::evaluation::Reference;
 use super::store::Store;
 
 /// A property that did not hold.
@@ -36,9 +38,10 @@ impl Violation {
 
 /// Watches a run.
 pub(crate) struct Judge {
-    reference: BTreeMap<Step, String>,
+    reference: Reference,
     micro_batches: u32,
     committed: Step,
+    evaluated: Option<Step>,
     planted: BTreeSet<String>,
     /// Something struck that can make a reduce fail.
     spoiled: bool,
@@ -47,11 +50,12 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) fn new(reference: BTreeMap<Step, String>, micro_batches: u32) -> Self {
+    pub(crate) fn new(reference: Reference, micro_batches: u32) -> Self {
         Self {
             reference,
             micro_batches,
             committed: Step(0),
+            evaluated: None,
             planted: BTreeSet::new(),
             spoiled: false,
             corrupt: 0,
@@ -80,10 +84,25 @@ impl Judge {
 
     pub(crate) fn rewound(&mut self, step: Step) {
         self.committed = step;
+        self.evaluated = self.evaluated.map(|at| at.min(step));
+    }
+
+    /// A coordinator came back with what was on storage.
+    pub(crate) fn recalled(&mut self, committed: Step, evaluated: Option<Step>) {
+        self.committed = committed;
+        self.evaluated = evaluated;
+    }
+
+    pub(crate) fn evaluated(&mut self, evaluated: &Evaluated) -> Result<(), Violation> {
+        let (committed, before) = (self.committed, self.evaluated);
+        evaluations::evaluation(&self.reference, committed, before, evaluated)?;
+        self.evaluated = Some(evaluated.step);
+        Ok(())
     }
 
     pub(crate) fn committed(&mut self, commit: &Committed) -> Result<(), Violation> {
-        bytes::step(&self.reference, commit)?;
+        bytes::step(&self.reference.digests, commit)?;
+        evaluations::none_missing(&self.reference, commit.step, self.evaluated)?;
         ledger::step(self.committed, self.micro_batches, commit)?;
         self.committed = commit.step;
         self.recomputed += u64::from(commit.recomputed);
@@ -108,6 +127,7 @@ impl Judge {
     }
 
     pub(crate) fn end(&self, store: &Store, steps: u64) -> Result<(), Violation> {
+        evaluations::none_missing(&self.reference, Step(steps).next(), self.evaluated)?;
         ledger::whole(store, steps, self.micro_batches)
     }
 }

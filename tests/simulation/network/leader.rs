@@ -74,7 +74,9 @@ pub(super) async fn lead(scene: Handle) -> turmoil::Result {
 fn start(scene: &mut Scene) -> Engine {
     let (from, remembered) = scene.store.recall();
     // What was not on storage is gone, and may be committed again.
-    scene.judge.rewound(remembered.committed);
+    scene
+        .judge
+        .recalled(remembered.committed, remembered.evaluated);
     scene.term = scene.term.next();
     scene.moment = if remembered.members.is_empty() {
         Moment::Gathering
@@ -182,6 +184,12 @@ impl Leader {
                 scene.moment = Moment::Commit;
                 let judged = scene.judge.committed(&commit);
                 scene.store.append(Line::Commit(commit));
+                drop(scene);
+                self.scene.judge(judged);
+            }
+            Command::Evaluated(evaluated) => {
+                let judged = scene.judge.evaluated(&evaluated);
+                scene.store.append(Line::Evaluated(evaluated));
                 drop(scene);
                 self.scene.judge(judged);
             }

@@ -10,7 +10,7 @@ use shared::faults::Faults;
 use shared::ids::{Identity, Step};
 use shared::numerics::AdapterState;
 use shared::wire::Dial;
-use shared::wire::message::{Computed, Envelope, Loaded, SyncSource, Task, ToWorker};
+use shared::wire::message::{Computed, Envelope, Loaded, SyncSource, ToWorker};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -143,10 +143,10 @@ impl Member {
             Event::Device(work, result, values) => {
                 let mut held = self.own.lock();
                 held.machine.busy = false;
-                if work.task == Task::Train {
+                if work.task.counts() {
                     held.machine
                         .replica
-                        .keep(work.identity.step, work.id, values);
+                        .keep(work.identity.step, work.task, work.id, values);
                 }
                 drop(held);
                 let identity = work.identity;
@@ -226,27 +226,32 @@ impl Member {
             }
             Action::Withdraw {
                 step,
+                task,
                 micro_batches,
             } => {
                 let mut held = self.own.lock();
-                held.machine.replica.withdraw(step, &micro_batches);
-                let withdrawn = micro_batches.iter().map(|id| (step, *id));
+                held.machine.replica.withdraw(step, task, &micro_batches);
+                let withdrawn = micro_batches.iter().map(|id| (step, task, *id));
                 held.machine.withdrawn.extend(withdrawn);
             }
-            Action::Credit(list) => {
-                let credited = self.own.lock().machine.replica.credit(&list);
+            Action::Credit(task, list) => {
+                let credited = self.own.lock().machine.replica.credit(task, &list);
                 self.must(credited);
             }
             Action::Forget => self.own.lock().machine.replica.forget(),
-            Action::Reduce { identity, world } => {
+            Action::Reduce {
+                identity,
+                task,
+                world,
+            } => {
                 self.scene.lock().moment = Moment::Reduce;
                 let mut held = self.own.lock();
                 if std::mem::take(&mut held.machine.corrupt_sum) {
-                    held.machine.replica.flip_sum_bit();
+                    held.machine.replica.flip_sum_bit(task);
                 }
-                let sum = held.machine.replica.sum(world);
+                let sum = held.machine.replica.sum(task, world);
                 drop(held);
-                self.reducer.reduce(identity, sum, world);
+                self.reducer.reduce(identity, task, sum, world);
             }
             Action::Reapply(identity) => {
                 let again = self
@@ -348,6 +353,7 @@ impl Member {
             if !machine.begins(&work) {
                 inputs.push_back(Input::Skipped {
                     step: work.identity.step,
+                    task: work.task,
                     micro_batches: vec![work.id],
                 });
                 continue;

@@ -8,8 +8,8 @@ use coordinator::engine::Ladder;
 use shared::ids::{Step, Term};
 use shared::numerics::AdapterState;
 
+use crate::evaluation::reference;
 use crate::invariants::{Judge, Violation};
-use crate::machine::reference;
 use crate::plan::{Dice, Kind, Moment, Setting};
 use crate::store::Store;
 
@@ -45,10 +45,7 @@ pub(super) struct Handle(Arc<Mutex<Scene>>);
 impl Handle {
     pub(super) fn new(mut dice: Dice, kinds: &[Kind]) -> Self {
         let setting = Setting::draw(&mut dice, kinds);
-        let judge = Judge::new(
-            reference(setting.steps, setting.micro_batches),
-            setting.micro_batches,
-        );
+        let judge = Judge::new(reference(&setting), setting.micro_batches);
         Self(Arc::new(Mutex::new(Scene {
             setting,
             ladder: Ladder::new(Duration::from_secs(4), Duration::from_secs(60)).unwrap(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use shared::error::Code;
 use shared::ids::Step;
 use shared::numerics::AdapterState;
+use shared::wire::message::Task;
 use tokio::sync::mpsc;
 use worker::checkpoint::encode_snapshot;
 use worker::collective::{Feed, Feeding, StateSource};
@@ -97,7 +98,11 @@ impl Member {
         if std::mem::take(&mut held.machine.corrupt_state) {
             held.machine.replica.flip_parameter_bit(self.number);
         }
-        let applied = held.machine.replica.apply(&rule, total, reduced.world);
+        let replica = &mut held.machine.replica;
+        let applied = match reduced.task {
+            Task::Evaluate => replica.evaluate(total, reduced.world),
+            _ => replica.apply(&rule, total, reduced.world),
+        };
         let now = held.machine.session.identity().clone();
         drop(held);
         match applied {

@@ -85,7 +85,7 @@ pub fn write_checkpoint(
     };
     let write = |name: &str, tensors: Writer<'_>| {
         let path = staging.join(name);
-        tensors.to_file(&path).map_err(|e| {
+        tensors.write_to(&path).map_err(|e| {
             let _ = std::fs::remove_file(&path);
             let error = Error::new(Code::Io, "writing failed").in_file(&path);
             error.why(e.to_string())

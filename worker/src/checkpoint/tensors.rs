@@ -102,7 +102,7 @@ impl<'a> Writer<'a> {
 
     /// Writes the file to the disk, tensor by tensor: the same bytes as [`Self::bytes`], without all
     /// of them in memory. What is there after an error is no file.
-    pub(super) fn to_file(self, path: &Path) -> std::io::Result<()> {
+    pub(super) fn write_to(self, path: &Path) -> std::io::Result<()> {
         let mut tensors = self.0;
         tensors.sort_by(|(a, left), (b, right)| {
             right.dtype().cmp(&left.dtype()).then_with(|| a.cmp(b))
@@ -240,9 +240,9 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
-        writer().to_file(&path).unwrap();
+        writer().write_to(&path).unwrap();
         assert!(std::fs::read(&path).unwrap() == writer().bytes().unwrap());
         let nowhere = folder.path().join("none/x.safetensors");
-        assert!(writer().to_file(&nowhere).is_err());
+        assert!(writer().write_to(&nowhere).is_err());
     }
 }

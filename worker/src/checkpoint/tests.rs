@@ -50,6 +50,7 @@ fn config() -> RunConfig {
         save_steps: 50,
         save_total_limit: None,
         logging_steps: 1,
+        evaluation: shared::config::EvaluationConfig::default(),
         shuffle: true,
         group_by_length: false,
         packing: false,

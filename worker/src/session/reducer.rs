@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use shared::faults::Faults;
 use shared::ids::{Identity, Slot, WorkerId};
-use shared::wire::message::Member;
+use shared::wire::message::{Member, Task};
 use tokio::sync::mpsc;
 
 use crate::collective::{
@@ -28,6 +28,8 @@ const QUEUE: usize = 64;
 pub struct Reduced {
     /// As it was asked for.
     pub identity: Identity,
+    /// What was summed up.
+    pub task: Task,
     /// Among so many members.
     pub world: usize,
     /// The sum of all members' sums.
@@ -40,7 +42,7 @@ pub struct Reduced {
 
 enum Order {
     Connect(Identity, Vec<MemberAddress>, Slot),
-    Reduce(Identity, Arc<Vec<i64>>, usize, Cancel),
+    Reduce(Identity, Task, Arc<Vec<i64>>, usize, Cancel),
     Patience(Duration),
     Recycle(Vec<i64>),
 }
@@ -78,10 +80,10 @@ impl Reducer {
     }
 
     /// Sums over all members.
-    pub fn reduce(&mut self, identity: Identity, sum: Arc<Vec<i64>>, world: usize) {
+    pub fn reduce(&mut self, identity: Identity, task: Task, sum: Arc<Vec<i64>>, world: usize) {
         self.in_flight = CancelSource::new();
         let cancel = self.in_flight.token();
-        self.order(Order::Reduce(identity, sum, world, cancel));
+        self.order(Order::Reduce(identity, task, sum, world, cancel));
     }
 
     /// Nothing moving for this long ends a reduce.
@@ -121,10 +123,13 @@ async fn serve(
             }
             Order::Recycle(buffer) => spare = buffer,
             Order::Patience(least) => patience = least,
-            Order::Reduce(identity, sum, world, cancel) => {
+            Order::Reduce(identity, task, sum, world, cancel) => {
                 let _ = faults.at("reduce", identity.step);
                 let started = Instant::now();
-                let mut total = std::mem::take(&mut spare);
+                let mut total = match task {
+                    Task::Evaluate => Vec::new(),
+                    _ => std::mem::take(&mut spare),
+                };
                 let outcome = match connected.as_mut() {
                     // The sum was asked for among members that are not connected any more.
                     Some((among, _)) if !same_members(among, &identity) => {
@@ -147,6 +152,7 @@ async fn serve(
                 };
                 let reduced = Reduced {
                     identity,
+                    task,
                     world,
                     total: outcome.map(|()| total),
                     micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),

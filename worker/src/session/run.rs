@@ -215,12 +215,14 @@ impl Running {
             }
             DeviceOutcome::Computed(identity, result, integers) => {
                 if let Some(integers) = integers {
-                    self.job(StateJob::Keep(identity.step, result.micro_batch, integers))?;
+                    let (task, id) = (result.task, result.micro_batch);
+                    self.job(StateJob::Keep(identity.step, task, id, integers))?;
                 }
                 Input::Computed { identity, result }
             }
-            DeviceOutcome::Skipped(step, micro_batches) => Input::Skipped {
+            DeviceOutcome::Skipped(step, task, micro_batches) => Input::Skipped {
                 step,
+                task,
                 micro_batches,
             },
             DeviceOutcome::Broken(error) => Input::Broken(error),
@@ -230,8 +232,8 @@ impl Running {
     fn stated(&mut self, outcome: StateOutcome) -> Option<Input> {
         Some(match outcome {
             StateOutcome::Synced(step, state_digest) => Input::Synced { step, state_digest },
-            StateOutcome::Sum(identity, sum, world) => {
-                self.reducer.reduce(identity, sum, world);
+            StateOutcome::Sum(identity, task, sum, world) => {
+                self.reducer.reduce(identity, task, sum, world);
                 return None;
             }
             StateOutcome::Applied(identity, report) => {
@@ -272,8 +274,9 @@ impl Running {
         match std::mem::replace(&mut reduced.total, Ok(Vec::new())) {
             Ok(total) => {
                 let (identity, world) = (reduced.identity.clone(), reduced.world);
+                let task = reduced.task;
                 self.last_reduce = Some(reduced);
-                self.job(StateJob::Apply(identity, total, world))?;
+                self.job(StateJob::Apply(identity, task, total, world))?;
                 Ok(None)
             }
             Err(failure) => Ok(Some(Input::ReduceFailed {
@@ -325,22 +328,28 @@ impl Running {
             } => self.device(DeviceJob::Compute(identity, task, micro_batches))?,
             Action::Withdraw {
                 step,
+                task,
                 micro_batches,
             } => {
-                self.withdrawn.add(step, &micro_batches);
-                self.job(StateJob::Withdraw(step, micro_batches))?;
+                self.withdrawn.add(step, task, &micro_batches);
+                self.job(StateJob::Withdraw(step, task, micro_batches))?;
             }
-            Action::Credit(micro_batches) => self.job(StateJob::Credit(micro_batches))?,
+            Action::Credit(task, micro_batches) => {
+                self.job(StateJob::Credit(task, micro_batches))?;
+            }
             Action::Forget => {
                 if self.run.is_some() {
                     self.job(StateJob::Forget)?;
                 }
             }
-            Action::Reduce { identity, world } => self.job(StateJob::Sum(identity, world))?,
+            Action::Reduce {
+                identity,
+                task,
+                world,
+            } => self.job(StateJob::Sum(identity, task, world))?,
             Action::Reapply(identity) => self.job(StateJob::Reapply(identity))?,
             Action::Prove => self.job(StateJob::Prove)?,
             Action::Commit(step) => {
-                tracing::debug!("step {step} is committed");
                 self.job(StateJob::Commit(step))?;
             }
             Action::Stage { step, staging } => self.stage(step, staging)?,
@@ -433,10 +442,8 @@ async fn next(
 }
 
 fn stuck(who: &str) -> Error {
-    Error::new(
-        Code::Internal,
-        format!("{who} does not take orders any more"),
-    )
+    let what = format!("{who} does not take orders any more");
+    Error::new(Code::Internal, what)
 }
 
 /// SIGTERM and interrupt: the first drains, the second ends the process at once.

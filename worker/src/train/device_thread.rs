@@ -12,6 +12,7 @@ use std::time::Instant;
 use shared::config::RunConfig;
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
+use shared::evaluation::EvaluationPlan;
 use shared::faults::{Effect, Faults};
 use shared::ids::{Identity, MicroBatchId, Step};
 use shared::numerics::{self, Fingerprint};
@@ -19,6 +20,7 @@ use shared::plan::{MicroBatchPlan, Plan, StepPlan};
 use shared::wire::message::{Computed, Loaded, Task, Welcome};
 
 use super::collate::{MicroBatch, collate};
+use super::evaluate::Evaluation;
 use super::forward_backward::Trainer;
 use super::rehearse::rehearse;
 use super::state_thread::{CommittedState, committed};
@@ -62,6 +64,8 @@ pub struct LoadedRun {
     pub layout: Arc<AdapterLayout>,
     /// Every step.
     pub plan: Arc<Plan>,
+    /// Every evaluation.
+    pub evaluation: Arc<EvaluationPlan>,
     /// Where the device takes its buffers from.
     pub pool: BufferPool,
 }
@@ -76,27 +80,27 @@ pub enum DeviceOutcome {
     /// A micro-batch is computed; its integers, unless only their fingerprint was wanted.
     Computed(Identity, Computed, Option<Vec<i64>>),
     /// Withdrawn before they were begun, or of a step that is over.
-    Skipped(Step, Vec<MicroBatchId>),
+    Skipped(Step, Task, Vec<MicroBatchId>),
     /// This worker cannot go on.
     Broken(Error),
 }
 
 /// Micro-batches that need not be begun any more.
 #[derive(Clone, Debug, Default)]
-pub struct Withdrawn(Arc<Mutex<BTreeSet<(Step, MicroBatchId)>>>);
+pub struct Withdrawn(Arc<Mutex<BTreeSet<(Step, Task, MicroBatchId)>>>);
 
 impl Withdrawn {
     /// These are not wanted any more.
-    pub fn add(&self, step: Step, micro_batches: &[MicroBatchId]) {
+    pub fn add(&self, step: Step, task: Task, micro_batches: &[MicroBatchId]) {
         let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        set.retain(|(of, _)| *of >= step);
-        set.extend(micro_batches.iter().map(|id| (step, *id)));
+        set.retain(|(of, _, _)| *of >= step);
+        set.extend(micro_batches.iter().map(|id| (step, task, *id)));
     }
 
     /// Whether this one is not wanted; it is forgotten by being asked.
-    fn take(&self, step: Step, micro_batch: MicroBatchId) -> bool {
+    fn take(&self, step: Step, task: Task, micro_batch: MicroBatchId) -> bool {
         let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        set.remove(&(step, micro_batch))
+        set.remove(&(step, task, micro_batch))
     }
 }
 
@@ -141,7 +145,8 @@ struct Room {
 }
 
 struct OnDevice {
-    dataset: PreparedDataset,
+    dataset: Arc<PreparedDataset>,
+    evaluation: Evaluation,
     plan: Arc<Plan>,
     trainer: Trainer,
     pool: BufferPool,
@@ -193,9 +198,9 @@ impl Room {
             return Ok(());
         };
         let current = committed(&self.state).filter(|p| p.state.step.next() == step);
-        let wanted = !self.withdrawn.take(step, id);
+        let wanted = !self.withdrawn.take(step, task, id);
         let (Some(published), true) = (current, wanted) else {
-            self.tell(DeviceOutcome::Skipped(step, vec![id]));
+            self.tell(DeviceOutcome::Skipped(step, task, vec![id]));
             return Ok(());
         };
         if run.holds != Some(published.version) {
@@ -212,7 +217,7 @@ impl Room {
         }
         computed.compute_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let integers = match task {
-            Task::Train => Some(integers),
+            Task::Train | Task::Evaluate => Some(integers),
             Task::Audit => {
                 run.pool.put(integers);
                 None
@@ -241,6 +246,17 @@ impl OnDevice {
         id: MicroBatchId,
         task: Task,
     ) -> Result<(Computed, Vec<i64>)> {
+        if task == Task::Evaluate {
+            let integers = self.evaluation.compute(&mut self.trainer, step, id)?;
+            let Fingerprint(fingerprint) = numerics::fingerprint(&integers, 0);
+            let computed = Computed {
+                micro_batch: id,
+                fingerprint,
+                compute_us: 0,
+                task,
+            };
+            return Ok((computed, integers));
+        }
         let unknown = || {
             Error::new(
                 Code::Internal,
@@ -327,8 +343,15 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
         .fix("copy the coordinator's folder here, or name the right one with --base-model DIR"));
     }
     let dataset = PreparedDataset::open(std::path::Path::new(&welcome.dataset_path))?;
+    let dataset = Arc::new(dataset);
     let plan = Plan::new(&config, dataset.target_tokens(), dataset.lengths());
     let plan = Arc::new(plan);
+    let evaluation = Evaluation::open(
+        &config,
+        &plan,
+        &welcome.evaluation_sets,
+        (&welcome.dataset_path, &dataset),
+    )?;
     let mut trainer = Trainer::load(&config, &base, device)?;
     let parameters = trainer.layout().len();
     let mut gradient = vec![0.0; parameters];
@@ -346,10 +369,12 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
         config: Arc::new(config),
         layout: Arc::new(trainer.layout().clone()),
         plan: Arc::clone(&plan),
+        evaluation: Arc::clone(evaluation.plan()),
         pool: pool.clone(),
     };
     let on_device = OnDevice {
         dataset,
+        evaluation,
         plan,
         trainer,
         pool,

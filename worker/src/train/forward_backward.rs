@@ -134,6 +134,33 @@ impl Trainer {
             .map_err(failed("computing a micro-batch"))
     }
 
+    /// The cross entropy of every predicted token without dropout and without a gradient, and
+    /// whether that token is the most probable one.
+    ///
+    /// # Errors
+    /// [`Code::OutOfMemory`], and libtorch's.
+    pub fn evaluate(&mut self, batch: &MicroBatch) -> Result<(Vec<f32>, Vec<bool>)> {
+        let (places, wanted) = batch.predictions();
+        if places.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let found = no_grad(|| -> TorchResult<(Vec<f32>, Vec<bool>)> {
+            let (losses_Q, logits_QV, wanted_Q) = forward(
+                &mut self.decoder,
+                self.device,
+                batch,
+                &places,
+                &wanted,
+                None,
+            )?;
+            let right_Q = logits_QV.f_argmax(-1, false)?.f_eq_tensor(&wanted_Q)?;
+            let losses = losses_Q.f_to_device(Device::Cpu)?;
+            let right = right_Q.f_to_device(Device::Cpu)?;
+            Ok((Vec::try_from(losses)?, Vec::try_from(right)?))
+        });
+        found.map_err(failed("evaluating a micro-batch"))
+    }
+
     /// Logits of every position of one row, `[T, V]` flat, without dropout.
     ///
     /// # Errors
@@ -159,15 +186,6 @@ impl Trainer {
         losses: &mut [f32],
     ) -> TorchResult<()> {
         let device = self.device;
-        let here = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(device);
-        let lengths = batch.lengths();
-        // Samples of one length are rows, others lie behind each other in one row.
-        let even = lengths.windows(2).all(|pair| pair[0] == pair[1]);
-        let rows = if even { lengths.len() } else { 1 };
-        let tokens_BT = here(&batch.tokens)?.f_view([i64::try_from(rows).unwrap_or(1), -1])?;
-        let packed = if even { None } else { Some(&lengths[..]) };
-        let (places_Q, wanted_Q) = (here(places)?, here(wanted)?);
-
         let keys = DropoutKeys {
             seed: self.config.seed,
             p: self.config.lora_dropout,
@@ -179,20 +197,8 @@ impl Trainer {
         };
         let drops = self.config.lora_dropout > 0.0;
         let masks: Masks<'_> = if drops { Some(&mask) } else { None };
-        let hidden_PH = self.decoder.hidden(&tokens_BT, packed, masks, None)?;
-        let logits_QV = self
-            .decoder
-            .logits(&hidden_PH.f_index_select(0, &places_Q)?)?;
-        drop(hidden_PH);
-        let losses_Q = logits_QV.f_cross_entropy_loss(
-            &wanted_Q,
-            None::<&Tensor>,
-            Reduction::None,
-            IGNORED,
-            0.0,
-        )?;
-        // As large as the gradients that are to come, and no longer needed.
-        drop(logits_QV);
+        // The logits are as large as the gradients that are to come, and no longer needed.
+        let (losses_Q, _, _) = forward(&mut self.decoder, device, batch, places, wanted, masks)?;
 
         #[expect(
             clippy::cast_precision_loss,
@@ -234,4 +240,33 @@ impl Trainer {
         let what = format!("{found} values for an adapter of {}", self.layout.len());
         Err(Error::new(Code::Internal, what))
     }
+}
+
+/// Cross entropies of the predicted tokens, their logits, and the tokens themselves.
+fn forward(
+    decoder: &mut Decoder,
+    device: Device,
+    batch: &MicroBatch,
+    places: &[i64],
+    wanted: &[i64],
+    masks: Masks<'_>,
+) -> TorchResult<(Tensor, Tensor, Tensor)> {
+    let here = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(device);
+    let lengths = batch.lengths();
+    // Samples of one length are rows, others lie behind each other in one row.
+    let even = lengths.windows(2).all(|pair| pair[0] == pair[1]);
+    let rows = if even { lengths.len() } else { 1 };
+    let tokens_BT = here(&batch.tokens)?.f_view([i64::try_from(rows).unwrap_or(1), -1])?;
+    let packed = if even { None } else { Some(&lengths[..]) };
+    let (places_Q, wanted_Q) = (here(places)?, here(wanted)?);
+    let hidden_PH = decoder.hidden(&tokens_BT, packed, masks, None)?;
+    let logits_QV = decoder.logits(&hidden_PH.f_index_select(0, &places_Q)?)?;
+    let losses_Q = logits_QV.f_cross_entropy_loss(
+        &wanted_Q,
+        None::<&Tensor>,
+        Reduction::None,
+        IGNORED,
+        0.0,
+    )?;
+    Ok((losses_Q, logits_QV, wanted_Q))
 }

@@ -1,7 +1,8 @@
 //! The second half of a sample's walk: collate, forward and backward, quantize, apply, commit.
 //!
 //! `collate` rows to one micro-batch · `dropout` masks keyed by the sample's place in the step ·
-//! `forward_backward` losses per token and the adapter's gradient · `rehearse` the largest
+//! `evaluate` losses without
+//! a gradient · `forward_backward` losses per token and the adapter's gradient · `rehearse` the largest
 //! micro-batch before step 1 · `sums` integers until they are credited · `replica` the state and its
 //! shadow · `device_thread` the only place that touches tensors in a run · `state_thread` the only
 //! one that touches the replica.
@@ -9,6 +10,7 @@
 mod collate;
 pub mod device_thread;
 mod dropout;
+mod evaluate;
 mod forward_backward;
 mod rehearse;
 mod replica;

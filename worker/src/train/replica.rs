@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
+use shared::evaluation;
 use shared::ids::{MicroBatchId, Step};
 use shared::numerics::{self, AdamW, AdapterState, Fingerprint, StateDigests};
-use shared::wire::message::Applied;
+use shared::wire::message::{Applied, Task};
 
 use super::sums::{BufferPool, EXTRAS, Extra, Sums};
 use crate::collective::slice;
@@ -38,6 +39,10 @@ pub struct StepRule {
 #[derive(Debug)]
 pub struct Replica {
     sums: Sums,
+    /// Those of an evaluation of the committed state.
+    evaluation: Sums,
+    /// Micro-batches of an evaluation.
+    evaluated: usize,
     state: Arc<AdapterState>,
     /// Digests of the committed state and of its parameters, as it was when it became that.
     digests: StateDigests,
@@ -56,6 +61,8 @@ impl Replica {
     pub fn new(parameters: usize, threads: usize) -> Self {
         Self {
             sums: Sums::new(parameters),
+            evaluation: Sums::of_length(1),
+            evaluated: 0,
             state: Arc::default(),
             digests: StateDigests::default(),
             shadow: None,
@@ -76,6 +83,19 @@ impl Replica {
         self.sums.share(pool);
     }
 
+    /// So many sets are evaluated during the run, in so many micro-batches.
+    pub fn evaluates(&mut self, sets: usize, micro_batches: usize) {
+        self.evaluation = Sums::of_length(evaluation::width(sets));
+        self.evaluated = micro_batches;
+    }
+
+    fn sums_of(&mut self, task: Task) -> &mut Sums {
+        match task {
+            Task::Evaluate => &mut self.evaluation,
+            Task::Train | Task::Audit => &mut self.sums,
+        }
+    }
+
     /// The committed state.
     #[must_use]
     pub fn state(&self) -> &Arc<AdapterState> {
@@ -93,16 +113,16 @@ impl Replica {
     }
 
     /// Keeps a micro-batch of the step in work aside; those of other steps are let go.
-    pub fn keep(&mut self, step: Step, micro_batch: MicroBatchId, integers: Vec<i64>) {
+    pub fn keep(&mut self, step: Step, task: Task, micro_batch: MicroBatchId, integers: Vec<i64>) {
         if step == self.state.step.next() {
-            self.sums.keep(micro_batch, integers);
+            self.sums_of(task).keep(micro_batch, integers);
         }
     }
 
     /// Forgets micro-batches of the step in work that were not credited.
-    pub fn withdraw(&mut self, step: Step, micro_batches: &[MicroBatchId]) {
+    pub fn withdraw(&mut self, step: Step, task: Task, micro_batches: &[MicroBatchId]) {
         if step == self.state.step.next() {
-            self.sums.drop_kept(micro_batches);
+            self.sums_of(task).drop_kept(micro_batches);
         }
     }
 
@@ -110,20 +130,22 @@ impl Replica {
     ///
     /// # Errors
     /// [`Code::Internal`] when one was never kept, or credited already.
-    pub fn credit(&mut self, micro_batches: &[MicroBatchId]) -> Result<()> {
+    pub fn credit(&mut self, task: Task, micro_batches: &[MicroBatchId]) -> Result<()> {
+        let sums = self.sums_of(task);
         micro_batches
             .iter()
-            .try_for_each(|micro_batch| self.sums.credit(*micro_batch))
+            .try_for_each(|micro_batch| sums.credit(*micro_batch))
     }
 
     /// Forgets the integers of the step in work. What is applied already may still be committed.
     pub fn forget(&mut self) {
         self.sums.clear();
+        self.evaluation.clear();
     }
 
     /// What this worker contributes to a reduce among `world` members.
-    pub fn sum(&mut self, world: usize) -> Arc<Vec<i64>> {
-        let sum = self.sums.sum();
+    pub fn sum(&mut self, task: Task, world: usize) -> Arc<Vec<i64>> {
+        let sum = self.sums_of(task).sum();
         self.sent = fingerprints(&sum, world);
         sum
     }
@@ -134,20 +156,7 @@ impl Replica {
     /// [`Code::Internal`] when the total does not cover the step, [`Code::Corrupt`] when the
     /// committed parameters have changed in memory, or, where no other member is, the moments.
     pub fn apply(&mut self, rule: &StepRule, total: Vec<i64>, world: usize) -> Result<Applied> {
-        // What was computed on other parameters is wrong, and its traces may vanish in the update:
-        // no other member would see them. Damaged moments show in the new state, where others see it.
-        let sound = if world == 1 {
-            numerics::state_digest(&self.state) == self.digests.whole
-        } else {
-            numerics::params_digest(&self.state) == self.digests.params
-        };
-        if !sound {
-            return Err(Error::new(
-                Code::Corrupt,
-                format!("the state of step {} changed in memory", self.state.step),
-            )
-            .fix("check this machine's memory before it joins again"));
-        }
+        self.is_sound(world)?;
         let total = Arc::new(total);
         let received = fingerprints(&total, world);
         let fingerprint: Fingerprint = received.iter().map(|f| Fingerprint(*f)).sum();
@@ -164,6 +173,58 @@ impl Replica {
             received,
             ..Applied::default()
         })
+    }
+
+    /// Takes the total of an evaluation; the state stays as it is.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] when the total does not cover the evaluation, [`Code::Corrupt`] as
+    /// [`Self::apply`].
+    pub fn evaluate(&mut self, total: Vec<i64>, world: usize) -> Result<Applied> {
+        // No update follows in which damaged moments would show, and a checkpoint may.
+        self.is_sound(1)?;
+        let summed = total.last().copied();
+        if summed != i64::try_from(self.evaluated).ok() {
+            return Err(Error::new(
+                Code::Internal,
+                format!(
+                    "step {}: the total does not cover the evaluation",
+                    self.state.step
+                ),
+            )
+            .why(format!(
+                "{summed:?} micro-batches, planned were {}",
+                self.evaluated
+            )));
+        }
+        let received = fingerprints(&total, world);
+        let fingerprint: Fingerprint = received.iter().map(|f| Fingerprint(*f)).sum();
+        Ok(Applied {
+            state_digest: self.digests.whole.clone(),
+            fingerprint: fingerprint.0,
+            sent: self.sent.clone(),
+            received,
+            evaluation: total,
+            ..Applied::default()
+        })
+    }
+
+    /// What was computed on other parameters is wrong, and its traces may vanish in the update: no
+    /// other member would see them. Damaged moments show in the new state, where others see it.
+    fn is_sound(&self, world: usize) -> Result<()> {
+        let sound = if world == 1 {
+            numerics::state_digest(&self.state) == self.digests.whole
+        } else {
+            numerics::params_digest(&self.state) == self.digests.params
+        };
+        if sound {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::Corrupt,
+            format!("the state of step {} changed in memory", self.state.step),
+        )
+        .fix("check this machine's memory before it joins again"))
     }
 
     /// Step and digest of the committed state, from its bytes.
@@ -197,7 +258,7 @@ impl Replica {
         let total = self.total.take().ok_or_else(|| nothing_applied(step))?;
         self.digests = std::mem::take(&mut self.shaded);
         let old = std::mem::replace(&mut self.state, Arc::new(shadow));
-        self.sums.clear();
+        self.forget();
         Ok((total, old))
     }
 
@@ -262,8 +323,8 @@ impl Replica {
     }
 
     /// Changes one bit of the sum: what damaged memory does.
-    pub fn flip_sum_bit(&mut self) {
-        self.sums.flip_bit();
+    pub fn flip_sum_bit(&mut self, task: Task) {
+        self.sums_of(task).flip_bit();
     }
 }
 

@@ -12,7 +12,7 @@ use shared::error::{Code, Error, Result};
 use shared::faults::{Effect, Faults};
 use shared::ids::{Identity, MicroBatchId, Step};
 use shared::numerics::AdapterState;
-use shared::wire::message::Applied;
+use shared::wire::message::{Applied, Task};
 use tokio::sync::oneshot;
 
 use super::device_thread::LoadedRun;
@@ -65,17 +65,17 @@ pub enum StateJob {
     /// The total of a step that others have committed.
     FollowTotal(Step, Vec<i64>),
     /// Keep the integers of a micro-batch aside.
-    Keep(Step, MicroBatchId, Vec<i64>),
+    Keep(Step, Task, MicroBatchId, Vec<i64>),
     /// Forget integers that were kept aside.
-    Withdraw(Step, Vec<MicroBatchId>),
+    Withdraw(Step, Task, Vec<MicroBatchId>),
     /// Move micro-batches into the sum.
-    Credit(Vec<MicroBatchId>),
+    Credit(Task, Vec<MicroBatchId>),
     /// Forget everything of the step in work.
     Forget,
     /// Hand out the sum for a reduce among so many members.
-    Sum(Identity, usize),
-    /// Clip and apply the total to the shadow copy.
-    Apply(Identity, Vec<i64>, usize),
+    Sum(Identity, Task, usize),
+    /// Clip and apply the total of a step to the shadow copy; that of an evaluation changes nothing.
+    Apply(Identity, Task, Vec<i64>, usize),
     /// Hash the committed state and apply the total again.
     Reapply(Identity),
     /// Hash the committed state.
@@ -94,7 +94,7 @@ pub enum StateOutcome {
     /// The state is at a committed step.
     Synced(Step, String),
     /// The sum of this worker, among so many members.
-    Sum(Identity, Arc<Vec<i64>>, usize),
+    Sum(Identity, Task, Arc<Vec<i64>>, usize),
     /// The shadow copy is ready.
     Applied(Identity, Applied),
     /// The total is not that of the step: the reduce failed.
@@ -158,6 +158,8 @@ impl Room {
         if let StateJob::Begin(run, threads) = job {
             let mut replica = Replica::new(run.layout.len(), threads);
             replica.share(run.pool.clone());
+            let planned = &run.evaluation;
+            replica.evaluates(planned.sets(), planned.micro_batches().len());
             self.run = Some((run, replica));
             return Ok(());
         }
@@ -180,21 +182,23 @@ impl Room {
                 self.adopt(state);
             }
             StateJob::FollowTotal(step, total) => self.follow_total(step, total)?,
-            StateJob::Keep(step, micro_batch, integers) => {
-                replica.keep(step, micro_batch, integers);
+            StateJob::Keep(step, task, micro_batch, integers) => {
+                replica.keep(step, task, micro_batch, integers);
             }
-            StateJob::Withdraw(step, micro_batches) => replica.withdraw(step, &micro_batches),
-            StateJob::Credit(micro_batches) => replica.credit(&micro_batches)?,
+            StateJob::Withdraw(step, task, micro_batches) => {
+                replica.withdraw(step, task, &micro_batches);
+            }
+            StateJob::Credit(task, micro_batches) => replica.credit(task, &micro_batches)?,
             StateJob::Forget => replica.forget(),
-            StateJob::Sum(identity, world) => {
+            StateJob::Sum(identity, task, world) => {
                 let step = identity.step;
                 if faults.hold("sum", step, Default::default()) == Some(Effect::Flip) {
-                    replica.flip_sum_bit();
+                    replica.flip_sum_bit(task);
                 }
-                let sum = replica.sum(world);
-                self.tell(StateOutcome::Sum(identity, sum, world));
+                let sum = replica.sum(task, world);
+                self.tell(StateOutcome::Sum(identity, task, sum, world));
             }
-            StateJob::Apply(identity, mut total, world) => {
+            StateJob::Apply(identity, task, mut total, world) => {
                 let step = identity.step;
                 if faults.hold("apply", step, Default::default()) == Some(Effect::Flip) {
                     replica.flip_parameter_bit(0);
@@ -206,8 +210,11 @@ impl Room {
                     total[0] ^= 1;
                 }
                 let started = Instant::now();
-                let rule = rule(run, step);
-                let outcome = match replica.apply(&rule, total, world) {
+                let applied = match task {
+                    Task::Evaluate => replica.evaluate(total, world),
+                    _ => replica.apply(&rule(run, step), total, world),
+                };
+                let outcome = match applied {
                     Ok(mut applied) => {
                         let micros = started.elapsed().as_micros();
                         applied.apply_us = u64::try_from(micros).unwrap_or(u64::MAX);

@@ -86,6 +86,19 @@ impl Sums {
         }
     }
 
+    /// For vectors of this length, whatever they mean.
+    #[must_use]
+    pub fn of_length(length: usize) -> Self {
+        Self {
+            side: BTreeMap::new(),
+            sum: Arc::new(vec![0; length]),
+            pool: BufferPool {
+                length,
+                free: Arc::default(),
+            },
+        }
+    }
+
     /// Keeps a micro-batch aside until it is credited.
     pub fn keep(&mut self, micro_batch: MicroBatchId, integers: Vec<i64>) {
         if let Some(old) = self.side.insert(micro_batch, integers) {

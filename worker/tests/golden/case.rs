@@ -188,6 +188,7 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         save_steps: 1000,
         save_total_limit: None,
         logging_steps: 1,
+        evaluation: shared::config::EvaluationConfig::default(),
         shuffle: golden.shuffle,
         group_by_length: false,
         packing: false,

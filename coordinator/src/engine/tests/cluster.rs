@@ -86,6 +86,7 @@ pub(super) fn options(min: usize, wait: usize, save_steps: u64) -> Options {
         device_class: None,
         max_workers: usize::MAX,
         audit_rate: 0.0,
+        patience: Default::default(),
         ladder: Ladder::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap(),
         staging: PathBuf::from("/s"),
     }
@@ -262,7 +263,7 @@ impl Cluster {
                 let held = list.into_iter().map(|m| (identity.clone(), m, task));
                 scripted.held.extend(held);
             }
-            ToWorker::Credit(list) => {
+            ToWorker::Credit(_, list) => {
                 for micro_batch in list {
                     scripted.sum += scripted.side.remove(&micro_batch).unwrap();
                 }
@@ -301,7 +302,7 @@ impl Cluster {
             | ToWorker::Prove
             | ToWorker::Finish { .. }
             | ToWorker::Stale(_)
-            | ToWorker::Withdraw(_)
+            | ToWorker::Withdraw(..)
             | ToWorker::Release
             | ToWorker::Beat => {}
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::error::Code;
 use shared::ids::{Identity, Step};
-use shared::wire::message::{FromWorker, SyncSource};
+use shared::wire::message::{FromWorker, SyncSource, Task};
 
 use super::super::{Command, Engine, Event, Notice, Options, Remembered, Restorable};
 use super::cluster::{Cluster, Fixed, Scripted, options, worker};
@@ -177,7 +177,8 @@ fn a_worker_that_begins_nothing_it_is_given_is_let_go() {
         let Some((identity, id, _)) = scripted(&mut cluster, "a").held.pop_front() else {
             break;
         };
-        cluster.say(&worker("a"), identity, FromWorker::Skipped(vec![id]));
+        let skipped = FromWorker::Skipped(Task::Train, vec![id]);
+        cluster.say(&worker("a"), identity, skipped);
     }
     let gone = |n: &Notice| matches!(n, Notice::Left { worker: w, .. } if w.0 == "a");
     assert!(cluster.notices.iter().any(gone), "{:?}", cluster.notices);

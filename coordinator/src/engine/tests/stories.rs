@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::error::Code;
 use shared::ids::{Identity, MicroBatchId, RunId, Step};
-use shared::wire::message::{Computed, FromWorker, Hello, Loaded, Position};
+use shared::wire::message::{Computed, FromWorker, Hello, Loaded, Position, Task};
 
 use super::super::{Command, Event, Notice};
 use super::cluster::{Cluster, Scripted, expected_state, options, worker};
@@ -301,6 +301,7 @@ fn a_worker_that_returns_is_measured_by_the_past_it_tells() {
         worker: worker("b"),
         step: Step(0),
         state_digest: "0".into(),
+        task: Task::Train,
         credited: [].into(),
         shadow_digest: String::new(),
         loaded: Some(Loaded::default()),

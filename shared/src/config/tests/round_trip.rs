@@ -241,6 +241,11 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         save_steps: 500                   # default
         save_total_limit: null            # default
         logging_steps: 1                  # default
+        validation_dir: null              # default
+        validation_split: 0               # default
+        eval_steps: null                  # default
+        early_stopping_patience: null     # default
+        early_stopping_threshold: 0       # default
         shuffle: true                     # default
         group_by_length: false            # default
         packing: false                    # default

@@ -76,7 +76,7 @@ fn an_unknown_kind_or_field_or_form_is_of_a_newer_version() {
     for body in [
         r#"{"kind":"dream","step":1}"#.to_owned(),
         run.replace("\"version\"", "\"color\":\"red\",\"version\""),
-        run.replace("\"format\":1", "\"format\":2"),
+        run.replace("\"format\":1", "\"format\":3"),
     ] {
         let error = Chain::default().follow(seal(&body).as_bytes()).unwrap_err();
         assert_eq!(error.code, Code::LedgerUnknown, "{body}");

@@ -28,7 +28,7 @@ fn plan_with(lines: &str) -> Plan {
 
 fn run_of(plan: &Plan) -> Run {
     Run {
-        format: FORMAT,
+        format: form(false),
         version: "1.2.3".into(),
         run_id: RunId("1234".into()),
         run_identity: "identity".into(),

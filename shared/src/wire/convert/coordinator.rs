@@ -3,6 +3,7 @@
 use super::worker::task;
 use super::{error_json, ids, indices, missing, parse_error};
 use crate::error::{Error, Result};
+use crate::evaluation::EvaluationSet;
 use crate::ids::{Slot, Step, WorkerId};
 use crate::wire::message::{Envelope, Member, Sync, SyncSource, ToWorker, Welcome};
 use crate::wire::session::{self as pb, coordinator_message, sync as pb_sync};
@@ -23,6 +24,11 @@ impl From<Envelope<ToWorker>> for pb::CoordinatorMessage {
                 beat_ms: welcome.beat_ms,
                 reduce_patience_ms: welcome.reduce_patience_ms,
                 keep_sums: welcome.keep_sums,
+                evaluation_sets: welcome
+                    .evaluation_sets
+                    .into_iter()
+                    .map(Into::into)
+                    .collect(),
             }),
             ToWorker::Refused(error) => Body::Refused(pb::Refused {
                 code: error.code.to_string(),
@@ -43,16 +49,21 @@ impl From<Envelope<ToWorker>> for pb::CoordinatorMessage {
                 micro_batches: indices(list),
                 kind: pb::TaskKind::from(task) as i32,
             }),
-            ToWorker::Withdraw(list) => Body::Withdraw(pb::Withdraw {
+            ToWorker::Withdraw(task, list) => Body::Withdraw(pb::Withdraw {
                 micro_batches: indices(list),
+                kind: pb::TaskKind::from(task) as i32,
             }),
             ToWorker::Reapply => Body::Reapply(pb::Reapply {}),
             ToWorker::Prove => Body::Prove(pb::Prove {}),
             ToWorker::Release => Body::Release(pb::Release {}),
-            ToWorker::Credit(list) => Body::Credit(pb::Credit {
+            ToWorker::Credit(task, list) => Body::Credit(pb::Credit {
                 micro_batches: indices(list),
+                kind: pb::TaskKind::from(task) as i32,
             }),
-            ToWorker::Reduce { fingerprint } => Body::Reduce(pb::Reduce { fingerprint }),
+            ToWorker::Reduce { task, fingerprint } => Body::Reduce(pb::Reduce {
+                fingerprint,
+                kind: pb::TaskKind::from(task) as i32,
+            }),
             ToWorker::Commit { state_digest } => Body::Commit(pb::Commit { state_digest }),
             ToWorker::WriteCheckpoint { step, staging } => {
                 Body::WriteCheckpoint(pb::WriteCheckpoint {
@@ -92,6 +103,11 @@ impl TryFrom<pb::CoordinatorMessage> for Envelope<ToWorker> {
                 beat_ms: welcome.beat_ms,
                 reduce_patience_ms: welcome.reduce_patience_ms,
                 keep_sums: welcome.keep_sums,
+                evaluation_sets: welcome
+                    .evaluation_sets
+                    .into_iter()
+                    .map(Into::into)
+                    .collect(),
             }),
             Body::Refused(refused) => {
                 ToWorker::Refused(parse_error(&refused.code, &refused.error_json))
@@ -109,12 +125,15 @@ impl TryFrom<pb::CoordinatorMessage> for Envelope<ToWorker> {
                     .collect(),
             ),
             Body::Assign(assign) => ToWorker::Assign(task(assign.kind)?, ids(assign.micro_batches)),
-            Body::Withdraw(withdraw) => ToWorker::Withdraw(ids(withdraw.micro_batches)),
+            Body::Withdraw(withdraw) => {
+                ToWorker::Withdraw(task(withdraw.kind)?, ids(withdraw.micro_batches))
+            }
             Body::Reapply(_) => ToWorker::Reapply,
             Body::Prove(_) => ToWorker::Prove,
             Body::Release(_) => ToWorker::Release,
-            Body::Credit(credit) => ToWorker::Credit(ids(credit.micro_batches)),
+            Body::Credit(credit) => ToWorker::Credit(task(credit.kind)?, ids(credit.micro_batches)),
             Body::Reduce(reduce) => ToWorker::Reduce {
+                task: task(reduce.kind)?,
                 fingerprint: reduce.fingerprint,
             },
             Body::Commit(commit) => ToWorker::Commit {
@@ -133,6 +152,28 @@ impl TryFrom<pb::CoordinatorMessage> for Envelope<ToWorker> {
             Body::Beat(_) => ToWorker::Beat,
         };
         Ok(Self { identity, body })
+    }
+}
+
+impl From<EvaluationSet> for pb::EvaluationSet {
+    fn from(set: EvaluationSet) -> Self {
+        Self {
+            name: set.name,
+            dataset_path: set.dataset_path,
+            dataset_digest: set.dataset_digest,
+            rows: set.rows,
+        }
+    }
+}
+
+impl From<pb::EvaluationSet> for EvaluationSet {
+    fn from(set: pb::EvaluationSet) -> Self {
+        Self {
+            name: set.name,
+            dataset_path: set.dataset_path,
+            dataset_digest: set.dataset_digest,
+            rows: set.rows,
+        }
     }
 }
 

@@ -32,8 +32,9 @@ impl From<Envelope<FromWorker>> for pb::WorkerMessage {
                 compute_us: computed.compute_us,
                 kind: pb::TaskKind::from(computed.task) as i32,
             }),
-            FromWorker::Skipped(list) => Body::Skipped(pb::Skipped {
+            FromWorker::Skipped(task, list) => Body::Skipped(pb::Skipped {
                 micro_batches: indices(list),
+                kind: pb::TaskKind::from(task) as i32,
             }),
             FromWorker::Unsynced { reason } => Body::Unsynced(pb::Unsynced { reason }),
             FromWorker::Reapplied {
@@ -90,7 +91,7 @@ impl TryFrom<pb::WorkerMessage> for Envelope<FromWorker> {
                 device: hello.device,
                 peer_address: hello.peer_address,
                 incarnation: hello.incarnation,
-                resume: hello.resume.map(Into::into),
+                resume: hello.resume.map(TryInto::try_into).transpose()?,
             }),
             Body::Loaded(loaded) => FromWorker::Loaded(loaded.into()),
             Body::Ready(ready) => FromWorker::Ready {
@@ -103,7 +104,9 @@ impl TryFrom<pb::WorkerMessage> for Envelope<FromWorker> {
                 compute_us: computed.compute_us,
                 task: task(computed.kind)?,
             }),
-            Body::Skipped(skipped) => FromWorker::Skipped(ids(skipped.micro_batches)),
+            Body::Skipped(skipped) => {
+                FromWorker::Skipped(task(skipped.kind)?, ids(skipped.micro_batches))
+            }
             Body::Unsynced(unsynced) => FromWorker::Unsynced {
                 reason: unsynced.reason,
             },
@@ -156,6 +159,7 @@ impl From<Applied> for pb::Applied {
             apply_us: applied.apply_us,
             sent: applied.sent,
             received: applied.received,
+            evaluation: applied.evaluation,
         }
     }
 }
@@ -177,6 +181,7 @@ impl From<pb::Applied> for Applied {
             apply_us: applied.apply_us,
             sent: applied.sent,
             received: applied.received,
+            evaluation: applied.evaluation,
         }
     }
 }
@@ -213,6 +218,7 @@ impl From<Position> for pb::Position {
             step: position.step.0,
             state_digest: position.state_digest,
             credited: position.credited.into_iter().map(contribution).collect(),
+            kind: pb::TaskKind::from(position.task) as i32,
             shadow_digest: position.shadow_digest,
             loaded: position.loaded.map(Into::into),
             compute_us: position.compute_us,
@@ -220,10 +226,13 @@ impl From<Position> for pb::Position {
     }
 }
 
-impl From<pb::Position> for Position {
-    fn from(position: pb::Position) -> Self {
+impl TryFrom<pb::Position> for Position {
+    type Error = Error;
+
+    fn try_from(position: pb::Position) -> Result<Self> {
         let pair = |c: pb::Contribution| (MicroBatchId(c.micro_batch), c.fingerprint);
-        Self {
+        Ok(Self {
+            task: task(position.kind)?,
             run: RunId(position.run_id),
             worker: WorkerId(position.worker_id),
             step: Step(position.step),
@@ -232,7 +241,7 @@ impl From<pb::Position> for Position {
             shadow_digest: position.shadow_digest,
             loaded: position.loaded.map(Into::into),
             compute_us: position.compute_us,
-        }
+        })
     }
 }
 
@@ -241,6 +250,7 @@ impl From<Task> for pb::TaskKind {
         match task {
             Task::Train => Self::Train,
             Task::Audit => Self::Audit,
+            Task::Evaluate => Self::Evaluate,
         }
     }
 }
@@ -250,6 +260,7 @@ pub(super) fn task(kind: i32) -> Result<Task> {
     match pb::TaskKind::try_from(kind) {
         Ok(pb::TaskKind::Train) => Ok(Task::Train),
         Ok(pb::TaskKind::Audit) => Ok(Task::Audit),
+        Ok(pb::TaskKind::Evaluate) => Ok(Task::Evaluate),
         _ => Err(Error::new(
             Code::VersionMismatch,
             format!("a task of kind {kind} is not understood"),

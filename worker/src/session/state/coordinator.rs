@@ -29,14 +29,20 @@ impl Session {
             ToWorker::Members(members) => self.members(identity, members),
             ToWorker::Assign(task, list) => {
                 self.identity = identity.clone();
+                self.turn_to(task);
                 self.assign(identity, task, list);
             }
-            ToWorker::Withdraw(list) => self.withdraw(&identity, list),
-            ToWorker::Credit(list) => self.credit(list),
-            ToWorker::Reduce { .. } => {
+            ToWorker::Withdraw(task, list) => self.withdraw(&identity, task, list),
+            ToWorker::Credit(task, list) => self.credit(task, list),
+            ToWorker::Reduce { task, .. } => {
                 self.identity = identity.clone();
+                self.turn_to(task);
                 let world = self.world;
-                self.out.push(Action::Reduce { identity, world });
+                self.out.push(Action::Reduce {
+                    identity,
+                    task,
+                    world,
+                });
             }
             ToWorker::Reapply => {
                 if identity == self.identity {
@@ -114,31 +120,35 @@ impl Session {
         });
     }
 
-    fn withdraw(&mut self, identity: &Identity, list: Vec<MicroBatchId>) {
+    fn withdraw(&mut self, identity: &Identity, task: Task, list: Vec<MicroBatchId>) {
         let step = identity.step;
-        for (at, task, waiting) in &mut self.waiting {
-            if at.step == step && *task == Task::Train {
+        for (at, of, waiting) in &mut self.waiting {
+            if at.step == step && *of == task {
                 waiting.retain(|id| !list.contains(id));
             }
         }
         let mut free = Vec::new();
         for id in &list {
-            self.kept.remove(id);
-            if !self.queued.contains(&(step, Task::Train, *id)) {
+            if task == self.task {
+                self.kept.remove(id);
+            }
+            if !self.queued.contains(&(step, task, *id)) {
                 free.push(*id);
             }
         }
         self.out.push(Action::Withdraw {
             step,
+            task,
             micro_batches: list,
         });
         // What the device has is answered by the device; what it never got is answered here.
         if !free.is_empty() {
-            self.skipped(step, free);
+            self.skipped(step, task, free);
         }
     }
 
-    fn credit(&mut self, mut list: Vec<MicroBatchId>) {
+    fn credit(&mut self, task: Task, mut list: Vec<MicroBatchId>) {
+        self.turn_to(task);
         // Said twice is said once.
         list.retain(|id| !self.credited.contains_key(id));
         for id in &list {
@@ -150,7 +160,7 @@ impl Session {
             self.credited.insert(*id, fingerprint);
         }
         if !list.is_empty() {
-            self.out.push(Action::Credit(list));
+            self.out.push(Action::Credit(task, list));
         }
     }
 

@@ -42,6 +42,8 @@ pub enum Input {
     Skipped {
         /// Their step.
         step: Step,
+        /// What for.
+        task: Task,
         /// Which.
         micro_batches: Vec<MicroBatchId>,
     },
@@ -129,17 +131,21 @@ pub enum Action {
     Withdraw {
         /// Their step.
         step: Step,
+        /// What for.
+        task: Task,
         /// Which.
         micro_batches: Vec<MicroBatchId>,
     },
     /// Move the integers of micro-batches into the sum.
-    Credit(Vec<MicroBatchId>),
+    Credit(Task, Vec<MicroBatchId>),
     /// Forget everything of the step in work.
     Forget,
-    /// Reduce the sum with the others and apply the total to the shadow copy.
+    /// Reduce the sum with the others; a step's total is applied to the shadow copy.
     Reduce {
         /// Which reduce.
         identity: Identity,
+        /// What the sum is of.
+        task: Task,
         /// Among so many members.
         world: usize,
     },

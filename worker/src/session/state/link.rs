@@ -103,6 +103,7 @@ impl Session {
             worker: self.worker.clone()?,
             step,
             state_digest,
+            task: self.task,
             credited: self.credited.clone(),
             shadow_digest: shadow.map(|(_, digest)| digest).unwrap_or_default(),
             loaded: self.loaded.clone(),

@@ -42,6 +42,8 @@ pub struct Session {
     settled: Option<Step>,
     /// The step that is applied and not committed, and its digest.
     shadow: Option<(Step, String)>,
+    /// What the sum is of, and what is kept for it.
+    task: Task,
     /// Computed and not credited, with their fingerprints.
     kept: BTreeMap<MicroBatchId, u64>,
     /// In the sum, with their fingerprints.
@@ -75,6 +77,7 @@ impl Session {
             state: None,
             settled: None,
             shadow: None,
+            task: Task::Train,
             kept: BTreeMap::new(),
             credited: BTreeMap::new(),
             queued: BTreeSet::new(),
@@ -123,10 +126,13 @@ impl Session {
             Input::Computed { identity, result } => self.computed(&identity, result),
             Input::Skipped {
                 step,
+                task,
                 micro_batches,
-            } => self.skipped(step, micro_batches),
+            } => self.skipped(step, task, micro_batches),
             Input::Applied { identity, report } if identity == self.identity => {
-                self.shadow = Some((identity.step, report.state_digest.clone()));
+                if report.evaluation.is_empty() {
+                    self.shadow = Some((identity.step, report.state_digest.clone()));
+                }
                 self.say(FromWorker::Applied(report));
             }
             Input::Reapplied {
@@ -196,12 +202,13 @@ impl Session {
         let step = identity.step;
         let mut fresh = Vec::new();
         for id in micro_batches {
-            if task == Task::Train && self.credited.contains_key(&id) {
+            let own = task == self.task;
+            if own && self.credited.contains_key(&id) {
                 continue;
             }
             match self.kept.get(&id) {
                 // Computed before the session broke, and never credited to anybody.
-                Some(fingerprint) if task == Task::Train => {
+                Some(fingerprint) if own => {
                     let fingerprint = *fingerprint;
                     self.say_of(
                         step,
@@ -236,7 +243,7 @@ impl Session {
             self.times_us.pop_front();
         }
         self.times_us.push_back(result.compute_us);
-        if result.task == Task::Train
+        if result.task == self.task
             && self.step_in_work() == Some(step)
             && !self.credited.contains_key(&id)
         {
@@ -245,12 +252,22 @@ impl Session {
         self.say_of(step, FromWorker::Computed(result));
     }
 
-    fn skipped(&mut self, step: Step, micro_batches: Vec<MicroBatchId>) {
+    fn skipped(&mut self, step: Step, task: Task, micro_batches: Vec<MicroBatchId>) {
         for id in &micro_batches {
-            self.queued.remove(&(step, Task::Train, *id));
-            self.queued.remove(&(step, Task::Audit, *id));
+            self.queued.remove(&(step, task, *id));
         }
-        self.say_of(step, FromWorker::Skipped(micro_batches));
+        self.say_of(step, FromWorker::Skipped(task, micro_batches));
+    }
+
+    /// Between two steps the committed state may be evaluated: the sums of one are nothing to the
+    /// other.
+    fn turn_to(&mut self, task: Task) {
+        if task.counts() && task != self.task {
+            self.task = task;
+            self.kept.clear();
+            self.credited.clear();
+            self.out.push(Action::Forget);
+        }
     }
 
     /// Nothing of the step in work counts any more.

@@ -104,7 +104,10 @@ fn said(actions: &[Action]) -> Vec<&FromWorker> {
 #[test]
 fn an_applied_total_of_an_older_attempt_is_not_reported() {
     let mut session = working();
-    let reduce = ToWorker::Reduce { fingerprint: 0 };
+    let reduce = ToWorker::Reduce {
+        task: Task::Train,
+        fingerprint: 0,
+    };
     session.on(told(at(1, 1, 1), reduce), SOON);
     let members = ToWorker::Members(vec![member("w1", 0)]);
     session.on(told(at(1, 2, 1), members), SOON);
@@ -130,7 +133,10 @@ fn an_order_of_an_older_generation_or_term_is_not_obeyed() {
     let mut session = working();
     let members = || ToWorker::Members(vec![member("w1", 0)]);
     session.on(told(at(1, 3, 1), members()), SOON);
-    let reduce = || ToWorker::Reduce { fingerprint: 0 };
+    let reduce = || ToWorker::Reduce {
+        task: Task::Train,
+        fingerprint: 0,
+    };
     assert!(session.on(told(at(1, 2, 1), reduce()), SOON).is_empty());
     let actions = session.on(told(at(0, 9, 1), reduce()), SOON);
     assert_eq!(
@@ -153,7 +159,10 @@ fn a_worker_that_is_no_member_ends() {
 fn a_micro_batch_is_begun_only_on_the_state_of_the_step_before() {
     let mut session = working();
     assert!(session.on(assign(2, &[3]), SOON).is_empty());
-    let reduce = ToWorker::Reduce { fingerprint: 0 };
+    let reduce = ToWorker::Reduce {
+        task: Task::Train,
+        fingerprint: 0,
+    };
     session.on(told(at(1, 1, 1), reduce), SOON);
     let report = Applied {
         state_digest: "d1".into(),
@@ -190,7 +199,10 @@ fn a_broken_session_comes_back_with_everything_it_holds() {
     session.on(assign(1, &[0, 1]), SOON);
     session.on(computed(1, 0), SOON);
     session.on(computed(1, 1), SOON);
-    session.on(told(at(1, 1, 1), ToWorker::Credit(ids(&[0]))), SOON);
+    session.on(
+        told(at(1, 1, 1), ToWorker::Credit(Task::Train, ids(&[0]))),
+        SOON,
+    );
     let actions = session.on(Input::Lost("reset".into()), SOON);
     assert_eq!(actions, [Action::Open]);
     let actions = session.on(Input::Connected, SOON);
@@ -217,7 +229,10 @@ fn sums_that_do_not_count_any_more_are_forgotten() {
     let mut session = working();
     session.on(assign(1, &[0]), SOON);
     session.on(computed(1, 0), SOON);
-    session.on(told(at(1, 1, 1), ToWorker::Credit(ids(&[0]))), SOON);
+    session.on(
+        told(at(1, 1, 1), ToWorker::Credit(Task::Train, ids(&[0]))),
+        SOON,
+    );
     session.on(Input::Lost("reset".into()), SOON);
     session.on(Input::Connected, SOON);
     let actions = session.on(told(at(1, 1, 1), welcome(false)), SOON);
@@ -273,12 +288,18 @@ fn what_is_withdrawn_is_forgotten_and_answered() {
     let mut session = working();
     session.on(assign(1, &[0, 1]), SOON);
     session.on(computed(1, 0), SOON);
-    let withdraw = ToWorker::Withdraw(ids(&[0, 1]));
+    let withdraw = ToWorker::Withdraw(Task::Train, ids(&[0, 1]));
     let actions = session.on(told(at(1, 1, 1), withdraw), SOON);
     assert!(matches!(actions[0], Action::Withdraw { step: Step(1), .. }));
     // The one with the device is answered by the device.
-    assert_eq!(said(&actions), [&FromWorker::Skipped(ids(&[0]))]);
-    let credit = session.on(told(at(1, 1, 1), ToWorker::Credit(ids(&[0]))), SOON);
+    assert_eq!(
+        said(&actions),
+        [&FromWorker::Skipped(Task::Train, ids(&[0]))]
+    );
+    let credit = session.on(
+        told(at(1, 1, 1), ToWorker::Credit(Task::Train, ids(&[0]))),
+        SOON,
+    );
     assert!(matches!(
         credit.last(),
         Some(Action::End(Ending::Failed(_)))

@@ -1,0 +1,102 @@
+//! Evaluations: a step without a gradient between two steps, on the state that is committed.
+//!
+//! Its micro-batches are dealt, credited, reduced and agreed on like those of a step; what comes out
+//! are sums, and the state stays. Keeps: what a replay evaluates again comes out the same; whether
+//! the run stops is a function of the evaluations alone.
+
+use shared::error::{Code, Error};
+use shared::evaluation::{SetSums, WIDTH};
+use shared::wire::message::{Applied, Task};
+
+use super::Engine;
+use super::event::{Command, Evaluated};
+use super::state::{Phase, Reducing};
+use super::work::StepWork;
+
+impl Engine {
+    /// Whether the committed state has to be evaluated before anything else is done with it.
+    pub(super) fn evaluation_due(&self) -> bool {
+        let stands = self.evaluated.is_some_and(|step| step >= self.committed);
+        !stands && self.schedule.evaluation(self.committed) > 0
+    }
+
+    /// What is computed next on the committed state.
+    pub(super) fn next_work(&self) -> StepWork {
+        if self.evaluation_due() {
+            StepWork::new(Task::Evaluate, self.schedule.evaluation(self.committed))
+        } else {
+            let micro_batches = self.schedule.micro_batches(self.committed.next());
+            StepWork::new(Task::Train, micro_batches)
+        }
+    }
+
+    /// Whether the committed step is the last one.
+    pub(super) fn ends(&self) -> bool {
+        self.committed.0 >= self.schedule.total_steps() || self.stopped_early()
+    }
+
+    fn stopped_early(&self) -> bool {
+        self.evaluated == Some(self.committed) && self.course.standing(self.committed).stops
+    }
+
+    /// The run went back: what was evaluated later has to come again.
+    pub(super) fn forget_later_evaluations(&mut self) {
+        let committed = self.committed;
+        self.evaluated = self.evaluated.map(|step| step.min(committed));
+        self.best_to_write = None;
+    }
+
+    /// All members agree on the sums.
+    pub(super) fn commit_evaluation(&mut self, agreed: &Applied) {
+        let step = self.committed;
+        let (sets, _) = agreed.evaluation.as_chunks::<WIDTH>();
+        let sums: Vec<SetSums> = sets.iter().copied().map(SetSums::from_array).collect();
+        let known = self.course.get(step);
+        if known.is_some_and(|known| known != sums) {
+            let what = format!("the evaluation of step {step} came out differently than before");
+            let error = Error::new(Code::ReplayDiffers, what)
+                .fix("was the device class, the driver or the program changed in between?")
+                .fix("--overwrite starts anew");
+            self.fail(error);
+            return;
+        }
+        let Phase::Reducing(reducing) = std::mem::replace(&mut self.phase, Phase::Gathering) else {
+            return;
+        };
+        let Reducing { work, .. } = reducing;
+        self.course.add(step, sums.clone());
+        self.evaluated = Some(step);
+        let standing = self.course.standing(step);
+        let wall = self.now.saturating_sub(self.committed_at);
+        let identity = self.identity();
+        self.out.push(Command::Evaluated(Box::new(Evaluated {
+            step,
+            term: identity.term,
+            generation: identity.generation,
+            sums,
+            standing,
+            credits: work.credited,
+            compute_us: work.compute_us,
+            wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
+        })));
+        // Joiners that do not follow the totals have missed nothing: the state is the same.
+        let best = standing.best.is_some_and(|(at, _)| at == step);
+        if self.save_due() {
+            self.write_checkpoint();
+        } else if best && !self.ends() {
+            self.best_to_write = Some(step);
+        }
+    }
+
+    /// The best state so far is saved once the checkpoint before it is.
+    pub(super) fn write_the_best(&mut self) {
+        if self.writing.is_some() {
+            return;
+        }
+        let committed = self.committed;
+        let best = self.best_to_write.take();
+        if best == Some(committed) && self.published != Some(committed) {
+            self.write_checkpoint();
+        }
+    }
+}

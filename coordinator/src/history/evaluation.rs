@@ -1,0 +1,61 @@
+//! An evaluation as people hear of it, and its entry in `log_history`.
+
+use serde::{Deserialize, Serialize};
+use shared::evaluation::{EvaluationSet, SetSums, TRAIN_SAMPLE};
+use shared::ids::Step;
+
+use super::number;
+
+/// An evaluation, in Trainer's names where it has some. Losses are in nats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationEntry {
+    /// Epochs done.
+    pub epoch: f64,
+    /// Mean cross entropy of a validation token.
+    #[serde(with = "number")]
+    pub eval_loss: f64,
+    /// Mean over the validation samples of each sample's mean.
+    #[serde(with = "number")]
+    pub eval_sample_loss: f64,
+    /// `exp(eval_loss)`.
+    #[serde(with = "number")]
+    pub eval_perplexity: f64,
+    /// Share of validation tokens that are the most probable one.
+    #[serde(with = "number")]
+    pub eval_accuracy: f64,
+    /// Validation tokens that are predicted.
+    pub eval_num_tokens: i64,
+    /// Validation samples.
+    pub eval_num_samples: i64,
+    /// Mean cross entropy of a token in a fixed sample of the training rows, without dropout.
+    #[serde(with = "number")]
+    pub eval_train_sample_loss: f64,
+    /// Share of these rows whose answer the model would write word for word.
+    #[serde(with = "number")]
+    pub eval_train_sample_verbatim: f64,
+    /// The step.
+    pub step: u64,
+}
+
+impl EvaluationEntry {
+    /// The entry of an evaluation of `step`, where `epoch` epochs are done.
+    #[must_use]
+    pub fn new(step: Step, epoch: f64, sets: &[EvaluationSet], sums: &[SetSums]) -> Self {
+        let validation = sums.first().copied().unwrap_or_default();
+        let named = sets.iter().zip(sums);
+        let of_sample = named.clone().find(|(set, _)| set.name == TRAIN_SAMPLE);
+        let sample = of_sample.map(|(_, sums)| *sums).unwrap_or_default();
+        Self {
+            epoch,
+            eval_loss: validation.mean_loss(),
+            eval_sample_loss: validation.mean_sample_loss(),
+            eval_perplexity: validation.perplexity(),
+            eval_accuracy: validation.accuracy(),
+            eval_num_tokens: validation.targets,
+            eval_num_samples: validation.samples,
+            eval_train_sample_loss: sample.mean_loss(),
+            eval_train_sample_verbatim: sample.verbatim_share(),
+            step: step.0,
+        }
+    }
+}

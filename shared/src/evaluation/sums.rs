@@ -1,0 +1,196 @@
+//! The integers of an evaluation: [`WIDTH`] per set, then the number of micro-batches.
+//!
+//! Losses are in units of 2^-32 nats: 2.1e9 nats fit, enough for 200 million tokens. A sample's mean
+//! is rounded once, half to even, so that sums of samples are exact as well.
+
+use serde::{Deserialize, Serialize};
+
+/// Losses are counted in units of 2^-LOSS_BITS nats.
+pub const LOSS_BITS: u32 = 32;
+/// Integers per set.
+pub const WIDTH: usize = 7;
+
+/// Integers of an evaluation of so many sets.
+#[must_use]
+pub const fn width(sets: usize) -> usize {
+    sets * WIDTH + 1
+}
+
+/// What one set came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetSums {
+    /// Cross entropies of all targets, units of 2^-32.
+    pub loss: i64,
+    /// Each sample's mean cross entropy, summed, units of 2^-32.
+    pub sample_loss: i64,
+    /// Targets.
+    pub targets: i64,
+    /// Samples with a target.
+    pub samples: i64,
+    /// Targets that are the most probable token.
+    pub right: i64,
+    /// Samples whose every target is: what the model would write by itself, word for word.
+    pub verbatim: i64,
+    /// Losses that were not finite or did not fit.
+    pub overflows: i64,
+}
+
+impl SetSums {
+    /// Adds one sample: the cross entropy of each target, and whether it is the most probable token.
+    pub fn add(&mut self, losses: &[f32], right: &[bool]) {
+        let Ok(targets @ 1..) = i64::try_from(losses.len()) else {
+            return;
+        };
+        let mut sum = 0i64;
+        for &loss in losses {
+            match fixed(loss) {
+                Some(units) => sum = sum.saturating_add(units),
+                None => self.overflows += 1,
+            }
+        }
+        self.loss = self.loss.saturating_add(sum);
+        self.sample_loss = self.sample_loss.saturating_add(divided(sum, targets));
+        self.targets += targets;
+        self.samples += 1;
+        let found = right.iter().filter(|&&r| r).count();
+        self.right += i64::try_from(found).unwrap_or(i64::MAX);
+        self.verbatim += i64::from(found == losses.len());
+    }
+
+    /// As it travels.
+    #[must_use]
+    pub fn to_array(self) -> [i64; WIDTH] {
+        [
+            self.loss,
+            self.sample_loss,
+            self.targets,
+            self.samples,
+            self.right,
+            self.verbatim,
+            self.overflows,
+        ]
+    }
+
+    /// From what travelled.
+    #[must_use]
+    pub fn from_array(of: [i64; WIDTH]) -> Self {
+        let [
+            loss,
+            sample_loss,
+            targets,
+            samples,
+            right,
+            verbatim,
+            overflows,
+        ] = of;
+        Self {
+            loss,
+            sample_loss,
+            targets,
+            samples,
+            right,
+            verbatim,
+            overflows,
+        }
+    }
+
+    /// Mean cross entropy of a target, nats; not a number when it is not finite.
+    #[must_use]
+    pub fn mean_loss(&self) -> f64 {
+        self.mean(self.loss, self.targets)
+    }
+
+    /// Mean over samples of each sample's mean, nats: long answers weigh no more than short ones.
+    #[must_use]
+    pub fn mean_sample_loss(&self) -> f64 {
+        self.mean(self.sample_loss, self.samples)
+    }
+
+    /// `exp` of [`Self::mean_loss`].
+    #[must_use]
+    pub fn perplexity(&self) -> f64 {
+        libm::exp(self.mean_loss())
+    }
+
+    /// Share of targets that are the most probable token.
+    #[must_use]
+    pub fn accuracy(&self) -> f64 {
+        share(self.right, self.targets)
+    }
+
+    /// Share of samples the model would write word for word.
+    #[must_use]
+    pub fn verbatim_share(&self) -> f64 {
+        share(self.verbatim, self.samples)
+    }
+
+    fn mean(&self, sum: i64, count: i64) -> f64 {
+        if self.overflows > 0 || count == 0 {
+            return f64::NAN;
+        }
+        sum as f64 / (1u64 << LOSS_BITS) as f64 / count as f64
+    }
+}
+
+fn share(part: i64, whole: i64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+fn fixed(loss: f32) -> Option<i64> {
+    let units = (f64::from(loss) * (1u64 << LOSS_BITS) as f64).round_ties_even();
+    // 2^62: far over any loss, far under where integers end.
+    (units.is_finite() && units.abs() < 4.6e18).then_some(units as i64)
+}
+
+/// Rounded half to even.
+fn divided(sum: i64, by: i64) -> i64 {
+    let (quotient, rest) = (sum.div_euclid(by), sum.rem_euclid(by));
+    let up = match (rest * 2).cmp(&by) {
+        std::cmp::Ordering::Less => 0,
+        std::cmp::Ordering::Equal => quotient & 1,
+        std::cmp::Ordering::Greater => 1,
+    };
+    quotient + up
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_are_by_token_and_by_sample() {
+        let mut sums = SetSums::default();
+        sums.add(&[1.0, 3.0], &[true, false]);
+        sums.add(&[0.5], &[true]);
+        assert_eq!(sums.mean_loss(), 1.5);
+        assert_eq!(sums.mean_sample_loss(), 1.25);
+        assert_eq!((sums.targets, sums.samples), (3, 2));
+        assert_eq!((sums.right, sums.verbatim), (2, 1));
+        assert_eq!(SetSums::from_array(sums.to_array()), sums);
+    }
+
+    #[test]
+    fn a_loss_that_is_not_finite_makes_the_mean_not_a_number() {
+        let mut sums = SetSums::default();
+        sums.add(&[1.0, f32::INFINITY], &[true, false]);
+        assert_eq!(sums.overflows, 1);
+        assert!(sums.mean_loss().is_nan() && sums.perplexity().is_nan());
+    }
+
+    #[test]
+    fn a_sample_without_a_target_is_none() {
+        let mut sums = SetSums::default();
+        sums.add(&[], &[]);
+        assert_eq!(sums, SetSums::default());
+    }
+
+    #[test]
+    fn halves_are_rounded_to_even() {
+        let rounded = [(1, 2), (3, 2), (5, 2), (7, 3), (8, 3)].map(|(a, b)| divided(a, b));
+        assert_eq!(rounded, [0, 2, 2, 2, 3]);
+    }
+}

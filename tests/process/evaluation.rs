@@ -1,0 +1,190 @@
+//! Evaluations with real processes: the same numbers, the same end, the best adapter kept.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::Path;
+
+use cluster_tests::{Finished, Run};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// Twelve answers that say nothing about each other: they can only be learned by heart.
+fn by_heart(folder: &Path) -> String {
+    let data = folder.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let answers = [
+        "依据合同法。",
+        "应当赔偿。",
+        "可以起诉。",
+        "不予支持。",
+        "先行调解。",
+        "申请仲裁。",
+        "保存证据。",
+        "及时报警。",
+        "协商解决。",
+        "依法解除。",
+        "返还押金。",
+        "补缴社保。",
+    ];
+    let rows: String = (0..12)
+        .map(|i| {
+            let row = json!({"messages": [
+                {"role": "user", "content": format!("第{i}个问题怎么办？")},
+                {"role": "assistant", "content": answers[i * 5 % 12]},
+            ]});
+            format!("{row}\n")
+        })
+        .collect();
+    std::fs::write(data.join("train.jsonl"), rows).unwrap();
+    data.display().to_string()
+}
+
+const OVERFITS: &[(&str, &str)] = &[
+    ("max_steps", "120"),
+    ("learning_rate", "1e-2"),
+    ("lora_rank", "16"),
+    ("target_modules", "all-linear"),
+    ("batch_size", "8"),
+    ("save_steps", "1000"),
+    ("save_total_limit", "1"),
+    ("validation_split", "0.34"),
+    ("eval_steps", "4"),
+    ("early_stopping_patience", "3"),
+];
+
+fn overfit(folder: &Path, workers: &str) -> Finished {
+    let data = by_heart(folder);
+    let mut lines = OVERFITS.to_vec();
+    lines.push(("train_data_dir", &data));
+    let config = Run::config(folder, &lines);
+    let run = Run::start(folder, &config, &["--local-workers", workers]);
+    let finished = run.finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    finished
+}
+
+fn sha256(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    shared::manifest::hex(&Sha256::digest(bytes))
+}
+
+/// What must not depend on how many computed it.
+fn course(finished: &Finished) -> Vec<Value> {
+    finished.events("evaluation").into_iter().cloned().collect()
+}
+
+#[test]
+fn a_run_made_to_overfit_is_named_stopped_and_leaves_its_best_adapter() {
+    let mut first: Option<(String, Vec<Value>, Value)> = None;
+    for workers in ["1", "2", "4"] {
+        let folder = tempfile::tempdir().unwrap();
+        let finished = overfit(folder.path(), workers);
+        let evaluations = course(&finished);
+        let last = evaluations.last().unwrap();
+        let (step, best) = (
+            last["step"].as_u64().unwrap(),
+            last["best_step"].as_u64().unwrap(),
+        );
+        let alarms = finished.events("overfitting");
+        println!(
+            "{workers} workers: stopped at step {step}, best {best}, adapter {}, {}",
+            finished.adapter(),
+            alarms
+                .first()
+                .map_or("no alarm", |a| a["text"].as_str().unwrap())
+        );
+        assert_eq!(last["stops"], true, "{}", finished.stderr);
+        assert!(step < 120 && best < step);
+        assert!(!alarms.is_empty(), "{}", finished.stderr);
+        let kept = finished.output.join(format!("checkpoint-{best}"));
+        assert_eq!(
+            sha256(&kept.join("adapter_model.safetensors")),
+            finished.adapter()
+        );
+        let state = finished.json("trainer_state.json");
+        assert_eq!(state["best_global_step"], best);
+        assert_eq!(state["best_model_checkpoint"], format!("checkpoint-{best}"));
+        assert_eq!(state["global_step"], step);
+        let found = (finished.adapter(), evaluations, finished.log_history());
+        match &first {
+            None => first = Some(found),
+            Some(first) => assert_eq!(*first, found, "{workers} workers"),
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_is_lost_while_it_evaluates_changes_nothing() {
+    let quiet = tempfile::tempdir().unwrap();
+    let expected = overfit(quiet.path(), "1");
+    let folder = tempfile::tempdir().unwrap();
+    let data = by_heart(folder.path());
+    let mut lines = OVERFITS.to_vec();
+    lines.extend([
+        ("train_data_dir", data.as_str()),
+        ("failure_detection", "2"),
+    ]);
+    let config = Run::config(folder.path(), &lines);
+    let mut run = Run::start(folder.path(), &config, &["--wait-workers", "2"]);
+    let (stays, goes) = (run.worker(&[]), run.worker(&[]));
+    // Step 4 is evaluated next: the order to leave comes while it is or a moment later.
+    for _ in 0..4 {
+        run.event("step");
+    }
+    goes.kill();
+    let finished = run.finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let _ = (stays.finish(), goes.finish());
+    assert_eq!(course(&finished), course(&expected));
+    assert_eq!(finished.adapter(), expected.adapter());
+}
+
+#[test]
+fn a_healthy_run_is_left_in_peace_and_evaluating_it_changes_no_byte() {
+    let healthy = [
+        ("max_steps", "10"),
+        ("learning_rate", "2e-4"),
+        ("eval_steps", "2"),
+    ];
+    let (folder, held_out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let plain = Finished::local(folder.path(), &healthy[..2], 1);
+    assert_eq!(plain.code, Some(0), "{}", plain.stderr);
+    let validation = validation_file(held_out.path());
+    let mut lines = healthy.to_vec();
+    lines.push(("validation_dir", &validation));
+    let evaluated = Finished::local(held_out.path(), &lines, 2);
+    assert_eq!(evaluated.code, Some(0), "{}", evaluated.stderr);
+    let evaluations = course(&evaluated);
+    assert_eq!(evaluations.len(), 5);
+    assert!(
+        evaluations
+            .iter()
+            .all(|e| e["eval_loss"].as_f64().unwrap().is_finite())
+    );
+    assert!(
+        evaluated.events("overfitting").is_empty(),
+        "{}",
+        evaluated.stderr
+    );
+    assert_eq!(evaluated.adapter(), plain.adapter());
+    println!(
+        "losses {:?}",
+        evaluations
+            .iter()
+            .map(|e| &e["eval_loss"])
+            .collect::<Vec<_>>()
+    );
+}
+
+/// Questions of the shipped kind that the shipped data do not hold.
+fn validation_file(folder: &Path) -> String {
+    let file = folder.join("validation.txt");
+    let text = "用户：房东不退押金怎么办？\n律师：依据《民法典》，租赁期满没有损坏的，应当退还押金，可以先协商，协商不成向法院起诉。\n\n\
+        用户：公司不给交社保怎么办？\n律师：依据《社会保险法》，用人单位应当为职工缴纳社会保险，可以向社保部门投诉。\n";
+    std::fs::write(&file, text).unwrap();
+    file.display().to_string()
+}

@@ -1,0 +1,96 @@
+//! Simulated evaluations: numbers that depend on the state alone, and the course they must take.
+
+use std::collections::BTreeMap;
+
+use shared::evaluation::{Course, Patience, SetSums, WIDTH, width};
+use shared::ids::{MicroBatchId, Step};
+use shared::numerics::{self, AdapterState};
+use worker::train::Replica;
+
+use super::machine::{PARAMETERS, first_state, integers, rule};
+use super::plan::Setting;
+
+/// Micro-batches of an evaluation.
+pub(crate) const PARTS: u32 = 3;
+
+/// What a run must come to when nothing goes wrong.
+pub(crate) struct Reference {
+    /// Digest of the state after each step.
+    pub(crate) digests: BTreeMap<Step, String>,
+    /// Sums of each evaluation.
+    pub(crate) evaluations: BTreeMap<Step, Vec<SetSums>>,
+    /// The last step: the planned one, or the one patience ends with.
+    pub(crate) last: Step,
+}
+
+/// Sums of one micro-batch of an evaluation.
+pub(crate) fn sums(state: &AdapterState, id: MicroBatchId) -> Vec<i64> {
+    let text = format!("evaluation {} {id}", numerics::params_digest(state));
+    let hash = blake3::hash(text.as_bytes());
+    let loss = i64::from(u16::from_le_bytes([hash.as_bytes()[0], hash.as_bytes()[1]])) << 20;
+    let sums = SetSums {
+        loss,
+        sample_loss: loss,
+        targets: 1,
+        samples: 1,
+        ..SetSums::default()
+    };
+    let mut values = sums.to_array().to_vec();
+    values.push(1);
+    values
+}
+
+/// Whether the state of this step is evaluated.
+pub(crate) fn is_due(setting: &Setting, step: Step) -> bool {
+    let last = step.0 == setting.planned;
+    setting.eval_every > 0 && step.0 > 0 && (last || step.0.is_multiple_of(setting.eval_every))
+}
+
+pub(crate) fn patience(setting: &Setting) -> Patience {
+    Patience {
+        evaluations: setting.patience,
+        threshold: 0.0,
+    }
+}
+
+/// The run of a single worker without any fault.
+pub(crate) fn reference(setting: &Setting) -> Reference {
+    let mut replica = Replica::new(PARAMETERS, 1);
+    replica.adopt(first_state());
+    let mut digests = BTreeMap::new();
+    let mut course = Course::new(patience(setting), BTreeMap::new());
+    let mut last = Step(setting.planned);
+    for step in (1..=setting.planned).map(Step) {
+        let mut total = Vec::new();
+        for id in (0..setting.micro_batches).map(MicroBatchId) {
+            let part = integers(replica.state(), step, id);
+            total.resize(part.len(), 0);
+            numerics::accumulate(&mut total, &part);
+        }
+        let rule = rule(step, setting.micro_batches);
+        let applied = replica.apply(&rule, total, 1).unwrap();
+        replica.commit(step).unwrap();
+        digests.insert(step, applied.state_digest);
+        if is_due(setting, step) {
+            course.add(step, vec![evaluated(replica.state())]);
+            if course.standing(step).stops {
+                last = step;
+                break;
+            }
+        }
+    }
+    Reference {
+        digests,
+        evaluations: course.up_to(last),
+        last,
+    }
+}
+
+fn evaluated(state: &AdapterState) -> SetSums {
+    let mut total = vec![0; width(1)];
+    for id in (0..PARTS).map(MicroBatchId) {
+        numerics::accumulate(&mut total, &sums(state, id));
+    }
+    let (sets, _) = total.as_chunks::<WIDTH>();
+    SetSums::from_array(sets[0])
+}
