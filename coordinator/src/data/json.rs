@@ -94,7 +94,8 @@ fn parse_one(path: &Path, text: &str, content: &str, start: usize) -> Result<Map
 /// The elements of a file that is one array.
 fn array(path: &Path, text: &str) -> Result<Vec<(u64, Map<String, Value>)>> {
     let mut objects = Vec::new();
-    let mut at = skip(text, 0) + 1;
+    // Behind the bracket, and behind white space before it that JSON does not know.
+    let mut at = text.len() - text.trim_start().len() + 1;
     let (mut line, mut counted) = (1, 0);
     loop {
         at = skip(text, at);
