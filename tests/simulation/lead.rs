@@ -81,8 +81,7 @@ impl World {
         }
         let (from, remembered) = self.store.recall();
         // What was not on storage is gone, and may be committed again.
-        self.judge
-            .recalled(remembered.committed, remembered.evaluated);
+        self.judge.recalled(&remembered);
         self.term = self.term.next();
         self.engine_started = self.now;
         let options = options(&self.setting, self.term, self.ladder);

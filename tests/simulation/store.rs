@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coordinator::engine::{Committed, Evaluated, Remembered, Restorable};
+use shared::evaluation::newest;
 use shared::ids::{Generation, Step, WorkerId};
 use shared::numerics::{self, AdapterState};
 use shared::wire::message::SyncSource;
@@ -76,8 +77,7 @@ impl Store {
                 }
                 Line::Rewind(step) => {
                     remembered.committed = *step;
-                    let evaluated = remembered.evaluated;
-                    remembered.evaluated = evaluated.map(|at| at.min(*step));
+                    remembered.evaluated = newest(&remembered.evaluations, *step);
                 }
                 Line::Members(generation, workers) => {
                     remembered.generation = *generation;

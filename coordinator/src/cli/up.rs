@@ -201,9 +201,11 @@ fn inherit_evaluations(remembered: &mut Remembered, prepared: &Prepared) -> Resu
     let SyncSource::Checkpoint(folder) = &prepared.from.source else {
         return Ok(());
     };
-    if remembered.evaluations.is_empty() {
-        remembered.evaluations = Manifest::read(Path::new(folder))?.evaluations;
-        remembered.evaluated = remembered.evaluations.keys().next_back().copied();
+    let before = Manifest::read(Path::new(folder))?.evaluations;
+    let newest = before.keys().next_back().copied();
+    remembered.evaluated = remembered.evaluated.or(newest);
+    for (step, sums) in before {
+        remembered.evaluations.entry(step).or_insert(sums);
     }
     Ok(())
 }

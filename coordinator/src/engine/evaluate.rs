@@ -39,10 +39,10 @@ impl Engine {
         self.evaluated == Some(self.committed) && self.course.standing(self.committed).stops
     }
 
-    /// The run went back: what was evaluated later has to come again.
-    pub(super) fn forget_later_evaluations(&mut self) {
-        let committed = self.committed;
-        self.evaluated = self.evaluated.map(|step| step.min(committed));
+    /// The run went back, or forward to what an earlier rewind had made void: what was evaluated
+    /// after this step has to come again.
+    pub(super) fn rewind_evaluations(&mut self) {
+        self.evaluated = self.course.newest(self.committed);
         self.best_to_write = None;
     }
 

@@ -193,7 +193,7 @@ impl Engine {
             return;
         }
         self.committed = self.restorable.step;
-        self.forget_later_evaluations();
+        self.rewind_evaluations();
         self.state_digest = self.restorable.state_digest.clone();
         // Steps are missing again: an end that had begun is none.
         self.phase = Phase::Gathering;

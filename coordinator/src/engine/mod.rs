@@ -190,12 +190,12 @@ impl Engine {
             Vec::new()
         };
         let patience = options.patience;
-        let stands = if awaited {
-            remembered.committed
+        let course = Course::new(patience, remembered.evaluations);
+        let evaluated = if moves {
+            course.newest(from.step)
         } else {
-            from.step
+            remembered.evaluated
         };
-        let evaluated = remembered.evaluated.map(|step| step.min(stands));
         let mut digests = remembered.digests;
         if let Some(digest) = &from.state_digest {
             digests.insert(from.step, digest.clone());
@@ -221,7 +221,7 @@ impl Engine {
             interrupted: false,
             skipped_in_a_row: 0,
             committed_at: Duration::ZERO,
-            course: Course::new(patience, remembered.evaluations),
+            course,
             evaluated,
             best_to_write: None,
             writing: None,

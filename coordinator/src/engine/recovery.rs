@@ -151,8 +151,8 @@ impl Engine {
         let remembered = self.committed;
         let best = best.filter(|step| *step >= on_storage);
         self.committed = best.unwrap_or(on_storage);
-        self.forget_later_evaluations();
         if self.committed != remembered {
+            self.rewind_evaluations();
             self.out.push(Command::Rewind(self.committed));
             self.notice(Notice::Rewound {
                 step: self.committed,

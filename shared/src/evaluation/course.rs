@@ -56,6 +56,12 @@ impl Course {
         self.evaluations.get(&step).map(Vec::as_slice)
     }
 
+    /// The step of the newest one up to a step.
+    #[must_use]
+    pub fn newest(&self, step: Step) -> Option<Step> {
+        newest(&self.evaluations, step)
+    }
+
     /// Those up to a step.
     #[must_use]
     pub fn up_to(&self, step: Step) -> BTreeMap<Step, Vec<SetSums>> {
@@ -91,6 +97,13 @@ impl Course {
             stops,
         }
     }
+}
+
+/// The newest step up to `step` whose state is evaluated: what counts after a rewind to it, back or
+/// forward.
+#[must_use]
+pub fn newest(evaluations: &BTreeMap<Step, Vec<SetSums>>, step: Step) -> Option<Step> {
+    evaluations.range(..=step).next_back().map(|(at, _)| *at)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod plan;
 mod sets;
 mod sums;
 
-pub use course::{Course, Patience, Standing};
+pub use course::{Course, Patience, Standing, newest};
 pub use plan::{EvaluationMicroBatch, EvaluationPlan};
 pub use sets::{EvaluationSet, TRAIN_SAMPLE, VALIDATION};
 pub use sums::{LOSS_BITS, SetSums, WIDTH, width};

@@ -9,7 +9,7 @@ use super::record::{
     Checkpoint, Commit, Complete, EvaluatedSet, Evaluation, Leader, Members, Record, Run,
 };
 use crate::error::Result;
-use crate::evaluation::SetSums;
+use crate::evaluation::{SetSums, newest};
 use crate::ids::{Step, Term};
 
 /// A run as its ledger tells it.
@@ -152,13 +152,16 @@ impl State {
             Record::Evaluation(evaluation) => {
                 self.evaluations.insert(evaluation.step, sums(evaluation));
                 self.evaluated = Some(evaluation.step);
-                self.stopped = evaluation.stops.then_some(evaluation.step);
+                if evaluation.stops {
+                    self.stopped = Some(evaluation.step);
+                } else if self.stopped == Some(evaluation.step) {
+                    self.stopped = None;
+                }
             }
             Record::Rewind(rewind) => {
                 self.rewinds += 1;
                 self.committed = rewind.step;
-                self.evaluated = self.evaluated.map(|step| step.min(rewind.step));
-                self.stopped = self.stopped.filter(|step| *step <= rewind.step);
+                self.evaluated = newest(&self.evaluations, rewind.step);
                 self.state_digest.clone_from(&rewind.state_digest);
             }
             Record::Checkpoint(checkpoint) => self.checkpoint = Some(checkpoint.clone()),

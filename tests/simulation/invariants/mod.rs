@@ -12,7 +12,7 @@ mod ledger;
 
 use std::collections::BTreeSet;
 
-use coordinator::engine::{Committed, Evaluated, Notice};
+use coordinator::engine::{Committed, Evaluated, Notice, Remembered};
 use shared::ids::{Step, WorkerId};
 use shared::wire::message::{Envelope, ToWorker};
 use worker::session::Ending;
@@ -41,6 +41,9 @@ pub(crate) struct Judge {
     reference: Reference,
     micro_batches: u32,
     committed: Step,
+    /// Steps whose evaluations are on storage or on their way to it.
+    evaluations: BTreeSet<Step>,
+    /// The newest one that counts.
     evaluated: Option<Step>,
     planted: BTreeSet<String>,
     /// Something struck that can make a reduce fail.
@@ -55,6 +58,7 @@ impl Judge {
             reference,
             micro_batches,
             committed: Step(0),
+            evaluations: BTreeSet::new(),
             evaluated: None,
             planted: BTreeSet::new(),
             spoiled: false,
@@ -84,18 +88,20 @@ impl Judge {
 
     pub(crate) fn rewound(&mut self, step: Step) {
         self.committed = step;
-        self.evaluated = self.evaluated.map(|at| at.min(step));
+        self.evaluated = self.evaluations.range(..=step).next_back().copied();
     }
 
     /// A coordinator came back with what was on storage.
-    pub(crate) fn recalled(&mut self, committed: Step, evaluated: Option<Step>) {
-        self.committed = committed;
-        self.evaluated = evaluated;
+    pub(crate) fn recalled(&mut self, remembered: &Remembered) {
+        self.committed = remembered.committed;
+        self.evaluations = remembered.evaluations.keys().copied().collect();
+        self.evaluated = remembered.evaluated;
     }
 
     pub(crate) fn evaluated(&mut self, evaluated: &Evaluated) -> Result<(), Violation> {
         let (committed, before) = (self.committed, self.evaluated);
         evaluations::evaluation(&self.reference, committed, before, evaluated)?;
+        self.evaluations.insert(evaluated.step);
         self.evaluated = Some(evaluated.step);
         Ok(())
     }

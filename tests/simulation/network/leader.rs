@@ -74,9 +74,7 @@ pub(super) async fn lead(scene: Handle) -> turmoil::Result {
 fn start(scene: &mut Scene) -> Engine {
     let (from, remembered) = scene.store.recall();
     // What was not on storage is gone, and may be committed again.
-    scene
-        .judge
-        .recalled(remembered.committed, remembered.evaluated);
+    scene.judge.recalled(&remembered);
     scene.term = scene.term.next();
     scene.moment = if remembered.members.is_empty() {
         Moment::Gathering

@@ -2,6 +2,7 @@
 
 mod audit;
 mod chain;
+mod evaluation;
 mod rules;
 
 use super::*;
