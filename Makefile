@@ -9,7 +9,7 @@ GOLDEN_PYTHON ?= $(PYTHON)
 export TORCH_DIR PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo chaos simulate bench memory measure fuzz compare fmt lint deny golden clean distclean
+.PHONY: help setup build test demo chaos simulate bench bench-data memory measure fuzz compare fmt lint deny golden clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, tr
 
 memory: build ## what `coordinator plan` says against real runs (SET: report, fit or names of cases)
 	$(PYTHON) tests/bench/plan_memory.py --bin target/release --set $(or $(SET),report)
+
+bench-data: build ## preparing 2 GB of JSONL against datasets + tokenizers (GOLDEN_PYTHON; FOLDER with 15 GB free, MEGABYTES)
+	$(GOLDEN_PYTHON) tests/bench/prepare_speed.py --coordinator target/release/coordinator \
+		--folder $(or $(FOLDER),target/bench-data) --megabytes $(or $(MEGABYTES),2048) --flat 512,1024
 
 measure: build ## what faults cost (WHAT=times, straggler, saving or soak)
 	$(CARGO) bench --locked -p cluster-tests --bench cluster -- $(WHAT)

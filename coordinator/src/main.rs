@@ -68,6 +68,11 @@ fn data(command: &DataCommand, cwd: &std::path::Path) -> Result<ExitCode, Error>
             anstream::print!("{}", cli::data::mask::run(args, cwd)?);
             Ok(ExitCode::Complete)
         }
+        DataCommand::Prepare(args) => {
+            let mut progress = cli::progress::shown();
+            anstream::print!("{}", cli::data::prepare::run(args, cwd, &mut progress)?);
+            Ok(ExitCode::Complete)
+        }
         DataCommand::Show(args) => {
             let shown = cli::data::show::run(args, cwd)?;
             match args.output {

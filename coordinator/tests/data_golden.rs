@@ -123,7 +123,7 @@ fn the_shipped_questions_keep_the_bytes_of_their_prepared_rows() {
     let template = shared::text::ChatTemplate::find(&config.base_model).unwrap();
     let prepared = coordinator::data::prepare(&config, &tokenizer, template.as_ref()).unwrap();
     assert_eq!(
-        prepared.writer.digest(),
+        prepared.writer.digest().unwrap(),
         "efae5cfa976184a2e502cf3c1d35dcd69e2bf8fe2912867d58073f69434e7b1c"
     );
 }

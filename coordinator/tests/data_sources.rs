@@ -5,8 +5,11 @@ mod house;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use coordinator::data::{Progress, Ready, ready, source_digest};
+use coordinator::data::{
+    Conversation, Keep, Progress, Ready, Sources, ready, ready_of, source_digest,
+};
 use shared::config::LossOn;
 use shared::dataset::PreparedDataset;
 use shared::text::ChatTemplate;
@@ -110,8 +113,9 @@ fn a_second_start_reuses_what_was_prepared() {
     let house = House::new("llama3").with("a.txt", DIALOGUE);
     let folder = house.config.output_dir.join("prepared");
     let mut words = Vec::new();
-    let first = prepared(&house, &folder, &mut |p| words.push(p.done)).unwrap();
-    assert_eq!(words, [0, 2]);
+    let first = prepared(&house, &folder, &mut |p| words.push((p.samples, p.done))).unwrap();
+    assert_eq!(words.first(), Some(&(0, false)));
+    assert_eq!(words.last(), Some(&(2, true)));
     assert!(!first.reused());
     assert!(
         !folder.exists(),
@@ -173,4 +177,36 @@ fn other_sources_have_another_digest() {
     let unchanged = digest(&house);
     let house = house.set(|c| c.learning_rate = 1.0);
     assert_eq!(digest(&house), unchanged);
+}
+
+#[test]
+fn sources_may_be_split_into_rows_that_are_kept_and_the_others() {
+    let house = House::new("chatml").with("a.txt", DIALOGUE);
+    let folder = house.config.output_dir.join("prepared");
+    let template = ChatTemplate::find(&house.config.base_model).unwrap();
+    let part = |name: &str, wanted: bool| {
+        let row = move |c: &Conversation| c.messages[0].content.contains("试用期") == wanted;
+        let sources = Sources {
+            config: &house.config,
+            keep: Some(Keep {
+                name: name.into(),
+                row: Arc::new(row),
+            }),
+        };
+        let tokenizer = house.tokenizer();
+        let ready = ready_of(
+            &sources,
+            &tokenizer,
+            template.as_ref(),
+            &folder,
+            &mut |_| {},
+        );
+        let ready = ready.unwrap();
+        ready.publish(&folder).unwrap();
+        (ready.digest.clone(), ready.report.samples, ready.reused())
+    };
+    let (train, held) = (part("train", true), part("held", false));
+    assert_eq!((train.1, held.1), (1, 1));
+    assert_ne!(train.0, held.0);
+    assert_eq!(part("train", true), (train.0, 1, true));
 }

@@ -91,7 +91,7 @@ fn what_is_learned_has_placeholders_numbered_in_the_order_of_the_samples() {
 
 #[test]
 fn masking_gives_another_dataset_and_scanning_the_same() {
-    let dataset = |mode| house(mode).prepare().unwrap().writer.digest();
+    let dataset = |mode| house(mode).prepare().unwrap().writer.digest().unwrap();
     let off = dataset(PrivacyMode::Off);
     assert_eq!(dataset(PrivacyMode::Scan), off);
     assert_ne!(dataset(PrivacyMode::Mask), off);

@@ -1,8 +1,8 @@
 //! `coordinator plan`: what a run will compute, store, send, need and take.
 //!
 //! In: the configuration, the base model's `config.json` and tokenizer, the data. Out: an
-//! [`Estimate`]. Keeps: no weight is read, and nothing is written; data that was prepared before is
-//! used again.
+//! [`Estimate`]. Keeps: no weight is read, and nothing stays written: many rows lie in a hidden folder
+//! of `output_dir` until it ends. Data that was prepared before is used again.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ const NO_MATTER: &[&str] = &[
     "parent_optimizer",
 ];
 
-/// Plans a run. Nothing is written.
+/// Plans a run. Nothing stays written.
 ///
 /// # Errors
 /// Whatever is wrong with configuration, `config.json`, tokenizer or data.

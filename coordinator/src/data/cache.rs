@@ -14,10 +14,11 @@ use shared::storage;
 use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::files::{self, SourceFile};
-use super::prepare::{Prepared, Progress, prepare_with};
-use super::privacy;
+use super::prepare::{Prepared, prepare_with};
 use super::report::DataReport;
-use super::sources;
+use super::source::Sources;
+use super::walk::Progress;
+use super::{lines, privacy, sources};
 
 /// Changes whenever the same sources would give other rows or another report.
 const VERSION: &str = "data-sources-2";
@@ -36,6 +37,11 @@ struct Index {
 /// # Errors
 /// [`Code::Io`] or [`Code::MissingPath`] when a file cannot be read.
 pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<String> {
+    digest_of(&Sources::all(config), tokenizer_digest)
+}
+
+fn digest_of(sources: &Sources<'_>, tokenizer_digest: &str) -> Result<String> {
+    let config = sources.config;
     let mut hasher = blake3::Hasher::new();
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -63,6 +69,9 @@ pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<Strin
     if config.privacy.mode != PrivacyMode::Off {
         settings["privacy"] = serde_json::json!([privacy::VERSION, config.privacy]);
     }
+    if let Some(keep) = &sources.keep {
+        settings["keep"] = keep.name.as_str().into();
+    }
     for text in [VERSION, tokenizer_digest, &settings.to_string()] {
         part(text.as_bytes());
     }
@@ -72,22 +81,13 @@ pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<Strin
         part(file.name.as_bytes());
         let known = files::KNOWN.contains(&file.extension().as_str());
         if known || metadata.is_some() {
-            part(content(&file.path)?.as_bytes());
+            part(lines::content(&file.path)?.as_bytes());
         }
     }
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-fn content(path: &Path) -> Result<blake3::Hash> {
-    let bytes = std::fs::read(path).map_err(|e| {
-        Error::new(Code::Io, "a data file cannot be read")
-            .in_file(path)
-            .why(e.to_string())
-    })?;
-    Ok(blake3::hash(&bytes))
-}
-
-/// Data that is prepared in memory, or found prepared; nothing is written yet.
+/// Data that is prepared, or found prepared; nothing is published yet.
 #[derive(Debug)]
 pub struct Ready {
     /// Digest of the prepared dataset.
@@ -100,10 +100,11 @@ pub struct Ready {
     fresh: Option<(DatasetWriter, Option<DatasetWriter>)>,
 }
 
-/// Prepares the data of a run in memory, or finds it prepared in `folder`.
+/// Prepares the data of a run, or finds it prepared in `folder`. Rows stay in memory unless they are
+/// many; then they lie in a hidden folder there, until they are published or let go.
 ///
 /// # Errors
-/// As [`super::prepare`].
+/// As [`super::prepare_with`].
 pub fn ready(
     config: &RunConfig,
     tokenizer: &TextTokenizer,
@@ -111,7 +112,21 @@ pub fn ready(
     folder: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Ready> {
-    let source = source_digest(config, tokenizer.digest())?;
+    ready_of(&Sources::all(config), tokenizer, template, folder, progress)
+}
+
+/// [`ready`] for chosen sources.
+///
+/// # Errors
+/// As [`ready`].
+pub fn ready_of(
+    sources: &Sources<'_>,
+    tokenizer: &TextTokenizer,
+    template: Option<&ChatTemplate>,
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Ready> {
+    let source = digest_of(sources, tokenizer.digest())?;
     if let Some(Index {
         dataset,
         validation,
@@ -126,14 +141,15 @@ pub fn ready(
             fresh: None,
         });
     }
+    let durable = Some((folder, source.as_str()));
     let Prepared {
         writer,
         validation,
         report,
-    } = prepare_with(config, tokenizer, template, progress)?;
+    } = prepare_with(sources, tokenizer, template, durable, progress)?;
     Ok(Ready {
-        digest: writer.digest(),
-        validation: validation.as_ref().map(DatasetWriter::digest),
+        digest: writer.digest()?,
+        validation: validation.as_ref().map(DatasetWriter::digest).transpose()?,
         report,
         source,
         fresh: Some((writer, validation)),
@@ -150,10 +166,10 @@ impl Ready {
     /// Tokens and predicted tokens of every row; `folder` is where it was looked for.
     ///
     /// # Errors
-    /// [`Code::Io`] or [`Code::DigestDiffers`] when what lies in the folder cannot be used.
+    /// [`Code::Io`] or [`Code::DigestDiffers`] when what lies in a folder cannot be used.
     pub fn sizes(&self, folder: &Path) -> Result<(Vec<u32>, Vec<u32>)> {
         if let Some((writer, _)) = &self.fresh {
-            return Ok(writer.sizes());
+            return writer.sizes();
         }
         let dataset = PreparedDataset::open(&dataset_path(folder, &self.digest))?;
         Ok((dataset.lengths(), dataset.target_tokens()))
@@ -167,10 +183,10 @@ impl Ready {
         let Some((writer, validation)) = &self.fresh else {
             return Ok(dataset_path(folder, &self.digest));
         };
-        if let Some(validation) = validation {
-            validation.publish(folder)?;
+        if let (Some(validation), Some(digest)) = (validation, &self.validation) {
+            validation.publish_as(folder, digest)?;
         }
-        let path = writer.publish(folder)?;
+        let path = writer.publish_as(folder, &self.digest)?;
         let entry = Index {
             dataset: self.digest.clone(),
             validation: self.validation.clone(),

@@ -115,7 +115,10 @@ pub fn detected(report: &FileReport, config: &RunConfig) -> Detected {
 }
 
 /// Refuses a file that could be read in two ways.
-pub(crate) fn require_sure(reports: &[FileReport], config: &RunConfig) -> Result<()> {
+pub(crate) fn require_sure<'a>(
+    reports: impl IntoIterator<Item = &'a FileReport>,
+    config: &RunConfig,
+) -> Result<()> {
     for report in reports {
         let found = detected(report, config);
         if found.sure >= SURE {

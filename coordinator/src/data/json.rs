@@ -1,7 +1,7 @@
 //! JSON files to conversations: one object per line, or one array.
 //!
-//! In: text of a `.jsonl` or `.json` file. Out: every object with the line it begins in.
-//! Keeps: line and column of a mistake are those of the file. Blank lines say nothing.
+//! In: text of a `.jsonl` or `.json` file, or some lines of it. Out: every object with the line it begins in.
+//! A file of lines is read in parts, an array whole. Keeps: line and column of a mistake are those of the file. Blank lines say nothing.
 
 use std::path::Path;
 
@@ -20,33 +20,9 @@ use super::{Conversation, Parsed};
 pub(crate) fn parse(file: &SourceFile, text: &str, naming: Naming<'_>) -> Result<Parsed> {
     let mut report = FileReport::new(&file.name, Form::Messages);
     let mut conversations = Vec::new();
-    for (index, (line, object)) in objects(file, text)?.into_iter().enumerate() {
-        let at = At {
-            path: &file.path,
-            line,
-        };
-        let (object, aside) = naming.object(object, at)?;
-        let found = object::conversation(&object, at)?;
-        if index == 0 {
-            report.form = found.form;
-        } else if report.form != found.form {
-            report.form = Form::Mixed;
-        }
-        report.add_unused(found.unused);
-        report.add_unused(aside);
-        let origin = RowOrigin {
-            file: file.name.clone(),
-            line,
-        };
-        conversations.push(Conversation {
-            messages: found.messages,
-            origin,
-            tools: found.tools,
-            unlearned: found.unlearned,
-            tokens: found.tokens,
-        });
+    for (line, object) in objects(file, text)? {
+        conversations.push(conversation(file, line, object, naming, &mut report)?);
     }
-    report.samples = conversations.len() as u64;
     Ok(Parsed {
         conversations,
         report,
@@ -54,18 +30,104 @@ pub(crate) fn parse(file: &SourceFile, text: &str, naming: Naming<'_>) -> Result
     })
 }
 
+/// What some lines of a file give: conversations up to the first line that cannot be read.
+pub(crate) struct Lines {
+    pub conversations: Vec<Conversation>,
+    pub report: FileReport,
+    pub error: Option<Error>,
+}
+
+/// Reads lines of a file, one object each, of which the first is line `first`.
+pub(crate) fn lines(file: &SourceFile, text: &str, first: u64, naming: Naming<'_>) -> Lines {
+    let mut report = FileReport::new(&file.name, Form::Messages);
+    let mut conversations = Vec::new();
+    let mut error = None;
+    for (number, line) in (first..).zip(text.split_inclusive('\n')) {
+        let content = line.trim();
+        if content.is_empty() {
+            continue;
+        }
+        let start = line.len() - line.trim_start().len();
+        let source = Text {
+            path: &file.path,
+            text: line,
+            first: number,
+        };
+        let found = parse_one(source, content, start)
+            .and_then(|object| conversation(file, number, object, naming, &mut report));
+        match found {
+            Ok(found) => conversations.push(found),
+            Err(found) => {
+                error = Some(found);
+                break;
+            }
+        }
+    }
+    Lines {
+        conversations,
+        report,
+        error,
+    }
+}
+
+/// Whether the file is one object per line, as its first lines tell; a `.json` file may also be an
+/// array, or one object over several lines.
+pub(crate) fn is_lines(file: &SourceFile, text: &str) -> bool {
+    let first_line = text.trim_start().lines().next().unwrap_or_default();
+    file.extension() == "jsonl" || serde_json::from_str::<Map<String, Value>>(first_line).is_ok()
+}
+
+fn conversation(
+    file: &SourceFile,
+    line: u64,
+    object: Map<String, Value>,
+    naming: Naming<'_>,
+    report: &mut FileReport,
+) -> Result<Conversation> {
+    let path = &file.path;
+    let at = At { path, line };
+    let (object, aside) = naming.object(object, at)?;
+    let found = object::conversation(&object, at)?;
+    report.add_sample(found.form, found.unused);
+    report.add_unused(aside);
+    let origin = RowOrigin {
+        file: file.name.clone(),
+        line,
+    };
+    Ok(Conversation {
+        messages: found.messages,
+        origin,
+        tools: found.tools,
+        unlearned: found.unlearned,
+        tokens: found.tokens,
+    })
+}
+
+/// A text, and the line of its file in which it begins.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    path: &'a Path,
+    text: &'a str,
+    first: u64,
+}
+
 /// The objects of a file with their lines: an array's elements, one object, or one per line.
 pub(crate) fn objects(file: &SourceFile, text: &str) -> Result<Vec<(u64, Map<String, Value>)>> {
     let start = text.trim_start();
+    let whole = Text {
+        path: &file.path,
+        text,
+        first: 1,
+    };
     if file.extension() == "json" {
         if start.starts_with('[') {
-            return array(&file.path, text);
+            return array(whole);
         }
         let first_line = start.lines().next().unwrap_or_default();
         let per_line = serde_json::from_str::<Map<String, Value>>(first_line).is_ok();
         if start.starts_with('{') && !per_line {
             let (line, _) = position(text, text.len() - start.len());
-            let object = parse_one(&file.path, text, start, text.len() - start.len())?;
+            let object = parse_one(whole, start, text.len() - start.len())?;
             return Ok(vec![(line, object)]);
         }
     }
@@ -75,7 +137,7 @@ pub(crate) fn objects(file: &SourceFile, text: &str) -> Result<Vec<(u64, Map<Str
         let content = line.trim();
         if !content.is_empty() {
             let start = at + (line.len() - line.trim_start().len());
-            objects.push((number, parse_one(&file.path, text, content, start)?));
+            objects.push((number, parse_one(whole, content, start)?));
         }
         at += line.len();
     }
@@ -83,16 +145,17 @@ pub(crate) fn objects(file: &SourceFile, text: &str) -> Result<Vec<(u64, Map<Str
 }
 
 /// Parses the one object that `content`, which begins at byte `start` of `text`, must be.
-fn parse_one(path: &Path, text: &str, content: &str, start: usize) -> Result<Map<String, Value>> {
+fn parse_one(source: Text<'_>, content: &str, start: usize) -> Result<Map<String, Value>> {
     match serde_json::from_str(content) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(no_object(path, text, start, &other.to_string())),
-        Err(e) => Err(malformed(path, text, start, content, &e)),
+        Ok(other) => Err(no_object(source, start, &other.to_string())),
+        Err(e) => Err(malformed(source, start, content, &e)),
     }
 }
 
 /// The elements of a file that is one array.
-fn array(path: &Path, text: &str) -> Result<Vec<(u64, Map<String, Value>)>> {
+fn array(source: Text<'_>) -> Result<Vec<(u64, Map<String, Value>)>> {
+    let text = source.text;
     let mut objects = Vec::new();
     // Behind the bracket, and behind white space before it that JSON does not know.
     let mut at = text.len() - text.trim_start().len() + 1;
@@ -104,24 +167,24 @@ fn array(path: &Path, text: &str) -> Result<Vec<(u64, Map<String, Value>)>> {
         match text[at..].chars().next() {
             Some(']') if objects.is_empty() || text[..at].trim_end().ends_with('}') => break,
             Some('{') => {}
-            _ => return Err(broken_array(path, text, at, "expected an object `{...}`")),
+            _ => return Err(broken_array(source, at, "expected an object `{...}`")),
         }
         let mut stream = Deserializer::from_str(&text[at..]).into_iter::<Map<String, Value>>();
         match stream.next() {
             Some(Ok(object)) => objects.push((line, object)),
-            Some(Err(e)) => return Err(malformed(path, text, at, &text[at..], &e)),
-            None => return Err(broken_array(path, text, at, "expected an object `{...}`")),
+            Some(Err(e)) => return Err(malformed(source, at, &text[at..], &e)),
+            None => return Err(broken_array(source, at, "expected an object `{...}`")),
         }
         at = skip(text, at + stream.byte_offset());
         match text[at..].chars().next() {
             Some(',') => at += 1,
             Some(']') => break,
-            _ => return Err(broken_array(path, text, at, "expected `,` or `]`")),
+            _ => return Err(broken_array(source, at, "expected `,` or `]`")),
         }
     }
     let rest = skip(text, at + 1);
     if rest < text.len() {
-        return Err(broken_array(path, text, rest, "text after the array's end"));
+        return Err(broken_array(source, rest, "text after the array's end"));
     }
     Ok(objects)
 }
@@ -146,13 +209,7 @@ fn position(text: &str, at: usize) -> (u64, u64) {
     (line as u64, column as u64)
 }
 
-fn malformed(
-    path: &Path,
-    text: &str,
-    start: usize,
-    content: &str,
-    error: &serde_json::Error,
-) -> Error {
+fn malformed(source: Text<'_>, start: usize, content: &str, error: &serde_json::Error) -> Error {
     // serde_json counts lines and bytes from where it began to read.
     let line_start: usize = content
         .split_inclusive('\n')
@@ -165,22 +222,22 @@ fn malformed(
     }
     let text_of = error.to_string();
     let why = text_of.split(" at line ").next().unwrap_or_default();
-    json_error(path, text, start + at, why).fix(
+    json_error(source, start + at, why).fix(
         "each line of a .jsonl file is one whole object; a .json file may be one array of them",
     )
 }
 
-fn broken_array(path: &Path, text: &str, at: usize, why: &str) -> Error {
-    json_error(path, text, at, why).fix("the file must be one array of objects, [{...}, {...}]")
+fn broken_array(source: Text<'_>, at: usize, why: &str) -> Error {
+    json_error(source, at, why).fix("the file must be one array of objects, [{...}, {...}]")
 }
 
-fn json_error(path: &Path, text: &str, at: usize, why: &str) -> Error {
+fn json_error(Text { path, text, first }: Text<'_>, at: usize, why: &str) -> Error {
     let (line, column) = position(text, at);
     let source = text
         .lines()
         .nth(usize::try_from(line - 1).unwrap_or(0))
         .unwrap_or_default();
-    let place = place(path, line, Some(column), source);
+    let place = place(path, line + first - 1, Some(column), source);
     let near = place.text.is_none().then(|| {
         let skipped = usize::try_from(column).unwrap_or(0).saturating_sub(30);
         source.chars().skip(skipped).collect::<String>()
@@ -194,10 +251,10 @@ fn json_error(path: &Path, text: &str, at: usize, why: &str) -> Error {
     }
 }
 
-fn no_object(path: &Path, text: &str, start: usize, found: &str) -> Error {
+fn no_object(Text { path, text, first }: Text<'_>, start: usize, found: &str) -> Error {
     At {
         path,
-        line: position(text, start).0,
+        line: position(text, start).0 + first - 1,
     }
     .unknown("a line is JSON but no object")
     .why(format!("it is {}", excerpt(found)))

@@ -62,7 +62,11 @@ fn started(offsets: &[(usize, usize)], span: &Range<usize>) -> Range<usize> {
 /// From the token that holds a range's first character to the one that holds its last; of several
 /// tokens that make up a character, the first.
 fn touched(offsets: &[(usize, usize)], text: &str, span: &Range<usize>) -> Range<usize> {
-    let holder = |at: usize| offsets.iter().position(|o| o.0 <= at && at < o.1);
+    // Ends never fall, so the first that lies behind a place is found by halving.
+    let holder = |at: usize| {
+        let first = offsets.partition_point(|o| o.1 <= at);
+        offsets.get(first).filter(|o| o.0 <= at).map(|_| first)
+    };
     let last = text[span.clone()].chars().next_back();
     let last = last.and_then(|letter| holder(span.end - letter.len_utf8()));
     match (holder(span.start), last) {

@@ -20,7 +20,7 @@ use super::object::At;
 use super::renamed::Naming;
 use super::report::{FileReport, Form};
 use super::table::{self, Table};
-use super::{Conversation, Parsed, json, prepare, read};
+use super::{Conversation, Parsed, json, read, source};
 
 /// Reads all samples the metadata file names.
 pub(crate) fn parse(config: &RunConfig, path: &Path) -> Result<Vec<Parsed>> {
@@ -139,7 +139,7 @@ impl<'a> Rows<'a> {
         };
         let source = self.resolve(line, name.trim())?;
         if question.is_none() && answer.is_none() {
-            let parsed = prepare::parse(self.config, &source)?.ok_or_else(|| {
+            let parsed = source::parse(self.config, &source)?.ok_or_else(|| {
                 self.at(line)
                     .unknown(format!(
                         "the row names a file of a kind nobody knows: {name}"

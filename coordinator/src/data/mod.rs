@@ -1,11 +1,14 @@
 //! The first half of a sample's walk: file to prepared dataset, once per run.
 //!
-//! `files`, `sources` which files · `renamed` their own names for things · `read` bytes to text · `dialogue`, `json`, `object`, `table`,
-//! `parquet`, `metadata`, `tokens` to conversations · `privacy` personal data out of them · `render`
-//! conversation to text and the spans that are learned · `mask`
-//! text to tokens and targets · `overflow` rows that are too long · `mixing` sources by their weights · `detected` how sure it is what a file is, `openings` its first samples · `report` what was found ·
-//! `refusals` why a run cannot start with it · `doctor` what a person should look at before ·
-//! `preview` single samples as they are trained · `written` a sample as JSON · `prepare` the walk itself · `cache` once per run.
+//! `files`, `sources` which files · `renamed` their own names for things · `read` bytes to text ·
+//! `dialogue`, `json`, `object`, `table`, `parquet`, `metadata`, `tokens` to conversations ·
+//! `detected` how sure it is what a file is, `openings` its first samples · `privacy` personal data
+//! out of them · `render` conversation to text and the spans that are learned · `mask` text to tokens
+//! and targets · `overflow` rows that are too long · `split` rows that are kept out, `mixing` sources
+//! by their weights · `report` what was found · `refusals` why a run cannot start with it · `doctor`
+//! what a person should look at before · `preview` single samples as they are trained · `written` a
+//! sample as JSON · `source` and `lines` the files piece by piece · `pipeline` all cores in order ·
+//! `walk` the walk itself · `rows` its end · `prepare` its doors · `cache` once per run.
 //! Keeps: nothing is dropped, cut or guessed without a line in the report. No side effect before
 //! the last station. Not here: order of samples (`shared/plan`), padding (`worker`).
 
@@ -15,6 +18,7 @@ mod dialogue;
 mod doctor;
 mod files;
 mod json;
+mod lines;
 mod mask;
 mod metadata;
 mod mixing;
@@ -23,6 +27,7 @@ mod object;
 mod openings;
 mod overflow;
 mod parquet;
+mod pipeline;
 mod prepare;
 mod preview;
 pub mod privacy;
@@ -31,23 +36,28 @@ mod refusals;
 mod renamed;
 mod render;
 mod report;
+mod rows;
+mod source;
 mod sources;
 mod split;
 mod table;
 mod tokens;
+mod walk;
 mod written;
 
 use shared::dataset::RowOrigin;
 use shared::text::Message;
 
-pub use cache::{Ready, dataset_path, ready, source_digest};
+pub use cache::{Ready, dataset_path, ready, ready_of, source_digest};
 pub use detected::Detected;
 pub use doctor::{Diagnosis, Finding, Kind};
-pub use prepare::{Masked, Prepared, Progress, diagnose, masked, prepare, prepare_with};
+pub use prepare::{Masked, Prepared, diagnose, masked, prepare, prepare_with};
 pub use preview::{Preview, Wanted, previews};
-pub use report::{DataReport, FileReport, Form, LongRow, RoleCount, Row};
+pub use report::{DataReport, FileReport, Form, LongRow, RoleCount, Row, Unlisted};
+pub use source::{Keep, Sources};
 pub use sources::SourceReport;
 pub use tokens::Tokens;
+pub use walk::Progress;
 pub use written::written;
 
 /// What a file's records become: turns, and where they came from.
@@ -92,13 +102,21 @@ pub(crate) fn knows_columns(question: &str, answer: &str) -> bool {
         .is_ok_and(|found| (found.question, found.answer) == (Some(0), Some(1)))
 }
 
-/// At most this many lines are listed in a message; the report's JSON has all.
+/// At most this many lines are listed in a message; the report's JSON has [`KEPT`].
 pub(crate) const LISTED: usize = 20;
+
+/// At most this many places of one kind are kept; what lies behind is counted.
+pub(crate) const KEPT: usize = 10_000;
 
 /// `3, 5, 9 and 4 more`.
 pub(crate) fn listed<T: std::fmt::Display>(items: &[T]) -> String {
+    listed_of(items, items.len() as u64)
+}
+
+/// [`listed`] of the first of `all`.
+pub(crate) fn listed_of<T: std::fmt::Display>(items: &[T], all: u64) -> String {
     let shown: Vec<String> = items.iter().take(LISTED).map(ToString::to_string).collect();
-    let more = items.len().saturating_sub(LISTED);
+    let more = all.saturating_sub(shown.len() as u64);
     let tail = if more > 0 {
         format!(" and {more} more")
     } else {

@@ -2,24 +2,41 @@
 //!
 //! In: a file, `.gz` and `.zst` compressed. Out: its text without the byte order mark; line ends stay as they are.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use shared::error::{Code, Error, Place, Result};
 
-use super::files::ending;
+use super::files::{PACKED, ending};
 
 /// Longest line that is shown whole in a message.
 const SHOWN: usize = 100;
 
-/// Reads a text file.
+/// Reads a text file whole.
 pub(crate) fn text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|e| {
-        Error::new(Code::Io, "a data file cannot be read")
-            .in_file(path)
-            .why(e.to_string())
-    })?;
+    let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
     decode(path, unpacked(path, bytes)?)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    Error::new(Code::Io, "a data file cannot be read")
+        .in_file(path)
+        .why(error.to_string())
+}
+
+/// The failure of reading a file or of unpacking it.
+pub(crate) fn failed(path: &Path, error: &io::Error) -> Error {
+    let packed = PACKED.contains(&ending(path).as_str());
+    if !packed || error.raw_os_error().is_some() {
+        return unreadable(path, error);
+    }
+    Error::new(
+        Code::Unpackable,
+        "a compressed data file cannot be unpacked",
+    )
+    .in_file(path)
+    .why(error.to_string())
+    .fix("copy or compress the file again; a part of it may be missing")
 }
 
 /// What a compressed file holds; any other file's bytes as they are.
@@ -31,41 +48,45 @@ fn unpacked(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
             .and_then(|mut decoder| decoder.read_to_end(&mut content)),
         _ => return Ok(bytes),
     };
-    unpacked.map(|_| content).map_err(|e| {
-        Error::new(
-            Code::Unpackable,
-            "a compressed data file cannot be unpacked",
-        )
-        .in_file(path)
-        .why(e.to_string())
-        .fix("copy or compress the file again; a part of it may be missing")
-    })
+    unpacked.map(|_| content).map_err(|e| failed(path, &e))
 }
 
 fn decode(path: &Path, bytes: Vec<u8>) -> Result<String> {
+    let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    decode_part(path, bytes, (1, 0), utf16)
+}
+
+/// The text of whole lines of a file, which begin at this line and byte.
+pub(crate) fn decode_part(
+    path: &Path,
+    bytes: Vec<u8>,
+    (first, begin): (u64, u64),
+    utf16: bool,
+) -> Result<String> {
     let error = match String::from_utf8(bytes) {
-        Ok(text) if text.starts_with('\u{feff}') => return Ok(text['\u{feff}'.len_utf8()..].into()),
+        Ok(text) if begin == 0 && text.starts_with('\u{feff}') => {
+            return Ok(text['\u{feff}'.len_utf8()..].into());
+        }
         Ok(text) => return Ok(text),
         Err(error) => error,
     };
     let at = error.utf8_error().valid_up_to();
     let bytes = error.as_bytes();
     let before = &bytes[..at];
-    let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+    let line = before.iter().filter(|&&b| b == b'\n').count() as u64 + first;
     let in_line = at
         - before
             .iter()
             .rposition(|&b| b == b'\n')
             .map_or(0, |p| p + 1);
-    let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     let guess = if utf16 { "UTF-16" } else { "GB18030" };
     let byte = bytes.get(at).copied().unwrap_or_default();
     Err(Error::new(Code::Undecodable, "a data file is not UTF-8")
-        .at_line(path, line as u64)
+        .at_line(path, line)
         .why(format!(
             "byte 0x{byte:02X} at byte {} of the line, byte {} of the file",
             in_line + 1,
-            at + 1
+            begin + at as u64 + 1
         ))
         .fix(format!(
             "if it is {guess}: iconv -f {guess} -t UTF-8 FILE > NEW_FILE"

@@ -6,8 +6,8 @@ use shared::config::RunConfig;
 use shared::error::{Code, Error};
 use shared::text::ChatTemplate;
 
-use super::report::{DataReport, Row};
-use super::{LISTED, files, listed};
+use super::report::{DataReport, Places, Unlearnable};
+use super::{files, listed, listed_of};
 
 pub(crate) fn empty(config: &RunConfig, skipped: &[String]) -> Error {
     let place = config
@@ -27,18 +27,17 @@ pub(crate) fn empty(config: &RunConfig, skipped: &[String]) -> Error {
 }
 
 pub(crate) fn too_long(config: &RunConfig, report: &DataReport) -> Error {
-    let rows = &report.long_rows;
-    let longest = rows.iter().map(|r| r.row.tokens).max().unwrap_or(0);
+    let (rows, _) = report.too_long();
+    let longest = report.longest.as_ref().map_or(0, |row| row.tokens);
     Error::new(
         Code::TooLong,
         format!(
-            "{} rows are longer than max_seq_length={}",
-            rows.len(),
+            "{rows} rows are longer than max_seq_length={}",
             report.max_seq_length
         ),
     )
     .in_file(&config.train_data_dir)
-    .why(listed(rows))
+    .why(listed_of(&report.long_rows, rows))
     .fix(format!(
         "--set max_seq_length={longest} keeps all of them whole"
     ))
@@ -46,8 +45,8 @@ pub(crate) fn too_long(config: &RunConfig, report: &DataReport) -> Error {
 }
 
 /// Answers of these samples end without a special token.
-pub(crate) fn no_stop_token(template: &ChatTemplate, places: &[String]) -> Error {
-    let what = match places.len() {
+pub(crate) fn no_stop_token(template: &ChatTemplate, places: &Places) -> Error {
+    let what = match places.count {
         1 => "an answer's end is not learned, so the model would not stop".to_owned(),
         many => {
             format!("in {many} samples an answer's end is not learned, so the model would not stop")
@@ -55,7 +54,7 @@ pub(crate) fn no_stop_token(template: &ChatTemplate, places: &[String]) -> Error
     };
     let mut error = Error::new(Code::NoStopToken, what)
         .in_file(template.file())
-        .why(format!("samples: {}", listed(places)));
+        .why(format!("samples: {places}"));
     if template.marks_answers() {
         error = error
             .why("a {% generation %} block of the chat template ends before a special token")
@@ -69,41 +68,42 @@ pub(crate) fn no_stop_token(template: &ChatTemplate, places: &[String]) -> Error
     error
 }
 
-pub(crate) fn nothing_to_learn(config: &RunConfig, rows: &[Row], weighted_out: bool) -> Error {
-    let limit = u64::from(config.max_seq_length);
-    let (cut, other): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|r| r.tokens > limit);
+pub(crate) fn nothing_to_learn(config: &RunConfig, rows: &Unlearnable) -> Error {
     let mut error = Error::new(
         Code::NothingToLearn,
-        match rows.len() {
+        match rows.count {
             1 => "a row has no token to learn from".to_owned(),
             many => format!("{many} rows have no token to learn from"),
         },
     )
     .in_file(&config.train_data_dir);
-    for row in rows.iter().take(LISTED) {
+    for row in &rows.first {
         error = error.why(format!(
             "{}:{} has {} tokens",
             row.file, row.line, row.tokens
         ));
     }
-    if rows.len() > LISTED {
-        error = error.why(format!("and {} more", rows.len() - LISTED));
+    let more = rows.count.saturating_sub(rows.first.len() as u64);
+    if more > 0 {
+        error = error.why(format!("and {more} more"));
     }
-    if let Some(longest) = cut.iter().map(|r| r.tokens).max() {
+    if rows.longest_cut > 0 {
         error = error
             .why(format!(
-                "the first max_seq_length={limit} tokens are all question"
+                "the first max_seq_length={} tokens are all question",
+                config.max_seq_length
             ))
             .fix(format!(
-                "--set max_seq_length={longest} keeps these rows whole"
+                "--set max_seq_length={} keeps these rows whole",
+                rows.longest_cut
             ))
             .fix("or --set overflow=drop leaves out all rows that are too long");
     }
-    if weighted_out {
+    if rows.weighted_out {
         error = error
             .why("all answers that would count have weight 0")
             .fix("give one of them weight 1, or take the sample out");
-    } else if !other.is_empty() {
+    } else if rows.whole {
         error = error.fix("give each sample an answer, or --set train_on_inputs=true");
     }
     error

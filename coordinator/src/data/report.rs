@@ -1,15 +1,16 @@
 //! What the data turned out to be: for people as text, for programs as JSON.
 //!
-//! Keeps: every row that was cut or left out is in it, with file and line.
+//! Keeps: every row that was cut or left out is counted in it, and the first [`KEPT`] of them stand in
+//! it with file and line.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use shared::config::Overflow;
 
-use super::listed;
 use super::privacy::PrivacyReport;
 use super::sources::SourceReport;
+use super::{KEPT, LISTED, listed, listed_of};
 
 /// The form of a file's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,11 +95,58 @@ impl FileReport {
         }
     }
 
+    /// Counts a sample of this form.
+    pub(crate) fn add_sample(&mut self, form: Form, unused: Vec<String>) {
+        if self.samples == 0 {
+            self.form = form;
+        } else if self.form != form {
+            self.form = Form::Mixed;
+        }
+        self.samples += 1;
+        self.add_unused(unused);
+    }
+
+    /// Adds what a later part of the same file gave.
+    pub(crate) fn add_part(&mut self, part: Self) {
+        if part.samples == 0 {
+            return;
+        }
+        let samples = self.samples + part.samples;
+        self.add_sample(part.form, part.unused);
+        self.samples = samples;
+    }
+
     pub(crate) fn add_unused(&mut self, names: Vec<String>) {
         for name in names {
             if !self.unused.contains(&name) {
                 self.unused.push(name);
             }
+        }
+    }
+}
+
+/// How many there are, and the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Places {
+    pub count: u64,
+    first: Vec<String>,
+}
+
+impl Places {
+    pub(crate) fn add(&mut self, place: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < LISTED {
+            self.first.push(place());
+        }
+    }
+}
+
+impl fmt::Display for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.first.join(", "))?;
+        match self.count.saturating_sub(self.first.len() as u64) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
     }
 }
@@ -137,6 +185,51 @@ impl fmt::Display for LongRow {
     }
 }
 
+/// Long rows that are counted and not listed, because so many are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlisted {
+    /// How many.
+    pub rows: u64,
+    /// Their target tokens that are not learned.
+    pub lost_targets: u64,
+}
+
+impl Unlisted {
+    fn is_none(&self) -> bool {
+        self.rows == 0
+    }
+}
+
+/// Rows without a token to learn from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unlearnable {
+    pub count: u64,
+    /// The first of them.
+    pub first: Vec<Row>,
+    /// Tokens of the longest one that is cut; 0 when none is.
+    pub longest_cut: u64,
+    /// Among them is one that is not cut.
+    pub whole: bool,
+    /// Among them is one whose answers have weight 0.
+    pub weighted_out: bool,
+}
+
+impl Unlearnable {
+    /// Takes a row; it is cut when it has more than `limit` tokens.
+    pub(crate) fn add(&mut self, row: Row, limit: u64, weighted_out: bool) {
+        self.count += 1;
+        self.weighted_out |= weighted_out;
+        if row.tokens > limit {
+            self.longest_cut = self.longest_cut.max(row.tokens);
+        } else {
+            self.whole = true;
+        }
+        if self.first.len() < LISTED {
+            self.first.push(row);
+        }
+    }
+}
+
 /// What the whole data turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataReport {
@@ -154,8 +247,11 @@ pub struct DataReport {
     pub max_seq_length: u32,
     /// What happened to longer ones.
     pub overflow: Overflow,
-    /// The longer ones.
+    /// The longer ones, of very many the first.
     pub long_rows: Vec<LongRow>,
+    /// What lies behind those.
+    #[serde(default, skip_serializing_if = "Unlisted::is_none")]
+    pub unlisted_long_rows: Unlisted,
     /// What each of `data_sources` gave.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceReport>,
@@ -164,6 +260,26 @@ pub struct DataReport {
     pub privacy: Option<PrivacyReport>,
     /// What a person should know.
     pub notices: Vec<String>,
+}
+
+impl DataReport {
+    /// Takes a row that is too long.
+    pub(crate) fn add_long(&mut self, row: LongRow) {
+        if self.long_rows.len() < KEPT {
+            self.long_rows.push(row);
+        } else {
+            self.unlisted_long_rows.rows += 1;
+            self.unlisted_long_rows.lost_targets += row.lost_targets;
+        }
+    }
+
+    /// How many rows are longer than `max_seq_length`, and how many target tokens they lose.
+    #[must_use]
+    pub fn too_long(&self) -> (u64, u64) {
+        let lost: u64 = self.long_rows.iter().map(|r| r.lost_targets).sum();
+        let Unlisted { rows, lost_targets } = self.unlisted_long_rows;
+        (self.long_rows.len() as u64 + rows, lost + lost_targets)
+    }
 }
 
 impl fmt::Display for DataReport {
@@ -217,8 +333,8 @@ impl fmt::Display for DataReport {
                 self.max_seq_length
             )?;
         }
-        if !self.long_rows.is_empty() {
-            let lost: u64 = self.long_rows.iter().map(|r| r.lost_targets).sum();
+        let (long, lost) = self.too_long();
+        if long > 0 {
             let done = if self.overflow == Overflow::Drop {
                 "left out"
             } else {
@@ -226,10 +342,9 @@ impl fmt::Display for DataReport {
             };
             writeln!(
                 f,
-                "{} rows are longer than max_seq_length={} and were {done}, {lost} target tokens lost: {}",
-                self.long_rows.len(),
+                "{long} rows are longer than max_seq_length={} and were {done}, {lost} target tokens lost: {}",
                 self.max_seq_length,
-                listed(&self.long_rows)
+                listed_of(&self.long_rows, long)
             )?;
         }
         if let Some(privacy) = &self.privacy {
@@ -239,5 +354,63 @@ impl fmt::Display for DataReport {
             writeln!(f, "note: {notice}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(tokens: u64) -> Row {
+        Row {
+            file: "a.jsonl".into(),
+            line: tokens,
+            tokens,
+        }
+    }
+
+    #[test]
+    fn of_very_many_long_rows_the_first_are_listed_and_all_are_counted() {
+        let mut report = DataReport {
+            files: Vec::new(),
+            samples: 0,
+            tokens: 0,
+            target_tokens: 0,
+            longest: None,
+            max_seq_length: 5,
+            overflow: Overflow::Truncate,
+            long_rows: Vec::new(),
+            unlisted_long_rows: Unlisted::default(),
+            sources: Vec::new(),
+            privacy: None,
+            notices: Vec::new(),
+        };
+        let many = KEPT as u64 + 7;
+        for n in 0..many {
+            report.add_long(LongRow {
+                row: row(n + 6),
+                lost_targets: 2,
+            });
+        }
+        assert_eq!(report.too_long(), (many, 2 * many));
+        assert_eq!(report.long_rows.len(), KEPT);
+        let said = report.to_string();
+        assert!(said.contains("10007 rows are longer"), "{said}");
+        assert!(said.contains("20014 target tokens lost"), "{said}");
+        assert!(said.trim_end().ends_with(" and 9987 more"), "{said}");
+        let json = serde_json::to_string(&report).unwrap();
+        let again: DataReport = serde_json::from_str(&json).unwrap();
+        assert_eq!(again, report);
+    }
+
+    #[test]
+    fn of_rows_without_targets_the_first_the_longest_and_the_reasons_are_kept() {
+        let mut rows = Unlearnable::default();
+        for n in 1..=LISTED as u64 + 10 {
+            rows.add(row(n), 25, false);
+        }
+        assert_eq!((rows.count, rows.first.len()), (30, LISTED));
+        assert_eq!((rows.longest_cut, rows.whole), (30, true));
+        assert!(!rows.weighted_out);
     }
 }

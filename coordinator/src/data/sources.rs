@@ -75,11 +75,13 @@ pub(crate) fn list(config: &RunConfig) -> Result<Vec<SourceFile>> {
     Ok(all)
 }
 
-/// The rows in the shares of `data_sources`, and what the report says of it; as they are without.
+/// The rows in the shares of `data_sources`, and what the report says of it; as they are without. Many
+/// rows are put into files of the folder in `durable`.
 pub(crate) fn mix(
     config: &RunConfig,
     writer: DatasetWriter,
     report: &mut DataReport,
+    durable: Option<(&Path, &str)>,
 ) -> Result<DatasetWriter> {
     let FormatConfig {
         sources, mixing, ..
@@ -88,12 +90,11 @@ pub(crate) fn mix(
         return Ok(writer);
     }
     let mut rows = vec![0_u64; sources.len()];
-    for origin in writer.origins() {
-        let source = of(sources, &origin.file).ok_or_else(|| {
-            Error::new(Code::Internal, "a row belongs to none of data_sources")
-                .why(origin.file.clone())
+    for (file, count) in writer.rows_by_file()? {
+        let source = of(sources, &file).ok_or_else(|| {
+            Error::new(Code::Internal, "a row belongs to none of data_sources").why(file.clone())
         })?;
-        rows[source] += 1;
+        rows[source] += count;
     }
     let folder = files::folder(&config.train_data_dir);
     if let Some(source) = rows.iter().position(|&rows| rows == 0) {
@@ -108,7 +109,9 @@ pub(crate) fn mix(
     if mixed > all.saturating_mul(MOST) {
         return Err(too_many(folder, all, mixed));
     }
-    let writer = writer.reordered(&mixing::order(&rows, &counts, config.seed));
+    let key = durable.map(|(folder, name)| (folder, format!("{name}-mixed")));
+    let durable = key.as_ref().map(|(folder, key)| (*folder, key.as_str()));
+    let writer = writer.reordered(&mixing::order(&rows, &counts, config.seed), durable)?;
     let told = sources.iter().zip(rows.iter().zip(&counts));
     report.sources = told
         .map(|(source, (&samples, &rows))| SourceReport {
@@ -118,7 +121,10 @@ pub(crate) fn mix(
             rows,
         })
         .collect();
-    (report.samples, report.tokens, report.target_tokens) = writer.totals();
+    let (tokens, learned) = writer.sizes()?;
+    let sum = |sizes: &[u32]| -> u64 { sizes.iter().copied().map(u64::from).sum() };
+    report.samples = tokens.len() as u64;
+    (report.tokens, report.target_tokens) = (sum(&tokens), sum(&learned));
     Ok(writer)
 }
 

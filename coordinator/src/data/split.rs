@@ -4,28 +4,30 @@
 //! each in their order. Keeps: equal rows stay on one side, or the validation would praise what was
 //! learned by heart; the same rows and seed give the same split, whatever order they are in.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 
 use shared::config::RunConfig;
-use shared::dataset::{DatasetWriter, Sample};
+use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 
 use super::report::DataReport;
 
-/// The rows to train on, those that are evaluated when there is a share, and a word about it.
+/// The rows to train on, those that are evaluated when there is a share, and a word about it. Many
+/// rows are put into files of the folder in `durable`.
 ///
 /// # Errors
-/// [`Code::EmptyData`] when nothing would be left to train on.
+/// [`Code::EmptyData`] when nothing would be left to train on, [`Code::Io`].
 pub(crate) fn keep_out(
     config: &RunConfig,
     rows: DatasetWriter,
     report: &mut DataReport,
+    durable: Option<(&Path, &str)>,
 ) -> Result<(DatasetWriter, Option<DatasetWriter>)> {
     let share = config.evaluation.split;
     if share <= 0.0 {
         return Ok((rows, None));
     }
-    let (training, validation) = split(config, &rows)?;
+    let (training, validation) = split(config, &rows, durable)?;
     report.notices.push(format!(
         "validation_split {share}: {} rows are kept out and evaluated, {} are trained on",
         validation.rows(),
@@ -34,27 +36,31 @@ pub(crate) fn keep_out(
     Ok((training, Some(validation)))
 }
 
-fn split(config: &RunConfig, rows: &DatasetWriter) -> Result<(DatasetWriter, DatasetWriter)> {
+fn split(
+    config: &RunConfig,
+    rows: &DatasetWriter,
+    durable: Option<(&Path, &str)>,
+) -> Result<(DatasetWriter, DatasetWriter)> {
     let share = config.evaluation.split;
     let total = rows.rows();
-    let mut groups: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
+    let mut keyed: Vec<(Key, u32)> = Vec::with_capacity(total);
     for row in 0..total {
-        let Some(Sample { ids, targets }) = rows.sample(row) else {
-            continue;
-        };
-        let group = groups.entry(key(config.seed, ids, targets)).or_default();
-        group.push(row);
+        let (ids, targets, _) = rows.row(row)?;
+        let number = u32::try_from(row).unwrap_or(u32::MAX);
+        keyed.push((key(config.seed, &ids, &targets), number));
     }
+    keyed.sort_unstable();
+    let groups = || keyed.chunk_by(|a, b| a.0 == b.0);
     let wanted = ((total as f64 * share).round() as usize).max(1);
     let mut kept_out = vec![false; total];
     let mut count = 0;
-    for group in groups.values() {
+    for group in groups() {
         if count >= wanted {
             break;
         }
         count += group.len();
-        for row in group {
-            kept_out[*row] = true;
+        for (_, row) in group {
+            kept_out[*row as usize] = true;
         }
     }
     if count >= total {
@@ -65,7 +71,7 @@ fn split(config: &RunConfig, rows: &DatasetWriter) -> Result<(DatasetWriter, Dat
         .in_file(&config.train_data_dir)
         .why(format!(
             "there are {total} rows, {} of them different",
-            groups.len()
+            groups().count()
         ))
         .fix(
             "--set validation_split=SMALLER, or --set validation_dir=FOLDER with data of its own",
@@ -76,10 +82,18 @@ fn split(config: &RunConfig, rows: &DatasetWriter) -> Result<(DatasetWriter, Dat
         let chosen = numbered.filter(|(_, is_out)| **is_out == out);
         chosen.map(|(row, _)| row).collect()
     };
-    Ok((rows.reordered(&side(false)), rows.reordered(&side(true))))
+    let part = |out: bool, name: &str| {
+        let key = durable.map(|(folder, all)| (folder, format!("{all}-{name}")));
+        let durable = key.as_ref().map(|(folder, key)| (*folder, key.as_str()));
+        rows.reordered(&side(out), durable)
+    };
+    Ok((part(false, "training")?, part(true, "validation")?))
 }
 
-fn key(seed: u64, ids: &[u32], targets: &[u8]) -> [u8; 32] {
+/// Half a digest: equal rows have equal ones, and no two others will.
+type Key = [u8; 16];
+
+fn key(seed: u64, ids: &[u32], targets: &[u8]) -> Key {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"validation-split-1");
     hasher.update(&seed.to_le_bytes());
@@ -88,5 +102,6 @@ fn key(seed: u64, ids: &[u32], targets: &[u8]) -> [u8; 32] {
         hasher.update(&id.to_le_bytes());
     }
     hasher.update(targets);
-    *hasher.finalize().as_bytes()
+    let digest = hasher.finalize();
+    digest.as_bytes().first_chunk().copied().unwrap_or_default()
 }

@@ -12,8 +12,7 @@ use shared::text::TextTokenizer;
 use super::mask::Tokenized;
 use super::object::{At, Object};
 use super::read::excerpt;
-use super::report::Form;
-use super::{Conversation, listed};
+use super::report::{Form, Places};
 
 /// The key that says that a sample comes as tokens.
 pub(crate) const IDS: &str = "input_ids";
@@ -196,49 +195,42 @@ pub(crate) fn row(
     })
 }
 
-/// What is to be said about samples that came as tokens; `privacy: mask` cannot keep its word.
-pub(crate) fn judge(config: &RunConfig, conversations: &[Conversation]) -> Result<Vec<String>> {
-    let place = |c: &Conversation| format!("{}:{}", c.origin.file, c.origin.line);
-    let which = |wanted: fn(&Tokens) -> bool| -> Vec<String> {
-        let some = conversations
-            .iter()
-            .filter(|c| c.tokens.as_ref().is_some_and(wanted));
-        some.map(place).collect()
-    };
-    let (all, padded) = (which(|_| true), which(|t| t.padding > 0));
+/// What is to be said about the samples that came as tokens; `privacy: mask` cannot keep its word.
+pub(crate) fn judge(config: &RunConfig, came: &Places, padded: &Places) -> Result<Vec<String>> {
     let mut notices = Vec::new();
-    if all.is_empty() {
+    if came.count == 0 {
         return Ok(notices);
     }
     match config.privacy.mode {
-        PrivacyMode::Mask => {
-            return Err(Error::new(
-                Code::TokensNotMasked,
-                format!(
-                    "{} samples come as tokens, which `privacy: mask` cannot look into",
-                    all.len()
-                ),
-            )
-            .in_file(&config.train_data_dir)
-            .why(format!("samples: {}", listed(&all)))
-            .fix("give them as texts, or take them out")
-            .fix("or --set privacy=off when they hold nothing personal"));
-        }
+        PrivacyMode::Mask => return Err(not_masked(config, came)),
         PrivacyMode::Scan => notices.push(format!(
-            "{} samples come as tokens; nobody looked for personal data in them: {}",
-            all.len(),
-            listed(&all)
+            "{} samples come as tokens; nobody looked for personal data in them: {came}",
+            came.count
         )),
         PrivacyMode::Off => {}
     }
-    if !padded.is_empty() {
+    if padded.count > 0 {
         notices.push(format!(
-            "padding was taken off {} samples: {}",
-            padded.len(),
-            listed(&padded)
+            "padding was taken off {} samples: {padded}",
+            padded.count
         ));
     }
     Ok(notices)
+}
+
+/// Samples that came as tokens are to be masked.
+pub(crate) fn not_masked(config: &RunConfig, came: &Places) -> Error {
+    Error::new(
+        Code::TokensNotMasked,
+        format!(
+            "{} samples come as tokens, which `privacy: mask` cannot look into",
+            came.count
+        ),
+    )
+    .in_file(&config.train_data_dir)
+    .why(format!("samples: {came}"))
+    .fix("give them as texts, or take them out")
+    .fix("or --set privacy=off when they hold nothing personal")
 }
 
 fn bad(at: At<'_>, what: String) -> Error {

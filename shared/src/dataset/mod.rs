@@ -1,12 +1,14 @@
 //! Prepared samples on shared storage: tokens and learned positions, ready to be collated.
 //!
 //! In: tokenized and masked samples, once per run, from the coordinator. Out: random access by
-//! row for every worker, memory-mapped. One safetensors file (`ids` u32, `targets` u8, `offsets`
+//! row for every worker, memory-mapped; memory does not grow with the rows. One safetensors file (`ids` u32, `targets` u8, `offsets`
 //! u64) named after its content, and one JSON file that says where each row came from.
 //! Keeps: the digest covers every token and every target, so equal digests mean equal training.
 //! Not here: tokenization, masks, order of samples.
 
+mod column;
 mod read;
+mod staging;
 mod write;
 
 pub use read::PreparedDataset;
@@ -39,4 +41,11 @@ impl Sample<'_> {
         let learned = self.targets.iter().skip(1).filter(|&&t| t != 0).count();
         u32::try_from(learned).unwrap_or(u32::MAX)
     }
+}
+
+/// A hasher for offsets, ids and targets, in this order.
+fn hasher() -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"prepared-dataset-1");
+    hasher
 }

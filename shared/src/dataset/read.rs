@@ -1,18 +1,27 @@
 //! Reads prepared samples by row, memory-mapped.
+//!
+//! Keeps: the digest is checked once, by a reading in pieces, so that checking maps nothing in.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
+use memmap2::Mmap;
 use safetensors::SafeTensors;
 
 use super::Sample;
+use super::column::PIECE;
 use crate::error::{Code, Error, Result};
 
-/// Prepared samples in memory.
+/// Prepared samples in a file.
 #[derive(Debug)]
 pub struct PreparedDataset {
-    ids: Vec<u32>,
-    targets: Vec<u8>,
-    offsets: Vec<usize>,
+    map: Mmap,
+    ids: Range<usize>,
+    targets: Range<usize>,
+    offsets: Range<usize>,
+    digest: String,
 }
 
 impl PreparedDataset {
@@ -21,56 +30,69 @@ impl PreparedDataset {
     /// # Errors
     /// [`Code::Io`] when it cannot be read, [`Code::DigestDiffers`] when it was altered.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| {
+        let unreadable = |e: io::Error| {
             Error::new(
                 Code::Io,
                 format!("the prepared dataset cannot be read: {e}"),
             )
             .in_file(path)
             .fix("output_dir must lie on storage that every worker sees under the same path")
-        })?;
+        };
         let altered = |detail: String| {
             Error::new(Code::DigestDiffers, "the prepared dataset was altered")
                 .in_file(path)
                 .why(detail)
                 .fix("delete it, it will be prepared again")
         };
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| altered(e.to_string()))?;
-        let data = |name: &str| {
-            file.tensor(name)
-                .map(|t| t.data().to_vec())
-                .map_err(|e| altered(e.to_string()))
+        let mut file = File::open(path).map_err(unreadable)?;
+        // SAFETY: the map is only read; a published dataset is never written to again, and its
+        // digest is checked below.
+        let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
+        let tensors = SafeTensors::deserialize(&map).map_err(|e| altered(e.to_string()))?;
+        let base = map.as_ptr() as usize;
+        let place = |name: &str| {
+            let view = tensors.tensor(name).map_err(|e| altered(e.to_string()))?;
+            let start = view.data().as_ptr() as usize - base;
+            Ok::<_, Error>(start..start + view.data().len())
         };
-        let ids = words(&data("ids")?, u32::from_le_bytes);
-        let targets = data("targets")?;
-        let offsets = words(&data("offsets")?, u64::from_le_bytes);
-        let offsets: Vec<usize> = offsets
-            .into_iter()
-            .map(|o| usize::try_from(o).unwrap_or(usize::MAX))
-            .collect();
-        let whole = offsets.first() == Some(&0)
-            && offsets.last() == Some(&ids.len())
-            && offsets.is_sorted()
-            && ids.len() == targets.len();
-        if !whole {
-            return Err(altered("its offsets do not fit its tokens".into()));
-        }
+        let (ids, targets, offsets) = (place("ids")?, place("targets")?, place("offsets")?);
+        let digest = digest(&mut file, &[&offsets, &ids, &targets]).map_err(unreadable)?;
         let dataset = Self {
+            map,
             ids,
             targets,
             offsets,
+            digest,
         };
-        let found = dataset.digest();
-        if path.file_stem().and_then(|s| s.to_str()) != Some(found.as_str()) {
-            return Err(altered(format!("its digest is {found}")));
+        if !dataset.is_whole() {
+            return Err(altered("its offsets do not fit its tokens".into()));
+        }
+        if path.file_stem().and_then(|s| s.to_str()) != Some(dataset.digest.as_str()) {
+            return Err(altered(format!("its digest is {}", dataset.digest)));
         }
         Ok(dataset)
+    }
+
+    fn is_whole(&self) -> bool {
+        let ids: &[u32] = words(&self.map[self.ids.clone()]);
+        let offsets = self.offsets();
+        let in_order = offsets.is_sorted() && offsets.first() == Some(&0);
+        let tokens = self.targets.len();
+        in_order
+            && ids.len() == tokens
+            && self.ids.len() == size_of_val(ids)
+            && self.offsets.len() == size_of_val(offsets)
+            && offsets.last() == Some(&(tokens as u64))
+    }
+
+    fn offsets(&self) -> &[u64] {
+        words(&self.map[self.offsets.clone()])
     }
 
     /// Rows.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.offsets.len() - 1
+        self.offsets().len() - 1
     }
 
     /// Whether there is no row.
@@ -82,10 +104,14 @@ impl PreparedDataset {
     /// One row, `None` past the end.
     #[must_use]
     pub fn sample(&self, row: usize) -> Option<Sample<'_>> {
-        let (start, end) = (*self.offsets.get(row)?, *self.offsets.get(row + 1)?);
+        let ends = self.offsets().get(row..row.checked_add(2)?)?;
+        let (start, end) = (
+            usize::try_from(ends[0]).ok()?,
+            usize::try_from(ends[1]).ok()?,
+        );
         Some(Sample {
-            ids: self.ids.get(start..end)?,
-            targets: self.targets.get(start..end)?,
+            ids: words(&self.map[self.ids.clone()]).get(start..end)?,
+            targets: self.map[self.targets.clone()].get(start..end)?,
         })
     }
 
@@ -101,7 +127,7 @@ impl PreparedDataset {
     /// Tokens of every row.
     #[must_use]
     pub fn lengths(&self) -> Vec<u32> {
-        self.offsets
+        self.offsets()
             .windows(2)
             .map(|w| u32::try_from(w[1] - w[0]).unwrap_or(u32::MAX))
             .collect()
@@ -110,26 +136,39 @@ impl PreparedDataset {
     /// Digest over every token and target, hexadecimal.
     #[must_use]
     pub fn digest(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"prepared-dataset-1");
-        for &offset in &self.offsets {
-            hasher.update(&(offset as u64).to_le_bytes());
-        }
-        for id in &self.ids {
-            hasher.update(&id.to_le_bytes());
-        }
-        hasher.update(&self.targets);
-        hasher.finalize().to_hex().to_string()
+        self.digest.clone()
     }
 }
 
-fn words<const N: usize, T>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes
-        .as_chunks::<N>()
-        .0
-        .iter()
-        .map(|chunk| read(*chunk))
-        .collect()
+/// Little-endian numbers where they lie; none when the bytes are not aligned for them.
+fn words<T: Word>(bytes: &[u8]) -> &[T] {
+    // SAFETY: every pattern of bits is a number of `T`, which is u32 or u64.
+    let (before, words, _) = unsafe { bytes.align_to::<T>() };
+    if before.is_empty() { words } else { &[] }
+}
+
+/// Numbers that any bytes are.
+trait Word {}
+impl Word for u32 {}
+impl Word for u64 {}
+
+const _: () = assert!(cfg!(target_endian = "little"), "files are little-endian");
+
+/// Digest of parts of a file, read in pieces.
+fn digest(file: &mut File, parts: &[&Range<usize>]) -> io::Result<String> {
+    let mut hasher = super::hasher();
+    let mut piece = vec![0; PIECE];
+    for part in parts {
+        file.seek(SeekFrom::Start(part.start as u64))?;
+        let mut left = part.len();
+        while left > 0 {
+            let length = left.min(PIECE);
+            file.read_exact(&mut piece[..length])?;
+            hasher.update(&piece[..length]);
+            left -= length;
+        }
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 #[cfg(test)]
@@ -143,9 +182,9 @@ mod tests {
             file: "a.txt".into(),
             line,
         };
-        writer.push(&[1, 2, 3], &[0, 1, 1], origin(1));
-        writer.push(&[9], &[1], origin(2));
-        assert_eq!(writer.sizes(), (vec![3, 1], vec![2, 0]));
+        writer.push(&[1, 2, 3], &[0, 1, 1], &origin(1));
+        writer.push(&[9], &[1], &origin(2));
+        assert_eq!(writer.sizes().unwrap(), (vec![3, 1], vec![2, 0]));
         writer.publish(folder).unwrap()
     }
 

@@ -7,4 +7,4 @@ mod lock;
 mod publish;
 
 pub use lock::OutputLock;
-pub use publish::{publish_folder, sync_folder, write_atomic};
+pub use publish::{publish_folder, sync_folder, write_atomic, write_atomic_with};

@@ -1,10 +1,13 @@
 //! Temporary name, sync, rename, sync of the folder.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use crate::error::{Code, Error, Result};
+
+/// Bytes between two writes to the disk.
+const BUFFER: usize = 1 << 20;
 
 fn io(path: &Path, doing: &str) -> impl FnOnce(std::io::Error) -> Error {
     let text = format!("{doing} failed");
@@ -17,14 +20,26 @@ fn io(path: &Path, doing: &str) -> impl FnOnce(std::io::Error) -> Error {
 /// # Errors
 /// [`Code::Io`] with the path; the temporary file is removed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// [`write_atomic`] of what a function writes, for content that is not in memory.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_atomic_with(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io(folder, "creating the folder"))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
     let written = (|| {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        let mut file = BufWriter::with_capacity(BUFFER, File::create(&temporary)?);
+        write(&mut file)?;
+        file.flush()?;
+        file.get_ref().sync_all()?;
         fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()
     })();

@@ -5,6 +5,7 @@
 //! touched, and the base model is not needed. It masks whatever `privacy` says; kinds and rules
 //! hold.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use shared::config::{self, RunConfig};
@@ -35,19 +36,37 @@ pub fn run(args: &MaskArgs, cwd: &Path) -> Result<String> {
     let config = config::load(&args.config, &args.set, cwd)?.config;
     let out: PathBuf = cwd.join(&args.out).components().collect();
     refuse(&out, &config)?;
-    let masked = data::masked(&config)?;
-    let mut lines = String::new();
-    for conversation in &masked.conversations {
-        lines.push_str(&data::written(conversation).to_string());
-        lines.push('\n');
+    let mut count = 0_u64;
+    let mut masked = None;
+    let mut refused = None;
+    let written = storage::write_atomic_with(&out, |file| {
+        let found = data::masked(&config, &mut |conversation| {
+            count += 1;
+            writeln!(file, "{}", data::written(&conversation)).map_err(|e| {
+                Error::new(Code::Io, "the copy cannot be written")
+                    .in_file(&out)
+                    .why(e.to_string())
+            })
+        });
+        // Seen before the copy gets its name.
+        match found.and_then(|found| refuse(&out, &config).map(|()| found)) {
+            Ok(found) => masked = Some(found),
+            Err(error) => {
+                refused = Some(error);
+                return Err(io::Error::other("refused"));
+            }
+        }
+        Ok(())
+    });
+    if let Some(error) = refused {
+        return Err(error);
     }
-    refuse(&out, &config)?;
-    storage::write_atomic(&out, lines.as_bytes())?;
+    written?;
+    let masked = masked.ok_or_else(|| Error::new(Code::Internal, "nothing was masked"))?;
     let mut text = format!("{}\n", masked.privacy);
     for notice in &masked.notices {
         text.push_str(&format!("note: {notice}\n"));
     }
-    let count = masked.conversations.len();
     text.push_str(&format!(
         "{count} samples written to {}\n",
         args.out.display()

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod mask;
+pub mod prepare;
 pub mod show;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub enum DataCommand {
     Show(ShowArgs),
     /// Write a copy of the data with placeholders for personal data.
     Mask(mask::MaskArgs),
+    /// Prepare the data of a run into its output_dir, without running it.
+    Prepare(Source),
 }
 
 /// The configuration whose data is meant.

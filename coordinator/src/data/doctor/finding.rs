@@ -188,10 +188,10 @@ impl fmt::Display for Diagnosis {
 
 /// Rows that do not fit, as a finding.
 pub(super) fn cut_rows(report: &DataReport) -> Option<Finding> {
-    if report.long_rows.is_empty() {
+    let (rows, lost) = report.too_long();
+    if rows == 0 {
         return None;
     }
-    let lost: u64 = report.long_rows.iter().map(|row| row.lost_targets).sum();
     let all = report.target_tokens + lost;
     let done = if report.overflow == Overflow::Truncate {
         "cut"
@@ -207,10 +207,9 @@ pub(super) fn cut_rows(report: &DataReport) -> Option<Finding> {
     Some(Finding {
         kind: Kind::CutRows,
         what: format!(
-            "{} of {} samples are longer than {} tokens and are {done}: {lost} of {all} target \
+            "{rows} of {} samples are longer than {} tokens and are {done}: {lost} of {all} target \
              tokens are lost",
-            report.long_rows.len(),
-            report.samples.max(report.long_rows.len() as u64),
+            report.samples.max(rows),
             report.max_seq_length,
         ),
         places: report.long_rows.iter().map(place).collect(),

@@ -25,9 +25,6 @@ mod report;
 mod scan;
 mod surnames;
 
-use shared::config::{PrivacyConfig, PrivacyMode};
-use shared::error::{Code, Error, Result};
-
 use super::Conversation;
 
 pub use findings::{Finding, Kind};
@@ -38,79 +35,80 @@ pub use scan::Privacy;
 /// Changes whenever the same texts would give other findings.
 pub(super) const VERSION: &str = "privacy-1";
 
-/// Does with the conversations what the configuration says; the report of it, unless it is `off`.
-///
-/// # Errors
-/// As [`Privacy::new`].
-pub(crate) fn treat(
-    config: &PrivacyConfig,
-    conversations: &mut [Conversation],
-) -> Result<Option<PrivacyReport>> {
-    if config.mode == PrivacyMode::Off {
-        return Ok(None);
-    }
-    let privacy = Privacy::new(config)?;
-    let found = scan_samples(&privacy, conversations)?;
-    let mut report = PrivacyReport {
-        masked: config.mode == PrivacyMode::Mask,
-        ..PrivacyReport::default()
-    };
-    let mut masker = Masker::new(&privacy);
-    if report.masked {
-        for conversation in &mut *conversations {
-            pieces::visit(conversation, &mut |piece| {
-                masker.reserve(piece.value());
-                None
-            });
-        }
-    }
-    for (conversation, found) in conversations.iter_mut().zip(found) {
-        let origin = conversation.origin.clone();
-        let mut found = found.into_iter();
-        pieces::visit(conversation, &mut |piece| {
-            let findings = found.next().unwrap_or_default();
-            report.add(&privacy, &origin, &findings);
-            let replaced = report.masked && !findings.is_empty();
-            replaced.then(|| masker.replace(piece.value(), &findings).into_owned())
-        });
-    }
-    report.sort();
-    Ok(Some(report))
-}
+/// What each text of a sample holds.
+pub(crate) type Found = Vec<Vec<Finding>>;
 
-/// What each piece of each conversation holds; all cores look, the order is that of the samples.
-fn scan_samples(
-    privacy: &Privacy,
-    conversations: &mut [Conversation],
-) -> Result<Vec<Vec<Vec<Finding>>>> {
-    let one = |conversation: &mut Conversation| {
+impl Privacy {
+    /// Looks for personal data in all texts of a sample, which stays as it is.
+    pub(crate) fn look(&self, sample: &mut Conversation) -> Found {
         let mut all = Vec::new();
-        pieces::visit(conversation, &mut |piece| {
+        pieces::visit(sample, &mut |piece| {
             all.push(piece.clone());
             None
         });
         let texts: Vec<&str> = all.iter().map(|piece| piece.text.as_str()).collect();
-        let found = privacy.scan_all(&texts);
+        let found = self.scan_all(&texts);
         let values = found.into_iter().zip(&all);
         values.map(|(found, piece)| piece.of_value(found)).collect()
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let count = conversations.len();
-    let share = count.div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = conversations
-            .chunks_mut(share)
-            .map(|part| scope.spawn(move || part.iter_mut().map(one).collect::<Vec<_>>()))
-            .collect();
-        let mut all = Vec::with_capacity(count);
-        for part in parts {
-            all.extend(part.join().map_err(|_| {
-                Error::new(
-                    Code::Internal,
-                    "a thread that looks for personal data ended without a result",
-                )
-            })?);
+    }
+
+    /// Placeholders that stand in a sample already.
+    pub(crate) fn reserved_in(&self, sample: &mut Conversation) -> Vec<String> {
+        let mut all = Vec::new();
+        pieces::visit(sample, &mut |piece| {
+            all.extend(self.placeholders(piece.value()).map(str::to_owned));
+            None
+        });
+        all
+    }
+}
+
+/// What is done with the personal data of one sample after another.
+pub(crate) struct Treatment<'a> {
+    privacy: &'a Privacy,
+    masker: Masker<'a>,
+    report: PrivacyReport,
+}
+
+impl<'a> Treatment<'a> {
+    /// Counts what is found, and replaces it where it is to be `masked`.
+    pub(crate) fn new(privacy: &'a Privacy, masked: bool) -> Self {
+        let report = PrivacyReport {
+            masked,
+            ..PrivacyReport::default()
+        };
+        Self {
+            privacy,
+            masker: Masker::new(privacy),
+            report,
         }
-        Ok(all)
-    })
+    }
+
+    /// Its rules.
+    pub(crate) fn privacy(&self) -> &'a Privacy {
+        self.privacy
+    }
+
+    /// Leaves a placeholder alone that stands in the data already.
+    pub(crate) fn reserve(&mut self, placeholder: &str) {
+        self.masker.reserve(placeholder);
+    }
+
+    /// Takes the next sample and what was found in it.
+    pub(crate) fn treat(&mut self, sample: &mut Conversation, found: Found) {
+        let origin = sample.origin.clone();
+        let mut found = found.into_iter();
+        pieces::visit(sample, &mut |piece| {
+            let findings = found.next().unwrap_or_default();
+            self.report.add(self.privacy, &origin, &findings);
+            let replaced = self.report.masked && !findings.is_empty();
+            replaced.then(|| self.masker.replace(piece.value(), &findings).into_owned())
+        });
+    }
+
+    /// What there was.
+    pub(crate) fn report(mut self) -> PrivacyReport {
+        self.report.finish();
+        self.report
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::config::PrivacyKind;
 use shared::dataset::RowOrigin;
 
-use super::super::listed;
+use super::super::{KEPT, listed_of};
 use super::findings::Finding;
 use super::scan::Privacy;
 
@@ -18,6 +18,16 @@ pub struct PrivacyReport {
     pub masked: bool,
     /// One entry per kind that was found.
     pub kinds: Vec<KindReport>,
+    /// Samples that hold something and stand in no kind's list, because so many do.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unlisted: u64,
+    /// Samples so far that hold something, and the last of them.
+    #[serde(skip)]
+    pub(super) seen: (u64, Option<Place>),
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What was found of one kind.
@@ -27,7 +37,7 @@ pub struct KindReport {
     pub kind: String,
     /// How often it was found.
     pub count: u64,
-    /// The samples that hold it.
+    /// The samples that hold it, of very many the first.
     pub rows: Vec<Place>,
 }
 
@@ -53,6 +63,9 @@ impl PrivacyReport {
             file: origin.file.clone(),
             line: origin.line,
         };
+        if !findings.is_empty() && self.seen.1.as_ref() != Some(&place) {
+            self.seen = (self.seen.0 + 1, Some(place.clone()));
+        }
         for finding in findings {
             let word = privacy.word(finding.kind);
             let at = match self.kinds.iter().position(|kind| kind.kind == word) {
@@ -68,14 +81,20 @@ impl PrivacyReport {
             };
             let kind = &mut self.kinds[at];
             kind.count += 1;
-            if kind.rows.last() != Some(&place) {
+            if kind.rows.len() < KEPT && kind.rows.last() != Some(&place) {
                 kind.rows.push(place.clone());
             }
         }
     }
 
-    /// Puts the kinds into one order, whatever was found first.
-    pub(super) fn sort(&mut self) {
+    /// All is seen: puts the kinds into one order, whatever was found first, and counts what is not
+    /// listed.
+    pub(super) fn finish(&mut self) {
+        let (samples, _) = std::mem::take(&mut self.seen);
+        // A sample may come twice, from rows of a metadata file; that is no sample that is left out.
+        if self.kinds.iter().any(|kind| kind.rows.len() >= KEPT) {
+            self.unlisted = samples.saturating_sub(self.places().len() as u64);
+        }
         let order = |kind: &KindReport| {
             let known = PrivacyKind::ALL
                 .iter()
@@ -97,13 +116,14 @@ impl fmt::Display for PrivacyReport {
         if self.kinds.is_empty() {
             return f.write_str("personal data: none found");
         }
+        let places = self.places();
         let counts: Vec<String> = self.kinds.iter().map(KindReport::said).collect();
         let done = if self.masked { ", masked" } else { "" };
         write!(
             f,
             "personal data{done}: {} ({})",
             counts.join(", "),
-            listed(&self.places())
+            listed_of(&places, places.len() as u64 + self.unlisted)
         )
     }
 }

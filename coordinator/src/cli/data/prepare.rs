@@ -1,0 +1,52 @@
+//! `coordinator data prepare`: the data of a run, ready before a run needs it.
+//!
+//! In: a configuration. Out: the prepared datasets in `output_dir`, which a run with the same
+//! configuration uses, and the reports. Keeps: an interrupted preparation goes on where it was.
+
+use std::path::Path;
+
+use shared::error::Result;
+
+use super::super::evaluation::validation_config;
+use super::super::output_dir::{PREPARED, check_writable};
+use super::super::progress;
+use super::{Opened, Source, open};
+use crate::data::{self, Progress, Ready};
+
+/// Prepares the data; the report, the dataset's file and whether it was there already, as text. Data
+/// in `validation_dir` follows.
+///
+/// # Errors
+/// Whatever is wrong with configuration, data or output folder.
+pub fn run(args: &Source, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> Result<String> {
+    let Opened {
+        config,
+        tokenizer,
+        template,
+    } = open(args, cwd)?;
+    check_writable(&config.output_dir)?;
+    let folder = config.output_dir.join(PREPARED);
+    let ready = data::ready(&config, &tokenizer, template.as_ref(), &folder, progress)?;
+    let mut text = published(&ready, &folder)?;
+    if let Some(validation) = &config.evaluation.dir {
+        let ready = data::ready(
+            &validation_config(&config, validation),
+            &tokenizer,
+            template.as_ref(),
+            &folder,
+            &mut progress::shown(),
+        )?;
+        text.push_str(&format!("validation: {}", published(&ready, &folder)?));
+    }
+    Ok(text)
+}
+
+fn published(ready: &Ready, folder: &Path) -> Result<String> {
+    let path = ready.publish(folder)?;
+    let how = if ready.reused() {
+        "prepared before"
+    } else {
+        "prepared"
+    };
+    Ok(format!("{}{how}: {}\n", ready.report, path.display()))
+}
