@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    for source in ["shim.cpp", "shim.h", "product.cpp", "product.h"] {
+    for source in ["shim.cpp", "shim.h", "product.cpp", "product.h", "allocator.cpp"] {
         println!("cargo:rerun-if-changed=cshim/{source}");
     }
     let view = PathBuf::from(std::env::var("LIBTORCH")?);
@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flag("-Wextra")
         .file("cshim/shim.cpp")
         .file("cshim/product.cpp")
+        .file("cshim/allocator.cpp")
         .try_compile("lora_shim")?;
     println!(
         "cargo:rustc-link-search=native={}",

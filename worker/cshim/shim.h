@@ -20,6 +20,9 @@ void shim_free(char* text);
 // Deterministic kernels or an error, no TF32, no autotuning, no kernel that adds in any order.
 char* shim_set_deterministic();
 
+// From here on tensors on the CPU lie in memory that can be used again when they are gone.
+void shim_use_plain_allocator();
+
 // "AVX512" and the like: which kernels libtorch picks on this CPU. Freed with shim_free.
 char* shim_cpu_capability(char** out);
 

@@ -11,6 +11,7 @@ use tch::{Cuda, Device};
 
 use super::environment::CUBLAS_WORKSPACE;
 use super::libraries::{CudaLibrary, load_cuda};
+use super::shim::use_plain_allocator;
 use super::{failed, set_deterministic};
 
 /// What was asked for.
@@ -75,6 +76,7 @@ pub fn open(request: DeviceRequest, threads: usize) -> Result<Device> {
     {
         tch::set_num_threads(threads);
     }
+    use_plain_allocator();
     set_deterministic().map_err(failed("setting deterministic kernels"))?;
     Ok(device)
 }

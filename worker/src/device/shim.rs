@@ -15,6 +15,7 @@ type Pointer = *mut c_void;
 
 unsafe extern "C" {
     fn shim_free(text: *mut c_char);
+    fn shim_use_plain_allocator();
     fn shim_set_deterministic() -> *mut c_char;
     fn shim_cpu_capability(out: *mut *mut c_char) -> *mut c_char;
     fn shim_lora_linear(
@@ -194,6 +195,12 @@ impl Drop for Generator {
 pub fn set_deterministic() -> TorchResult<()> {
     // SAFETY: no argument; sets flags only.
     check(unsafe { shim_set_deterministic() })
+}
+
+/// From here on tensors on the CPU lie in memory that can be used again when they are gone.
+pub(super) fn use_plain_allocator() {
+    // SAFETY: no argument; the allocator is static, and set once whoever calls.
+    unsafe { shim_use_plain_allocator() }
 }
 
 /// Which kernels libtorch picks on this CPU, such as `AVX512`.
