@@ -8,7 +8,13 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    for source in ["shim.cpp", "shim.h", "product.cpp", "product.h", "allocator.cpp"] {
+    for source in [
+        "shim.cpp",
+        "shim.h",
+        "product.cpp",
+        "product.h",
+        "allocator.cpp",
+    ] {
         println!("cargo:rerun-if-changed=cshim/{source}");
     }
     let view = PathBuf::from(std::env::var("LIBTORCH")?);

@@ -15,7 +15,6 @@ import argparse
 import array
 import hashlib
 import json
-import os
 import pathlib
 import random
 import shutil
@@ -267,8 +266,6 @@ def main():
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--json", help="also write every number here, a line per case")
     given = parser.parse_args()
-    # Freed memory goes back at once: what is measured is what is alive, which is what is planned.
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "131072")
     cases = {"report": REPORT, "fit": FIT}.get(given.set)
     if cases is None:
         every = {**REPORT, **FIT}

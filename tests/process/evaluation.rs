@@ -188,3 +188,65 @@ fn validation_file(folder: &Path) -> String {
     std::fs::write(&file, text).unwrap();
     file.display().to_string()
 }
+
+#[test]
+fn fixed_prompts_are_answered_alike_by_any_workers_and_as_worker_generate_does() {
+    let prompts = ["工资什么时候发？", "What is a | lease?"];
+    let asked = format!("['{}', '{}']", prompts[0], prompts[1]);
+    let held_out = tempfile::tempdir().unwrap();
+    let validation = validation_file(held_out.path());
+    let lines = [
+        ("max_steps", "10"),
+        ("eval_steps", "5"),
+        ("learning_rate", "3e-3"),
+        ("validation_dir", &validation),
+        ("eval_prompts", &asked),
+        ("eval_max_new_tokens", "24"),
+    ];
+    let mut first: Option<(String, String)> = None;
+    for workers in [1, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let finished = Finished::local(folder.path(), &lines, workers);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        let page = finished.output.join("eval_prompts.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let answers = finished.output.join("eval_prompts.jsonl");
+        let answers = std::fs::read_to_string(answers).unwrap();
+        assert_eq!(answers.lines().count(), 4);
+        for (line, prompt) in answers.lines().skip(2).zip(prompts) {
+            let answer: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(
+                (&answer["step"], &answer["prompt"]),
+                (&json!(10), &json!(prompt))
+            );
+            assert_eq!(answer["answer"], generated(&finished.output, prompt));
+        }
+        match &first {
+            None => {
+                println!("{page}");
+                first = Some((page, answers));
+            }
+            Some(first) => assert_eq!(*first, (page, answers), "{workers} workers"),
+        }
+    }
+}
+
+/// What `worker generate` says with an adapter.
+fn generated(adapter: &Path, prompt: &str) -> String {
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny-law");
+    let said = cluster_tests::worker()
+        .args([
+            "generate",
+            "--device",
+            "cpu",
+            "--max-new-tokens",
+            "24",
+            "--prompt",
+            prompt,
+        ])
+        .args([Path::new("--adapter"), adapter, Path::new("--base"), &base])
+        .output()
+        .unwrap();
+    assert!(said.status.success());
+    String::from_utf8(said.stdout).unwrap()
+}

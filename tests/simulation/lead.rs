@@ -24,6 +24,10 @@ impl Schedule for Fixed {
     fn micro_batches(&self, _: Step) -> u32 {
         self.0.micro_batches
     }
+    fn sets(&self) -> usize {
+        1
+    }
+
     fn evaluation(&self, step: Step) -> u32 {
         if evaluation::is_due(&self.0, step) {
             evaluation::PARTS

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::evaluation::width;
 use shared::ids::{Identity, MicroBatchId, Step, WorkerId};
 use shared::numerics::{self, AdapterState, Fingerprint};
 use shared::wire::message::{Computed, Hello, PROTOCOL, Task};
@@ -107,7 +108,7 @@ impl Machine {
             ..Hello::default()
         };
         let mut replica = Replica::new(PARAMETERS, 1);
-        replica.evaluates(1, evaluation::PARTS as usize);
+        replica.evaluates(width(1), evaluation::PARTS as usize);
         Self {
             number,
             session: Session::new(greeting),

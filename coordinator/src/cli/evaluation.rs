@@ -5,7 +5,7 @@ use std::path::Path;
 use shared::config::RunConfig;
 use shared::dataset::PreparedDataset;
 use shared::error::Result;
-use shared::evaluation::{EvaluationPlan, EvaluationSet, TRAIN_SAMPLE, VALIDATION};
+use shared::evaluation::{EvaluationPlan, EvaluationSet, Prompts, TRAIN_SAMPLE, VALIDATION};
 use shared::plan::Plan;
 
 /// Rows of the training data that are evaluated beside the validation data, at most.
@@ -50,11 +50,12 @@ pub(super) fn sets(
     ])
 }
 
-/// Every evaluation of these sets.
+/// Every evaluation of these sets and prompts.
 pub(super) fn plan(
     config: &RunConfig,
     plan: &Plan,
     sets: &[EvaluationSet],
+    prompts: &Prompts,
 ) -> Result<EvaluationPlan> {
     let rows = |set: &EvaluationSet| {
         let dataset = PreparedDataset::open(Path::new(&set.dataset_path))?;
@@ -66,5 +67,6 @@ pub(super) fn plan(
         plan.steps_per_epoch(),
         plan.total_steps(),
         &rows,
+        prompts,
     ))
 }

@@ -11,6 +11,7 @@ mod parent;
 pub mod plan;
 pub mod prepare;
 pub mod progress;
+mod prompts;
 mod recall;
 pub mod schema;
 pub mod up;

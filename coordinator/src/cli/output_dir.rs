@@ -13,6 +13,8 @@ use crate::store::{Existing, LEDGER};
 const OWN_FILES: &[&str] = &[
     "adapter_config.json",
     "adapter_model.safetensors",
+    crate::history::ANSWER_LINES,
+    crate::history::ANSWER_PAGE,
     "pytorch_lora_weights.safetensors",
     "manifest.json",
     "metrics.jsonl",

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use shared::config::{self, Loaded, RunConfig};
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
-use shared::evaluation::{EvaluationPlan, EvaluationSet};
+use shared::evaluation::{EvaluationPlan, EvaluationSet, Prompts};
 use shared::ids::RunId;
 use shared::ledger::{self, Parent, State};
 use shared::manifest::{self, ExpectedTensor};
@@ -22,6 +22,7 @@ use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::begin::{lead, starting_point};
 use super::output_dir::{PREPARED, check_writable, existing, remove_run, survives_overwrite};
+use super::prompts::prompts;
 use super::{evaluation, parent, progress};
 use crate::data;
 use crate::engine::Restorable;
@@ -47,12 +48,16 @@ pub struct Prepared {
     pub plan: Arc<Plan>,
     /// What is evaluated.
     pub evaluation_sets: Vec<EvaluationSet>,
+    /// What is answered at each evaluation.
+    pub prompts: Prompts,
     /// Every evaluation.
     pub evaluation: EvaluationPlan,
     /// What the adapter file must hold.
     pub expected: Vec<ExpectedTensor>,
     /// Files that belong beside the adapter.
     pub tokenizer_files: Vec<PathBuf>,
+    /// Text of the answers to prompts.
+    pub tokenizer: TextTokenizer,
     /// Where the run begins or goes on.
     pub from: Restorable,
     /// What people should know.
@@ -67,6 +72,7 @@ pub struct Inspected {
     base_digest: String,
     expected: Vec<ExpectedTensor>,
     tokenizer: TextTokenizer,
+    prompts: Prompts,
     data: data::Ready,
     validation: Option<data::Ready>,
     identity: BTreeMap<String, String>,
@@ -103,6 +109,7 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
     let expected = model::adapter_tensors(&linears, config.lora_rank);
     let tokenizer = TextTokenizer::load(&config.base_model)?;
     let template = ChatTemplate::find(&config.base_model)?;
+    let prompts = prompts(config, &model_config, &tokenizer, template.as_ref())?;
     let prepared = config.output_dir.join(PREPARED);
     let data = data::ready(
         config,
@@ -173,6 +180,7 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
         base_digest,
         expected,
         tokenizer,
+        prompts,
         data,
         validation,
         identity,
@@ -194,6 +202,7 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         base_digest,
         expected,
         tokenizer,
+        prompts,
         data,
         validation,
         identity,
@@ -250,7 +259,7 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
     let samples = PreparedDataset::open(&dataset)?;
     let plan = Plan::new(&loaded.config, samples.target_tokens(), samples.lengths());
     let evaluation_sets = evaluation::sets((&dataset, &samples), validation.as_deref())?;
-    let evaluation = evaluation::plan(&loaded.config, &plan, &evaluation_sets)?;
+    let evaluation = evaluation::plan(&loaded.config, &plan, &evaluation_sets, &prompts)?;
     let begins = match start {
         Start::Continue => None,
         Start::New => Some(ledger::Run {
@@ -276,9 +285,11 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         dataset_digest: samples.digest(),
         plan: Arc::new(plan),
         evaluation_sets,
+        prompts,
         evaluation,
         expected,
         tokenizer_files: tokenizer.files().to_vec(),
+        tokenizer,
         from,
         notices,
         lock,

@@ -25,7 +25,7 @@ use super::prepare::{self, Prepared};
 use super::recall::{Recalled, recall};
 use crate::driver::{Driver, End, Journal, LocalWorkers, Run, Since};
 use crate::engine::{Engine, Ladder, Options, Remembered, Schedule};
-use crate::history::Reporter;
+use crate::history::{Answers, Reporter};
 use crate::rpc::{SessionService, Traffic, bind};
 
 /// Session events waiting at most.
@@ -46,9 +46,13 @@ impl Schedule for Planned {
         u32::try_from(self.plan.step(step).micro_batches.len()).unwrap_or(u32::MAX)
     }
 
+    fn sets(&self) -> usize {
+        self.evaluation.sets()
+    }
+
     fn evaluation(&self, step: Step) -> u32 {
         let due = self.evaluation.is_due(step);
-        let micro_batches = self.evaluation.micro_batches().len();
+        let micro_batches = self.evaluation.count();
         if due {
             u32::try_from(micro_batches).unwrap_or(u32::MAX)
         } else {
@@ -112,6 +116,14 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
             sets: &prepared.evaluation_sets,
         },
     )?;
+    if !prepared.prompts.ids.is_empty() {
+        journal.keep_answers(Answers::open(
+            &prepared.config.output_dir,
+            &prepared.config.evaluation.prompts,
+            prepared.prompts.clone(),
+            prepared.tokenizer,
+        )?);
+    }
     let traffic = Arc::new(Traffic::default());
     let (events, sessions) = mpsc::channel(EVENTS);
     let service = SessionService::new(events, Arc::clone(&traffic), next_worker).into_server();
@@ -174,6 +186,7 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
             dataset_digest: prepared.dataset_digest.clone(),
             run_identity: prepared.record.run_identity.clone(),
             evaluation_sets: prepared.evaluation_sets.clone(),
+            prompts: prepared.prompts.clone(),
             ..Welcome::default()
         },
         device: config.device.clone(),

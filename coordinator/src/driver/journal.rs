@@ -20,7 +20,7 @@ use shared::plan::{Plan, StepPlan};
 
 use crate::engine::{Committed, Evaluated, Notice};
 use crate::history::{
-    EvaluationEntry, EventFile, GrowingFile, HistoryEntry, MetricsLog, Reporter, Sentinel,
+    Answers, EvaluationEntry, EventFile, GrowingFile, HistoryEntry, MetricsLog, Reporter, Sentinel,
     StepRecord, TrainerState,
 };
 
@@ -54,6 +54,7 @@ pub struct Journal {
     sentinel: Sentinel,
     course: Course,
     sets: Vec<EvaluationSet>,
+    answers: Option<Answers>,
     /// Said since the last checkpoint, and not again until the next one.
     complaints: BTreeSet<String>,
 }
@@ -97,6 +98,7 @@ impl Journal {
             sentinel: Sentinel::default(),
             course: since.course.clone(),
             sets: since.sets.to_vec(),
+            answers: None,
             complaints: BTreeSet::new(),
         };
         journal.remember_evaluation(since, from)?;
@@ -132,6 +134,21 @@ impl Journal {
         // What is saved of this step is saved with its evaluation.
         self.at_step.insert(step, self.trainer_state.to_json()?);
         Ok(())
+    }
+
+    /// Answers to prompts are kept here.
+    pub fn keep_answers(&mut self, answers: Answers) {
+        let text = format!("answers to eval_prompts: {}", answers.page().display());
+        self.say(&text);
+        self.answers = Some(answers);
+    }
+
+    /// Writes the answers of an evaluation down.
+    pub(super) fn answered(&mut self, evaluated: &Evaluated) {
+        if let Some(answers) = &mut self.answers {
+            let told = answers.add(evaluated.step, &evaluated.answers);
+            self.complain(told);
+        }
     }
 
     /// Writes an evaluation down, and says what it shows.

@@ -49,8 +49,7 @@ impl Engine {
     /// All members agree on the sums.
     pub(super) fn commit_evaluation(&mut self, agreed: &Applied) {
         let step = self.committed;
-        let (sets, _) = agreed.evaluation.as_chunks::<WIDTH>();
-        let sums: Vec<SetSums> = sets.iter().copied().map(SetSums::from_array).collect();
+        let (sums, answers) = self.parts(&agreed.evaluation);
         let known = self.course.get(step);
         if known.is_some_and(|known| known != sums) {
             let what = format!("the evaluation of step {step} came out differently than before");
@@ -74,6 +73,7 @@ impl Engine {
             term: identity.term,
             generation: identity.generation,
             sums,
+            answers,
             standing,
             credits: work.credited,
             compute_us: work.compute_us,
@@ -86,6 +86,18 @@ impl Engine {
         } else if best && !self.ends() {
             self.best_to_write = Some(step);
         }
+    }
+
+    /// What the sets came to, and the integers of the answers.
+    fn parts(&self, total: &[i64]) -> (Vec<SetSums>, Vec<i64>) {
+        let (sets, behind) = total
+            .split_at_checked(self.schedule.sets() * WIDTH)
+            .unwrap_or((total, &[]));
+        let (sets, _) = sets.as_chunks::<WIDTH>();
+        let sums = sets.iter().copied().map(SetSums::from_array).collect();
+        // The last one counts the micro-batches.
+        let answers = behind.split_last().map_or(&[][..], |(_, answers)| answers);
+        (sums, answers.to_vec())
     }
 
     /// The best state so far is saved once the checkpoint before it is.

@@ -97,6 +97,8 @@ pub struct Evaluated {
     pub generation: Generation,
     /// What each set came to.
     pub sums: Vec<SetSums>,
+    /// The answers to the prompts, as they travel.
+    pub answers: Vec<i64>,
     /// How things stand with it.
     pub standing: Standing,
     /// What counts, and whose it is.

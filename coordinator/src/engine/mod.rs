@@ -67,6 +67,10 @@ pub trait Schedule: Send {
     fn evaluation(&self, _step: Step) -> u32 {
         0
     }
+    /// Sets that are evaluated.
+    fn sets(&self) -> usize {
+        0
+    }
 }
 
 /// What the engine is told once.

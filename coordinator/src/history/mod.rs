@@ -2,10 +2,12 @@
 //!
 //! In: one [`StepRecord`] per committed step. Out: `trainer_state.json` with `log_history`
 //! ([`TrainerState`]), `metrics.jsonl` ([`MetricsLog`]), TensorBoard events ([`EventFile`]), the
+//! answers to fixed prompts ([`Answers`]), the
 //! terminal and the JSON event stream ([`Reporter`]); logs grow by whole pieces ([`GrowingFile`]).
 //! Keeps: `log_history` depends on the committed numbers alone, never on workers, clocks or
 //! restarts. Not here: deciding what is committed, writing checkpoints.
 
+mod answers;
 mod evaluation;
 mod growing;
 mod metrics;
@@ -18,6 +20,8 @@ mod summary;
 mod tensorboard;
 mod trainer_state;
 
+pub use answers::Answers;
+pub(crate) use answers::{LINES as ANSWER_LINES, PAGE as ANSWER_PAGE};
 pub use evaluation::EvaluationEntry;
 pub use growing::GrowingFile;
 pub use metrics::MetricsLog;

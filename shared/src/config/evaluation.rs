@@ -17,6 +17,12 @@ pub struct EvaluationConfig {
     pub patience: Option<u32>,
     /// Better means lower by more than this, nats per token.
     pub threshold: f64,
+    /// What the model is asked at each evaluation; an older run asked nothing.
+    #[serde(default)]
+    pub prompts: Vec<String>,
+    /// Longest answer, tokens.
+    #[serde(default)]
+    pub max_new_tokens: u32,
 }
 
 impl EvaluationConfig {

@@ -1,4 +1,4 @@
-//! `data_sources`, `columns` and `roles`: written lists to their values, or why not.
+//! `data_sources`, `columns`, `roles`, `eval_prompts`: written lists to their values, or why not.
 //!
 //! In: an [`Item`] and its [`Key`]. Out: the typed value, or a [`Problem`].
 //! Keeps: a path is named once, a part of a sample once, a role's name once.
@@ -50,6 +50,32 @@ fn source(key: &Key, entry: &Item) -> Read<DataSource> {
                 .fix("write PATH=WEIGHT, the weight from 0.000001 to 1000000, as in `law=3`"))
         }
     }
+}
+
+/// Most texts of a list.
+const TEXTS: usize = 64;
+
+/// Texts, none empty and none twice.
+pub(super) fn texts(key: &Key, item: &Item) -> Read<Vec<String>> {
+    let mut texts: Vec<String> = Vec::new();
+    for entry in items(key, item)? {
+        let text = text(key, entry).map_err(|problem| problem.within(entry))?;
+        if text.trim().is_empty() {
+            return Err(out_of_range(key, entry).within(entry));
+        }
+        if texts.iter().any(|earlier| earlier == text) {
+            let what = format!("`{}` holds {text:?} twice", key.name);
+            return Err(Problem::new(Code::Contradiction, what)
+                .fix("take one of the two out")
+                .within(entry));
+        }
+        texts.push(text.to_owned());
+    }
+    if texts.len() > TEXTS {
+        let what = format!("`{}` holds {} texts", key.name, texts.len());
+        return Err(Problem::new(Code::OutOfRange, what).fix(format!("keep {TEXTS} at most")));
+    }
+    Ok(texts)
 }
 
 /// `PART=NAME`, each part once unless the key allows more.

@@ -36,6 +36,8 @@ pub(super) enum Kind {
     OptionalWords(&'static [&'static str]),
     /// Rules `NAME=REGEX`.
     Rules,
+    /// Texts.
+    Texts,
     /// Paths with weights, `PATH=WEIGHT`.
     Sources,
     /// Names of some parts, `PART=NAME`.
@@ -187,7 +189,7 @@ const fn between(low: f64, low_included: bool, high: f64, high_included: bool) -
 use Fallback::{Derived, Required, Value};
 use Kind::{
     Choice, Columns, Device, Flag, Modules, OptionalPath, OptionalWhole, OptionalWords, Path,
-    Resume, Rules, Sources, Task,
+    Resume, Rules, Sources, Task, Texts,
 };
 
 /// The table, in the order of the files this program writes.
@@ -273,6 +275,10 @@ pub(super) const KEYS: &[Key] = &[
         "so many evaluations in a row without a better one end the run, and the best adapter is the result; nothing never stops"),
     key("early_stopping_threshold", at_least(0.0), Value("0"), "0.01",
         "an evaluation is better when its loss is lower by more than this"),
+    key("eval_prompts", Texts, Value("[]"), "['What is a lease?', '什么是押金？']",
+        "questions that the model answers at each evaluation; the answers stand side by side in `eval_prompts.md`"),
+    key("eval_max_new_tokens", whole(1, 1024), Value("128"), "256",
+        "longest answer to one of `eval_prompts`, tokens"),
     key("shuffle", Flag, Value("true"), "false",
         "a new order of samples in every epoch, as Trainer draws it; false keeps the files' order"),
     key("group_by_length", Flag, Value("false"), "true",
@@ -355,6 +361,7 @@ impl Kind {
             Task => either(TASKS),
             Modules => format!("a list of module names, one name, or `{ALL_LINEAR}`"),
             OptionalWords(words) => format!("a list of {}, or nothing", either(words)),
+            Texts => "a list of texts, none empty, 64 at most".into(),
             Rules => "a list of texts NAME=REGEX".into(),
             Sources => "a list of texts PATH=WEIGHT".into(),
             Self::Named(parts) => format!("a list of texts PART=NAME, each part {}", either(parts)),

@@ -183,12 +183,16 @@ impl<'a> Reader<'a> {
         let every = self.optional_whole("eval_steps");
         let patience = self.optional_small("early_stopping_patience");
         let threshold = self.real("early_stopping_threshold");
+        let prompts = self.take("eval_prompts", formatted::texts);
+        let max_new_tokens = self.small("eval_max_new_tokens");
         Some(EvaluationConfig {
             dir: dir?,
             split: split?,
             every: every?,
             patience: patience?,
             threshold: threshold?,
+            prompts: prompts?,
+            max_new_tokens: max_new_tokens?,
         })
     }
 

@@ -101,6 +101,8 @@ pub(super) fn value(config: &RunConfig, key: &str) -> Option<String> {
         "eval_steps" => optional(c.evaluation.every.map(|value| value.to_string())),
         "early_stopping_patience" => optional(c.evaluation.patience.map(|value| value.to_string())),
         "early_stopping_threshold" => real(c.evaluation.threshold),
+        "eval_prompts" => list(c.evaluation.prompts.iter().map(|prompt| text(prompt))),
+        "eval_max_new_tokens" => c.evaluation.max_new_tokens.to_string(),
         "shuffle" => c.shuffle.to_string(),
         "group_by_length" => c.group_by_length.to_string(),
         "packing" => c.packing.to_string(),

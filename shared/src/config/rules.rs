@@ -205,6 +205,7 @@ pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
         nothing_to_pack(config),
         evaluates_nothing(config),
         patience_without_validation(config),
+        prompts_without_validation(config),
         optimizer_without_parent(config, chosen("parent_optimizer") && !chosen("parent")),
     ]
     .into_iter()
@@ -291,6 +292,15 @@ fn validation_given_twice(config: &RunConfig, layers: &Layers) -> Option<Error> 
             )
             .fix("--set validation_split=0 evaluates `validation_dir`")
             .fix("--set validation_dir= keeps a share out of the training data")
+    })
+}
+
+fn prompts_without_validation(config: &RunConfig) -> Option<String> {
+    let evaluation = &config.evaluation;
+    (!evaluation.prompts.is_empty() && !evaluation.is_on()).then(|| {
+        "eval_prompts are not asked: nothing is evaluated without `validation_dir` or \
+         `validation_split`"
+            .to_owned()
     })
 }
 

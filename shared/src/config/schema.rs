@@ -94,6 +94,10 @@ fn rules(kind: Kind) -> Value {
         Kind::OptionalWords(words) => json!({
             "type": ["array", "null"], "minItems": 1, "items": { "enum": words },
         }),
+        Kind::Texts => json!({
+            "type": "array", "maxItems": 64, "uniqueItems": true,
+            "items": { "type": "string", "minLength": 1 },
+        }),
         Kind::Sources => json!({
             "type": "array", "items": { "type": "string", "minLength": 1 },
         }),

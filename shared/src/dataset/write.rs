@@ -296,7 +296,11 @@ mod tests {
     use super::*;
 
     fn origin(line: u64) -> RowOrigin {
-        let file = if line.is_multiple_of(2) { "a.txt" } else { "b.txt" };
+        let file = if line.is_multiple_of(2) {
+            "a.txt"
+        } else {
+            "b.txt"
+        };
         RowOrigin {
             file: file.into(),
             line,

@@ -10,10 +10,12 @@
 
 mod course;
 mod plan;
+mod prompts;
 mod sets;
 mod sums;
 
 pub use course::{Course, Patience, Standing, newest};
 pub use plan::{EvaluationMicroBatch, EvaluationPlan};
+pub use prompts::Prompts;
 pub use sets::{EvaluationSet, TRAIN_SAMPLE, VALIDATION};
 pub use sums::{LOSS_BITS, SetSums, WIDTH, width};

@@ -1,5 +1,8 @@
 //! When there is an evaluation, and its micro-batches: the rows of each set in order.
 
+use std::ops::Range;
+
+use super::{Prompts, WIDTH, width};
 use crate::config::RunConfig;
 use crate::ids::Step;
 use crate::plan::{MicroBatchPlan, cut};
@@ -9,6 +12,8 @@ use crate::plan::{MicroBatchPlan, cut};
 pub struct EvaluationPlan {
     sets: usize,
     micro_batches: Vec<EvaluationMicroBatch>,
+    prompts: usize,
+    slots: usize,
     every: u64,
     total_steps: u64,
 }
@@ -23,13 +28,15 @@ pub struct EvaluationMicroBatch {
 }
 
 impl EvaluationPlan {
-    /// For sets of rows with these lengths, in order; without a set there is no evaluation.
+    /// For sets of rows with these lengths, in order, and prompts; without a set there is no
+    /// evaluation.
     #[must_use]
     pub fn new(
         config: &RunConfig,
         steps_per_epoch: u64,
         total_steps: u64,
         sets: &[Vec<(u32, u32)>],
+        prompts: &Prompts,
     ) -> Self {
         let size = usize::try_from(config.micro_batch_size.max(1)).unwrap_or(1);
         let of_set = |(set, rows): (usize, &Vec<(u32, u32)>)| {
@@ -39,6 +46,8 @@ impl EvaluationPlan {
         };
         Self {
             sets: sets.len(),
+            prompts: prompts.ids.len(),
+            slots: prompts.slots(),
             micro_batches: sets.iter().enumerate().flat_map(of_set).collect(),
             every: config.evaluation.every.unwrap_or(steps_per_epoch).max(1),
             total_steps,
@@ -61,7 +70,26 @@ impl EvaluationPlan {
         }
     }
 
-    /// The micro-batches of every evaluation.
+    /// Micro-batches of an evaluation: those of the sets, then one for each prompt.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.micro_batches.len() + self.prompts
+    }
+
+    /// Integers of an evaluation: those of the sets, of the answers, and the number of micro-batches.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        width(self.sets) + self.slots
+    }
+
+    /// Where the answers stand among those integers.
+    #[must_use]
+    pub fn slots(&self) -> Range<usize> {
+        let from = self.sets * WIDTH;
+        from..from + self.slots
+    }
+
+    /// The micro-batches of the sets.
     #[must_use]
     pub fn micro_batches(&self) -> &[EvaluationMicroBatch] {
         &self.micro_batches

@@ -1,4 +1,4 @@
-//! The integers of an evaluation: [`WIDTH`] per set, then the number of micro-batches.
+//! The integers of an evaluation: [`WIDTH`] per set, the answers to prompts, the number of micro-batches.
 //!
 //! Losses are in units of 2^-32 nats: 2.1e9 nats fit, enough for 200 million tokens. A sample's mean
 //! is rounded once, half to even, so that sums of samples are exact as well.
@@ -10,7 +10,7 @@ pub const LOSS_BITS: u32 = 32;
 /// Integers per set.
 pub const WIDTH: usize = 7;
 
-/// Integers of an evaluation of so many sets.
+/// Integers of an evaluation of so many sets, without prompts.
 #[must_use]
 pub const fn width(sets: usize) -> usize {
     sets * WIDTH + 1

@@ -9,6 +9,7 @@ mod functions;
 mod generation;
 mod python;
 mod special;
+mod stop;
 mod stream;
 mod template;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tokenizer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use stop::stop_ids;
 pub use stream::StreamDecoder;
 pub use template::{ChatTemplate, Marked};
 pub use tokenizer::{Encoded, TextTokenizer};

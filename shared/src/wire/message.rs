@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::evaluation::EvaluationSet;
+use crate::evaluation::{EvaluationSet, Prompts};
 use crate::ids::{Identity, MicroBatchId, RunId, Slot, Step, WorkerId};
 
 /// Version of the session protocol; both sides must speak the same.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// A message about a position of the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -295,6 +295,8 @@ pub struct Welcome {
     pub keep_sums: bool,
     /// What is evaluated during the run.
     pub evaluation_sets: Vec<EvaluationSet>,
+    /// What is answered at each evaluation.
+    pub prompts: Prompts,
 }
 
 /// Where to take the state from.

@@ -6,10 +6,8 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
-use serde_json::Value;
 use shared::error::{Code, Error, ExitCode, Result};
-use shared::model::ModelConfig;
-use shared::text::{ChatTemplate, Message, StreamDecoder, TextTokenizer};
+use shared::text::{ChatTemplate, Message, StreamDecoder, TextTokenizer, stop_ids};
 
 use super::GenerateArgs;
 use crate::adapter::PeftAdapter;
@@ -33,7 +31,7 @@ pub fn run(args: GenerateArgs) -> Result<ExitCode> {
     let rendered = template.render(&[Message::new("user", &args.prompt)], true)?;
     let prompt = tokenizer.encode(&rendered)?.ids;
     let mut model = GreedyModel::load(&args.base, adapter.as_ref(), device)?;
-    let stop = stop_ids(&args.base, model.config(), &tokenizer)?;
+    let stop = stop_ids(&args.base, &model.config().eos_token_ids, &tokenizer)?;
     if prompt.len() + args.max_new_tokens > model.config().max_position_embeddings {
         tracing::warn!(
             prompt = prompt.len(),
@@ -76,77 +74,9 @@ fn say(out: &mut impl Write, text: &str) -> Result<bool> {
     }
 }
 
-/// Every end-of-text id of generation_config.json, else of config.json, else the tokenizer's.
-fn stop_ids(base: &Path, config: &ModelConfig, tokenizer: &TextTokenizer) -> Result<Vec<u32>> {
-    let of_generation = generation_stop_ids(&base.join("generation_config.json"))?;
-    if !of_generation.is_empty() {
-        return Ok(of_generation);
-    }
-    if !config.eos_token_ids.is_empty() {
-        return Ok(config.eos_token_ids.clone());
-    }
-    Ok(tokenizer
-        .eos_token()
-        .and_then(|token| tokenizer.token_id(token))
-        .into_iter()
-        .collect())
-}
-
-fn generation_stop_ids(file: &Path) -> Result<Vec<u32>> {
-    let bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            return Err(Error::new(
-                Code::BadModelConfig,
-                "generation_config.json cannot be read",
-            )
-            .in_file(file)
-            .why(error.to_string()));
-        }
-    };
-    let bad = |why: String| {
-        Error::new(
-            Code::BadModelConfig,
-            "generation_config.json cannot be used",
-        )
-        .in_file(file)
-        .why(why)
-    };
-    let value: Value = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
-    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    let ids = match value.get("eos_token_id") {
-        None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::Array(list)) => list.iter().map(id).collect(),
-        Some(one) => id(one).map(|id| vec![id]),
-    };
-    ids.ok_or_else(|| bad("eos_token_id is neither a token id nor a list of them".into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_stop_id_several_or_none_are_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("generation_config.json");
-        assert!(generation_stop_ids(&file).unwrap().is_empty());
-        for (text, expected) in [
-            (r#"{"eos_token_id": 2}"#, &[2][..]),
-            (r#"{"eos_token_id": [128001, 128009]}"#, &[128_001, 128_009]),
-            (r#"{"eos_token_id": null}"#, &[]),
-            ("{}", &[]),
-        ] {
-            std::fs::write(&file, text).unwrap();
-            assert_eq!(generation_stop_ids(&file).unwrap(), expected);
-        }
-        std::fs::write(&file, r#"{"eos_token_id": "</s>"}"#).unwrap();
-        assert_eq!(
-            generation_stop_ids(&file).unwrap_err().code,
-            Code::BadModelConfig
-        );
-    }
 
     #[test]
     fn a_reader_that_left_ends_the_answer_without_an_error() {

@@ -1,6 +1,6 @@
 //! What must be in the environment before the process starts.
 //!
-//! OpenMP reads its settings when it is loaded, cuBLAS before its first call; so the process starts
+//! OpenMP and malloc read their settings when they are loaded, cuBLAS before its first call; so the process starts
 //! itself once more with them set. A value the user has set is kept. The process id stays.
 
 use std::os::unix::process::CommandExt;
@@ -14,6 +14,9 @@ pub(super) const CUBLAS_WORKSPACE: (&str, &str) = ("CUBLAS_WORKSPACE_CONFIG", ":
 /// Idle threads of libgomp sleep at once. Measured on two cores: a spin of 20000 rounds saves one
 /// worker alone about 4 % of a step, and costs two workers that share the cores up to three times.
 const OPENMP: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "passive"), ("OMP_DYNAMIC", "false")];
+
+/// One heap for all threads: what one frees another can use, and it is not kept per thread.
+const HEAP: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
 
 /// Says that the process was started again.
 const MARK: &str = "LORA_WORKER_ENVIRONMENT";
@@ -42,7 +45,7 @@ pub fn reexec_with_environment() -> Result<()> {
         command.arg0(name);
     }
     command.args(arguments).env(MARK, "1");
-    for (key, value) in OPENMP.iter().chain([&CUBLAS_WORKSPACE]) {
+    for (key, value) in OPENMP.iter().chain([&CUBLAS_WORKSPACE, &HEAP]) {
         if std::env::var_os(key).is_none() {
             command.env(key, value);
         }

@@ -63,44 +63,62 @@ impl GreedyModel {
         prompt: &[u32],
         max_new_tokens: usize,
         stop: &[u32],
-        mut each: impl FnMut(u32) -> Result<bool>,
+        each: impl FnMut(u32) -> Result<bool>,
     ) -> Result<()> {
-        let vocabulary = self.decoder.config.vocab_size;
-        let stranger = prompt.iter().find(|&&id| id as usize >= vocabulary);
-        if let Some(id) = stranger {
-            let what = format!("the prompt has token {id}, the model knows {vocabulary}");
-            return Err(Error::new(Code::BadTokenizer, what)
-                .fix("tokenizer and base model must belong together"));
-        }
-        if prompt.is_empty() {
-            return Err(Error::new(Code::Usage, "the prompt has no token"));
-        }
-        let mut cache = KeyValueCache::new(self.decoder.config.layers);
-        let mut unread: Vec<i64> = prompt.iter().map(|&id| i64::from(id)).collect();
-        for _ in 0..max_new_tokens {
-            let best = no_grad(|| self.next(&unread, &mut cache))
-                .map_err(failed("computing the next token"))?;
-            let id = u32::try_from(best).unwrap_or(u32::MAX);
-            if stop.contains(&id) || !each(id)? {
-                break;
-            }
-            unread = vec![best];
-        }
-        Ok(())
+        let decoder = &mut self.decoder;
+        write(decoder, self.device, prompt, max_new_tokens, stop, each)
     }
+}
 
-    /// Reads what is unread and returns the likeliest next token.
-    fn next(&mut self, unread: &[i64], cache: &mut KeyValueCache) -> TorchResult<i64> {
-        let tokens_BT = Tensor::f_from_slice(unread)?
-            .f_to_device(self.device)?
-            .f_unsqueeze(0)?;
-        let hidden_PH = self.decoder.hidden(&tokens_BT, None, None, Some(cache))?;
-        let last_PH = hidden_PH.f_narrow(0, hidden_PH.size()[0] - 1, 1)?;
-        self.decoder
-            .logits(&last_PH)?
-            .f_argmax(-1, false)?
-            .f_int64_value(&[0])
+/// As [`GreedyModel::generate`], with a decoder as it stands.
+pub fn write(
+    decoder: &mut Decoder,
+    device: Device,
+    prompt: &[u32],
+    max_new_tokens: usize,
+    stop: &[u32],
+    mut each: impl FnMut(u32) -> Result<bool>,
+) -> Result<()> {
+    let vocabulary = decoder.config.vocab_size;
+    let stranger = prompt.iter().find(|&&id| id as usize >= vocabulary);
+    if let Some(id) = stranger {
+        let what = format!("the prompt has token {id}, the model knows {vocabulary}");
+        return Err(Error::new(Code::BadTokenizer, what)
+            .fix("tokenizer and base model must belong together"));
     }
+    if prompt.is_empty() {
+        return Err(Error::new(Code::Usage, "the prompt has no token"));
+    }
+    let mut cache = KeyValueCache::new(decoder.config.layers);
+    let mut unread: Vec<i64> = prompt.iter().map(|&id| i64::from(id)).collect();
+    for _ in 0..max_new_tokens {
+        let best = no_grad(|| next(decoder, device, &unread, &mut cache))
+            .map_err(failed("computing the next token"))?;
+        let id = u32::try_from(best).unwrap_or(u32::MAX);
+        if stop.contains(&id) || !each(id)? {
+            break;
+        }
+        unread = vec![best];
+    }
+    Ok(())
+}
+
+/// Reads what is unread and returns the likeliest next token.
+fn next(
+    decoder: &mut Decoder,
+    device: Device,
+    unread: &[i64],
+    cache: &mut KeyValueCache,
+) -> TorchResult<i64> {
+    let tokens_BT = Tensor::f_from_slice(unread)?
+        .f_to_device(device)?
+        .f_unsqueeze(0)?;
+    let hidden_PH = decoder.hidden(&tokens_BT, None, None, Some(cache))?;
+    let last_PH = hidden_PH.f_narrow(0, hidden_PH.size()[0] - 1, 1)?;
+    decoder
+        .logits(&last_PH)?
+        .f_argmax(-1, false)?
+        .f_int64_value(&[0])
 }
 
 fn lay_over(decoder: &mut Decoder, adapter: &PeftAdapter, device: Device) -> Result<LiveAdapter> {

@@ -20,6 +20,6 @@ mod weights;
 
 pub use cache::KeyValueCache;
 pub use decoder::Decoder;
-pub use greedy::GreedyModel;
+pub use greedy::{GreedyModel, write};
 pub use linear::{Linear, Masks};
 pub use weights::BaseWeights;

@@ -350,6 +350,7 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
         &config,
         &plan,
         &welcome.evaluation_sets,
+        &welcome.prompts,
         (&welcome.dataset_path, &dataset),
     )?;
     let mut trainer = Trainer::load(&config, &base, device)?;

@@ -1,4 +1,5 @@
-//! One micro-batch of an evaluation: losses of the committed state, without a gradient.
+//! One micro-batch of an evaluation: losses of the committed state, without a gradient, or its answer
+//! to a prompt.
 //!
 //! In: which micro-batch, the evaluation's datasets and plan. Out: the integers of that micro-batch.
 //! Keeps: no dropout, nothing of a torch reduction: every number is summed up as an integer here.
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use shared::config::RunConfig;
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
-use shared::evaluation::{EvaluationPlan, EvaluationSet, SetSums, WIDTH, width};
+use shared::evaluation::{EvaluationPlan, EvaluationSet, Prompts, SetSums, WIDTH};
 use shared::ids::{MicroBatchId, Step};
 use shared::plan::Plan;
 
@@ -20,6 +21,7 @@ use super::forward_backward::Trainer;
 #[derive(Debug)]
 pub struct Evaluation {
     sets: Vec<Arc<PreparedDataset>>,
+    prompts: Prompts,
     plan: Arc<EvaluationPlan>,
 }
 
@@ -32,6 +34,7 @@ impl Evaluation {
         config: &RunConfig,
         plan: &Plan,
         named: &[EvaluationSet],
+        prompts: &Prompts,
         training: (&str, &Arc<PreparedDataset>),
     ) -> Result<Self> {
         let mut sets = Vec::with_capacity(named.len());
@@ -45,9 +48,11 @@ impl Evaluation {
             rows.push(set.rows_of(&dataset)?);
             sets.push(dataset);
         }
-        let plan = EvaluationPlan::new(config, plan.steps_per_epoch(), plan.total_steps(), &rows);
+        let (per_epoch, total) = (plan.steps_per_epoch(), plan.total_steps());
+        let plan = EvaluationPlan::new(config, per_epoch, total, &rows, prompts);
         Ok(Self {
             sets,
+            prompts: prompts.clone(),
             plan: Arc::new(plan),
         })
     }
@@ -68,6 +73,19 @@ impl Evaluation {
             Error::new(Code::Internal, what)
         };
         let index = usize::try_from(id.0).map_err(|_| unknown())?;
+        let mut integers = vec![0; self.plan.width()];
+        if let Some(count) = integers.last_mut() {
+            *count = 1;
+        }
+        let of_sets = self.plan.micro_batches().len();
+        if let Some(prompt) = index.checked_sub(of_sets) {
+            let ids = self.prompts.ids.get(prompt).ok_or_else(unknown)?;
+            let longest = usize::try_from(self.prompts.max_new_tokens).unwrap_or(usize::MAX);
+            let answer = trainer.answer(ids, longest, &self.prompts.stop)?;
+            let slots = integers.get_mut(self.plan.slots()).ok_or_else(unknown)?;
+            self.prompts.write(prompt, &answer, slots);
+            return Ok(integers);
+        }
         let planned = self.plan.micro_batches().get(index).ok_or_else(unknown)?;
         let dataset = self.sets.get(planned.set).ok_or_else(unknown)?;
         let samples = planned.rows.samples.iter().map(|row| {
@@ -87,12 +105,8 @@ impl Evaluation {
             sums.add(of, hits);
             first = all.end;
         }
-        let mut integers = vec![0; width(self.sets.len())];
         let from = planned.set * WIDTH;
         integers[from..from + WIDTH].copy_from_slice(&sums.to_array());
-        if let Some(count) = integers.last_mut() {
-            *count = 1;
-        }
         Ok(integers)
     }
 }

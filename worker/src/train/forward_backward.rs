@@ -18,7 +18,7 @@ use super::dropout::DropoutKeys;
 use super::{IGNORED, MicroBatch};
 use crate::adapter::{AdapterLayout, LiveAdapter, PeftAdapter, drawn, from_peft};
 use crate::device::{Dropout, TorchResult, caught, failed, gradients};
-use crate::model::{BaseWeights, Decoder, Masks};
+use crate::model::{BaseWeights, Decoder, Masks, write};
 
 /// A base model and the adapter that learns on it, on one device.
 #[derive(Debug)]
@@ -159,6 +159,26 @@ impl Trainer {
             Ok((Vec::try_from(losses)?, Vec::try_from(right)?))
         });
         found.map_err(failed("evaluating a micro-batch"))
+    }
+
+    /// The likeliest answer to a prompt, without dropout and without the token that ends it.
+    ///
+    /// # Errors
+    /// An empty prompt, an id outside the vocabulary, [`Code::OutOfMemory`], libtorch's.
+    pub fn answer(&mut self, prompt: &[u32], longest: usize, stop: &[u32]) -> Result<Vec<u32>> {
+        let mut answer = Vec::new();
+        write(
+            &mut self.decoder,
+            self.device,
+            prompt,
+            longest,
+            stop,
+            |id| {
+                answer.push(id);
+                Ok(true)
+            },
+        )?;
+        Ok(answer)
     }
 
     /// Logits of every position of one row, `[T, V]` flat, without dropout.

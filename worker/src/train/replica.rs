@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
-use shared::evaluation;
 use shared::ids::{MicroBatchId, Step};
 use shared::numerics::{self, AdamW, AdapterState, Fingerprint, StateDigests};
 use shared::wire::message::{Applied, Task};
@@ -83,9 +82,9 @@ impl Replica {
         self.sums.share(pool);
     }
 
-    /// So many sets are evaluated during the run, in so many micro-batches.
-    pub fn evaluates(&mut self, sets: usize, micro_batches: usize) {
-        self.evaluation = Sums::of_length(evaluation::width(sets));
+    /// Evaluations come to so many integers, from so many micro-batches.
+    pub fn evaluates(&mut self, width: usize, micro_batches: usize) {
+        self.evaluation = Sums::of_length(width);
         self.evaluated = micro_batches;
     }
 

@@ -159,7 +159,7 @@ impl Room {
             let mut replica = Replica::new(run.layout.len(), threads);
             replica.share(run.pool.clone());
             let planned = &run.evaluation;
-            replica.evaluates(planned.sets(), planned.micro_batches().len());
+            replica.evaluates(planned.width(), planned.count());
             self.run = Some((run, replica));
             return Ok(());
         }

@@ -44,7 +44,10 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         save_steps: 500,
         save_total_limit: None,
         logging_steps: 1,
-        evaluation: EvaluationConfig::default(),
+        evaluation: EvaluationConfig {
+            max_new_tokens: 128,
+            ..EvaluationConfig::default()
+        },
         shuffle: true,
         group_by_length: false,
         packing: false,

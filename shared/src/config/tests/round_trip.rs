@@ -246,6 +246,8 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         eval_steps: null                  # default
         early_stopping_patience: null     # default
         early_stopping_threshold: 0       # default
+        eval_prompts: []                  # default
+        eval_max_new_tokens: 128          # default
         shuffle: true                     # default
         group_by_length: false            # default
         packing: false                    # default

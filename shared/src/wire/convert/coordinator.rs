@@ -3,7 +3,7 @@
 use super::worker::task;
 use super::{error_json, ids, indices, missing, parse_error};
 use crate::error::{Error, Result};
-use crate::evaluation::EvaluationSet;
+use crate::evaluation::{EvaluationSet, Prompts};
 use crate::ids::{Slot, Step, WorkerId};
 use crate::wire::message::{Envelope, Member, Sync, SyncSource, ToWorker, Welcome};
 use crate::wire::session::{self as pb, coordinator_message, sync as pb_sync};
@@ -29,6 +29,7 @@ impl From<Envelope<ToWorker>> for pb::CoordinatorMessage {
                     .into_iter()
                     .map(Into::into)
                     .collect(),
+                prompts: Some(welcome.prompts.into()),
             }),
             ToWorker::Refused(error) => Body::Refused(pb::Refused {
                 code: error.code.to_string(),
@@ -108,6 +109,7 @@ impl TryFrom<pb::CoordinatorMessage> for Envelope<ToWorker> {
                     .into_iter()
                     .map(Into::into)
                     .collect(),
+                prompts: welcome.prompts.unwrap_or_default().into(),
             }),
             Body::Refused(refused) => {
                 ToWorker::Refused(parse_error(&refused.code, &refused.error_json))
@@ -152,6 +154,27 @@ impl TryFrom<pb::CoordinatorMessage> for Envelope<ToWorker> {
             Body::Beat(_) => ToWorker::Beat,
         };
         Ok(Self { identity, body })
+    }
+}
+
+impl From<Prompts> for pb::Prompts {
+    fn from(prompts: Prompts) -> Self {
+        let each = prompts.ids.into_iter();
+        Self {
+            prompts: each.map(|ids| pb::Prompt { ids }).collect(),
+            stop: prompts.stop,
+            max_new_tokens: prompts.max_new_tokens,
+        }
+    }
+}
+
+impl From<pb::Prompts> for Prompts {
+    fn from(prompts: pb::Prompts) -> Self {
+        Self {
+            ids: prompts.prompts.into_iter().map(|p| p.ids).collect(),
+            stop: prompts.stop,
+            max_new_tokens: prompts.max_new_tokens,
+        }
     }
 }
 
