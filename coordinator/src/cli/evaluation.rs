@@ -8,18 +8,10 @@ use shared::error::Result;
 use shared::evaluation::{EvaluationPlan, EvaluationSet, TRAIN_SAMPLE, VALIDATION};
 use shared::plan::Plan;
 
+pub(super) use crate::data::validation_config;
+
 /// Rows of the training data that are evaluated beside the validation data, at most.
 const SAMPLE: usize = 64;
-
-/// A run's validation data are prepared like its training data, from another folder.
-pub(super) fn validation_config(config: &RunConfig, folder: &Path) -> RunConfig {
-    let mut of_validation = config.clone();
-    of_validation.train_data_dir = folder.to_path_buf();
-    of_validation.metadata_path = None;
-    of_validation.evaluation = Default::default();
-    of_validation.formats.sources = Vec::new();
-    of_validation
-}
 
 /// The sets of a run: the validation data first, for it decides.
 pub(super) fn sets(
