@@ -51,7 +51,9 @@ fn mistakes_are_found_with_file_and_line() {
     assert!(found.refused.is_none());
     let kinds: Vec<Kind> = found.findings.iter().map(|f| f.kind).collect();
     let clean = found.clean();
-    for kind in Kind::ALL {
+    // Without validation data nothing can be in both, and nobody looked.
+    assert!(!kinds.contains(&Kind::Overlap) && !clean.contains(&Kind::Overlap));
+    for kind in Kind::ALL.iter().filter(|k| **k != Kind::Overlap) {
         assert_ne!(kinds.contains(kind), clean.contains(kind), "{kind}");
     }
 }
@@ -71,6 +73,46 @@ fn rows_that_are_cut_and_rows_without_a_target_are_part_of_the_diagnosis() {
 fn the_same_data_gives_the_same_diagnosis() {
     let house = House::new("chatml").with("law.txt", LAW);
     assert_eq!(diagnosis(&house).to_json(), diagnosis(&house).to_json());
+}
+
+#[test]
+fn validation_samples_that_are_trained_on_are_found_in_both_places() {
+    let house = House::new("chatml").with("law.txt", LAW);
+    let validation = house.folder.path().join("validation");
+    std::fs::create_dir(&validation).unwrap();
+    let of_validation = |text: &str| std::fs::write(validation.join("law.txt"), text).unwrap();
+    of_validation(
+        "用户：工伤怎么认定？\n律师：依据《工伤保险条例》，向人力资源部门申请。\n\
+         用户：可以退货吗？\n律师：可以。\n\
+         用户：试用期最长多久?\n律师：依据《劳动合同法》,最长不超过六个月。\n",
+    );
+    let house = house.set(|c| c.evaluation.dir = Some(validation.clone()));
+    let found = diagnosis(&house);
+    let overlap = &found.findings[0];
+    assert_eq!(overlap.kind, Kind::Overlap);
+    insta::assert_snapshot!(overlap.to_string(), @r"
+    overlap: 2 of 3 validation samples stand in the training data too: 1 token for token, 1 but for case, width, white space and punctuation
+      at law.txt:7, validation_dir/law.txt:3
+      at law.txt:3, validation_dir/law.txt:5
+      fix: take each out of one of the two: the validation loss of what was trained on says nothing
+    ");
+    assert!(!found.clean().contains(&Kind::Overlap));
+    let written = found.to_json();
+    assert_eq!(written["findings"][0]["kind"], "overlap");
+    assert_eq!(written["validation"]["samples"], 3);
+    let said = found.to_string();
+    assert!(
+        said.contains("validation: law.txt: dialogue, 3 samples"),
+        "{said}"
+    );
+
+    // The same question with another answer is nothing to find, and rows are compared as cut.
+    of_validation("用户：可以退货吗？\n律师：可以，但是要在七天之内。\n");
+    let apart = diagnosis(&house);
+    assert!(lines(&apart, Kind::Overlap).is_empty());
+    assert!(apart.clean().contains(&Kind::Overlap));
+    let cut = diagnosis(&house.set(|c| c.max_seq_length = 66));
+    assert_eq!(lines(&cut, Kind::Overlap), [[7, 1]]);
 }
 
 #[test]

@@ -97,11 +97,32 @@ fn trained_on(parent: &Path, workers: usize, optimizer: &str) -> Finished {
             ("parent", &parent),
             ("parent_optimizer", optimizer),
             ("max_steps", "4"),
+            ("validation_split", "0.1"),
+            ("eval_steps", "2"),
         ],
         workers,
     );
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     finished
+}
+
+/// Each evaluation has the loss on the parent's rows too, in the event and in the history.
+fn forgetting(finished: &Finished) {
+    let evaluations = finished.events("evaluation");
+    assert_eq!(evaluations.len(), 2, "{}", finished.stderr);
+    let history = finished.log_history();
+    for event in evaluations {
+        let (step, loss) = (&event["step"], &event["eval_parent_loss"]);
+        println!(
+            "step {step}: validation {}, parent {loss}",
+            event["eval_loss"]
+        );
+        assert!(loss.as_f64().is_some_and(|loss| loss > 0.0), "{event}");
+        assert_ne!(loss, &event["eval_train_sample_loss"]);
+        let entries = history.as_array().unwrap().iter();
+        let mut entry = entries.filter(|e| e["step"] == *step && !e["eval_loss"].is_null());
+        assert_eq!(&entry.next().unwrap()["eval_parent_loss"], loss);
+    }
 }
 
 #[test]
@@ -116,6 +137,7 @@ fn new_data_is_trained_on_from_an_earlier_run() {
         let three = trained_on(&first.output.join("checkpoint-6"), 3, optimizer);
         println!("parent_optimizer {optimizer}: {}", alone.adapter());
         assert_eq!(outcome(&alone), outcome(&three));
+        forgetting(&alone);
         let (manifest, before) = (alone.json("manifest.json"), first.json("manifest.json"));
         let parent = &manifest["parent"];
         println!("{parent}");

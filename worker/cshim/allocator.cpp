@@ -17,7 +17,7 @@ void release(void* data) {
   if (data != nullptr) std::free(static_cast<void**>(data)[-1]);
 }
 
-// Plain malloc, aligned here. libtorch's own takes posix_memalign, and glibc up to 2.37 asks for
+// Plain malloc, aligned here. libtorch's own takes posix_memalign, and glibc (2.36) asks itself for
 // alignment and size together there and cannot use the hole that such a block leaves for the next
 // one of that size: the memory of a step grows by two thirds.
 struct PlainAllocator final : public c10::Allocator {

@@ -1,40 +1,41 @@
-//! What a run evaluates: the validation data, and a sample of the rows it trains on.
+//! What a run evaluates: the validation data, and a sample of the rows it trains on and of those its
+//! parent was trained on.
 
 use std::path::Path;
 
 use shared::config::RunConfig;
 use shared::dataset::PreparedDataset;
 use shared::error::Result;
-use shared::evaluation::{EvaluationPlan, EvaluationSet, Prompts, TRAIN_SAMPLE, VALIDATION};
+use shared::evaluation::{
+    EvaluationPlan, EvaluationSet, PARENT, Prompts, TRAIN_SAMPLE, VALIDATION,
+};
 use shared::plan::Plan;
 
-/// Rows of the training data that are evaluated beside the validation data, at most.
-const SAMPLE: usize = 64;
+pub(super) use crate::data::validation_config;
 
-/// A run's validation data are prepared like its training data, from another folder.
-pub(super) fn validation_config(config: &RunConfig, folder: &Path) -> RunConfig {
-    let mut of_validation = config.clone();
-    of_validation.train_data_dir = folder.to_path_buf();
-    of_validation.metadata_path = None;
-    of_validation.evaluation = Default::default();
-    of_validation.formats.sources = Vec::new();
-    of_validation
+/// Rows of the training data that are evaluated beside the validation data, at most; as many of the
+/// parent's.
+pub(super) const SAMPLE: usize = 64;
+
+/// At most `wanted` of so many rows, spread over all of them, the same whatever the seed.
+pub(super) fn spread(rows: usize, wanted: usize) -> impl Iterator<Item = usize> {
+    let sample = rows.min(wanted);
+    (0..sample).map(move |at| at * rows / sample)
 }
 
-/// The sets of a run: the validation data first, for it decides.
+/// The sets of a run: the validation data first, for it decides. `old` are rows of the parent's.
 pub(super) fn sets(
     training: (&Path, &PreparedDataset),
     validation: Option<&Path>,
+    old: Option<&Path>,
 ) -> Result<Vec<EvaluationSet>> {
     let Some(path) = validation else {
         return Ok(Vec::new());
     };
     let validation = PreparedDataset::open(path)?;
-    let (trained, rows) = (training.1, training.1.len());
-    let sample = rows.min(SAMPLE);
-    // Spread over the whole data, the same whatever the seed.
-    let spread = (0..sample).map(|at| u32::try_from(at * rows / sample).unwrap_or(u32::MAX));
-    Ok(vec![
+    let trained = training.1;
+    let sample = spread(trained.len(), SAMPLE).map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+    let mut sets = vec![
         EvaluationSet {
             name: VALIDATION.into(),
             dataset_path: path.display().to_string(),
@@ -45,9 +46,18 @@ pub(super) fn sets(
             name: TRAIN_SAMPLE.into(),
             dataset_path: training.0.display().to_string(),
             dataset_digest: trained.digest(),
-            rows: spread.collect(),
+            rows: sample.collect(),
         },
-    ])
+    ];
+    if let Some(path) = old {
+        sets.push(EvaluationSet {
+            name: PARENT.into(),
+            dataset_path: path.display().to_string(),
+            dataset_digest: PreparedDataset::open(path)?.digest(),
+            rows: Vec::new(),
+        });
+    }
+    Ok(sets)
 }
 
 /// Every evaluation of these sets and prompts.

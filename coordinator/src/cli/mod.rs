@@ -6,6 +6,7 @@ pub mod check;
 pub mod data;
 mod evaluation;
 pub mod import;
+mod old_data;
 mod output_dir;
 mod parent;
 pub mod plan;

@@ -23,7 +23,7 @@ use shared::text::{ChatTemplate, TextTokenizer};
 use super::begin::{lead, starting_point};
 use super::output_dir::{PREPARED, check_writable, existing, remove_run, survives_overwrite};
 use super::prompts::prompts;
-use super::{evaluation, parent, progress};
+use super::{evaluation, old_data, parent, progress};
 use crate::data;
 use crate::engine::Restorable;
 use crate::store::{self, Existing, FileStore, LEDGER, Leading, Opened, Start, decide};
@@ -258,7 +258,10 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
     )?;
     let samples = PreparedDataset::open(&dataset)?;
     let plan = Plan::new(&loaded.config, samples.target_tokens(), samples.lengths());
-    let evaluation_sets = evaluation::sets((&dataset, &samples), validation.as_deref())?;
+    let (config, begins) = (&loaded.config, matches!(start, Start::New));
+    let old = old_data::rows(config, &tokenizer, &prepared, begins, &mut notices)?;
+    let trained = (dataset.as_path(), &samples);
+    let evaluation_sets = evaluation::sets(trained, validation.as_deref(), old.as_deref())?;
     let evaluation = evaluation::plan(&loaded.config, &plan, &evaluation_sets, &prompts)?;
     let begins = match start {
         Start::Continue => None,

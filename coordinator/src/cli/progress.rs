@@ -40,6 +40,7 @@ pub fn shown() -> impl FnMut(Progress) {
         }
         if std::io::stderr().is_terminal() {
             let bar = bar.get_or_insert_with(|| new_bar(progress.total_bytes));
+            bar.set_length(progress.total_bytes);
             bar.set_position(progress.bytes);
             bar.set_message(format!(
                 "{} rows, {:.0} rows/s",

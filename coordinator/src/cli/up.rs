@@ -5,15 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::config::DeviceClassPolicy;
+use shared::config::{DeviceClassPolicy, RunConfig};
 use shared::error::{Code, Error, Result};
-use shared::evaluation::{Course, EvaluationPlan, Patience};
+use shared::evaluation::{Course, EvaluationPlan, Patience, Prompts};
 use shared::faults::Faults;
 use shared::ids::Step;
 use shared::manifest::Manifest;
 use shared::plan::Plan;
 use shared::security::check_loopback;
 use shared::telemetry::LogFile;
+use shared::text::TextTokenizer;
 use shared::wire::message::{SyncSource, Welcome};
 use shared::wire::session_server;
 use tokio::net::TcpListener;
@@ -116,14 +117,12 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
             sets: &prepared.evaluation_sets,
         },
     )?;
-    if !prepared.prompts.ids.is_empty() {
-        journal.keep_answers(Answers::open(
-            &prepared.config.output_dir,
-            &prepared.config.evaluation.prompts,
-            prepared.prompts.clone(),
-            prepared.tokenizer,
-        )?);
-    }
+    keep_answers(
+        &mut journal,
+        &prepared.config,
+        prepared.prompts.clone(),
+        prepared.tokenizer,
+    )?;
     let traffic = Arc::new(Traffic::default());
     let (events, sessions) = mpsc::channel(EVENTS);
     let service = SessionService::new(events, Arc::clone(&traffic), next_worker).into_server();
@@ -207,6 +206,22 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
         )?,
         staging: config.output_dir.join(".staging"),
     })
+}
+
+/// Where prompts are asked, the answers are kept beside the result.
+fn keep_answers(
+    journal: &mut Journal,
+    config: &RunConfig,
+    prompts: Prompts,
+    tokenizer: TextTokenizer,
+) -> Result<()> {
+    if prompts.ids.is_empty() {
+        return Ok(());
+    }
+    let texts = &config.evaluation.prompts;
+    let answers = Answers::open(&config.output_dir, texts, prompts, tokenizer)?;
+    journal.keep_answers(answers);
+    Ok(())
 }
 
 /// A run that goes on from elsewhere takes the evaluations over with the state.

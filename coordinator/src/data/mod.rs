@@ -51,7 +51,7 @@ use shared::text::Message;
 pub use cache::{Ready, dataset_path, ready, ready_of, source_digest};
 pub use detected::Detected;
 pub use doctor::{Diagnosis, Finding, Kind};
-pub use prepare::{Masked, Prepared, diagnose, masked, prepare, prepare_with};
+pub use prepare::{Masked, Prepared, diagnose, masked, prepare, prepare_with, validation_config};
 pub use preview::{Preview, Wanted, previews};
 pub use report::{DataReport, FileReport, Form, LongRow, RoleCount, Row, Unlisted};
 pub use source::{Keep, Sources};

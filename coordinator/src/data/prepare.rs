@@ -10,7 +10,7 @@ use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
-use super::doctor::{Diagnosis, Doctor};
+use super::doctor::{Diagnosis, Doctor, Overlap};
 use super::mask::Tokenized;
 use super::openings::Openings;
 use super::privacy::{Privacy, PrivacyReport};
@@ -97,6 +97,17 @@ fn shares(
     Ok((writer, validation))
 }
 
+/// A run's validation data are prepared like its training data, from another folder.
+#[must_use]
+pub fn validation_config(config: &RunConfig, folder: &Path) -> RunConfig {
+    let mut of_validation = config.clone();
+    of_validation.train_data_dir = folder.to_path_buf();
+    of_validation.metadata_path = None;
+    of_validation.evaluation = Default::default();
+    of_validation.formats.sources = Vec::new();
+    of_validation
+}
+
 /// The same walk for the doctor: every sample is looked at, and what would refuse a run is a part of
 /// the diagnosis.
 ///
@@ -109,6 +120,29 @@ pub fn diagnose(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Diagnosis> {
     let mut doctor = Doctor::new(tokenizer);
+    let mut overlap = Overlap::new(config);
+    let mut before = Progress::default();
+    // Looked at first, and told after the training data.
+    let validation = config.evaluation.dir.as_deref().map(|folder| {
+        let config = validation_config(config, folder);
+        let way = Way {
+            sources: &Sources::all(&config),
+            tokenizer,
+            template,
+        };
+        let ends = Ends {
+            see: &mut |sample, row| overlap.evaluated(sample, row),
+            progress: &mut |now| {
+                before = now;
+                progress(Progress { done: false, ..now });
+            },
+            rows: false,
+            durable: None,
+        };
+        let mut rows = walk(&way, ends)?;
+        let judged = rows.judge(&config, template);
+        Ok::<_, Error>((rows.noted.report, judged.err()))
+    });
     let mut openings = Openings::new(config, tokenizer)?;
     let way = Way {
         sources: &Sources::all(config),
@@ -119,13 +153,22 @@ pub fn diagnose(
         see: &mut |conversation, row| {
             openings.see(conversation, row);
             doctor.see(conversation, row);
+            overlap.trained(conversation, row);
         },
-        progress,
+        progress: &mut |now| {
+            progress(Progress {
+                samples: now.samples + before.samples,
+                bytes: now.bytes + before.bytes,
+                total_bytes: now.total_bytes + before.total_bytes,
+                ..now
+            });
+        },
         // Only where rows are shared out does the report depend on what is in them.
         rows: config.evaluation.split > 0.0 || !config.formats.sources.is_empty(),
         durable: None,
     };
     let mut rows = walk(&way, ends)?;
+    let (validation, unfit) = validation.transpose()?.unzip();
     let before = rows.noted.report.clone();
     let judged = rows.judge(config, template);
     let mut report = rows.noted.report;
@@ -137,11 +180,14 @@ pub fn diagnose(
         Ok(()) => (report, None),
         Err(error) => (before, Some(error)),
     };
+    let mut findings = doctor.findings(&report);
+    findings.splice(..0, overlap.finding());
     Ok(Diagnosis {
         detected: openings.of(&report.files, config),
-        findings: doctor.findings(&report),
+        findings,
         report,
-        refused,
+        validation,
+        refused: refused.or(unfit.flatten()),
     })
 }
 

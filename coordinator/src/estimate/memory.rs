@@ -5,7 +5,8 @@
 //! positions of a micro-batch, padding included; Q positions that predict; n elements of the adapter;
 //! E bytes of a value in compute (4, or 2 for bf16); H hidden, I intermediate, V vocabulary, R rank.
 //! Keeps: every term is an allocation of the worker that can be named; only [`RUNTIME`] is measured.
-//! The worker returns freed memory at once, so the sum of what is alive is what the machine sees.
+//! What malloc keeps of freed memory comes on top: some percent, because a worker's tensors use again
+//! what earlier ones freed (`worker/cshim/allocator.cpp`).
 //! Not here: a GPU's memory; pages of the weight files, which the machine may take back at any time.
 
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! An evaluation as people hear of it, and its entry in `log_history`.
 
 use serde::{Deserialize, Serialize};
-use shared::evaluation::{EvaluationSet, SetSums, TRAIN_SAMPLE};
+use shared::evaluation::{EvaluationSet, PARENT, SetSums, TRAIN_SAMPLE};
 use shared::ids::Step;
 
 use super::number;
@@ -33,6 +33,13 @@ pub struct EvaluationEntry {
     /// Share of these rows whose answer the model would write word for word.
     #[serde(with = "number")]
     pub eval_train_sample_verbatim: f64,
+    /// Mean cross entropy of a token in a fixed sample of the parent's training rows.
+    #[serde(
+        with = "number::optional",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub eval_parent_loss: Option<f64>,
     /// The step.
     pub step: u64,
 }
@@ -42,9 +49,13 @@ impl EvaluationEntry {
     #[must_use]
     pub fn new(step: Step, epoch: f64, sets: &[EvaluationSet], sums: &[SetSums]) -> Self {
         let validation = sums.first().copied().unwrap_or_default();
-        let named = sets.iter().zip(sums);
-        let of_sample = named.clone().find(|(set, _)| set.name == TRAIN_SAMPLE);
-        let sample = of_sample.map(|(_, sums)| *sums).unwrap_or_default();
+        let of = |name: &str| {
+            let mut named = sets.iter().zip(sums);
+            named
+                .find(|(set, _)| set.name == name)
+                .map(|(_, sums)| *sums)
+        };
+        let sample = of(TRAIN_SAMPLE).unwrap_or_default();
         Self {
             epoch,
             eval_loss: validation.mean_loss(),
@@ -55,6 +66,7 @@ impl EvaluationEntry {
             eval_num_samples: validation.samples,
             eval_train_sample_loss: sample.mean_loss(),
             eval_train_sample_verbatim: sample.verbatim_share(),
+            eval_parent_loss: of(PARENT).map(|sums| sums.mean_loss()),
             step: step.0,
         }
     }

@@ -16,3 +16,22 @@ pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::E
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
 }
+
+/// The same where there may be no number at all: what is none is left out by `skip_serializing_if`.
+pub(super) mod optional {
+    use serde::{Deserializer, Serializer};
+
+    #[allow(clippy::ref_option)]
+    pub(in super::super) fn serialize<S: Serializer>(
+        value: &Option<f64>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        super::serialize(&value.unwrap_or(f64::NAN), to)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<f64>, D::Error> {
+        super::deserialize(from).map(Some)
+    }
+}

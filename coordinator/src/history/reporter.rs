@@ -153,8 +153,10 @@ impl Reporter {
         }
         self.event(&event);
         let is_best = best == Some(Step(entry.step));
+        let old = entry.eval_parent_loss;
+        let old = old.map_or_else(String::new, |loss| format!("  parent's rows {loss:.4}"));
         self.text(&format!(
-            "evaluation at step {}  loss {:.4}  perplexity {:.3}  accuracy {:.3}  training rows {:.4}{}",
+            "evaluation at step {}  loss {:.4}  perplexity {:.3}  accuracy {:.3}  training rows {:.4}{old}{}",
             entry.step,
             entry.eval_loss,
             entry.eval_perplexity,

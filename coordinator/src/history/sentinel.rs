@@ -153,6 +153,7 @@ mod tests {
             eval_num_samples: 10,
             eval_train_sample_loss: trained,
             eval_train_sample_verbatim: verbatim,
+            eval_parent_loss: None,
             step,
         }
     }

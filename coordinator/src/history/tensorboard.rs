@@ -114,6 +114,9 @@ impl EventFile {
                 entry.eval_train_sample_verbatim,
             ),
         ];
+        let old = entry
+            .eval_parent_loss
+            .map(|loss| ("eval/parent_loss", loss));
         let scalar = |(tag, value): (&str, f64)| Scalar {
             tag: tag.to_owned(),
             simple_value: Some(value as f32),
@@ -122,7 +125,7 @@ impl EventFile {
             wall_time: seconds(now),
             step: signed(entry.step),
             summary: Some(Scalars {
-                value: values.into_iter().map(scalar).collect(),
+                value: values.into_iter().chain(old).map(scalar).collect(),
             }),
             ..Event::default()
         })

@@ -17,5 +17,5 @@ mod sums;
 pub use course::{Course, Patience, Standing, newest};
 pub use plan::{EvaluationMicroBatch, EvaluationPlan};
 pub use prompts::Prompts;
-pub use sets::{EvaluationSet, TRAIN_SAMPLE, VALIDATION};
+pub use sets::{EvaluationSet, PARENT, TRAIN_SAMPLE, VALIDATION};
 pub use sums::{LOSS_BITS, SetSums, WIDTH, width};

@@ -9,6 +9,8 @@ use crate::error::{Code, Error, Result};
 pub const VALIDATION: &str = "validation";
 /// Rows the run trains on: what is learned by heart shows here.
 pub const TRAIN_SAMPLE: &str = "train_sample";
+/// Rows the run's parent was trained on: what is forgotten shows here.
+pub const PARENT: &str = "parent";
 
 /// A named set of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,6 +18,8 @@ const SHOWN: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// Validation samples that are trained on.
+    Overlap,
     /// Rows longer than `max_seq_length`.
     CutRows,
     /// Samples that are there twice.
@@ -47,6 +49,7 @@ pub enum Kind {
 impl Kind {
     /// Every kind, in the order of a report.
     pub const ALL: &'static [Self] = &[
+        Self::Overlap,
         Self::CutRows,
         Self::Duplicates,
         Self::NearDuplicates,
@@ -65,6 +68,9 @@ impl Kind {
     #[must_use]
     pub const fn fix(self) -> &'static str {
         match self {
+            Self::Overlap => {
+                "take each out of one of the two: the validation loss of what was trained on says nothing"
+            }
             Self::CutRows => {
                 "--set max_seq_length=NUMBER, or cut the samples where they may be cut"
             }
@@ -135,6 +141,8 @@ pub struct Diagnosis {
     pub detected: Vec<Detected>,
     /// What was read.
     pub report: DataReport,
+    /// What was read of `validation_dir`, when there is one.
+    pub validation: Option<DataReport>,
     /// What a person should look at.
     pub findings: Vec<Finding>,
     /// Why a run cannot start with it.
@@ -146,7 +154,9 @@ impl Diagnosis {
     #[must_use]
     pub fn clean(&self) -> Vec<Kind> {
         let found = |kind: &Kind| self.findings.iter().any(|f| f.kind == *kind);
-        Kind::ALL.iter().copied().filter(|k| !found(k)).collect()
+        let sought = |kind: &Kind| *kind != Kind::Overlap || self.validation.is_some();
+        let kinds = Kind::ALL.iter().copied();
+        kinds.filter(|k| sought(k) && !found(k)).collect()
     }
 
     /// As one JSON object, with every place.
@@ -157,14 +167,18 @@ impl Diagnosis {
                 "kind": f.kind, "what": f.what, "places": f.places, "fix": f.kind.fix(),
             })
         };
-        serde_json::json!({
+        let mut all = serde_json::json!({
             "event": "data_check",
             "detected": self.detected,
             "report": self.report,
             "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
             "not_found": self.clean(),
             "refused": self.refused,
-        })
+        });
+        if let Some(validation) = &self.validation {
+            all["validation"] = serde_json::json!(validation);
+        }
+        all
     }
 }
 
@@ -174,6 +188,9 @@ impl fmt::Display for Diagnosis {
             write!(f, "{file}")?;
         }
         write!(f, "{}", self.report)?;
+        if let Some(validation) = &self.validation {
+            write!(f, "validation: {validation}")?;
+        }
         for finding in &self.findings {
             write!(f, "\n{finding}")?;
         }

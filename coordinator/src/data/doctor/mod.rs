@@ -13,6 +13,7 @@ mod language;
 mod lengths;
 mod near;
 mod openings;
+mod overlap;
 mod short;
 mod text;
 mod unknown;
@@ -22,6 +23,7 @@ use shared::dataset::RowOrigin;
 use shared::text::{Message, TextTokenizer};
 
 pub use finding::{Diagnosis, Finding, Kind};
+pub(crate) use overlap::Overlap;
 
 use super::Conversation;
 use super::mask::Tokenized;
