@@ -200,6 +200,8 @@ fn fixed_prompts_are_answered_alike_by_any_workers_and_as_worker_generate_does()
         ("eval_steps", "5"),
         ("learning_rate", "3e-3"),
         ("validation_dir", &validation),
+        // As the base model is stored, which is what `worker generate` computes in.
+        ("bf16", "true"),
         ("eval_prompts", &asked),
         ("eval_max_new_tokens", "24"),
     ];

@@ -143,7 +143,8 @@ impl Journal {
         self.answers = Some(answers);
     }
 
-    /// Writes the answers of an evaluation down.
+    /// Writes the answers of an evaluation down: before its record, for what is recorded does not
+    /// come again.
     pub(super) fn answered(&mut self, evaluated: &Evaluated) {
         if let Some(answers) = &mut self.answers {
             let told = answers.add(evaluated.step, &evaluated.answers);

@@ -284,7 +284,6 @@ impl Driver {
             }
             Command::Evaluated(evaluated) => {
                 let _ = self.faults.at("evaluation", evaluated.step);
-                // Before the record: what is recorded does not come again.
                 self.journal.answered(&evaluated);
                 let sets = &self.run.evaluation_sets;
                 self.record(records::evaluation(&evaluated, sets))?;
