@@ -188,11 +188,7 @@ fn write_weights(base: &Path, golden: &Golden) {
     for shard in 0..golden.shards {
         let part = tensors.iter().skip(shard).step_by(golden.shards);
         let part: Vec<_> = part.cloned().collect();
-        let name = format!(
-            "model-{:05}-of-{:05}.safetensors",
-            shard + 1,
-            golden.shards
-        );
+        let name = format!("model-{:05}-of-{:05}.safetensors", shard + 1, golden.shards);
         write_as(&base.join(&name), &part, center, dtype);
         places.extend(part.into_iter().map(|(tensor, _)| (tensor, json!(name))));
     }
@@ -211,12 +207,15 @@ fn init_adapter(folder: &Path, golden: &Golden) -> PathBuf {
         .map(|(key, value)| (key.clone(), shape(value)))
         .collect();
     write_safetensors(&folder.join("adapter_model.safetensors"), &tensors);
-    let config = json!({
+    let mut config = json!({
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", "use_dora": false,
         "r": golden.config.lora_rank, "lora_alpha": golden.config.lora_alpha,
         "use_rslora": golden.config.use_rslora, "target_modules": golden.config.target_modules,
         "rank_pattern": {}, "alpha_pattern": {}, "modules_to_save": null,
     });
+    for (key, value) in &golden.peft {
+        config[key] = value.clone();
+    }
     std::fs::write(folder.join("adapter_config.json"), config.to_string()).unwrap();
     folder
 }

@@ -103,11 +103,13 @@ pub fn compare(case: &Case, run: &Run) -> Result<Differences, String> {
         found.loss = found.loss.max(loss);
         let norm = (ours.grad_norm - theirs.grad_norm).abs() / theirs.grad_norm;
         found.grad_norm = found.grad_norm.max(norm);
-        if loss > if step == 1 {
-            limits.first_loss
-        } else {
-            limits.loss
-        } {
+        if loss
+            > if step == 1 {
+                limits.first_loss
+            } else {
+                limits.loss
+            }
+        {
             return Err(format!(
                 "step {step}: loss {} against {}",
                 ours.loss, theirs.loss
