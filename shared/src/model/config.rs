@@ -1,25 +1,29 @@
-//! config.json: the shape of a decoder, in the spellings of old and new transformers.
+//! config.json as switches: the shape of a decoder, in the spellings of old and new transformers.
 //!
-//! In: a Hugging Face folder. Out: [`ModelConfig`], every number present and consistent.
-//! What this program would compute wrongly is refused here, never ignored.
+//! In: a Hugging Face folder. Out: [`ModelConfig`], every number present and consistent, every choice
+//! a plain switch. What this program would compute wrongly is refused here, never ignored. What one
+//! family says differently from another is in `family`.
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::family::{Bias, Family};
+use super::keys::{Keys, bad};
+use super::rope::{Rope, ropes};
+use super::{Projection, nearest};
 use crate::error::{Code, Error, Result};
-
-/// Names under `architectures` that can be trained.
-pub const SUPPORTED_ARCHITECTURES: &[&str] = &["LlamaForCausalLM"];
 
 /// Shape of a decoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
+    /// Name under `architectures`.
+    pub architecture: &'static str,
     /// Rows of the embedding.
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Width of the feed-forward part.
+    /// Width of the feed-forward part, where it has no experts.
     pub intermediate_size: usize,
     /// Decoder layers.
     pub layers: usize,
@@ -31,50 +35,112 @@ pub struct ModelConfig {
     pub head_dim: usize,
     /// Added to the variance under the root.
     pub rms_norm_eps: f64,
-    /// Rotary positions.
-    pub rope: Rope,
+    /// How norms are computed and where they stand.
+    pub norms: Norms,
+    /// Between gate and up.
+    pub activation: Activation,
+    /// Multiplies embeddings.
+    pub embedding_scale: Option<f64>,
+    /// Multiplies products of queries and keys.
+    pub query_scale: f64,
+    /// Attention scores are `cap * tanh(score / cap)`.
+    pub attention_soft_cap: Option<f64>,
+    /// Logits are `cap * tanh(logit / cap)`.
+    pub logit_soft_cap: Option<f64>,
+    /// Which linears have a bias.
+    pub biases: Biases,
+    /// q, k, v are one linear, and gate and up.
+    pub fused_projections: bool,
+    /// What differs from layer to layer.
+    pub layer_kinds: Vec<LayerKind>,
+    /// Rotary positions; a layer says which are its own.
+    pub ropes: Vec<Rope>,
+    /// Experts of the layers that have them.
+    pub experts: Option<Experts>,
     /// The output head is the embedding.
     pub tie_word_embeddings: bool,
-    /// q, k, v and o have a bias.
-    pub attention_bias: bool,
-    /// gate, up and down have a bias.
-    pub mlp_bias: bool,
     /// Longest row the base model was made for.
     pub max_position_embeddings: usize,
     /// End-of-text ids of config.json.
     pub eos_token_ids: Vec<u32>,
 }
 
-/// Rotary positions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rope {
-    /// Base of the wavelengths.
-    pub theta: f64,
-    /// How they are stretched.
-    pub scaling: RopeScaling,
+/// Root mean square norms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Norms {
+    /// Computed with 1 + weight, in f32 to the end.
+    pub plus_one: bool,
+    /// Attention and MLP have a norm before and one behind.
+    pub around: bool,
+    /// Queries and keys are normed head by head.
+    pub query_key: bool,
 }
 
-/// How rotary wavelengths are stretched.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RopeScaling {
-    /// Not at all.
-    Default,
-    /// All by one factor.
-    Linear {
-        /// The factor.
-        factor: f64,
-    },
-    /// Long ones by a factor, short ones not, smooth between.
-    Llama3 {
-        /// The factor.
-        factor: f64,
-        /// Wavelengths above `original / low` are stretched whole.
-        low_freq_factor: f64,
-        /// Wavelengths below `original / high` are not.
-        high_freq_factor: f64,
-        /// Context length of the first training.
-        original_max_position_embeddings: f64,
-    },
+impl Norms {
+    /// Names of a layer's norms over the residual stream, in the order they are computed.
+    #[must_use]
+    pub fn of_layer(self) -> &'static [&'static str] {
+        if self.around {
+            &[
+                "input_layernorm",
+                "post_attention_layernorm",
+                "pre_feedforward_layernorm",
+                "post_feedforward_layernorm",
+            ]
+        } else {
+            &["input_layernorm", "post_attention_layernorm"]
+        }
+    }
+}
+
+/// Activation of the feed-forward part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// x times its logistic function.
+    Silu,
+    /// The Gaussian error unit in its form with tanh.
+    GeluTanh,
+}
+
+/// Which linears have a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Biases {
+    /// q, k and v.
+    pub qkv: bool,
+    /// o.
+    pub output: bool,
+    /// gate, up and down.
+    pub mlp: bool,
+}
+
+/// What differs from layer to layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerKind {
+    /// A token sees itself and so many before it, less one.
+    pub window: Option<usize>,
+    /// Index of its rotary positions.
+    pub rope: usize,
+    /// It has experts in place of one MLP.
+    pub experts: bool,
+}
+
+/// Experts of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experts {
+    /// How many there are.
+    pub count: usize,
+    /// How many compute a token.
+    pub per_token: usize,
+    /// Width of one.
+    pub intermediate_size: usize,
+    /// The weights of those that compute a token are made to add up to one.
+    pub normed: bool,
+    /// These weights stay f32; otherwise they take the type of compute.
+    pub wide_weights: bool,
+    /// Module of router and experts in a layer.
+    pub module: &'static str,
+    /// Names of gate, up and down of an expert.
+    pub parts: [&'static str; 3],
 }
 
 impl ModelConfig {
@@ -111,224 +177,170 @@ impl ModelConfig {
             return Err(bad("config.json is not an object"));
         };
         let keys = Keys(object);
-        keys.check_architecture()?;
+        let family = nearest::family(keys)?;
         keys.check_refused()?;
+        let defaults = &family.defaults;
         let hidden_size = keys.size("hidden_size")?;
         let heads = keys.size("num_attention_heads")?;
-        let key_value_heads = keys.size_or("num_key_value_heads", heads)?;
-        if heads % key_value_heads != 0 {
-            return Err(bad(format!(
-                "num_attention_heads {heads} is not a multiple of num_key_value_heads {key_value_heads}"
-            )));
-        }
-        if !keys.has("head_dim") && hidden_size % heads != 0 {
-            return Err(bad(format!(
-                "hidden_size {hidden_size} is not a multiple of num_attention_heads {heads}"
-            )));
-        }
-        let head_dim = keys.size_or("head_dim", hidden_size / heads)?;
-        if head_dim % 2 != 0 {
-            return Err(bad(format!(
-                "head_dim {head_dim} is odd, rotary positions need pairs"
-            )));
-        }
-        let max_position_embeddings = keys.size_or("max_position_embeddings", 2048)?;
+        let key_value_heads = keys.key_value_heads(family, heads)?;
+        let head_dim = keys.head_dim(family, hidden_size, heads)?;
+        let max_position_embeddings =
+            keys.size_or("max_position_embeddings", defaults.max_position_embeddings)?;
+        let layers = keys.size("num_hidden_layers")?;
+        let cap = |key: &str, has: bool, default: Option<f64>| {
+            if has {
+                keys.optional(key, default)
+            } else {
+                Ok(None)
+            }
+        };
         Ok(Self {
+            architecture: family.architecture,
             vocab_size: keys.size("vocab_size")?,
             hidden_size,
             intermediate_size: keys.size("intermediate_size")?,
-            layers: keys.size("num_hidden_layers")?,
+            layers,
             heads,
             key_value_heads,
             head_dim,
-            rms_norm_eps: keys.number_or("rms_norm_eps", 1e-6)?,
-            rope: keys.rope(max_position_embeddings)?,
-            tie_word_embeddings: keys.flag("tie_word_embeddings")?,
-            attention_bias: keys.flag("attention_bias")?,
-            mlp_bias: keys.flag("mlp_bias")?,
+            rms_norm_eps: keys.number_or("rms_norm_eps", defaults.rms_norm_eps)?,
+            norms: family.norms,
+            activation: keys.activation(family)?,
+            embedding_scale: family.embedding_scaled.then(|| root(hidden_size)),
+            query_scale: match family.query_scalar {
+                None => 1.0 / root(head_dim),
+                Some(default) => 1.0 / keys.number_or("query_pre_attn_scalar", default)?.sqrt(),
+            },
+            attention_soft_cap: cap(
+                "attn_logit_softcapping",
+                family.attention_soft_cap,
+                defaults.attention_soft_cap,
+            )?,
+            logit_soft_cap: cap(
+                "final_logit_softcapping",
+                family.logit_soft_cap,
+                defaults.logit_soft_cap,
+            )?,
+            biases: Biases {
+                qkv: keys.bias(family.qkv_bias)?,
+                output: keys.bias(family.output_bias)?,
+                mlp: keys.bias(family.mlp_bias)?,
+            },
+            fused_projections: family.fused,
+            layer_kinds: keys.layer_kinds(family, layers)?,
+            ropes: ropes(keys, family, head_dim, max_position_embeddings)?,
+            experts: keys.experts(family)?,
+            tie_word_embeddings: keys.flag_or("tie_word_embeddings", defaults.tied)?,
             max_position_embeddings,
             eos_token_ids: keys.ids("eos_token_id")?,
         })
     }
+
+    /// Whether a linear has a bias.
+    #[must_use]
+    pub fn biased(&self, projection: Projection) -> bool {
+        match projection {
+            Projection::Query | Projection::Key | Projection::Value | Projection::QueryKeyValue => {
+                self.biases.qkv
+            }
+            Projection::Output => self.biases.output,
+            Projection::Gate | Projection::Up | Projection::GateUp | Projection::Down => {
+                self.biases.mlp
+            }
+        }
+    }
 }
 
-fn bad(what: impl Into<String>) -> Error {
-    Error::new(Code::BadModelConfig, what)
+#[expect(clippy::cast_precision_loss, reason = "a model's width is small")]
+fn root(width: usize) -> f64 {
+    (width as f64).sqrt()
 }
-
-/// The keys of one JSON object, `null` meaning absent.
-struct Keys<'a>(&'a Map<String, Value>);
 
 impl Keys<'_> {
-    fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key).filter(|v| !v.is_null())
-    }
-
-    fn has(&self, key: &str) -> bool {
-        self.get(key).is_some()
-    }
-
-    fn size(&self, key: &str) -> Result<usize> {
-        let value = self
-            .get(key)
-            .ok_or_else(|| bad(format!("config.json has no `{key}`")))?;
-        let number = value
-            .as_u64()
-            .and_then(|n| usize::try_from(n).ok())
-            .filter(|&n| n > 0);
-        number.ok_or_else(|| {
-            bad(format!(
-                "`{key}` is {value}, a whole number above 0 is needed"
-            ))
-        })
-    }
-
-    fn size_or(&self, key: &str, default: usize) -> Result<usize> {
-        if self.has(key) {
-            self.size(key)
-        } else {
-            Ok(default)
-        }
-    }
-
-    fn number_or(&self, key: &str, default: f64) -> Result<f64> {
-        let Some(value) = self.get(key) else {
-            return Ok(default);
-        };
-        let number = value.as_f64().filter(|n| n.is_finite() && *n > 0.0);
-        number.ok_or_else(|| bad(format!("`{key}` is {value}, a number above 0 is needed")))
-    }
-
-    fn number(&self, key: &str) -> Result<f64> {
-        if !self.has(key) {
-            return Err(bad(format!("rope scaling has no `{key}`")));
-        }
-        self.number_or(key, 0.0)
-    }
-
-    fn flag(&self, key: &str) -> Result<bool> {
-        match self.get(key) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(other) => Err(bad(format!("`{key}` is {other}, true or false is needed"))),
-        }
-    }
-
-    fn ids(&self, key: &str) -> Result<Vec<u32>> {
-        let one = |v: &Value| v.as_u64().and_then(|n| u32::try_from(n).ok());
-        let found = match self.get(key) {
-            None => Some(Vec::new()),
-            Some(Value::Array(list)) => list.iter().map(one).collect(),
-            Some(value) => one(value).map(|id| vec![id]),
-        };
-        found.ok_or_else(|| bad(format!("`{key}` is neither a token id nor a list of them")))
-    }
-
-    fn check_architecture(&self) -> Result<()> {
-        let named: Vec<&str> = match self.get("architectures") {
-            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let model_type = self.get("model_type").and_then(Value::as_str);
-        let supported = if named.is_empty() {
-            model_type == Some("llama")
-        } else {
-            named
-                .iter()
-                .any(|name| SUPPORTED_ARCHITECTURES.contains(name))
-        };
-        if supported {
-            return Ok(());
-        }
-        let found = if named.is_empty() {
-            model_type.map_or_else(|| "nothing".to_owned(), |t| format!("model_type {t}"))
-        } else {
-            named.join(", ")
-        };
-        Err(Error::new(
-            Code::UnsupportedArchitecture,
-            format!("the base model's architecture is not supported: {found}"),
-        )
-        .why(format!(
-            "supported: {} (Llama 2 and 3.x)",
-            SUPPORTED_ARCHITECTURES.join(", ")
-        ))
-        .fix("choose a base model of a supported architecture"))
-    }
-
     /// Settings that would change the arithmetic and are not built.
-    fn check_refused(&self) -> Result<()> {
-        let activation = self
-            .get("hidden_act")
-            .and_then(Value::as_str)
-            .unwrap_or("silu");
-        if activation != "silu" && activation != "swish" {
-            return Err(bad(format!(
-                "hidden_act `{activation}` is not supported, only silu is"
-            )));
-        }
+    fn check_refused(self) -> Result<()> {
         if self.has("quantization_config") {
             return Err(bad("the base model is quantized, which is not supported")
                 .fix("use the model's 16-bit or 32-bit weights"));
         }
-        for (key, neutral) in [("attention_dropout", 0.0), ("partial_rotary_factor", 1.0)] {
+        for key in [
+            "attention_dropout",
+            "resid_pdrop",
+            "embd_pdrop",
+            "router_jitter_noise",
+        ] {
             let value = self.get(key).and_then(Value::as_f64);
-            if let Some(value) = value.filter(|v| (v - neutral).abs() > 0.0) {
-                return Err(bad(format!(
-                    "`{key}` {value} is not supported, only {neutral} is"
-                )));
+            if let Some(value) = value.filter(|v| v.abs() > 0.0) {
+                return Err(bad(format!("`{key}` {value} is not supported, only 0 is")));
+            }
+        }
+        for (key, what) in [
+            (
+                "use_bidirectional_attention",
+                "attention to what comes later",
+            ),
+            ("output_router_logits", "a second loss over the router"),
+        ] {
+            if self.flag(key)? {
+                return Err(bad(format!("`{key}` is not supported, it means {what}"))
+                    .fix(format!("set `{key}` to false in config.json")));
             }
         }
         Ok(())
     }
 
-    /// `rope_parameters`, or `rope_theta` with `rope_scaling`.
-    fn rope(&self, max_position_embeddings: usize) -> Result<Rope> {
-        let empty = Map::new();
-        let object = |key: &str| match self.get(key) {
-            None => Ok(None),
-            Some(Value::Object(map)) => Ok(Some(map)),
-            Some(other) => Err(bad(format!("`{key}` is {other}, an object is needed"))),
+    fn key_value_heads(self, family: &Family, heads: usize) -> Result<usize> {
+        let key = "num_key_value_heads";
+        let default = match family.defaults.key_value_heads {
+            Some(count) if !self.is_null(key) => count,
+            _ => heads,
         };
-        let parameters = object("rope_parameters")?;
-        let scaling = Keys(match parameters {
-            Some(map) => map,
-            None => object("rope_scaling")?.unwrap_or(&empty),
-        });
-        let theta = if scaling.has("rope_theta") {
-            scaling.number("rope_theta")?
-        } else {
-            self.number_or("rope_theta", 10_000.0)?
-        };
-        if let Some(part) = scaling.get("partial_rotary_factor").and_then(Value::as_f64)
-            && (part - 1.0).abs() > 0.0
-        {
+        let found = self.size_or(key, default)?;
+        if heads % found != 0 {
             return Err(bad(format!(
-                "partial_rotary_factor {part} is not supported, only 1 is"
+                "num_attention_heads {heads} is not a multiple of num_key_value_heads {found}"
             )));
         }
-        let kind = scaling.get("rope_type").or_else(|| scaling.get("type"));
-        let kind = kind.and_then(Value::as_str).unwrap_or("default");
-        let scaling = match kind {
-            "default" => RopeScaling::Default,
-            "linear" => RopeScaling::Linear {
-                factor: scaling.number("factor")?,
-            },
-            "llama3" => RopeScaling::Llama3 {
-                factor: scaling.number("factor")?,
-                low_freq_factor: scaling.number("low_freq_factor")?,
-                high_freq_factor: scaling.number("high_freq_factor")?,
-                original_max_position_embeddings: scaling.number_or(
-                    "original_max_position_embeddings",
-                    f64::from(u32::try_from(max_position_embeddings).unwrap_or(u32::MAX)),
-                )?,
-            },
-            other => {
-                return Err(bad(format!("rope scaling `{other}` is not supported"))
-                    .why("supported: default, linear, llama3"));
-            }
-        };
-        Ok(Rope { theta, scaling })
+        Ok(found)
+    }
+
+    fn head_dim(self, family: &Family, hidden_size: usize, heads: usize) -> Result<usize> {
+        let default = family
+            .defaults
+            .head_dim
+            .filter(|_| !self.is_null("head_dim"));
+        if !self.has("head_dim") && default.is_none() && hidden_size % heads != 0 {
+            return Err(bad(format!(
+                "hidden_size {hidden_size} is not a multiple of num_attention_heads {heads}"
+            )));
+        }
+        let head_dim = self.size_or("head_dim", default.unwrap_or(hidden_size / heads))?;
+        if head_dim % 2 != 0 {
+            return Err(bad(format!(
+                "head_dim {head_dim} is odd, rotary positions need pairs"
+            )));
+        }
+        Ok(head_dim)
+    }
+
+    fn activation(self, family: &Family) -> Result<Activation> {
+        match self.text(family.activation_key) {
+            None => Ok(family.defaults.activation),
+            Some("silu" | "swish") => Ok(Activation::Silu),
+            Some("gelu_pytorch_tanh") => Ok(Activation::GeluTanh),
+            Some(other) => Err(bad(format!(
+                "{} `{other}` is not supported, only silu and gelu_pytorch_tanh are",
+                family.activation_key
+            ))),
+        }
+    }
+
+    fn bias(self, bias: Bias) -> Result<bool> {
+        match bias {
+            Bias::Never => Ok(false),
+            Bias::Always => Ok(true),
+            Bias::Key(key) => self.flag(key),
+        }
     }
 }
 
@@ -337,6 +349,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::RopeScaling;
 
     fn llama() -> Value {
         json!({"architectures": ["LlamaForCausalLM"], "vocab_size": 64, "hidden_size": 32,
@@ -353,13 +366,12 @@ mod tests {
     fn absent_keys_take_transformers_defaults() {
         let config = ModelConfig::from_json(&llama()).unwrap();
         assert_eq!((config.key_value_heads, config.head_dim), (4, 8));
-        assert_eq!(
-            config.rope,
-            Rope {
-                theta: 10_000.0,
-                scaling: RopeScaling::Default
-            }
-        );
+        let plain = Rope {
+            theta: 10_000.0,
+            dims: 8,
+            scaling: RopeScaling::Default,
+        };
+        assert_eq!(config.ropes, [plain]);
         assert!(!config.tie_word_embeddings);
     }
 
@@ -380,15 +392,9 @@ mod tests {
             ModelConfig::from_json(&new),
         );
         assert_eq!(old, new.unwrap());
-        assert!(matches!(old.rope.scaling, RopeScaling::Llama3 { factor, .. } if factor == 8.0));
-    }
-
-    #[test]
-    fn another_architecture_lists_the_supported_ones() {
-        let error = with("architectures", json!(["GPT2LMHeadModel"])).unwrap_err();
-        assert_eq!(error.code, Code::UnsupportedArchitecture);
-        assert!(error.what.contains("GPT2LMHeadModel"), "{error:?}");
-        assert!(error.why.concat().contains("LlamaForCausalLM"), "{error:?}");
+        assert!(
+            matches!(old.ropes[0].scaling, RopeScaling::Llama3 { factor, .. } if factor == 8.0)
+        );
     }
 
     #[test]
@@ -397,7 +403,8 @@ mod tests {
             ("hidden_act", json!("gelu")),
             ("attention_dropout", json!(0.1)),
             ("quantization_config", json!({})),
-            ("rope_scaling", json!({"rope_type": "yarn", "factor": 2.0})),
+            ("rope_scaling", json!({"rope_type": "mrope", "factor": 2.0})),
+            ("partial_rotary_factor", json!(0.5)),
             ("num_key_value_heads", json!(3)),
             ("hidden_size", json!("32")),
             ("head_dim", json!(7)),

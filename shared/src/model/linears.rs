@@ -1,60 +1,10 @@
-//! Which linears a decoder has and which of them are adapted.
+//! Which linears of a decoder are adapted.
 //!
-//! Order is the model's own: layer by layer, q k v o gate up down. The canonical order of adapter
-//! parameters and PEFT's order of random draws both follow it.
+//! In: all linears in model order, `target_modules`. Out: those it names, in model order.
 
-use super::ModelConfig;
+use super::LinearSpec;
 use crate::config::TargetModules;
 use crate::error::{Code, Error, Result};
-
-/// One linear of the decoder; the output head is not among them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinearSpec {
-    /// Module path, such as `model.layers.0.self_attn.q_proj`.
-    pub name: String,
-    /// Layer, from 0.
-    pub layer: usize,
-    /// Columns of the weight.
-    pub in_features: usize,
-    /// Rows of the weight.
-    pub out_features: usize,
-}
-
-impl LinearSpec {
-    /// The last part of the module path, such as `q_proj`.
-    #[must_use]
-    pub fn short_name(&self) -> &str {
-        self.name.rsplit('.').next().unwrap_or(&self.name)
-    }
-}
-
-/// Every linear of the decoder but the output head, in model order.
-#[must_use]
-pub fn linears(config: &ModelConfig) -> Vec<LinearSpec> {
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    let queries = config.heads * config.head_dim;
-    let keys = config.key_value_heads * config.head_dim;
-    let parts = [
-        ("self_attn.q_proj", hidden, queries),
-        ("self_attn.k_proj", hidden, keys),
-        ("self_attn.v_proj", hidden, keys),
-        ("self_attn.o_proj", queries, hidden),
-        ("mlp.gate_proj", hidden, inner),
-        ("mlp.up_proj", hidden, inner),
-        ("mlp.down_proj", inner, hidden),
-    ];
-    let layer = |layer: usize| {
-        parts
-            .iter()
-            .map(move |&(part, in_features, out_features)| LinearSpec {
-                name: format!("model.layers.{layer}.{part}"),
-                layer,
-                in_features,
-                out_features,
-            })
-    };
-    (0..config.layers).flat_map(layer).collect()
-}
 
 /// The linears that `target_modules` names, in model order: exact name, or suffix after a dot.
 ///
@@ -132,6 +82,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::{ModelConfig, linears};
 
     fn specs() -> Vec<LinearSpec> {
         let config = json!({"model_type": "llama", "vocab_size": 64, "hidden_size": 32,

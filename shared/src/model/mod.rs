@@ -1,18 +1,31 @@
 //! What a base model is, without a tensor: both sides read the same facts from the same folder.
 //!
-//! `config` config.json in old and new spellings · `linears` which linears exist and which are
-//! adapted · `weights` safetensors headers checked against the architecture · `adapter` an
-//! adapter's tensors · `digest` what makes
-//! two folders the same base model. Nothing here writes into the base model's folder.
+//! `family` what each model family says differently · `nearest` which one a config.json is, or is
+//! nearest to · `config` config.json as switches · `keys` its keys, read with a type · `layers` what differs
+//! from layer to layer · `rope` rotary
+//! positions · `listing` which linears exist · `linears` which of them are adapted · `weights`
+//! safetensors headers checked against the architecture · `experts` where experts lie in them ·
+//! `adapter` an adapter's tensors · `digest` what makes two folders the same base model. Nothing here
+//! writes into the base model's folder.
 
 mod adapter;
 mod config;
 mod digest;
+mod experts;
+mod family;
+mod keys;
+mod layers;
 mod linears;
+mod listing;
+mod nearest;
+mod rope;
 mod weights;
 
 pub use adapter::adapter_tensors;
-pub use config::{ModelConfig, Rope, RopeScaling, SUPPORTED_ARCHITECTURES};
+pub use config::{Activation, Biases, Experts, LayerKind, ModelConfig, Norms};
 pub use digest::base_digest;
-pub use linears::{LinearSpec, check_rank, linears, match_targets};
+pub use family::SUPPORTED_ARCHITECTURES;
+pub use linears::{check_rank, match_targets};
+pub use listing::{LinearSpec, Projection, linears};
+pub use rope::{Rope, RopeScaling};
 pub use weights::{TensorSpec, WeightFiles, check_weights, expected_tensors};

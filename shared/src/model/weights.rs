@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{ModelConfig, linears};
+use super::{ModelConfig, experts};
 use crate::error::{Code, Error, Result};
 
 const WHOLE: &str = "model.safetensors";
@@ -44,23 +44,28 @@ pub struct WeightFiles {
 pub fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     let (hidden, vocab) = (config.hidden_size, config.vocab_size);
     let mut expected = vec![("model.embed_tokens.weight".to_owned(), vec![vocab, hidden])];
-    for spec in linears(config) {
-        let attention = spec.name.contains(".self_attn.");
-        if if attention {
-            config.attention_bias
-        } else {
-            config.mlp_bias
-        } {
-            expected.push((format!("{}.bias", spec.name), vec![spec.out_features]));
-        }
-        expected.push((
-            format!("{}.weight", spec.name),
-            vec![spec.out_features, spec.in_features],
-        ));
-    }
     for layer in 0..config.layers {
-        for norm in ["input_layernorm", "post_attention_layernorm"] {
-            expected.push((format!("model.layers.{layer}.{norm}.weight"), vec![hidden]));
+        for &projection in config.projections(layer) {
+            let (inputs, outputs) = config.features(projection);
+            let name = format!("model.layers.{layer}.{}", projection.path());
+            if config.biased(projection) {
+                expected.push((format!("{name}.bias"), vec![outputs]));
+            }
+            expected.push((format!("{name}.weight"), vec![outputs, inputs]));
+        }
+    }
+    for (layer, kind) in config.layer_kinds.iter().enumerate() {
+        let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
+        for norm in config.norms.of_layer() {
+            expected.push((name(norm), vec![hidden]));
+        }
+        if config.norms.query_key {
+            for norm in ["self_attn.q_norm", "self_attn.k_norm"] {
+                expected.push((name(norm), vec![config.head_dim]));
+            }
+        }
+        if kind.experts {
+            expected.extend(experts::expected(config, layer));
         }
     }
     expected.push(("model.norm.weight".to_owned(), vec![hidden]));
@@ -92,6 +97,7 @@ impl WeightFiles {
         for path in &paths {
             files.add(path)?;
         }
+        experts::split(config, &mut files.tensors);
         for (name, shape) in expected_tensors(config) {
             files.check(&name, &shape).map_err(|e| e.in_file(folder))?;
         }

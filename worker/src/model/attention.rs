@@ -1,14 +1,18 @@
 //! Causal attention within each sample, whether samples are rows or lie behind each other in one.
 //!
 //! In: normed hidden states, positions, a cache in generation. Out: what each position takes from
-//! those before it. Keeps: no token sees a token of another sample; nothing of the size of a mask
-//! is made. Shapes in names: B rows, T tokens, P all positions, N heads, K key/value heads, D head
-//! size, H hidden, O heads times head size.
+//! those before it. Keeps: no token sees a token of another sample; nothing of the size of a mask is
+//! made but where a window is shorter than a sample or scores have a soft cap. Shapes in names: B rows,
+//! T tokens, P all positions, N heads, K key/value heads, D head size, H hidden, O heads times head
+//! size.
 
-use shared::model::ModelConfig;
-use tch::Tensor;
+use std::collections::HashMap;
+
+use shared::model::{ModelConfig, Projection};
+use tch::{Device, Kind, Tensor};
 
 use super::KeyValueCache;
+use super::norm::RmsNorm;
 use super::rope::rotate;
 use crate::device::TorchResult;
 
@@ -23,66 +27,191 @@ pub(super) struct Samples<'a> {
     pub packed: Option<&'a [i64]>,
 }
 
-/// The attention block of one layer; `linear` is asked for q k v o as 0 to 3.
-pub(super) fn attention(
-    config: &ModelConfig,
-    normed_PH: &Tensor,
-    samples: &Samples<'_>,
-    turns: &(Tensor, Tensor),
-    cache: Option<(usize, &mut KeyValueCache)>,
-    linear: &impl Fn(usize, &Tensor) -> TorchResult<Tensor>,
-) -> TorchResult<Tensor> {
-    let (heads, groups) = (config.heads as i64, config.key_value_heads as i64);
-    let head_dim = config.head_dim as i64;
-    let (rows, length) = (samples.rows, samples.length);
-    let split = |index: usize, heads: i64| {
-        linear(index, normed_PH)?.f_view([rows, length, heads, head_dim])
-    };
-    let query_BNTD = rotate(&split(0, heads)?, turns)?.f_transpose(1, 2)?;
-    let mut key_BKTD = rotate(&split(1, groups)?, turns)?.f_transpose(1, 2)?;
-    let mut value_BKTD = split(2, groups)?.f_transpose(1, 2)?;
-    if let Some((layer, cache)) = cache {
-        (key_BKTD, value_BKTD) = cache.extend(layer, key_BKTD, value_BKTD)?;
-    }
-    let mixed_BTND = match samples.packed {
-        None => causal(&query_BNTD, &key_BKTD, &value_BKTD, heads != groups)?,
-        Some(lengths) => {
-            // One split each: the backward pass of slices would fill a whole row per sample.
-            let parts = |all: &Tensor| all.f_split_with_sizes(lengths, 2);
-            let (queries, keys, values) =
-                (parts(&query_BNTD)?, parts(&key_BKTD)?, parts(&value_BKTD)?);
-            let mixed: Vec<Tensor> = queries
-                .iter()
-                .zip(keys.iter().zip(&values))
-                .map(|(query, (key, value))| causal(query, key, value, heads != groups))
-                .collect::<TorchResult<_>>()?;
-            Tensor::f_cat(&mixed, 1)?
+/// Who sees whom, `[T, T]`, true where a token is seen; by window and length of the sample.
+#[derive(Debug, Default)]
+pub(super) struct Visible(HashMap<(Option<i64>, i64), Tensor>);
+
+impl Visible {
+    /// The masks that a model needs for samples of these lengths.
+    pub(super) fn of(
+        config: &ModelConfig,
+        samples: &Samples<'_>,
+        device: Device,
+    ) -> TorchResult<Self> {
+        let mut masks = HashMap::new();
+        let row = [samples.length];
+        for &length in samples.packed.unwrap_or(&row) {
+            for kind in &config.layer_kinds {
+                let key = Self::key(kind.window, length);
+                if key.0.is_none() && config.attention_soft_cap.is_none()
+                    || masks.contains_key(&key)
+                {
+                    continue;
+                }
+                let all = Tensor::f_ones([length, length], (Kind::Bool, device))?.f_tril(0)?;
+                let mask = match key.0 {
+                    Some(window) => all.f_triu(1 - window)?,
+                    None => all,
+                };
+                masks.insert(key, mask);
+            }
         }
-    };
-    let mixed_PO = mixed_BTND.f_reshape([rows * length, heads * head_dim])?;
-    linear(3, &mixed_PO)
+        Ok(Self(masks))
+    }
+
+    /// `None` where causal order says it all.
+    fn get(&self, window: Option<usize>, length: i64) -> Option<&Tensor> {
+        self.0.get(&Self::key(window, length))
+    }
+
+    fn key(window: Option<usize>, length: i64) -> (Option<i64>, i64) {
+        let window = window.and_then(|window| i64::try_from(window).ok());
+        (window.filter(|&window| window < length), length)
+    }
 }
 
-/// What the positions of each row take from those before them.
-fn causal(
-    query_BNTD: &Tensor,
-    key_BKTD: &Tensor,
-    value_BKTD: &Tensor,
-    grouped: bool,
-) -> TorchResult<Tensor> {
-    let (length, head_dim) = (query_BNTD.size()[2], query_BNTD.size()[3]);
-    #[expect(clippy::cast_precision_loss, reason = "a head's width is small")]
-    let scale = 1.0 / (head_dim as f64).sqrt();
-    // One new token sees all that is there; more than one starts from an empty cache.
-    Tensor::f_scaled_dot_product_attention(
-        query_BNTD,
-        key_BKTD,
-        value_BKTD,
-        None::<&Tensor>,
-        0.0,
-        length > 1,
-        scale,
-        grouped,
-    )?
-    .f_transpose(1, 2)
+/// What attention needs besides what it is applied to.
+pub(super) struct Attention<'a> {
+    pub config: &'a ModelConfig,
+    pub samples: &'a Samples<'a>,
+    pub turns: &'a (Tensor, Tensor),
+    pub visible: &'a Visible,
+    /// The layer's.
+    pub window: Option<usize>,
+    /// The layer's norms of queries and keys.
+    pub query_key: Option<&'a (RmsNorm, RmsNorm)>,
+}
+
+impl Attention<'_> {
+    /// The attention block of one layer; `linear` is asked for its projections.
+    pub(super) fn forward(
+        &self,
+        normed_PH: &Tensor,
+        cache: Option<(usize, &mut KeyValueCache)>,
+        linear: &impl Fn(Projection, &Tensor) -> TorchResult<Tensor>,
+    ) -> TorchResult<Tensor> {
+        let Samples { rows, length, .. } = *self.samples;
+        let [query, key, value] = self.project(normed_PH, linear)?;
+        let (query, key) = match self.query_key {
+            Some((of_query, of_key)) => (of_query.forward(&query)?, of_key.forward(&key)?),
+            None => (query, key),
+        };
+        let query_BNTD = rotate(&query, self.turns)?.f_transpose(1, 2)?;
+        let mut key_BKTD = rotate(&key, self.turns)?.f_transpose(1, 2)?;
+        let mut value_BKTD = value.f_transpose(1, 2)?;
+        if let Some((layer, cache)) = cache {
+            (key_BKTD, value_BKTD) = cache.extend(layer, key_BKTD, value_BKTD)?;
+        }
+        let mixed_BTND = match self.samples.packed {
+            None => self.causal(&query_BNTD, &key_BKTD, &value_BKTD)?,
+            Some(lengths) => {
+                // One split each: the backward pass of slices would fill a whole row per sample.
+                let parts = |all: &Tensor| all.f_split_with_sizes(lengths, 2);
+                let (queries, keys, values) =
+                    (parts(&query_BNTD)?, parts(&key_BKTD)?, parts(&value_BKTD)?);
+                let mixed: Vec<Tensor> = queries
+                    .iter()
+                    .zip(keys.iter().zip(&values))
+                    .map(|(query, (key, value))| self.causal(query, key, value))
+                    .collect::<TorchResult<_>>()?;
+                Tensor::f_cat(&mixed, 1)?
+            }
+        };
+        let mixed_PO = mixed_BTND.f_reshape([rows * length, -1])?;
+        linear(Projection::Output, &mixed_PO)
+    }
+
+    /// Queries, keys and values by head, `[B, T, N or K, D]`.
+    fn project(
+        &self,
+        normed_PH: &Tensor,
+        linear: &impl Fn(Projection, &Tensor) -> TorchResult<Tensor>,
+    ) -> TorchResult<[Tensor; 3]> {
+        let Samples { rows, length, .. } = *self.samples;
+        let head_dim = self.config.head_dim as i64;
+        let heads = self.config.heads as i64;
+        let groups = self.config.key_value_heads as i64;
+        let split = |all: &Tensor, heads: i64| all.f_view([rows, length, heads, head_dim]);
+        if self.config.fused_projections {
+            let all = linear(Projection::QueryKeyValue, normed_PH)?;
+            let widths = [heads * head_dim, groups * head_dim, groups * head_dim];
+            let parts = all.f_split_with_sizes(&widths[..], -1)?;
+            return Ok([
+                split(&parts[0], heads)?,
+                split(&parts[1], groups)?,
+                split(&parts[2], groups)?,
+            ]);
+        }
+        Ok([
+            split(&linear(Projection::Query, normed_PH)?, heads)?,
+            split(&linear(Projection::Key, normed_PH)?, groups)?,
+            split(&linear(Projection::Value, normed_PH)?, groups)?,
+        ])
+    }
+
+    /// What the positions of each row take from those before them, `[B, T, N, D]`.
+    fn causal(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> TorchResult<Tensor> {
+        let length = query.size()[2];
+        // One new token sees all that is there, or its window; more than one starts from an empty cache.
+        let mask = (length > 1)
+            .then(|| self.visible.get(self.window, length))
+            .flatten();
+        let there = key.size()[2];
+        let window = self.window.and_then(|window| i64::try_from(window).ok());
+        let recent = |all: &Tensor| match window {
+            Some(window) if length == 1 && window < there => {
+                all.f_narrow(2, there - window, window)
+            }
+            _ => Ok(all.shallow_clone()),
+        };
+        let (key, value) = (recent(key)?, recent(value)?);
+        if let Some(cap) = self.config.attention_soft_cap {
+            return self
+                .capped(query, &key, &value, cap, mask)?
+                .f_transpose(1, 2);
+        }
+        Tensor::f_scaled_dot_product_attention(
+            query,
+            &key,
+            &value,
+            mask,
+            0.0,
+            length > 1 && mask.is_none(),
+            self.config.query_scale,
+            self.config.heads != self.config.key_value_heads,
+        )?
+        .f_transpose(1, 2)
+    }
+
+    /// Attention whose scores have a soft cap, step by step.
+    fn capped(
+        &self,
+        query_BNTD: &Tensor,
+        key_BKTD: &Tensor,
+        value_BKTD: &Tensor,
+        cap: f64,
+        mask: Option<&Tensor>,
+    ) -> TorchResult<Tensor> {
+        let kind = query_BNTD.f_kind()?;
+        let (rows, groups, length, width) = key_BKTD.size4()?;
+        let each = self.config.heads as i64 / groups;
+        let repeat = |all: &Tensor| {
+            all.f_unsqueeze(2)?
+                .f_expand([rows, groups, each, length, width], false)?
+                .f_reshape([rows, groups * each, length, width])
+        };
+        let mut scores_BNTT = query_BNTD
+            .f_matmul(&repeat(key_BKTD)?.f_transpose(2, 3)?)?
+            .f_mul_scalar(self.config.query_scale)?
+            .f_div_scalar(cap)?
+            .f_tanh()?
+            .f_mul_scalar(cap)?;
+        if let Some(mask) = mask {
+            scores_BNTT = scores_BNTT.f_masked_fill(&mask.f_logical_not()?, f64::NEG_INFINITY)?;
+        }
+        scores_BNTT
+            .f_softmax(-1, Kind::Float)?
+            .f_to_kind(kind)?
+            .f_matmul(&repeat(value_BKTD)?)
+    }
 }

@@ -1,20 +1,22 @@
-//! The walk from token ids to hidden states and logits, as transformers' Llama computes it.
+//! The walk from token ids to hidden states and logits, as transformers computes it.
 //!
-//! Rows are padded on the right, attention is causal: no real token ever sees a padded one, so no
+//! One walk for all families: the switches of [`ModelConfig`] say what is in a layer. Rows are padded on the right, attention is causal: no real token ever sees a padded one, so no
 //! mask is needed. Everything but attention works on one matrix with a row per position (P), where
 //! it makes no difference whether samples lie in rows of their own or packed behind each other.
 
-use shared::error::Result;
-use shared::model::ModelConfig;
+use shared::error::{Code, Error, Result};
+use shared::model::{LayerKind, ModelConfig, Projection};
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::attention::{Samples, attention};
-use super::rope::RopeTable;
+use super::attention::{Attention, Samples, Visible};
+use super::mlp::{ExpertLayer, activate};
+use super::norm::RmsNorm;
+use super::rope::{RopeTable, Stage};
 use super::{BaseWeights, KeyValueCache, Linear, Masks};
 use crate::device::{TorchResult, failed, frozen_linear};
 
 /// Positions the rotary tables start with; they grow on demand.
-const FIRST_POSITIONS: usize = 512;
+const FIRST_POSITIONS: i64 = 512;
 
 /// A decoder with frozen weights.
 #[derive(Debug)]
@@ -22,10 +24,12 @@ pub struct Decoder {
     /// Its shape.
     pub config: ModelConfig,
     embedding_VH: Tensor,
+    /// Rounded to the type of compute, as the reference rounds it.
+    embedding_scale: Option<Tensor>,
     layers: Vec<Layer>,
-    norm_H: Tensor,
+    norm: RmsNorm,
     head_VH: Tensor,
-    rope: RopeTable,
+    ropes: Vec<RopeTable>,
     /// Last: the tensors above may be views of its pages.
     _weights: BaseWeights,
 }
@@ -34,15 +38,23 @@ pub struct Decoder {
 #[derive(Debug)]
 pub struct Pass<'a> {
     samples: Samples<'a>,
-    turns: (Tensor, Tensor),
+    /// For each of the model's rotary positions.
+    turns: Vec<(Tensor, Tensor)>,
+    visible: Visible,
 }
 
 #[derive(Debug)]
 struct Layer {
-    input_norm_H: Tensor,
-    post_norm_H: Tensor,
-    /// q k v o gate up down.
-    linears: [Linear; 7],
+    kind: LayerKind,
+    before_attention: RmsNorm,
+    behind_attention: Option<RmsNorm>,
+    before_mlp: RmsNorm,
+    behind_mlp: Option<RmsNorm>,
+    query_key: Option<(RmsNorm, RmsNorm)>,
+    /// What each linear is for, in model order.
+    projections: &'static [Projection],
+    linears: Vec<Linear>,
+    experts: Option<ExpertLayer>,
 }
 
 impl Decoder {
@@ -56,53 +68,40 @@ impl Decoder {
         device: Device,
         kind: Kind,
     ) -> Result<Self> {
-        let mut layers = Vec::with_capacity(config.layers);
-        for layer in 0..config.layers {
-            let name = |part: &str| format!("model.layers.{layer}.{part}");
-            let linear = |part: &str, biased: bool| -> Result<Linear> {
-                let bias_O = if biased {
-                    Some(weights.tensor(&name(&format!("{part}.bias")))?)
-                } else {
-                    None
-                };
-                let weight_OI = weights.tensor(&name(&format!("{part}.weight")))?;
-                Ok(Linear {
-                    weight_OI,
-                    bias_O,
-                    lora: None,
-                })
-            };
-            let (attention, mlp) = (config.attention_bias, config.mlp_bias);
-            layers.push(Layer {
-                input_norm_H: weights.tensor(&name("input_layernorm.weight"))?,
-                post_norm_H: weights.tensor(&name("post_attention_layernorm.weight"))?,
-                linears: [
-                    linear("self_attn.q_proj", attention)?,
-                    linear("self_attn.k_proj", attention)?,
-                    linear("self_attn.v_proj", attention)?,
-                    linear("self_attn.o_proj", attention)?,
-                    linear("mlp.gate_proj", mlp)?,
-                    linear("mlp.up_proj", mlp)?,
-                    linear("mlp.down_proj", mlp)?,
-                ],
-            });
-        }
+        let kinds = config.layer_kinds.iter().enumerate();
+        let layers = kinds.map(|(layer, &kind)| Layer::load(&config, &weights, layer, kind));
+        let layers = layers.collect::<Result<_>>()?;
         let embedding_VH = weights.tensor("model.embed_tokens.weight")?;
         let head_VH = if config.tie_word_embeddings {
             embedding_VH.shallow_clone()
         } else {
             weights.tensor("lm_head.weight")?
         };
-        let rope = RopeTable::new(&config.rope, config.head_dim, FIRST_POSITIONS, device, kind)
+        let ropes = config.ropes.iter();
+        let ropes = ropes.map(|rope| RopeTable::new(rope, FIRST_POSITIONS, device, kind));
+        let ropes = ropes
+            .collect::<TorchResult<_>>()
             .map_err(failed("preparing rotary positions"))?;
-        let norm_H = weights.tensor("model.norm.weight")?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the reference rounds it to f32 first"
+        )]
+        let scale = |scale: f64| {
+            Tensor::from(scale as f32)
+                .f_to_device(device)?
+                .f_to_kind(kind)
+        };
+        let embedding_scale = config.embedding_scale.map(scale).transpose();
+        let embedding_scale = embedding_scale.map_err(failed("preparing embeddings"))?;
+        let norm = RmsNorm::load(&weights, &config, "model.norm")?;
         Ok(Self {
             config,
             embedding_VH,
+            embedding_scale,
             layers,
-            norm_H,
+            norm,
             head_VH,
-            rope,
+            ropes,
             _weights: weights,
         })
     }
@@ -134,16 +133,28 @@ impl Decoder {
         packed: Option<&'a [i64]>,
         start: i64,
     ) -> TorchResult<Pass<'a>> {
-        let turns = match packed {
-            Some(lengths) => self.rope.restarted(lengths)?,
-            None => self.rope.at(start, length)?,
-        };
+        let turns = self.ropes.iter_mut().map(|rope| match packed {
+            Some(lengths) => rope.restarted(lengths),
+            None => rope.at(start, length),
+        });
+        let turns = turns.collect::<TorchResult<_>>()?;
         let samples = Samples {
             rows,
             length,
             packed,
         };
-        Ok(Pass { samples, turns })
+        let visible = Visible::of(&self.config, &samples, self.embedding_VH.device())?;
+        Ok(Pass {
+            samples,
+            turns,
+            visible,
+        })
+    }
+
+    /// Which rotary frequencies a sample of this length has: while they stay the same, what was read
+    /// of it may be kept.
+    pub(super) fn stages(&self, length: i64) -> Vec<Stage> {
+        self.ropes.iter().map(|rope| rope.stage(length)).collect()
     }
 
     /// Hidden states `[P, H]` of token ids before the first layer.
@@ -152,7 +163,12 @@ impl Decoder {
     /// libtorch's.
     pub fn embed(&self, tokens_BT: &Tensor) -> TorchResult<Tensor> {
         let width = self.embedding_VH.size()[1];
-        Tensor::f_embedding(&self.embedding_VH, tokens_BT, -1, false, false)?.f_view([-1, width])
+        let embedded_PH = Tensor::f_embedding(&self.embedding_VH, tokens_BT, -1, false, false)?
+            .f_view([-1, width])?;
+        match &self.embedding_scale {
+            Some(scale) => embedded_PH.f_mul(scale),
+            None => Ok(embedded_PH),
+        }
     }
 
     /// Hidden states `[P, H]` behind the layer of this index.
@@ -174,14 +190,7 @@ impl Decoder {
             ))
         })?;
         let cache = cache.map(|cache| (index, cache));
-        layer.forward(
-            &self.config,
-            hidden_PH,
-            &pass.samples,
-            &pass.turns,
-            masks,
-            cache,
-        )
+        layer.forward(&self.config, hidden_PH, pass, masks, cache)
     }
 
     /// Hidden states `[P, H]` after the last layer, before the last norm; `packed` as [`Self::pass`].
@@ -210,38 +219,112 @@ impl Decoder {
     /// # Errors
     /// libtorch's.
     pub fn logits(&self, hidden_PH: &Tensor) -> TorchResult<Tensor> {
-        let normed_PH = rms_norm(hidden_PH, &self.norm_H, self.config.rms_norm_eps)?;
-        frozen_linear(&normed_PH, &self.head_VH, None)?.f_to_kind(Kind::Float)
+        let normed_PH = self.norm.forward(hidden_PH)?;
+        let logits_PV = frozen_linear(&normed_PH, &self.head_VH, None)?;
+        let logits_PV = match self.config.logit_soft_cap {
+            Some(cap) => logits_PV.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?,
+            None => logits_PV,
+        };
+        logits_PV.f_to_kind(Kind::Float)
     }
 }
 
 impl Layer {
+    fn load(
+        config: &ModelConfig,
+        weights: &BaseWeights,
+        layer: usize,
+        kind: LayerKind,
+    ) -> Result<Self> {
+        let name = |part: &str| format!("model.layers.{layer}.{part}");
+        let norm = |part: &str| RmsNorm::load(weights, config, &name(part));
+        let linear = |&projection: &Projection| -> Result<Linear> {
+            let tensor = |part| weights.tensor(&format!("{}.{part}", name(projection.path())));
+            let biased = config.biased(projection);
+            Ok(Linear {
+                weight_OI: tensor("weight")?,
+                bias_O: biased.then(|| tensor("bias")).transpose()?,
+                lora: None,
+            })
+        };
+        let mut norms = config.norms.of_layer().iter().map(|part| norm(part));
+        let mut next = || norms.next().transpose();
+        let missing = || Error::new(Code::Internal, "a layer has two norms or four");
+        let first = next()?.ok_or_else(missing)?;
+        let behind_attention = if config.norms.around { next()? } else { None };
+        let before_mlp = next()?.ok_or_else(missing)?;
+        let behind_mlp = next()?;
+        let query_key = config
+            .norms
+            .query_key
+            .then(|| -> Result<_> { Ok((norm("self_attn.q_norm")?, norm("self_attn.k_norm")?)) });
+        let shape = config.experts.filter(|_| kind.experts);
+        let experts = shape.map(|shape| ExpertLayer::load(weights, shape, layer));
+        let projections = config.projections(layer);
+        Ok(Self {
+            kind,
+            before_attention: first,
+            behind_attention,
+            before_mlp,
+            behind_mlp,
+            query_key: query_key.transpose()?,
+            projections,
+            linears: projections.iter().map(linear).collect::<Result<_>>()?,
+            experts: experts.transpose()?,
+        })
+    }
+
     fn forward(
         &self,
         config: &ModelConfig,
         hidden_PH: &Tensor,
-        samples: &Samples<'_>,
-        turns: &(Tensor, Tensor),
+        pass: &Pass<'_>,
         masks: Masks<'_>,
         cache: Option<(usize, &mut KeyValueCache)>,
     ) -> TorchResult<Tensor> {
-        let linear = |index: usize, input: &Tensor| self.linears[index].forward(input, masks);
-        let normed_PH = rms_norm(hidden_PH, &self.input_norm_H, config.rms_norm_eps)?;
-        let attended_PH = attention(config, &normed_PH, samples, turns, cache, &linear)?;
-        let hidden_PH = hidden_PH.f_add(&attended_PH)?;
+        let linear = |projection: Projection, input: &Tensor| {
+            let place = self.projections.iter().position(|&p| p == projection);
+            let found = place.and_then(|place| self.linears.get(place));
+            let missing = || TchError::Shape(format!("a layer has no {}", projection.path()));
+            found.ok_or_else(missing)?.forward(input, masks)
+        };
+        let turns = pass.turns.get(self.kind.rope);
+        let attention = Attention {
+            config,
+            samples: &pass.samples,
+            turns: turns.ok_or_else(|| TchError::Shape("no rotary positions".into()))?,
+            visible: &pass.visible,
+            window: self.kind.window,
+            query_key: self.query_key.as_ref(),
+        };
+        let behind = |norm: &Option<RmsNorm>, output: Tensor| match norm {
+            Some(norm) => norm.forward(&output),
+            None => Ok(output),
+        };
+        let normed_PH = self.before_attention.forward(hidden_PH)?;
+        let attended_PH = attention.forward(&normed_PH, cache, &linear)?;
+        let hidden_PH = hidden_PH.f_add(&behind(&self.behind_attention, attended_PH)?)?;
 
-        let normed_PH = rms_norm(&hidden_PH, &self.post_norm_H, config.rms_norm_eps)?;
-        let gate_PI = linear(4, &normed_PH)?.f_silu()?;
-        let inner_PI = gate_PI.f_mul(&linear(5, &normed_PH)?)?;
-        hidden_PH.f_add(&linear(6, &inner_PI)?)
+        let normed_PH = self.before_mlp.forward(&hidden_PH)?;
+        let output_PH = match &self.experts {
+            Some(experts) => experts.forward(config.activation, &normed_PH)?,
+            None => {
+                let (gate_PI, up_PI) = if config.fused_projections {
+                    let both = linear(Projection::GateUp, &normed_PH)?;
+                    let mut parts = both.f_chunk(2, -1)?;
+                    let up = parts.pop();
+                    match (parts.pop(), up) {
+                        (Some(gate), Some(up)) => (gate, Some(up)),
+                        _ => return Err(TchError::Shape("gate and up are not two".into())),
+                    }
+                } else {
+                    (linear(Projection::Gate, &normed_PH)?, None)
+                };
+                let gate_PI = activate(config.activation, &gate_PI)?;
+                let up_PI = up_PI.map_or_else(|| linear(Projection::Up, &normed_PH), Ok)?;
+                linear(Projection::Down, &gate_PI.f_mul(&up_PI)?)?
+            }
+        };
+        hidden_PH.f_add(&behind(&self.behind_mlp, output_PH)?)
     }
-}
-
-/// Root mean square norm: statistics in f32, cast back before the weight.
-fn rms_norm(hidden_PH: &Tensor, weight_H: &Tensor, eps: f64) -> TorchResult<Tensor> {
-    let kind = hidden_PH.f_kind()?;
-    let wide_PH = hidden_PH.f_to_kind(Kind::Float)?;
-    let variance = wide_PH.f_square()?.f_mean_dim(-1, true, Kind::Float)?;
-    let scaled_PH = wide_PH.f_mul(&variance.f_add_scalar(eps)?.f_rsqrt()?)?;
-    weight_H.f_mul(&scaled_PH.f_to_kind(kind)?)
 }

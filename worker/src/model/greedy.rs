@@ -89,16 +89,27 @@ pub fn write(
     if prompt.is_empty() {
         return Err(Error::new(Code::Usage, "the prompt has no token"));
     }
-    let mut cache = KeyValueCache::new(decoder.config.layers);
-    let mut unread: Vec<i64> = prompt.iter().map(|&id| i64::from(id)).collect();
+    let layers = decoder.config.layers;
+    let mut cache = KeyValueCache::new(layers);
+    let mut text: Vec<i64> = prompt.iter().map(|&id| i64::from(id)).collect();
+    let length = |text: &[i64]| i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let mut stages = decoder.stages(length(&text));
+    let mut read = 0;
     for _ in 0..max_new_tokens {
-        let best = no_grad(|| next(decoder, device, &unread, &mut cache))
+        let best = no_grad(|| next(decoder, device, &text[read..], &mut cache))
             .map_err(failed("computing the next token"))?;
         let id = u32::try_from(best).unwrap_or(u32::MAX);
         if stop.contains(&id) || !each(id)? {
             break;
         }
-        unread = vec![best];
+        read = text.len();
+        text.push(best);
+        let now = decoder.stages(length(&text));
+        if now != stages {
+            // The length has changed what positions are turned by: what was kept is of no use.
+            (stages, read) = (now, 0);
+            cache = KeyValueCache::new(layers);
+        }
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! One decoder whose parts are chosen by config.json.
 //!
 //! `weights` tensors straight from the mapped files · `rope` rotary positions · `linear` a frozen
-//! linear with or without its LoRA pair · `attention` within each sample · `decoder` the walk from token ids to hidden states and
-//! logits · `cache` keys and values of what was already read ·
+//! linear with or without its LoRA pair · `norm` root mean square norms · `attention` within each sample ·
+//! `mlp` activation and experts · `decoder` the walk from token ids to hidden states and logits · `cache` keys and values of what was already read ·
 //! `greedy` text, token after token.
 //!
 //! Tensor names carry their shape: B batch, T tokens, H hidden, N heads, K key/value heads, D head
@@ -15,6 +15,8 @@ mod cache;
 mod decoder;
 mod greedy;
 mod linear;
+mod mlp;
+mod norm;
 mod rope;
 mod weights;
 

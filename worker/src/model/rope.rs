@@ -1,6 +1,8 @@
 //! Rotary positions: cosines and sines per position, and turning queries and keys by them.
 //!
-//! Frequencies are computed in f32 in transformers' order of operations, so that angles agree to
+//! In: [`Rope`], lengths of samples. Keeps: what a position is turned by depends on its place in its
+//! sample and, in the scalings where it does at all, on that sample's length; never on what else is in
+//! a batch or was there before. Frequencies are computed in f32 in transformers' order of operations, so that angles agree to
 //! the last bit; the tables are cast to the type of compute as it does.
 
 use shared::model::{Rope, RopeScaling};
@@ -11,126 +13,332 @@ use crate::device::TorchResult;
 /// Tables of cosines and sines, grown on demand.
 #[derive(Debug)]
 pub(super) struct RopeTable {
-    frequencies: Tensor,
+    rope: Rope,
+    device: Device,
     kind: Kind,
+    plain: Table,
+    /// For samples beyond the length of the first training, where those have frequencies of their own.
+    long: Option<Table>,
+}
+
+#[derive(Debug)]
+struct Table {
+    frequencies: Tensor,
     cos_TD: Tensor,
     sin_TD: Tensor,
 }
 
+/// Which frequencies the positions of a sample are turned with: its length may decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Those of every sample, or of those that are not too long.
+    Plain,
+    /// Those of all samples that are longer.
+    Long,
+    /// Those of samples of just this length.
+    Exact(i64),
+}
+
 impl RopeTable {
-    pub(super) fn new(
+    pub(super) fn new(rope: &Rope, length: i64, device: Device, kind: Kind) -> TorchResult<Self> {
+        let table = |stage| Table::new(rope, stage, length, device, kind);
+        let long = match rope.scaling {
+            RopeScaling::LongRope { .. } => Some(table(Stage::Long)?),
+            _ => None,
+        };
+        Ok(Self {
+            rope: rope.clone(),
+            device,
+            kind,
+            plain: table(Stage::Plain)?,
+            long,
+        })
+    }
+
+    /// The stage of a sample of this length.
+    #[expect(clippy::cast_precision_loss, reason = "a sample is shorter than 2^52")]
+    pub(super) fn stage(&self, length: i64) -> Stage {
+        match &self.rope.scaling {
+            RopeScaling::Dynamic {
+                max_position_embeddings,
+                ..
+            } if length as f64 > *max_position_embeddings => Stage::Exact(length),
+            RopeScaling::LongRope {
+                original_max_position_embeddings,
+                ..
+            } if length as f64 > *original_max_position_embeddings => Stage::Long,
+            _ => Stage::Plain,
+        }
+    }
+
+    /// Cosines and sines of `length` positions from `start`, each `[T, 1, D]`.
+    pub(super) fn at(&mut self, start: i64, length: i64) -> TorchResult<(Tensor, Tensor)> {
+        let (cos, sin) = self.part(start, length)?;
+        Ok((cos.f_unsqueeze(1)?, sin.f_unsqueeze(1)?))
+    }
+
+    /// The same for samples of these lengths behind each other, each from position 0.
+    pub(super) fn restarted(&mut self, lengths: &[i64]) -> TorchResult<(Tensor, Tensor)> {
+        let parts = lengths.iter().map(|&length| self.part(0, length));
+        let (cos, sin): (Vec<_>, Vec<_>) =
+            parts.collect::<TorchResult<Vec<_>>>()?.into_iter().unzip();
+        let all = |parts: &[Tensor]| Tensor::f_cat(parts, 0)?.f_unsqueeze(1);
+        Ok((all(&cos)?, all(&sin)?))
+    }
+
+    /// Positions of a sample that ends with them.
+    fn part(&mut self, start: i64, length: i64) -> TorchResult<(Tensor, Tensor)> {
+        let end = start + length;
+        let stage = self.stage(end);
+        let made;
+        let table = match (stage, &mut self.long) {
+            (Stage::Exact(_), _) => {
+                made = Table::new(&self.rope, stage, end, self.device, self.kind)?;
+                &made
+            }
+            (Stage::Long, Some(long)) => long.grown(&self.rope, end, self.kind)?,
+            _ => self.plain.grown(&self.rope, end, self.kind)?,
+        };
+        let part = |of: &Tensor| of.f_narrow(0, start, length);
+        Ok((part(&table.cos_TD)?, part(&table.sin_TD)?))
+    }
+}
+
+impl Table {
+    fn new(
         rope: &Rope,
-        head_dim: usize,
-        length: usize,
+        stage: Stage,
+        length: i64,
         device: Device,
         kind: Kind,
     ) -> TorchResult<Self> {
-        let frequencies =
-            Tensor::f_from_slice(&frequencies(rope, head_dim)?)?.f_to_device(device)?;
-        let (cos_TD, sin_TD) = tables(&frequencies, length, kind)?;
+        let frequencies = frequencies(rope, stage)?.f_to_device(device)?;
+        let (cos_TD, sin_TD) = tables(&frequencies, rope, length, kind)?;
         Ok(Self {
             frequencies,
-            kind,
             cos_TD,
             sin_TD,
         })
     }
 
-    /// Cosines and sines of `length` positions from `start`, each `[T, 1, D]`.
-    pub(super) fn at(&mut self, start: i64, length: i64) -> TorchResult<(Tensor, Tensor)> {
-        self.grow(start + length)?;
-        let part = |table: &Tensor| table.f_narrow(0, start, length)?.f_unsqueeze(1);
-        Ok((part(&self.cos_TD)?, part(&self.sin_TD)?))
-    }
-
-    /// The same for samples of these lengths behind each other, each from position 0.
-    pub(super) fn restarted(&mut self, lengths: &[i64]) -> TorchResult<(Tensor, Tensor)> {
-        self.grow(lengths.iter().copied().max().unwrap_or(0))?;
-        let all = |table: &Tensor| {
-            let parts = lengths.iter().map(|&length| table.f_narrow(0, 0, length));
-            let parts: Vec<Tensor> = parts.collect::<TorchResult<_>>()?;
-            Tensor::f_cat(&parts, 0)?.f_unsqueeze(1)
-        };
-        Ok((all(&self.cos_TD)?, all(&self.sin_TD)?))
-    }
-
-    fn grow(&mut self, length: i64) -> TorchResult<()> {
+    /// Long enough for so many positions.
+    fn grown(&mut self, rope: &Rope, length: i64, kind: Kind) -> TorchResult<&Self> {
         let have = self.cos_TD.size()[0];
         if length > have {
-            let longer = usize::try_from(length.max(2 * have)).unwrap_or(usize::MAX);
-            (self.cos_TD, self.sin_TD) = tables(&self.frequencies, longer, self.kind)?;
+            let longer = length.max(2 * have);
+            (self.cos_TD, self.sin_TD) = tables(&self.frequencies, rope, longer, kind)?;
         }
-        Ok(())
+        Ok(self)
     }
 }
 
-/// Turns `[B, T, N, D]` by the tables of its positions.
+/// Turns `[B, T, N, D]` by the tables of its positions; elements beyond the tables stay.
 pub(super) fn rotate(x_BTND: &Tensor, tables: &(Tensor, Tensor)) -> TorchResult<Tensor> {
     let (cos, sin) = tables;
-    let half = x_BTND.size()[3] / 2;
+    let (width, turned) = (x_BTND.size()[3], cos.size()[2]);
+    if turned < width {
+        let parts = x_BTND.f_split_with_sizes([turned, width - turned].as_slice(), 3)?;
+        return Tensor::f_cat(&[rotate(&parts[0], tables)?, parts[1].shallow_clone()], 3);
+    }
+    let half = width / 2;
     let left = x_BTND.f_narrow(3, 0, half)?;
     let right = x_BTND.f_narrow(3, half, half)?;
     let turned = Tensor::f_cat(&[right.f_neg()?, left], 3)?;
     x_BTND.f_mul(cos)?.f_add(&turned.f_mul(sin)?)
 }
 
-fn tables(frequencies: &Tensor, length: usize, kind: Kind) -> TorchResult<(Tensor, Tensor)> {
-    let length = i64::try_from(length).unwrap_or(i64::MAX);
+fn tables(
+    frequencies: &Tensor,
+    rope: &Rope,
+    length: i64,
+    kind: Kind,
+) -> TorchResult<(Tensor, Tensor)> {
     let positions = Tensor::f_arange(length, (Kind::Float, frequencies.device()))?;
     let half = positions
         .f_unsqueeze(1)?
         .f_mul(&frequencies.f_unsqueeze(0)?)?;
     let angles = Tensor::f_cat(&[&half, &half], 1)?;
-    Ok((
-        angles.f_cos()?.f_to_kind(kind)?,
-        angles.f_sin()?.f_to_kind(kind)?,
-    ))
+    let scaled = |values: Tensor| match rope.scaling {
+        RopeScaling::Yarn {
+            attention_factor, ..
+        }
+        | RopeScaling::LongRope {
+            attention_factor, ..
+        } => values.f_mul_scalar(attention_factor)?.f_to_kind(kind),
+        _ => values.f_to_kind(kind),
+    };
+    Ok((scaled(angles.f_cos()?)?, scaled(angles.f_sin()?)?))
 }
 
-/// One frequency per pair of a head's elements.
-fn frequencies(rope: &Rope, head_dim: usize) -> TorchResult<Vec<f32>> {
-    let dim = i64::try_from(head_dim).unwrap_or(i64::MAX);
-    let exponents =
-        Tensor::f_arange_start_step(0, dim, 2, (Kind::Float, Device::Cpu))?.f_divide_scalar(dim)?;
-    let plain = Tensor::f_pow_scalar(rope.theta, &exponents)?.f_reciprocal()?;
-    let plain: Vec<f32> = Vec::try_from(plain)?;
-    Ok(plain
-        .into_iter()
-        .map(|frequency| scaled(rope, frequency))
-        .collect())
+/// One frequency per pair of a head's elements that are turned, f32 on the CPU.
+fn frequencies(rope: &Rope, stage: Stage) -> TorchResult<Tensor> {
+    let dims = i64::try_from(rope.dims).unwrap_or(i64::MAX);
+    let exponents = Tensor::f_arange_start_step(0, dims, 2, (Kind::Float, Device::Cpu))?
+        .f_divide_scalar(dims)?;
+    let wavelengths = Tensor::f_pow_scalar(rope.theta, &exponents)?;
+    match (&rope.scaling, stage) {
+        (RopeScaling::Default, _) => wavelengths.f_reciprocal(),
+        (RopeScaling::Linear { factor }, _) => wavelengths.f_reciprocal()?.f_div_scalar(*factor),
+        (
+            RopeScaling::Dynamic {
+                factor,
+                max_position_embeddings,
+            },
+            Stage::Exact(length),
+        ) => larger_base(rope, *factor, *max_position_embeddings, length)?
+            .f_pow(&exponents)?
+            .f_reciprocal(),
+        (RopeScaling::Dynamic { .. }, _) => wavelengths.f_reciprocal(),
+        (RopeScaling::Llama3 { .. }, _) => {
+            let plain: Vec<f32> = Vec::try_from(wavelengths.f_reciprocal()?)?;
+            let scaled: Vec<f32> = plain
+                .into_iter()
+                .map(|f| llama3(&rope.scaling, f))
+                .collect();
+            Tensor::f_from_slice(&scaled)
+        }
+        (RopeScaling::Yarn { factor, .. }, _) => {
+            let whole = wavelengths.f_reciprocal()?;
+            let stretched = wavelengths.f_mul_scalar(*factor)?.f_reciprocal()?;
+            let keep = yarn_ramp(rope)?.f_neg()?.f_add_scalar(1.0)?;
+            let rest = keep.f_neg()?.f_add_scalar(1.0)?;
+            stretched.f_mul(&rest)?.f_add(&whole.f_mul(&keep)?)
+        }
+        (
+            RopeScaling::LongRope {
+                short_factor,
+                long_factor,
+                ..
+            },
+            stage,
+        ) => {
+            let factors = if stage == Stage::Long {
+                long_factor
+            } else {
+                short_factor
+            };
+            Tensor::f_from_slice(factors)?
+                .f_to_kind(Kind::Float)?
+                .f_mul(&wavelengths)?
+                .f_reciprocal()
+        }
+    }
+}
+
+/// The base of the wavelengths in a sample that is longer than the model was made for, in f32 as the
+/// reference computes it.
+#[expect(clippy::cast_precision_loss, reason = "a head's width is small")]
+fn larger_base(rope: &Rope, factor: f64, max: f64, length: i64) -> TorchResult<Tensor> {
+    let dims = rope.dims as f64;
+    Tensor::f_from_slice(&[length])?
+        .f_to_kind(Kind::Float)?
+        .f_mul_scalar(factor)?
+        .f_div_scalar(max)?
+        .f_sub_scalar(factor - 1.0)?
+        .f_pow_tensor_scalar(dims / (dims - 2.0))?
+        .f_mul_scalar(rope.theta)
+}
+
+/// 0 for pairs that are not stretched, 1 for those that are, a ramp between.
+#[expect(clippy::cast_precision_loss, reason = "a head's width is small")]
+fn yarn_ramp(rope: &Rope) -> TorchResult<Tensor> {
+    let RopeScaling::Yarn {
+        original_max_position_embeddings: original,
+        beta_fast,
+        beta_slow,
+        truncate,
+        ..
+    } = rope.scaling
+    else {
+        return Tensor::f_from_slice(&[0f32]);
+    };
+    let dims = rope.dims as f64;
+    let pair = |turns: f64| {
+        dims * (original / (turns * std::f64::consts::TAU)).ln() / (2.0 * rope.theta.ln())
+    };
+    let (mut low, mut high) = (pair(beta_fast), pair(beta_slow));
+    if truncate {
+        (low, high) = (low.floor(), high.ceil());
+    }
+    (low, high) = (low.max(0.0), high.min(dims - 1.0));
+    if low >= high && low <= high {
+        high += 0.001;
+    }
+    let pairs = i64::try_from(rope.dims / 2).unwrap_or(i64::MAX);
+    Tensor::f_arange(pairs, (Kind::Float, Device::Cpu))?
+        .f_sub_scalar(low)?
+        .f_div_scalar(high - low)?
+        .f_clamp(0.0, 1.0)
 }
 
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the reference computes in f32"
 )]
-fn scaled(rope: &Rope, frequency: f32) -> f32 {
-    match &rope.scaling {
-        RopeScaling::Default => frequency,
-        RopeScaling::Linear { factor } => frequency / *factor as f32,
-        RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_max_position_embeddings: original,
-        } => {
-            let wavelength = std::f64::consts::TAU as f32 / frequency;
-            if wavelength > (original / low_freq_factor) as f32 {
-                frequency / *factor as f32
-            } else if wavelength < (original / high_freq_factor) as f32 {
-                frequency
-            } else {
-                let smooth = (*original as f32 / wavelength - *low_freq_factor as f32)
-                    / (high_freq_factor - low_freq_factor) as f32;
-                (1.0 - smooth) * frequency / *factor as f32 + smooth * frequency
-            }
-        }
+fn llama3(scaling: &RopeScaling, frequency: f32) -> f32 {
+    let RopeScaling::Llama3 {
+        factor,
+        low_freq_factor,
+        high_freq_factor,
+        original_max_position_embeddings: original,
+    } = scaling
+    else {
+        return frequency;
+    };
+    let wavelength = std::f64::consts::TAU as f32 / frequency;
+    if wavelength > (original / low_freq_factor) as f32 {
+        frequency / *factor as f32
+    } else if wavelength < (original / high_freq_factor) as f32 {
+        frequency
+    } else {
+        let smooth = (*original as f32 / wavelength - *low_freq_factor as f32)
+            / (high_freq_factor - low_freq_factor) as f32;
+        (1.0 - smooth) * frequency / *factor as f32 + smooth * frequency
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn values(rope: &Rope, stage: Stage) -> Vec<f32> {
+        Vec::try_from(frequencies(rope, stage).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_dynamic_base_grows_with_the_sample_and_only_beyond_the_limit() {
+        let rope = Rope {
+            theta: 10_000.0,
+            dims: 8,
+            scaling: RopeScaling::Dynamic {
+                factor: 2.0,
+                max_position_embeddings: 16.0,
+            },
+        };
+        let mut table = RopeTable::new(&rope, 4, Device::Cpu, Kind::Float).unwrap();
+        assert_eq!(table.stage(16), Stage::Plain);
+        assert_eq!(table.stage(17), Stage::Exact(17));
+        let packed = table.restarted(&[16, 24]).unwrap();
+        let alone = table.at(0, 24).unwrap();
+        assert_eq!(packed.0.narrow(0, 16, 24), alone.0);
+        let (short, long) = (values(&rope, Stage::Plain), values(&rope, Stage::Exact(24)));
+        assert_eq!(short[0], long[0]);
+        assert!(long[3] < short[3], "{long:?} {short:?}");
+    }
+
+    #[test]
+    fn a_part_of_a_head_is_turned_and_the_rest_stays() {
+        let rope = Rope {
+            theta: 10_000.0,
+            dims: 4,
+            scaling: RopeScaling::Default,
+        };
+        let mut table = RopeTable::new(&rope, 8, Device::Cpu, Kind::Float).unwrap();
+        let x = Tensor::rand([1, 5, 2, 10], (Kind::Float, Device::Cpu));
+        let turned = rotate(&x, &table.at(0, 5).unwrap()).unwrap();
+        assert_eq!(turned.narrow(3, 4, 6), x.narrow(3, 4, 6));
+        assert_ne!(turned.narrow(3, 0, 4), x.narrow(3, 0, 4));
+    }
 
     #[test]
     fn llama3_keeps_short_waves_and_stretches_long_ones() {
@@ -142,15 +350,17 @@ mod tests {
         };
         let plain = Rope {
             theta: 500_000.0,
+            dims: 128,
             scaling: RopeScaling::Default,
         };
         let stretched = Rope {
             theta: 500_000.0,
+            dims: 128,
             scaling,
         };
         let (a, b) = (
-            frequencies(&plain, 128).unwrap(),
-            frequencies(&stretched, 128).unwrap(),
+            values(&plain, Stage::Plain),
+            values(&stretched, Stage::Plain),
         );
         assert_eq!(a[0], 1.0);
         assert_eq!(b[0], 1.0);
@@ -162,9 +372,10 @@ mod tests {
     fn packed_samples_begin_at_position_zero_each() {
         let rope = Rope {
             theta: 10_000.0,
+            dims: 8,
             scaling: RopeScaling::Default,
         };
-        let mut table = RopeTable::new(&rope, 8, 4, Device::Cpu, Kind::Float).unwrap();
+        let mut table = RopeTable::new(&rope, 4, Device::Cpu, Kind::Float).unwrap();
         let packed = table.restarted(&[3, 1, 6]).unwrap();
         for (from, length) in [(0, 3), (3, 1), (4, 6)] {
             let alone = table.at(0, length).unwrap();
@@ -177,10 +388,11 @@ mod tests {
     fn a_table_grown_later_equals_one_made_long() {
         let rope = Rope {
             theta: 10_000.0,
+            dims: 8,
             scaling: RopeScaling::Linear { factor: 2.0 },
         };
-        let mut short = RopeTable::new(&rope, 8, 4, Device::Cpu, Kind::Float).unwrap();
-        let mut long = RopeTable::new(&rope, 8, 64, Device::Cpu, Kind::Float).unwrap();
+        let mut short = RopeTable::new(&rope, 4, Device::Cpu, Kind::Float).unwrap();
+        let mut long = RopeTable::new(&rope, 64, Device::Cpu, Kind::Float).unwrap();
         let (a, b) = (short.at(10, 5).unwrap(), long.at(10, 5).unwrap());
         assert_eq!(a.0, b.0);
         assert_eq!(a.1, b.1);

@@ -18,4 +18,20 @@ macro_rules! families {
     )*};
 }
 
-families!(llama_old_layout);
+families!(
+    llama_old_layout,
+    llama_dynamic,
+    mistral_window,
+    qwen2_window_off,
+    qwen2_window_on,
+    qwen3,
+    gemma2,
+    gemma3,
+    gemma3_old_layout,
+    phi3_longrope,
+    phi3_window,
+    mixtral,
+    mixtral_one_tensor,
+    qwen3_moe,
+    qwen3_moe_unnormed,
+);

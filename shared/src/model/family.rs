@@ -1,0 +1,468 @@
+//! The model families: what each says differently from Llama, and nothing else.
+//!
+//! Out: one [`Family`] per name under `architectures`. It says which keys of config.json a family has,
+//! what they default to, and which parts its layers are made of; [`super::ModelConfig`] turns it and one
+//! config.json into the plain switches that a decoder understands. Keeps: the numbers are those of
+//! transformers' configuration classes, the parts those of its model code. Not here: arithmetic.
+
+use super::{Activation, Norms};
+
+/// One architecture.
+#[derive(Debug)]
+pub(super) struct Family {
+    /// Name under `architectures`.
+    pub(super) architecture: &'static str,
+    pub(super) model_type: &'static str,
+    /// What people call it.
+    pub(super) about: &'static str,
+    /// Keys beyond [`COMMON_KEYS`] that are read.
+    pub(super) keys: &'static [&'static str],
+    pub(super) defaults: Defaults,
+    /// The key that names the activation.
+    pub(super) activation_key: &'static str,
+    pub(super) norms: Norms,
+    /// Embeddings are multiplied by the root of the hidden size.
+    pub(super) embedding_scaled: bool,
+    /// Scores are divided by the root of `query_pre_attn_scalar` (this default), not of the head's width.
+    pub(super) query_scalar: Option<f64>,
+    /// Attention scores have a soft cap.
+    pub(super) attention_soft_cap: bool,
+    /// Logits have a soft cap.
+    pub(super) logit_soft_cap: bool,
+    /// Of q, k and v.
+    pub(super) qkv_bias: Bias,
+    /// Of o.
+    pub(super) output_bias: Bias,
+    /// Of gate, up and down.
+    pub(super) mlp_bias: Bias,
+    /// q, k, v are one linear, and gate and up.
+    pub(super) fused: bool,
+    /// `partial_rotary_factor` is read.
+    pub(super) partial_rotary: bool,
+    pub(super) windows: Windows,
+    /// Layers with a window have rotary positions of their own.
+    pub(super) local_rope: bool,
+    /// Layers have experts in place of one MLP.
+    pub(super) experts: Option<ExpertKeys>,
+}
+
+/// What a key that is absent stands for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Defaults {
+    /// `None`: as many as there are query heads.
+    pub(super) key_value_heads: Option<usize>,
+    /// `None`: hidden size over heads.
+    pub(super) head_dim: Option<usize>,
+    pub(super) rms_norm_eps: f64,
+    pub(super) rope_theta: f64,
+    pub(super) max_position_embeddings: usize,
+    pub(super) tied: bool,
+    pub(super) window: Option<usize>,
+    pub(super) activation: Activation,
+    pub(super) attention_soft_cap: Option<f64>,
+    pub(super) logit_soft_cap: Option<f64>,
+}
+
+/// Whether linears have a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bias {
+    Never,
+    Always,
+    /// As this key says.
+    Key(&'static str),
+}
+
+/// Which layers look back no further than `sliding_window`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Windows {
+    Never,
+    /// All, where the key is set.
+    All,
+    /// All, where `use_sliding_window` is set too.
+    SwitchedAll,
+    /// Where `use_sliding_window` is set: those of `layer_types`, or from `max_window_layers` on.
+    SwitchedFrom,
+    /// Those of `layer_types`, or all but every n-th; the key that may say n, and its default.
+    Alternating(Option<&'static str>, usize),
+}
+
+/// Experts of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExpertKeys {
+    /// How many there are: the first of these keys that is set.
+    pub(super) count: &'static [&'static str],
+    /// Their width.
+    pub(super) width: &'static str,
+    /// Whether the chosen weights are made to add up to one: always, or as `norm_topk_prob` says.
+    pub(super) always_normed: bool,
+    /// The chosen weights stay f32; otherwise they take the type of compute.
+    pub(super) wide_weights: bool,
+    /// Module of router and experts, and names of gate, up and down of an expert in it.
+    pub(super) module: &'static str,
+    pub(super) parts: [&'static str; 3],
+}
+
+/// Keys that every family reads.
+pub(super) const COMMON_KEYS: &[&str] = &[
+    "architectures",
+    "model_type",
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "rms_norm_eps",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "max_position_embeddings",
+    "tie_word_embeddings",
+    "eos_token_id",
+    "attention_dropout",
+    "original_max_position_embeddings",
+];
+
+/// Keys that decide nothing here.
+pub(super) const NEUTRAL_KEYS: &[&str] = &[
+    "bos_token_id",
+    "pad_token_id",
+    "unk_token_id",
+    "sep_token_id",
+    "torch_dtype",
+    "dtype",
+    "use_cache",
+    "initializer_range",
+    "transformers_version",
+    "auto_map",
+    "pretraining_tp",
+    "_name_or_path",
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "cache_implementation",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "is_encoder_decoder",
+    "tokenizer_class",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "chunk_size_feed_forward",
+    "router_aux_loss_coef",
+    "task_specific_params",
+];
+
+const LLAMA: Family = Family {
+    architecture: "LlamaForCausalLM",
+    model_type: "llama",
+    about: "Llama 2 and 3.x",
+    keys: &["hidden_act", "attention_bias", "mlp_bias"],
+    defaults: Defaults {
+        key_value_heads: None,
+        head_dim: None,
+        rms_norm_eps: 1e-6,
+        rope_theta: 10_000.0,
+        max_position_embeddings: 2048,
+        tied: false,
+        window: None,
+        activation: Activation::Silu,
+        attention_soft_cap: None,
+        logit_soft_cap: None,
+    },
+    activation_key: "hidden_act",
+    norms: Norms {
+        plus_one: false,
+        around: false,
+        query_key: false,
+    },
+    embedding_scaled: false,
+    query_scalar: None,
+    attention_soft_cap: false,
+    logit_soft_cap: false,
+    qkv_bias: Bias::Key("attention_bias"),
+    output_bias: Bias::Key("attention_bias"),
+    mlp_bias: Bias::Key("mlp_bias"),
+    fused: false,
+    partial_rotary: false,
+    windows: Windows::Never,
+    local_rope: false,
+    experts: None,
+};
+
+const MISTRAL: Family = Family {
+    architecture: "MistralForCausalLM",
+    model_type: "mistral",
+    about: "Mistral",
+    keys: &["hidden_act", "sliding_window"],
+    defaults: Defaults {
+        key_value_heads: Some(8),
+        max_position_embeddings: 131_072,
+        window: Some(4096),
+        ..LLAMA.defaults
+    },
+    qkv_bias: Bias::Never,
+    output_bias: Bias::Never,
+    mlp_bias: Bias::Never,
+    windows: Windows::All,
+    ..LLAMA
+};
+
+const QWEN2: Family = Family {
+    architecture: "Qwen2ForCausalLM",
+    model_type: "qwen2",
+    about: "Qwen2 and 2.5",
+    keys: &[
+        "hidden_act",
+        "sliding_window",
+        "use_sliding_window",
+        "max_window_layers",
+        "layer_types",
+    ],
+    defaults: Defaults {
+        key_value_heads: Some(32),
+        max_position_embeddings: 32_768,
+        window: Some(4096),
+        ..LLAMA.defaults
+    },
+    qkv_bias: Bias::Always,
+    output_bias: Bias::Never,
+    mlp_bias: Bias::Never,
+    windows: Windows::SwitchedFrom,
+    ..LLAMA
+};
+
+const QWEN3: Family = Family {
+    architecture: "Qwen3ForCausalLM",
+    model_type: "qwen3",
+    about: "Qwen3",
+    keys: &[
+        "hidden_act",
+        "attention_bias",
+        "sliding_window",
+        "use_sliding_window",
+        "max_window_layers",
+        "layer_types",
+    ],
+    defaults: Defaults {
+        head_dim: Some(128),
+        ..QWEN2.defaults
+    },
+    norms: Norms {
+        query_key: true,
+        ..LLAMA.norms
+    },
+    qkv_bias: Bias::Key("attention_bias"),
+    output_bias: Bias::Key("attention_bias"),
+    ..QWEN2
+};
+
+const GEMMA2: Family = Family {
+    architecture: "Gemma2ForCausalLM",
+    model_type: "gemma2",
+    about: "Gemma 2",
+    keys: &[
+        "hidden_activation",
+        "hidden_act",
+        "attention_bias",
+        "query_pre_attn_scalar",
+        "sliding_window",
+        "layer_types",
+        "attn_logit_softcapping",
+        "final_logit_softcapping",
+    ],
+    defaults: Defaults {
+        key_value_heads: Some(4),
+        head_dim: Some(256),
+        max_position_embeddings: 8192,
+        tied: true,
+        window: Some(4096),
+        activation: Activation::GeluTanh,
+        attention_soft_cap: Some(50.0),
+        logit_soft_cap: Some(30.0),
+        ..LLAMA.defaults
+    },
+    activation_key: "hidden_activation",
+    norms: Norms {
+        plus_one: true,
+        around: true,
+        query_key: false,
+    },
+    embedding_scaled: true,
+    query_scalar: Some(256.0),
+    attention_soft_cap: true,
+    logit_soft_cap: true,
+    mlp_bias: Bias::Never,
+    windows: Windows::Alternating(None, 2),
+    ..LLAMA
+};
+
+const GEMMA3: Family = Family {
+    architecture: "Gemma3ForCausalLM",
+    model_type: "gemma3_text",
+    about: "Gemma 3, text",
+    keys: &[
+        "hidden_activation",
+        "hidden_act",
+        "attention_bias",
+        "query_pre_attn_scalar",
+        "sliding_window",
+        "layer_types",
+        "final_logit_softcapping",
+        "rope_local_base_freq",
+        "sliding_window_pattern",
+        "_sliding_window_pattern",
+    ],
+    defaults: Defaults {
+        rope_theta: 1_000_000.0,
+        max_position_embeddings: 131_072,
+        attention_soft_cap: None,
+        logit_soft_cap: None,
+        ..GEMMA2.defaults
+    },
+    norms: Norms {
+        query_key: true,
+        ..GEMMA2.norms
+    },
+    attention_soft_cap: false,
+    windows: Windows::Alternating(Some("sliding_window_pattern"), 6),
+    local_rope: true,
+    ..GEMMA2
+};
+
+const PHI3: Family = Family {
+    architecture: "Phi3ForCausalLM",
+    model_type: "phi3",
+    about: "Phi-3 and Phi-4",
+    keys: &[
+        "hidden_act",
+        "sliding_window",
+        "partial_rotary_factor",
+        "resid_pdrop",
+        "embd_pdrop",
+    ],
+    defaults: Defaults {
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 4096,
+        ..LLAMA.defaults
+    },
+    qkv_bias: Bias::Never,
+    output_bias: Bias::Never,
+    mlp_bias: Bias::Never,
+    fused: true,
+    partial_rotary: true,
+    windows: Windows::All,
+    ..LLAMA
+};
+
+const MIXTRAL: Family = Family {
+    architecture: "MixtralForCausalLM",
+    model_type: "mixtral",
+    about: "Mixtral",
+    keys: &[
+        "hidden_act",
+        "sliding_window",
+        "num_local_experts",
+        "num_experts",
+        "num_experts_per_tok",
+        "router_jitter_noise",
+        "output_router_logits",
+    ],
+    defaults: Defaults {
+        rms_norm_eps: 1e-5,
+        rope_theta: 1_000_000.0,
+        window: None,
+        ..MISTRAL.defaults
+    },
+    experts: Some(ExpertKeys {
+        count: &["num_local_experts", "num_experts"],
+        width: "intermediate_size",
+        always_normed: true,
+        wide_weights: true,
+        module: "block_sparse_moe",
+        parts: ["w1", "w3", "w2"],
+    }),
+    ..MISTRAL
+};
+
+const QWEN3_MOE: Family = Family {
+    architecture: "Qwen3MoeForCausalLM",
+    model_type: "qwen3_moe",
+    about: "Qwen3 with experts",
+    keys: &[
+        "hidden_act",
+        "attention_bias",
+        "sliding_window",
+        "use_sliding_window",
+        "max_window_layers",
+        "num_local_experts",
+        "num_experts",
+        "num_experts_per_tok",
+        "moe_intermediate_size",
+        "norm_topk_prob",
+        "decoder_sparse_step",
+        "mlp_only_layers",
+        "output_router_logits",
+    ],
+    defaults: Defaults {
+        key_value_heads: Some(4),
+        head_dim: None,
+        ..QWEN2.defaults
+    },
+    windows: Windows::SwitchedAll,
+    experts: Some(ExpertKeys {
+        count: &["num_experts", "num_local_experts"],
+        width: "moe_intermediate_size",
+        always_normed: false,
+        wide_weights: false,
+        module: "mlp",
+        parts: ["gate_proj", "up_proj", "down_proj"],
+    }),
+    ..QWEN3
+};
+
+/// All families.
+pub(super) const FAMILIES: &[Family] = &[
+    LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, PHI3, MIXTRAL, QWEN3_MOE,
+];
+
+/// Names under `architectures` that can be trained.
+pub const SUPPORTED_ARCHITECTURES: &[&str] = &[
+    LLAMA.architecture,
+    MISTRAL.architecture,
+    QWEN2.architecture,
+    QWEN3.architecture,
+    GEMMA2.architecture,
+    GEMMA3.architecture,
+    PHI3.architecture,
+    MIXTRAL.architecture,
+    QWEN3_MOE.architecture,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_names_is_that_of_the_table() {
+        let names: Vec<&str> = FAMILIES.iter().map(|family| family.architecture).collect();
+        assert_eq!(names, SUPPORTED_ARCHITECTURES);
+    }
+
+    #[test]
+    fn a_family_lists_the_keys_its_switches_read() {
+        for family in FAMILIES {
+            let has = |key: &str| COMMON_KEYS.contains(&key) || family.keys.contains(&key);
+            assert!(has(family.activation_key), "{}", family.model_type);
+            assert_eq!(has("sliding_window"), family.windows != Windows::Never);
+            assert_eq!(has("query_pre_attn_scalar"), family.query_scalar.is_some());
+            assert_eq!(has("partial_rotary_factor"), family.partial_rotary);
+            assert_eq!(has("num_experts_per_tok"), family.experts.is_some());
+            for bias in [family.qkv_bias, family.output_bias, family.mlp_bias] {
+                assert!(!matches!(bias, Bias::Key(key) if !has(key)));
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What differs from layer to layer: windows, their rotary positions, experts.
+//!
+//! In: the keys of config.json, the family. Out: a [`LayerKind`] for each layer, and the [`Experts`]
+//! that some of them have.
+
+use serde_json::Value;
+
+use super::family::{Family, Windows};
+use super::keys::{Keys, bad};
+use super::{Experts, LayerKind};
+use crate::error::Result;
+
+impl Keys<'_> {
+    pub(super) fn layer_kinds(self, family: &Family, layers: usize) -> Result<Vec<LayerKind>> {
+        let window = if self.has("sliding_window") {
+            Some(self.size("sliding_window")?)
+        } else {
+            family
+                .defaults
+                .window
+                .filter(|_| !self.is_null("sliding_window"))
+        };
+        let switched = self.flag("use_sliding_window")?;
+        let window = match family.windows {
+            Windows::Never => None,
+            Windows::SwitchedAll | Windows::SwitchedFrom => window.filter(|_| switched),
+            Windows::All | Windows::Alternating(..) => window,
+        };
+        let slides = self.sliding_layers(family, layers)?;
+        let sparse = self.sparse_layers(family, layers)?;
+        let kind = |(slides, experts): (bool, bool)| LayerKind {
+            window: window.filter(|_| slides),
+            rope: usize::from(family.local_rope && slides),
+            experts,
+        };
+        Ok(slides.into_iter().zip(sparse).map(kind).collect())
+    }
+
+    /// Which layers have a window, if there is one.
+    fn sliding_layers(self, family: &Family, layers: usize) -> Result<Vec<bool>> {
+        let typed = matches!(
+            family.windows,
+            Windows::SwitchedFrom | Windows::Alternating(..)
+        );
+        if typed && let Some(types) = self.get("layer_types") {
+            let one = |kind: &Value| match kind.as_str() {
+                Some("sliding_attention") => Some(true),
+                Some("full_attention") => Some(false),
+                _ => None,
+            };
+            let list = types.as_array();
+            let found: Option<Vec<bool>> = list.and_then(|list| list.iter().map(one).collect());
+            return found.filter(|found| found.len() == layers).ok_or_else(|| {
+                bad(format!(
+                    "`layer_types` is not a list of {layers} times full_attention or sliding_attention"
+                ))
+            });
+        }
+        Ok(match family.windows {
+            Windows::Never => vec![false; layers],
+            Windows::All | Windows::SwitchedAll => vec![true; layers],
+            Windows::SwitchedFrom => {
+                let first = self.get("max_window_layers").and_then(Value::as_u64);
+                let first = first.map_or(28, |n| usize::try_from(n).unwrap_or(usize::MAX));
+                (0..layers).map(|layer| layer >= first).collect()
+            }
+            Windows::Alternating(key, default) => {
+                let every = key.map_or(Ok(default), |key| self.size_or(key, default))?;
+                (1..=layers).map(|place| place % every != 0).collect()
+            }
+        })
+    }
+
+    /// Which layers have experts.
+    fn sparse_layers(self, family: &Family, layers: usize) -> Result<Vec<bool>> {
+        if family.experts.is_none() {
+            return Ok(vec![false; layers]);
+        }
+        let every = self.size_or("decoder_sparse_step", 1)?;
+        let dense = self.ids("mlp_only_layers")?;
+        let is_dense = |layer: usize| dense.iter().any(|&d| usize::try_from(d) == Ok(layer));
+        Ok((0..layers)
+            .map(|layer| !is_dense(layer) && (layer + 1) % every == 0)
+            .collect())
+    }
+
+    pub(super) fn experts(self, family: &Family) -> Result<Option<Experts>> {
+        let Some(names) = &family.experts else {
+            return Ok(None);
+        };
+        let count = names.count.iter().find(|key| self.has(key));
+        let count = self.size(count.unwrap_or(&names.count[0]))?;
+        let per_token = self.size("num_experts_per_tok")?;
+        if per_token > count {
+            return Err(bad(format!(
+                "num_experts_per_tok is {per_token}, there are {count} experts"
+            )));
+        }
+        Ok(Some(Experts {
+            count,
+            per_token,
+            intermediate_size: self.size(names.width)?,
+            normed: names.always_normed || self.flag("norm_topk_prob")?,
+            wide_weights: names.wide_weights,
+            module: names.module,
+            parts: names.parts,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::model::ModelConfig;
+
+    fn windows(architecture: &str, more: &[(&str, Value)]) -> Vec<Option<usize>> {
+        let mut config = json!({"architectures": [architecture], "vocab_size": 64, "hidden_size": 32,
+            "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 8, "head_dim": 8,
+            "num_key_value_heads": 2});
+        for (key, value) in more {
+            config[key] = value.clone();
+        }
+        let config = ModelConfig::from_json(&config).unwrap();
+        config.layer_kinds.iter().map(|kind| kind.window).collect()
+    }
+
+    #[test]
+    fn a_window_is_where_the_family_and_its_switch_say() {
+        let (none, some) = (None, Some(4096));
+        assert_eq!(
+            windows("LlamaForCausalLM", &[("sliding_window", json!(5))]),
+            [none; 4]
+        );
+        assert_eq!(windows("MistralForCausalLM", &[]), [some; 4]);
+        assert_eq!(
+            windows("MistralForCausalLM", &[("sliding_window", Value::Null)]),
+            [none; 4]
+        );
+        let from = ("max_window_layers", json!(3));
+        let switch = ("use_sliding_window", json!(true));
+        assert_eq!(windows("Qwen2ForCausalLM", &[from.clone()]), [none; 4]);
+        assert_eq!(
+            windows("Qwen2ForCausalLM", &[from, switch]),
+            [none, none, none, some]
+        );
+        assert_eq!(windows("Gemma2ForCausalLM", &[]), [some, none, some, none]);
+        let every = ("sliding_window_pattern", json!(3));
+        assert_eq!(
+            windows("Gemma3ForCausalLM", &[every]),
+            [some, some, none, some]
+        );
+        let types = json!([
+            "full_attention",
+            "full_attention",
+            "sliding_attention",
+            "full_attention"
+        ]);
+        let types = ("layer_types", types);
+        assert_eq!(
+            windows("Gemma3ForCausalLM", &[types]),
+            [none, none, some, none]
+        );
+    }
+
+    #[test]
+    fn a_kind_of_layer_that_is_not_known_is_refused() {
+        let config = json!({"architectures": ["Gemma2ForCausalLM"], "vocab_size": 64,
+            "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1,
+            "num_attention_heads": 4, "layer_types": ["chunked_attention"]});
+        assert!(ModelConfig::from_json(&config).is_err());
+    }
+}

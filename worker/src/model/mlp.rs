@@ -1,0 +1,154 @@
+//! The feed-forward part: gate, activation, up, down; once, or in the experts a router chooses.
+//!
+//! In: normed hidden states. Out: what is added to the residual stream. Keeps: the router's
+//! probabilities are f32; the rows of an expert are taken by a permutation and put back by its inverse,
+//! and a token's experts are added in the router's order, so that no sum depends on who is first on a
+//! GPU. Shapes in names: P all positions, H hidden, I intermediate, E experts, K experts of a token,
+//! S places: K for each position.
+
+use shared::error::Result;
+use shared::model::{Activation, Experts};
+use tch::{Device, Kind, Tensor};
+
+use super::BaseWeights;
+use crate::device::{TorchResult, frozen_linear};
+
+/// The activation of the gate.
+pub(super) fn activate(activation: Activation, gate_PI: &Tensor) -> TorchResult<Tensor> {
+    match activation {
+        Activation::Silu => gate_PI.f_silu(),
+        Activation::GeluTanh => gate_PI.f_gelu("tanh"),
+    }
+}
+
+/// Router and experts of one layer.
+#[derive(Debug)]
+pub(super) struct ExpertLayer {
+    shape: Experts,
+    router_EH: Tensor,
+    /// Gate, up and down of each.
+    experts: Vec<[Tensor; 3]>,
+}
+
+impl ExpertLayer {
+    pub(super) fn load(weights: &BaseWeights, shape: Experts, layer: usize) -> Result<Self> {
+        let part = |expert: usize, part: usize| weights.tensor(&shape.tensor(layer, expert, part));
+        let expert = |expert: usize| Ok([part(expert, 0)?, part(expert, 1)?, part(expert, 2)?]);
+        Ok(Self {
+            shape,
+            router_EH: weights.tensor(&shape.router(layer))?,
+            experts: (0..shape.count).map(expert).collect::<Result<_>>()?,
+        })
+    }
+
+    pub(super) fn forward(&self, activation: Activation, input_PH: &Tensor) -> TorchResult<Tensor> {
+        let kind = input_PH.f_kind()?;
+        let (positions, width) = input_PH.size2()?;
+        let (weights_PK, chosen_PK) = self.route(input_PH)?;
+        let per_token = weights_PK.size()[1];
+        let places = positions * per_token;
+        let chosen: Vec<i64> =
+            Vec::try_from(chosen_PK.f_reshape([places])?.f_to_device(Device::Cpu)?)?;
+        let Sorted {
+            order,
+            inverse,
+            counts,
+        } = Sorted::of(&chosen, self.experts.len());
+
+        let here = |list: &[i64]| Tensor::f_from_slice(list)?.f_to_device(input_PH.device());
+        let rows_SH = input_PH
+            .f_unsqueeze(1)?
+            .f_expand([positions, per_token, width], false)?
+            .f_reshape([places, width])?
+            .f_index_select(0, &here(&order)?)?;
+        let busy: Vec<_> = self
+            .experts
+            .iter()
+            .zip(&counts)
+            .filter(|(_, count)| **count > 0)
+            .collect();
+        let counts: Vec<i64> = busy.iter().map(|(_, count)| **count).collect();
+        let outputs: Vec<Tensor> = rows_SH
+            .f_split_with_sizes(&counts, 0)?
+            .iter()
+            .zip(&busy)
+            .map(|(rows, ([gate, up, down], _))| {
+                let gate = activate(activation, &frozen_linear(rows, gate, None)?)?;
+                let inner = gate.f_mul(&frozen_linear(rows, up, None)?)?;
+                frozen_linear(&inner, down, None)
+            })
+            .collect::<TorchResult<_>>()?;
+        Tensor::f_cat(&outputs, 0)?
+            .f_index_select(0, &here(&inverse)?)?
+            .f_view([positions, per_token, width])?
+            .f_mul(&weights_PK.f_unsqueeze(-1)?)?
+            .f_sum_dim_intlist([1i64].as_slice(), false, None)?
+            .f_to_kind(kind)
+    }
+
+    /// The weights of each token's experts, and which they are.
+    fn route(&self, input_PH: &Tensor) -> TorchResult<(Tensor, Tensor)> {
+        let logits_PE = frozen_linear(input_PH, &self.router_EH, None)?;
+        let per_token = i64::try_from(self.shape.per_token).unwrap_or(i64::MAX);
+        let (mut weights_PK, chosen_PK) = logits_PE
+            .f_softmax(-1, Kind::Float)?
+            .f_topk(per_token, -1, true, true)?;
+        if self.shape.normed {
+            let sum = weights_PK.f_sum_dim_intlist([-1i64].as_slice(), true, None)?;
+            weights_PK = weights_PK.f_div(&sum)?;
+        }
+        if !self.shape.wide_weights {
+            weights_PK = weights_PK.f_to_kind(input_PH.f_kind()?)?;
+        }
+        Ok((weights_PK, chosen_PK))
+    }
+}
+
+/// Places by expert.
+struct Sorted {
+    /// The place that stands here.
+    order: Vec<i64>,
+    /// Where a place stands.
+    inverse: Vec<i64>,
+    /// Places of each expert.
+    counts: Vec<i64>,
+}
+
+impl Sorted {
+    fn of(chosen: &[i64], experts: usize) -> Self {
+        let mut order: Vec<usize> = (0..chosen.len()).collect();
+        order.sort_by_key(|&place| chosen.get(place));
+        let mut inverse = vec![0; chosen.len()];
+        for (stands, &place) in (0i64..).zip(&order) {
+            if let Some(slot) = inverse.get_mut(place) {
+                *slot = stands;
+            }
+        }
+        let mut counts = vec![0; experts];
+        for &expert in chosen {
+            if let Some(count) = usize::try_from(expert).ok().and_then(|e| counts.get_mut(e)) {
+                *count += 1;
+            }
+        }
+        let order = order.into_iter();
+        let order = order.map(|place| i64::try_from(place).unwrap_or(i64::MAX));
+        Self {
+            order: order.collect(),
+            inverse,
+            counts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_sorted_by_expert_and_found_again() {
+        let sorted = Sorted::of(&[2, 0, 2, 3, 0, 2], 5);
+        assert_eq!(sorted.order, [1, 4, 0, 2, 5, 3]);
+        assert_eq!(sorted.inverse, [2, 0, 3, 5, 1, 4]);
+        assert_eq!(sorted.counts, [2, 0, 3, 1, 0]);
+    }
+}

@@ -1,0 +1,51 @@
+//! Root mean square norms, in the two forms that families have.
+//!
+//! In: rows of any type. Out: the same, normed. Keeps: statistics are f32. Cast back before the
+//! weight, or behind it where the weight is meant as 1 + w: bf16 models see the difference.
+
+use shared::error::Result;
+use shared::model::ModelConfig;
+use tch::{Kind, Tensor};
+
+use super::BaseWeights;
+use crate::device::{TorchResult, failed};
+
+/// A norm over the last dimension.
+#[derive(Debug)]
+pub(super) struct RmsNorm {
+    /// As the file has it, or 1 + w in f32.
+    weight_H: Tensor,
+    eps: f64,
+    plus_one: bool,
+}
+
+impl RmsNorm {
+    /// The norm whose weight has this name.
+    pub(super) fn load(weights: &BaseWeights, config: &ModelConfig, name: &str) -> Result<Self> {
+        let weight_H = weights.tensor(&format!("{name}.weight"))?;
+        let plus_one = config.norms.plus_one;
+        let weight_H = if plus_one {
+            let wide = weight_H.f_to_kind(Kind::Float);
+            wide.and_then(|wide| wide.f_add_scalar(1.0))
+                .map_err(failed("preparing a norm"))?
+        } else {
+            weight_H
+        };
+        Ok(Self {
+            weight_H,
+            eps: config.rms_norm_eps,
+            plus_one,
+        })
+    }
+
+    pub(super) fn forward(&self, hidden_PH: &Tensor) -> TorchResult<Tensor> {
+        let kind = hidden_PH.f_kind()?;
+        let wide_PH = hidden_PH.f_to_kind(Kind::Float)?;
+        let variance = wide_PH.f_square()?.f_mean_dim(-1, true, Kind::Float)?;
+        let scaled_PH = wide_PH.f_mul(&variance.f_add_scalar(self.eps)?.f_rsqrt()?)?;
+        if self.plus_one {
+            return scaled_PH.f_mul(&self.weight_H)?.f_to_kind(kind);
+        }
+        self.weight_H.f_mul(&scaled_PH.f_to_kind(kind)?)
+    }
+}
