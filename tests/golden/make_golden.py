@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -30,11 +31,13 @@ import peft
 import torch
 import transformers
 from peft import PeftModel, get_peft_model
+from peft.optimizers import create_loraplus_optimizer
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.utils.data import SequentialSampler
 from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArguments
 
+from adapter_cases import ADAPTER_CASES
 from family_cases import FAMILY_CASES
 
 PINNED = {"torch": "2.11.0", "transformers": "5.23.0", "peft": "0.21.2", "accelerate": "1.15.0"}
@@ -143,6 +146,7 @@ CASES = {
         model=LINEAR_ROPE, rows=(7, 5, 33), labels="scattered",
         config=dict(target_modules=["up_proj", "v_proj"], max_steps=9, seed=2**32 + 5)),
     **FAMILY_CASES,
+    **ADAPTER_CASES,
 }
 
 
@@ -236,8 +240,18 @@ def saved_name(name):
 
 
 def adapter_tensors(model):
-    """Canonical order: that of the model's parameters, in a LoRA pair A then B."""
-    return [(saved_name(n), p.detach()) for n, p in model.named_parameters() if p.requires_grad]
+    """Canonical order: embedding, layers, head; in each what is laid over modules in the model's own
+    order, then biases, then whole modules by name."""
+    def place(name):
+        layer = re.search(r"\.layers\.(\d+)\.", name)
+        part = int(layer[1]) if layer else (-1 if "embed_tokens" in name else 10**6)
+        if "modules_to_save" in name:
+            path, _, end = saved_name(name).rpartition(".")
+            return part, 2, path, end == "bias"
+        return part, int(name.endswith("bias")), "", False
+
+    found = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    return [(saved_name(n), p.detach()) for n, p in sorted(found, key=lambda pair: place(pair[0]))]
 
 
 def peft_config(config, case):
@@ -326,7 +340,15 @@ def run_case(name, case):
             logging_steps=1, save_strategy="no", report_to="none", use_cpu=True, disable_tqdm=True,
             remove_unused_columns=False, optim="adamw_torch",
         )
-        trainer = OrderedTrainer(model=model, args=arguments, train_dataset=dataset, data_collator=collate)
+        optimizer = None
+        if "loraplus_lr_ratio" in config:
+            optimizer = create_loraplus_optimizer(
+                model, torch.optim.AdamW, lr=config["learning_rate"],
+                loraplus_lr_ratio=config["loraplus_lr_ratio"],
+                loraplus_lr_embedding=config.get("loraplus_lr_embedding", 1e-6),
+                loraplus_weight_decay=config["weight_decay"])
+        trainer = OrderedTrainer(model=model, args=arguments, train_dataset=dataset, data_collator=collate,
+                                 optimizers=(optimizer, None))
         trainer.sequential = not config["shuffle"]
         trainer.train()
     log = [e for e in trainer.state.log_history if "loss" in e]

@@ -101,6 +101,22 @@ struct FrozenLinear : public torch::autograd::Function<FrozenLinear> {
   }
 };
 
+// A linear whose weight learns: both have a gradient.
+struct LearningLinear : public torch::autograd::Function<LearningLinear> {
+  static Variable forward(AutogradContext* ctx, const Variable& input_BI,
+                          const Variable& weight_OI) {
+    ctx->save_for_backward({input_BI, weight_OI});
+    return product(input_BI, weight_OI.t());
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    auto saved = ctx->get_saved_variables();
+    Variable input_gradient_BI;
+    if (ctx->needs_input_grad(0)) input_gradient_BI = product(gradients[0], saved[1]);
+    return {input_gradient_BI, product(gradients[0].t(), saved[0])};
+  }
+};
+
 const at::Tensor& in(tensor pointer) { return *static_cast<at::Tensor*>(pointer); }
 
 std::optional<at::Tensor> maybe(tensor pointer) {
@@ -162,6 +178,18 @@ char* shim_frozen_linear(tensor input, tensor weight, tensor bias, tensor* outpu
   return guarded([&] {
     *output = out(FrozenLinear::apply(in(input), in(weight), maybe(bias)));
   });
+}
+
+char* shim_learning_linear(tensor input, tensor weight, tensor* output) {
+  return guarded([&] { *output = out(LearningLinear::apply(in(input), in(weight))); });
+}
+
+char* shim_product(tensor left, tensor right, tensor* output) {
+  return guarded([&] { *output = out(product(in(left), in(right))); });
+}
+
+char* shim_normal(void* generator, tensor into, double deviation) {
+  return guarded([&] { in(into).normal_(0.0, deviation, *static_cast<at::Generator*>(generator)); });
 }
 
 char* shim_generator(uint64_t seed, void** generator) {

@@ -34,9 +34,16 @@ char* shim_lora_linear(tensor input, tensor weight, tensor bias, tensor a, tenso
 // output = input weight^T + bias, of a frozen weight without a pair. `bias` may be null.
 char* shim_frozen_linear(tensor input, tensor weight, tensor bias, tensor* output);
 
+// output = input weight^T, both with a gradient.
+char* shim_learning_linear(tensor input, tensor weight, tensor* output);
+
+// output = left right, without a graph.
+char* shim_product(tensor left, tensor right, tensor* output);
+
 // A generator of torch's CPU kind with its own state, and draws from it into a tensor.
 char* shim_generator(uint64_t seed, void** out);
 char* shim_uniform(void* generator, tensor into, double from, double to);
+char* shim_normal(void* generator, tensor into, double deviation);
 void shim_generator_free(void* generator);
 
 // Gradients of sum(output * seed) with respect to the inputs; frees the graph.

@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "golden/adapters.rs"]
+mod adapters;
 #[path = "golden/case.rs"]
 mod case;
 #[path = "golden/compare.rs"]

@@ -46,8 +46,7 @@ pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> R
     config::require_supported(&config)?;
     config::check_paths(&config)?;
     let shape = ModelConfig::load(&config.base_model)?;
-    let adapted = model::match_targets(&config.target_modules, &model::linears(&shape))?;
-    model::check_rank(config.lora_rank, &adapted)?;
+    let adapter = AdapterShape::new(&(&config).into(), &shape)?;
     let tokenizer = TextTokenizer::load(&config.base_model)?;
     let template = ChatTemplate::find(&config.base_model)?;
     let folder = config.output_dir.join(PREPARED);
@@ -59,7 +58,7 @@ pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> R
         file: args.config.display().to_string(),
         config: &config,
         shape: &shape,
-        adapted: &adapted,
+        adapter: &adapter,
         stored: stored(&config.base_model),
         plan: &plan,
         samples: &Samples {

@@ -103,10 +103,9 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
         survives_overwrite(config)?;
     }
     let model_config = ModelConfig::load(&config.base_model)?;
-    let linears = model::match_targets(&config.target_modules, &model::linears(&model_config))?;
-    model::check_rank(config.lora_rank, &linears)?;
+    let adapter = AdapterShape::new(&config.into(), &model_config)?;
     model::WeightFiles::open(&config.base_model, &model_config)?;
-    let expected = model::adapter_tensors(&linears, config.lora_rank);
+    let expected = adapter.expected();
     let tokenizer = TextTokenizer::load(&config.base_model)?;
     let template = ChatTemplate::find(&config.base_model)?;
     let prompts = prompts(config, &model_config, &tokenizer, template.as_ref())?;

@@ -19,6 +19,7 @@ use shared::numerics::loss_value;
 use shared::plan::{Plan, StepPlan};
 
 use crate::engine::{Committed, Evaluated, Notice};
+use crate::estimate::engines::refusals;
 use crate::history::{
     Answers, EvaluationEntry, EventFile, GrowingFile, HistoryEntry, MetricsLog, Reporter, Sentinel,
     StepRecord, TrainerState,
@@ -298,6 +299,9 @@ impl Journal {
             "coordinator_bytes_sent": traffic.1,
         }));
         self.complain(told);
+        for refusal in refusals(&self.config) {
+            self.reporter.notice(&refusal);
+        }
         self.reporter.ends_at(step);
         self.reporter.complete(output_dir);
     }

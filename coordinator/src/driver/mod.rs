@@ -2,10 +2,11 @@
 //! engine, and carries out what it orders.
 //!
 //! `recorder` writes the ledger, `records` what its lines say · `journal` writes what a run leaves
-//! for people · `publish` turns staged files into checkpoints
-//! and the adapter · `workers` are the processes of `--local-workers`.
+//! for people · `publish` turns staged files into checkpoints and the adapter, `plain_lora` one kind
+//! of it into another · `workers` are the processes of `--local-workers`.
 
 mod journal;
+mod plain_lora;
 mod publish;
 mod recorder;
 mod records;
@@ -21,9 +22,7 @@ use shared::evaluation::{Course, EvaluationSet};
 use shared::faults::Faults;
 use shared::ids::{Identity, Step, WorkerId};
 use shared::ledger::{self, Members, Record, Rewind};
-use shared::manifest::{
-    ExpectedTensor, FORMAT, FileDigest, Manifest, checkpoint_name, file_digest,
-};
+use shared::manifest::{self, ExpectedTensor, FORMAT, FileDigest, Manifest, checkpoint_name};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
 use shared::plan::Plan;
 use shared::wire::message::{Envelope, FromWorker, ToWorker};
@@ -427,7 +426,7 @@ impl Driver {
         })?;
         // An empty folder that stays would be harmless.
         let _ = std::fs::remove_dir(run.output_dir.join(".staging"));
-        let adapter_sha256 = file_digest(&run.output_dir.join(ADAPTER))?.sha256;
+        let adapter_sha256 = manifest::file_digest(&run.output_dir.join(ADAPTER))?.sha256;
         self.record(Record::Complete(ledger::Complete {
             step,
             adapter_sha256,

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::manifest::{
-    self, ExpectedTensor, FileDigest, Manifest, checkpoint_name, checkpoints, file_digest,
-    verify_adapter,
+    self, ExpectedTensor, FileDigest, Manifest, PISSA_FILE, checkpoint_name, checkpoints,
+    file_digest, verify_adapter,
 };
 use shared::storage::{publish_folder, write_atomic};
+
+use super::plain_lora;
 
 /// The PEFT pair.
 pub(super) const ADAPTER: &str = "adapter_model.safetensors";
@@ -101,12 +103,24 @@ pub(super) fn export(
                 .why(e.to_string())
         })
     };
-    let adapter = read(&checkpoint.join(ADAPTER))?;
-    write_atomic(&output_dir.join(ADAPTER), &adapter)?;
-    write_atomic(&output_dir.join(ADAPTER_COPY), &adapter)?;
-    let mut names = vec![ADAPTER.to_owned(), ADAPTER_COPY.to_owned()];
-    for (folder, name) in [(checkpoint, ADAPTER_CONFIG), (last, TRAINER_STATE)] {
-        write_atomic(&output_dir.join(name), &read(&folder.join(name))?)?;
+    let mut adapter = read(&checkpoint.join(ADAPTER))?;
+    let mut config = read(&checkpoint.join(ADAPTER_CONFIG))?;
+    let mut expected = expected.to_vec();
+    let taken = checkpoint.join(PISSA_FILE);
+    if taken.is_file() {
+        adapter = plain_lora::convert(&adapter, &read(&taken)?)?;
+        config = plain_lora::config(&config)?;
+        expected = plain_lora::expected(&expected);
+    }
+    let state = read(&last.join(TRAINER_STATE))?;
+    let mut names = Vec::new();
+    for (name, bytes) in [
+        (ADAPTER, &adapter),
+        (ADAPTER_COPY, &adapter),
+        (ADAPTER_CONFIG, &config),
+        (TRAINER_STATE, &state),
+    ] {
+        write_atomic(&output_dir.join(name), bytes)?;
         names.push(name.to_owned());
     }
     for file in tokenizer_files {
@@ -117,7 +131,7 @@ pub(super) fn export(
         names.push(name.to_string_lossy().into_owned());
     }
     for name in [ADAPTER, ADAPTER_COPY] {
-        verify_adapter(&output_dir.join(name), expected)?;
+        verify_adapter(&output_dir.join(name), &expected)?;
     }
     let mut manifest = Manifest::read(checkpoint)?;
     names.sort();

@@ -1,11 +1,10 @@
 //! Which serving engines take the adapter as it will be written.
 //!
-//! In: the configuration. Out: a verdict per engine, from the engines' documents. The adapter is plain
-//! LoRA on attention and MLP linears: no bias, no DoRA, no whole module, f32, so what remains to ask
-//! is the rank. Not here: a trial with the engine itself.
+//! In: the configuration. Out: a verdict per engine, from the engines' documents: the kind of
+//! adapter, whole modules, biases, the rank. Not here: a trial with the engine itself.
 
 use serde::Serialize;
-use shared::config::RunConfig;
+use shared::config::{AdapterKind, BiasMode, LoraInit, RunConfig};
 
 /// Rank that vLLM takes without being told.
 const VLLM_DEFAULT: u32 = 16;
@@ -55,31 +54,90 @@ pub fn engines(config: &RunConfig) -> Vec<Engine> {
         same_folder("PEFT", &format!("the folder is PEFT's own form; {scaling}")),
         vllm(config),
     ];
-    if config.use_rslora {
-        for name in ["LoRAX", "mistral.rs"] {
-            engines.push(Engine {
+    let others = [
+        (
+            "LoRAX",
+            "takes PEFT folders; adapters of unlike rank share a batch",
+        ),
+        (
+            "mistral.rs",
+            "reads rank and targets from adapter_config.json",
+        ),
+    ];
+    let unknown = beyond_plain_lora(config).or_else(|| {
+        let unread = "whether it reads use_rslora is not known: try it before you rely on it";
+        config.use_rslora.then(|| unread.to_owned())
+    });
+    for (name, why) in others {
+        engines.push(match &unknown {
+            Some(why) => Engine {
                 name,
                 accepts: Verdict::Unknown,
                 setting: String::new(),
-                why: "whether it reads use_rslora is not known: try it before you rely on it"
-                    .into(),
-            });
-        }
-    } else {
-        engines.push(same_folder(
-            "LoRAX",
-            "takes PEFT folders; adapters of unlike rank share a batch",
-        ));
-        engines.push(same_folder(
-            "mistral.rs",
-            "reads rank and targets from adapter_config.json",
-        ));
+                why: why.clone(),
+            },
+            None => same_folder(name, why),
+        });
     }
     engines
 }
 
+/// What an engine that knows plain LoRA only would trip over.
+fn beyond_plain_lora(config: &RunConfig) -> Option<String> {
+    let adapter = &config.adapter;
+    let mut found = Vec::new();
+    if adapter.kind == AdapterKind::Ia3 {
+        found.push("it is IA3, not LoRA".to_owned());
+    }
+    if adapter.use_dora {
+        found.push("it is DoRA".to_owned());
+    }
+    if !adapter.modules_to_save.is_empty() {
+        let names = adapter.modules_to_save.join(", ");
+        found.push(format!("modules_to_save is not null: {names}"));
+    }
+    if adapter.bias != BiasMode::None {
+        found.push("biases are trained".to_owned());
+    }
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+/// The largest rank of the adapter as it is exported.
+fn largest_rank(config: &RunConfig) -> u32 {
+    let adapter = &config.adapter;
+    let ranks = adapter.rank_pattern.iter().map(|(_, rank)| *rank);
+    let largest = ranks.chain([config.lora_rank]).max().unwrap_or(0);
+    // Converted back to plain LoRA, PiSSA's first values are subtracted beside the trained ones.
+    let twice = adapter.init == LoraInit::Pissa;
+    if twice {
+        largest.saturating_mul(2)
+    } else {
+        largest
+    }
+}
+
+/// What is worth a word when the adapter is exported: who will not load it, and why.
+#[must_use]
+pub fn refusals(config: &RunConfig) -> Vec<String> {
+    let refusing = engines(config)
+        .into_iter()
+        .filter(|e| e.accepts == Verdict::No);
+    refusing
+        .map(|engine| format!("{} will not load this adapter: {}", engine.name, engine.why))
+        .collect()
+}
+
 fn vllm(config: &RunConfig) -> Engine {
-    let rank = config.lora_rank;
+    let name = "vLLM";
+    if let Some(why) = beyond_plain_lora(config) {
+        return Engine {
+            name,
+            accepts: Verdict::No,
+            setting: String::new(),
+            why,
+        };
+    }
+    let rank = largest_rank(config);
     let allowed = VLLM_RANKS.iter().find(|most| rank <= **most);
     let (setting, why) = match allowed {
         None => (
@@ -96,7 +154,7 @@ fn vllm(config: &RunConfig) -> Engine {
         ),
     };
     Engine {
-        name: "vLLM",
+        name,
         accepts: allowed.map_or(Verdict::No, |_| Verdict::Yes),
         setting,
         why: format!("{why}; modules_to_save is null, bias none, no DoRA"),
@@ -141,5 +199,43 @@ mod tests {
             ]
         );
         assert!(of(8, false).iter().all(|e| e.1 == Verdict::Yes));
+    }
+
+    #[test]
+    fn what_vllm_refuses_is_named() {
+        let of = |change: fn(&mut RunConfig)| {
+            let mut config = config();
+            change(&mut config);
+            refusals(&config)
+        };
+        assert_eq!(of(|_| {}), [""; 0]);
+        for (change, why) in [
+            (
+                (|c| c.adapter.use_dora = true) as fn(&mut RunConfig),
+                "it is DoRA",
+            ),
+            (|c| c.adapter.kind = AdapterKind::Ia3, "it is IA3, not LoRA"),
+            (
+                |c| c.adapter.bias = BiasMode::LoraOnly,
+                "biases are trained",
+            ),
+            (
+                |c| c.adapter.modules_to_save = vec!["lm_head".into()],
+                "modules_to_save is not null: lm_head",
+            ),
+            (
+                |c| c.adapter.rank_pattern = vec![("q_proj".into(), 600)],
+                "rank 600 is above 512, its largest max_lora_rank; modules_to_save is null, bias none, no DoRA",
+            ),
+        ] {
+            assert_eq!(
+                of(change),
+                [format!("vLLM will not load this adapter: {why}")]
+            );
+        }
+        let mut pissa = config();
+        pissa.adapter.init = LoraInit::Pissa;
+        pissa.lora_rank = 16;
+        assert_eq!(vllm(&pissa).setting, "--enable-lora --max-lora-rank 32");
     }
 }

@@ -21,7 +21,7 @@ type Entry = (String, Vec<usize>, bool);
 pub fn adapter_bytes(tensors: &[ExpectedTensor]) -> u64 {
     let entries = tensors
         .iter()
-        .map(|tensor| (tensor.key.clone(), tensor.shape.to_vec(), false));
+        .map(|tensor| (tensor.key.clone(), tensor.shape.clone(), false));
     file_bytes(entries.collect())
 }
 
@@ -31,7 +31,7 @@ pub fn optimizer_bytes(tensors: &[ExpectedTensor]) -> u64 {
     let moments = tensors.iter().flat_map(|tensor| {
         ["exp_avg", "exp_avg_sq"].map(|moment| {
             let key = format!("{moment}.{}", tensor.key);
-            (key, tensor.shape.to_vec(), false)
+            (key, tensor.shape.clone(), false)
         })
     });
     let counters = ["step", "optimizer_steps"].map(|key| (key.to_owned(), vec![1], true));

@@ -19,7 +19,7 @@ pub mod wire;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::config::RunConfig;
-use shared::model::{LinearSpec, ModelConfig, adapter_tensors, expected_tensors};
+use shared::model::{AdapterShape, ModelConfig, expected_tensors};
 use shared::plan::Plan;
 
 use advice::{Advice, Facts};
@@ -42,8 +42,8 @@ pub struct Subject<'a> {
     pub config: &'a RunConfig,
     /// Shape of the base model.
     pub shape: &'a ModelConfig,
-    /// The adapted linears in model order.
-    pub adapted: &'a [LinearSpec],
+    /// What learns.
+    pub adapter: &'a AdapterShape,
     /// Bytes of a value in the weight files, as `config.json` names their type.
     pub stored: u64,
     /// Every step.
@@ -148,7 +148,7 @@ impl Estimate {
             memory: memory::memory(
                 &Model {
                     shape: subject.shape,
-                    adapted: subject.adapted,
+                    adapted: &subject.adapter.adapted,
                     config,
                     base: parameters.base,
                     trainable: parameters.trainable,
@@ -179,19 +179,18 @@ fn parameters(subject: &Subject<'_>) -> Parameters {
     let elements = |shape: &[usize]| shape.iter().product::<usize>() as u64;
     let base = expected_tensors(subject.shape);
     let base = base.iter().map(|(_, shape)| elements(shape)).sum();
-    let tensors = adapter_tensors(subject.adapted, subject.config.lora_rank);
-    let trainable = tensors.iter().map(|tensor| elements(&tensor.shape)).sum();
+    let trainable = subject.adapter.elements();
     Parameters {
         base,
         trainable,
         share: trainable as f64 / (base + trainable) as f64,
-        adapted_linears: subject.adapted.len() as u64,
+        adapted_linears: subject.adapter.adapted.len() as u64,
     }
 }
 
 fn disk(subject: &Subject<'_>, steps: u64) -> Disk {
     let config = subject.config;
-    let tensors = adapter_tensors(subject.adapted, config.lora_rank);
+    let tensors = subject.adapter.expected();
     let (adapter, optimizer) = (
         files::adapter_bytes(&tensors),
         files::optimizer_bytes(&tensors),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::config::{RunConfig, TargetModules};
-use shared::model::{ModelConfig, linears, match_targets};
+use shared::model::{AdapterShape, ModelConfig};
 use shared::plan::Plan;
 
 use super::*;
@@ -28,7 +28,7 @@ pub(crate) fn seven_b() -> ModelConfig {
 }
 
 fn estimate(config: &RunConfig, shape: &ModelConfig, workers: u64, rate: Option<f64>) -> Estimate {
-    let adapted = match_targets(&config.target_modules, &linears(shape)).unwrap();
+    let adapter = AdapterShape::new(&config.into(), shape).unwrap();
     let samples = Samples {
         lengths: (0..200).map(|row| 100 + row % 150).collect(),
         target_tokens: (0..200).map(|row| 40 + row % 60).collect(),
@@ -42,7 +42,7 @@ fn estimate(config: &RunConfig, shape: &ModelConfig, workers: u64, rate: Option<
         file: "run.yaml".into(),
         config,
         shape,
-        adapted: &adapted,
+        adapter: &adapter,
         stored: 2,
         plan: &plan,
         samples: &samples,

@@ -108,6 +108,8 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         lora_dropout: 0.1,
         target_modules: TargetModules::AllLinear,
         use_rslora: false,
+        adapter: Default::default(),
+        activation_checkpointing: Default::default(),
         init_adapter: None,
         parent: None,
         parent_optimizer: true,

@@ -18,6 +18,8 @@ pub(super) enum Reads {
     Same,
     /// `all` is `all-linear`, and commas separate names.
     ModulesInText,
+    /// `true` is `on`, `false` is `off`.
+    Switch,
 }
 
 /// One accepted name.
@@ -82,6 +84,19 @@ pub(super) const ALIASES: &[Alias] = &[
     alias("cutoff_len", "max_seq_length", "LLaMA-Factory"),
     alias("sequence_len", "max_seq_length", "Axolotl"),
     alias("max_length", "max_seq_length", "TRL"),
+    Alias {
+        reads: Reads::Switch,
+        note: "`true` is `on` here",
+        ..alias(
+            "gradient_checkpointing",
+            "activation_checkpointing",
+            "Trainer, LLaMA-Factory, Axolotl, kohya",
+        )
+    },
+    alias("peft_use_dora", "use_dora", "Axolotl"),
+    alias("lora_modules_to_save", "modules_to_save", "Axolotl"),
+    alias("additional_target", "modules_to_save", "LLaMA-Factory"),
+    alias("peft_layers_to_transform", "layers_to_transform", "Axolotl"),
     alias("train_on_prompt", "train_on_inputs", "LLaMA-Factory"),
 ];
 
@@ -96,6 +111,10 @@ impl Alias {
         match (self.reads, &value.node) {
             (Reads::ModulesInText, Node::Text(text)) => Item {
                 node: modules_in_text(text, value.mark),
+                mark: value.mark,
+            },
+            (Reads::Switch, Node::Flag(flag)) => Item {
+                node: Node::Text(if *flag { "on" } else { "off" }.into()),
                 mark: value.mark,
             },
             _ => value,

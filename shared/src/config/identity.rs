@@ -40,7 +40,20 @@ const DECIDING: &[&str] = &[
 
 /// Keys that decide it too, and are left out at their default: runs from before they were there
 /// keep their identity.
-const UNLESS_DEFAULT: &[&str] = &["group_by_length", "packing"];
+const UNLESS_DEFAULT: &[&str] = &[
+    "group_by_length",
+    "packing",
+    "adapter_type",
+    "use_dora",
+    "init_lora_weights",
+    "rank_pattern",
+    "alpha_pattern",
+    "layers_to_transform",
+    "modules_to_save",
+    "bias",
+    "loraplus_lr_ratio",
+    "feedforward_modules",
+];
 
 /// Keys that decide it where a run may stop early.
 const STOPPING: &[&str] = &[
@@ -66,6 +79,7 @@ pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
 fn decides(config: &RunConfig, key: &str, value: &str) -> bool {
     DECIDING.contains(&key)
         || (key == "parent_optimizer" && config.parent.is_some())
+        || (key == "loraplus_lr_embedding" && config.adapter.loraplus_lr_ratio.is_some())
         || (key == "loss_on" && config.learned() == LossOn::Last)
         || (STOPPING.contains(&key) && config.evaluation.patience.is_some())
         || default_of(key).is_some_and(|default| default != value)

@@ -30,6 +30,16 @@ pub(super) enum Kind {
     Task,
     /// Which linears are adapted.
     Modules,
+    /// Names of modules, perhaps none.
+    Names,
+    /// Names of modules, or nothing.
+    OptionalNames,
+    /// Numbers of layers, or nothing.
+    Layers,
+    /// Modules with ranks, `NAME=RANK`.
+    Ranks,
+    /// Modules with alphas, `NAME=ALPHA`.
+    Alphas,
     /// Two column names, or nothing.
     Columns,
     /// Some of some words, or nothing.
@@ -147,6 +157,18 @@ pub(super) const LOSSES: &[&str] = &["response", "all", "last"];
 pub(super) const TASKS: &[&str] = &["text-generation"];
 /// The value of `target_modules` that is not a name.
 pub(super) const ALL_LINEAR: &str = "all-linear";
+/// Values of `target_modules` that stand for several modules.
+pub(super) const GROUPS: &[&str] = &[ALL_LINEAR, "attention", "mlp"];
+/// What stands before a regular expression in `target_modules`.
+pub(super) const REGEX: &str = "re:";
+/// Values of `adapter_type`.
+pub(super) const ADAPTERS: &[&str] = &["lora", "ia3"];
+/// Values of `init_lora_weights`.
+pub(super) const INITS: &[&str] = &["default", "gaussian", "pissa"];
+/// Values of `bias`.
+pub(super) const BIASES: &[&str] = &["none", "all", "lora_only"];
+/// Values of `activation_checkpointing`.
+pub(super) const CHECKPOINTINGS: &[&str] = &["auto", "on", "off"];
 
 const fn key(
     name: &'static str,
@@ -188,8 +210,8 @@ const fn between(low: f64, low_included: bool, high: f64, high_included: bool) -
 
 use Fallback::{Derived, Required, Value};
 use Kind::{
-    Choice, Columns, Device, Flag, Modules, OptionalPath, OptionalWhole, OptionalWords, Path,
-    Resume, Rules, Sources, Task, Texts,
+    Alphas, Choice, Columns, Device, Flag, Layers, Modules, Names, OptionalNames, OptionalPath,
+    OptionalWhole, OptionalWords, Path, Ranks, Resume, Rules, Sources, Task, Texts,
 };
 
 /// The table, in the order of the files this program writes.
@@ -212,10 +234,33 @@ pub(super) const KEYS: &[Key] = &[
         "the adapter is scaled by `lora_alpha / lora_rank`"),
     key("lora_dropout", between(0.0, true, 1.0, false), Value("0"), "0.1",
         "share of the adapter's inputs that is dropped in training"),
-    key("target_modules", Modules, Value("[q_proj, v_proj]"), "[q_proj, v_proj]",
-        "linears that get an adapter: names, or `all-linear` for every linear but the output head"),
+    key("adapter_type", Choice(ADAPTERS), Value("lora"), "ia3",
+        "what is laid over a linear: two thin matrices, or one vector that scales (IA3)"),
+    key("target_modules", Modules,
+        Derived { from: "adapter_type", rule: "[q_proj, v_proj], or [k_proj, v_proj, down_proj] with ia3" }, "[q_proj, v_proj]",
+        "modules that get an adapter: names, `attention`, `mlp`, `all-linear` for every linear but the output head, or `re:` and a regular expression that fits whole module paths"),
     key("use_rslora", Flag, Value("false"), "true",
         "scale by `lora_alpha / sqrt(lora_rank)` instead"),
+    key("use_dora", Flag, Value("false"), "true",
+        "learn directions, and beside them a magnitude per output (DoRA)"),
+    key("init_lora_weights", Choice(INITS), Value("default"), "pissa",
+        "where the matrices start: PEFT's uniform draw, a normal one (`gaussian`), or the base's largest singular values (`pissa`)"),
+    key("rank_pattern", Ranks, Value("[]"), "['o_proj=16', 'layers.0.self_attn.q_proj=4']",
+        "other ranks for some modules, by name or end of path; the first that fits counts"),
+    key("alpha_pattern", Alphas, Value("[]"), "['o_proj=32']",
+        "other alphas for some modules, by name or end of path; the first that fits counts"),
+    key("layers_to_transform", Layers, Value("null"), "[0, 1, 2]",
+        "numbers of the layers that are adapted, from 0; nothing means all"),
+    key("modules_to_save", Names, Value("[]"), "[lm_head]",
+        "whole modules that are trained and saved beside the adapter, by the end of their path as PEFT has it, such as `embed_tokens`, `lm_head` or `model.norm`"),
+    key("bias", Choice(BIASES), Value("none"), "lora_only",
+        "which biases of the base model learn: none, all, or those of adapted linears"),
+    key("loraplus_lr_ratio", between(0.0, false, 1_000_000.0, true), Value("1"), "16",
+        "the learning rate of B is that of A times this (LoRA+); 1 is plain LoRA"),
+    key("loraplus_lr_embedding", between(0.0, false, 1.0, true), Value("1.0e-6"), "1.0e-5",
+        "learning rate of an adapted embedding when `loraplus_lr_ratio` is not 1"),
+    key("feedforward_modules", OptionalNames, Value("null"), "[down_proj]",
+        "IA3: which of `target_modules` are scaled at their input instead of their output; nothing means the MLP's last"),
     key("init_adapter", OptionalPath, Value("null"), "./output/law_lora",
         "PEFT folder to start from; without it the first adapter is drawn from `seed`"),
     key("parent", OptionalPath, Value("null"), "./output/law_lora",
@@ -251,6 +296,8 @@ pub(super) const KEYS: &[Key] = &[
         "compute in float16; understood, but `up` does not train with it yet"),
     key("bf16", Flag, Value("false"), "true",
         "compute in bfloat16; neither `fp16` nor `bf16` means float32"),
+    key("activation_checkpointing", Choice(CHECKPOINTINGS), Value("auto"), "on",
+        "compute activations again on the way back instead of keeping them: less memory, a third more work, the same bytes; `auto` does it where they would not fit"),
     key("max_seq_length", whole(2, 1_048_576), Value("2048"), "512",
         "longest row in tokens"),
     key("overflow", Choice(OVERFLOWS), Value("truncate"), "truncate",
@@ -359,7 +406,15 @@ impl Kind {
             Flag => "`true` or `false`".into(),
             Choice(words) => either(words),
             Task => either(TASKS),
-            Modules => format!("a list of module names, one name, or `{ALL_LINEAR}`"),
+            Modules => format!(
+                "a list of module names, one name, {}, or `{REGEX}` and a regular expression",
+                either(GROUPS)
+            ),
+            Names => "a list of module names".into(),
+            OptionalNames => "a list of module names, or nothing".into(),
+            Layers => "a list of layers, from 0, or nothing".into(),
+            Ranks => "a list of texts NAME=RANK, ranks from 1 to 65536".into(),
+            Alphas => "a list of texts NAME=ALPHA, alphas above 0".into(),
             OptionalWords(words) => format!("a list of {}, or nothing", either(words)),
             Texts => "a list of texts, none empty, 64 at most".into(),
             Rules => "a list of texts NAME=REGEX".into(),

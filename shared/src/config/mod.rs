@@ -7,6 +7,8 @@
 //!
 //! [`RunConfig`] is what everybody past this room sees. How it came to be stays here.
 
+mod adapted;
+mod adapter;
 mod aliases;
 mod document;
 mod evaluation;
@@ -30,6 +32,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use adapter::{AdapterConfig, AdapterKind, BiasMode, Checkpointing, LoraInit, names_module};
 pub use document::{Item, Mark, Node, Source};
 pub use evaluation::EvaluationConfig;
 pub use formats::{DataSource, FormatConfig, Mixing, Named};

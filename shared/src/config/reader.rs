@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::adapted;
+use super::adapter::{AdapterConfig, AdapterKind, Checkpointing};
 use super::document::{Item, Source};
 use super::evaluation::EvaluationConfig;
 use super::formats::{FormatConfig, Mixing};
@@ -17,7 +19,8 @@ use super::privacy::{PrivacyConfig, PrivacyMode};
 use super::private;
 use super::rules;
 use super::run::{
-    DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig, TaskType,
+    DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig,
+    TargetModules, TaskType,
 };
 use super::value::{self, Problem, Read, bounds};
 use crate::error::{Code, Error};
@@ -196,6 +199,45 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn adapter(&mut self) -> Option<AdapterConfig> {
+        let kind = self.choice::<AdapterKind>("adapter_type");
+        let use_dora = self.flag("use_dora");
+        let init = self.choice("init_lora_weights");
+        let rank_pattern = self.take("rank_pattern", adapted::ranks);
+        let alpha_pattern = self.take("alpha_pattern", adapted::alphas);
+        let layers = self.take("layers_to_transform", adapted::layers);
+        let modules_to_save = self.take("modules_to_save", adapted::names);
+        let bias = self.choice("bias");
+        let ratio = self.real("loraplus_lr_ratio");
+        let embedding = self.real("loraplus_lr_embedding");
+        let feedforward_modules = self.take("feedforward_modules", adapted::optional_names);
+        let plus = ratio.is_some_and(|ratio| (ratio - 1.0).abs() > 0.0);
+        Some(AdapterConfig {
+            kind: kind?,
+            use_dora: use_dora?,
+            init: init?,
+            rank_pattern: rank_pattern?,
+            alpha_pattern: alpha_pattern?,
+            layers: layers?,
+            modules_to_save: modules_to_save?,
+            bias: bias?,
+            loraplus_lr_ratio: plus.then_some(ratio?),
+            loraplus_lr_embedding: Some(embedding?).filter(|rate| (rate - 1e-6).abs() > 0.0),
+            feedforward_modules: feedforward_modules?,
+        })
+    }
+
+    /// Names that PEFT takes for the kind of adapter, unless others are written.
+    fn target_modules(&mut self, adapter: Option<&AdapterConfig>) -> Option<TargetModules> {
+        let names: &[&str] = match adapter.map(|adapter| adapter.kind) {
+            Some(AdapterKind::Ia3) => &["down_proj", "k_proj", "v_proj"],
+            _ => &["q_proj", "v_proj"],
+        };
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        let derived = Some(TargetModules::Names(names));
+        self.take_or("target_modules", adapted::modules, derived)
+    }
+
     fn micro_batch_size(&mut self, batch: Option<u32>, accumulation: Option<u32>) -> Option<u32> {
         let unit = batch.zip(accumulation).map(|(b, a)| default_micro(b, a));
         let size = self.take_or("micro_batch_size", whole, unit)?;
@@ -285,8 +327,9 @@ impl<'a> Reader<'a> {
         let twice = lora_rank.map(|rank| 2.0 * f64::from(rank));
         let lora_alpha = self.take_or("lora_alpha", real, twice);
         let lora_dropout = self.real("lora_dropout");
-        let target_modules = self.take("target_modules", value::modules);
         let use_rslora = self.flag("use_rslora");
+        let adapter = self.adapter();
+        let target_modules = self.target_modules(adapter.as_ref());
         let init_adapter = self.optional_path("init_adapter");
         let parent = self.optional_path("parent");
         let parent_optimizer = self.flag("parent_optimizer");
@@ -303,6 +346,7 @@ impl<'a> Reader<'a> {
         let max_grad_norm = self.real("max_grad_norm");
         let seed = self.whole("seed");
         let precision = self.precision();
+        let activation_checkpointing = self.choice::<Checkpointing>("activation_checkpointing");
         let max_seq_length = self.small("max_seq_length");
         let overflow = self.choice::<Overflow>("overflow");
         let device = self.take("device", value::device);
@@ -335,6 +379,7 @@ impl<'a> Reader<'a> {
             lora_dropout: lora_dropout?,
             target_modules: target_modules?,
             use_rslora: use_rslora?,
+            adapter: adapter?,
             init_adapter: init_adapter?,
             parent: parent?,
             parent_optimizer: parent_optimizer?,
@@ -351,6 +396,7 @@ impl<'a> Reader<'a> {
             max_grad_norm: max_grad_norm?,
             seed: seed?,
             precision: precision?,
+            activation_checkpointing: activation_checkpointing?,
             max_seq_length: max_seq_length?,
             overflow: overflow?,
             device: device?,

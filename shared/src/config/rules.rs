@@ -3,6 +3,7 @@
 //! In: the values, and where they were written. Out: errors, notices, refusals; one function per
 //! rule. Keeps: a notice never stops a run.
 
+use super::adapter::{AdapterKind, BiasMode, LoraInit};
 use super::layers::{Layers, Written};
 use super::load::Origins;
 use super::resolved::value;
@@ -23,6 +24,7 @@ pub(super) fn contradictions(config: &RunConfig, layers: &mut Layers) {
         parent_and_init_adapter(config, layers),
         grouped_in_the_files_order(config, layers),
         validation_given_twice(config, layers),
+        kinds_that_do_not_go_together(config, layers),
     ];
     layers.problems.extend(found.into_iter().flatten());
 }
@@ -85,6 +87,51 @@ fn grouped_in_the_files_order(config: &RunConfig, layers: &Layers) -> Option<Err
             .fix("--set group_by_length=false keeps the files' order")
             .fix("--set shuffle=true groups by length")
     })
+}
+
+/// What only LoRA has, beside IA3; what starts elsewhere, beside PiSSA.
+fn kinds_that_do_not_go_together(config: &RunConfig, layers: &Layers) -> Option<Error> {
+    let adapter = &config.adapter;
+    let against = |one: &'static str, keys: &[(&'static str, bool)], why: &str| {
+        let (other, _) = keys.iter().find(|(_, set)| *set)?;
+        let (first, second) = in_writing_order(layers, one, other);
+        let what = format!("`{one}` and `{other}` do not go together");
+        Some(
+            Error::new(Code::Contradiction, what)
+                .at(place_of(layers, second))
+                .why(stands(config, layers, first))
+                .why(stands(config, layers, second))
+                .why(why)
+                .fix("remove one of the two"),
+        )
+    };
+    let pissa = adapter.init == LoraInit::Pissa;
+    let only_lora = [
+        ("use_rslora", config.use_rslora),
+        ("use_dora", adapter.use_dora),
+        ("init_lora_weights", adapter.init != LoraInit::Default),
+        ("rank_pattern", !adapter.rank_pattern.is_empty()),
+        ("alpha_pattern", !adapter.alpha_pattern.is_empty()),
+        ("loraplus_lr_ratio", adapter.loraplus_lr_ratio.is_some()),
+        ("lora_dropout", config.lora_dropout > 0.0),
+        ("bias", adapter.bias != BiasMode::None),
+    ];
+    let elsewhere = [
+        ("init_adapter", config.init_adapter.is_some()),
+        ("parent", config.parent.is_some()),
+        ("use_dora", adapter.use_dora),
+        ("bias", adapter.bias != BiasMode::None),
+        ("modules_to_save", !adapter.modules_to_save.is_empty()),
+    ];
+    match adapter.kind {
+        AdapterKind::Ia3 => against("adapter_type", &only_lora, "IA3 has one vector per module"),
+        AdapterKind::Lora if pissa => against(
+            "init_lora_weights",
+            &elsewhere,
+            "PiSSA takes the first adapter out of the base model",
+        ),
+        AdapterKind::Lora => None,
+    }
 }
 
 /// What a key is and by whom, as in "`ride_through` is 60 by default".
@@ -204,6 +251,7 @@ pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
         no_pieces_to_share(config),
         nothing_to_pack(config),
         evaluates_nothing(config),
+        keys_that_the_kind_does_not_know(config),
         patience_without_validation(config),
         prompts_without_validation(config),
         optimizer_without_parent(config, chosen("parent_optimizer") && !chosen("parent")),
@@ -215,6 +263,11 @@ pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
 
 fn unusual_learning_rate(config: &RunConfig) -> Option<String> {
     let rate = config.learning_rate;
+    if config.adapter.kind == AdapterKind::Ia3 {
+        return (!(1e-3..=1e-2).contains(&rate)).then(|| {
+            format!("learning_rate {rate:?} is outside 1e-3..1e-2, where IA3 is mostly trained")
+        });
+    }
     (!(1e-5..=3e-4).contains(&rate)).then(|| {
         format!(
             "learning_rate {rate:?} is outside 1e-5..3e-4, where most adapters are trained; \
@@ -223,9 +276,15 @@ fn unusual_learning_rate(config: &RunConfig) -> Option<String> {
     })
 }
 
+fn keys_that_the_kind_does_not_know(config: &RunConfig) -> Option<String> {
+    let adapter = &config.adapter;
+    (adapter.kind == AdapterKind::Lora && adapter.feedforward_modules.is_some())
+        .then(|| "feedforward_modules says nothing without adapter_type: ia3".to_owned())
+}
+
 fn unusual_lora_rank(config: &RunConfig) -> Option<String> {
     let rank = config.lora_rank;
-    (!(4..=64).contains(&rank))
+    (config.adapter.kind == AdapterKind::Lora && !(4..=64).contains(&rank))
         .then(|| format!("lora_rank {rank} is outside 4..64, where most adapters lie"))
 }
 

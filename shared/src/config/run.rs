@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::adapter::{AdapterConfig, Checkpointing};
 use super::evaluation::EvaluationConfig;
 use super::formats::FormatConfig;
 use super::privacy::PrivacyConfig;
@@ -31,6 +32,9 @@ pub struct RunConfig {
     pub target_modules: TargetModules,
     /// Scaling is alpha / sqrt(rank) instead of alpha / rank.
     pub use_rslora: bool,
+    /// What kind of adapter it is; an older run's is plain LoRA.
+    #[serde(default)]
+    pub adapter: AdapterConfig,
     /// PEFT folder to start from.
     pub init_adapter: Option<PathBuf>,
     /// Checkpoint or finished output folder of the run whose adapter is trained on.
@@ -63,6 +67,9 @@ pub struct RunConfig {
     pub seed: u64,
     /// Data type of the base model in compute.
     pub precision: Precision,
+    /// Whether activations are kept or computed again; no byte of the adapter depends on it.
+    #[serde(default)]
+    pub activation_checkpointing: Checkpointing,
     /// Longest row in tokens.
     pub max_seq_length: u32,
     /// What happens to longer rows.
@@ -134,6 +141,12 @@ pub enum TargetModules {
     Names(Vec<String>),
     /// Every linear but the output head.
     AllLinear,
+    /// Every linear of the attention blocks.
+    Attention,
+    /// Every linear of the MLP blocks.
+    Mlp,
+    /// Those whose whole path this regular expression fits.
+    Regex(String),
 }
 
 /// Shape of the learning rate schedule.

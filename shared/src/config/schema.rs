@@ -8,7 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use super::document::Source;
-use super::keys::{ALL_LINEAR, ANY, Fallback, KEYS, Key, Kind, Range, TASKS};
+use super::keys::{ANY, Fallback, GROUPS, KEYS, Key, Kind, Range, TASKS};
 
 /// Numbers may be written as text.
 const NUMBER_IN_TEXT: &str = r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$";
@@ -82,11 +82,19 @@ fn rules(kind: Kind) -> Value {
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Task => json!({ "enum": TASKS }),
         Kind::Modules => json!({ "anyOf": [
-            { "const": ALL_LINEAR },
+            { "enum": GROUPS },
             { "type": "string", "pattern": MODULE_NAME },
-            { "type": "array", "minItems": 1, "items": {
-                "type": "string", "pattern": MODULE_NAME, "not": { "const": ALL_LINEAR } } },
+            { "type": "string", "pattern": "^re:.+$" },
+            names("array".into(), 1),
         ] }),
+        Kind::Names => names("array".into(), 0),
+        Kind::OptionalNames => names(json!(["array", "null"]), 0),
+        Kind::Layers => json!({
+            "type": ["array", "null"], "minItems": 1, "items": { "type": "integer", "minimum": 0 },
+        }),
+        Kind::Ranks | Kind::Alphas => json!({
+            "type": "array", "items": { "type": "string", "pattern": "^[A-Za-z0-9_.-]+=[0-9.eE+-]+$" },
+        }),
         Kind::Columns => json!({
             "type": ["array", "null"], "minItems": 2, "maxItems": 2, "uniqueItems": true,
             "items": { "type": "string", "minLength": 1 },
@@ -113,6 +121,11 @@ fn rules(kind: Kind) -> Value {
         }
         Kind::Resume => json!({ "type": ["string", "null"] }),
     }
+}
+
+fn names(types: Value, least: u64) -> Value {
+    json!({ "type": types, "minItems": least, "items": {
+        "type": "string", "pattern": MODULE_NAME, "not": { "enum": GROUPS } } })
 }
 
 fn whole(types: Value, least: Value, most: u64) -> Value {

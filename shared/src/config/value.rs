@@ -7,9 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use super::document::{Item, Mark, Node, shorten};
-use super::keys::{ALL_LINEAR, Key, Kind, Range, TASKS};
+use super::keys::{Key, Kind, Range, TASKS};
 use super::nearest::nearest;
-use super::run::TargetModules;
 use crate::error::Code;
 
 /// Why a value cannot be used.
@@ -49,7 +48,7 @@ impl Problem {
     }
 }
 
-fn must(code: Code, key: &Key, item: &Item) -> Problem {
+pub(super) fn must(code: Code, key: &Key, item: &Item) -> Problem {
     let what = format!(
         "`{}` must be {}, got {}",
         key.name,
@@ -272,28 +271,7 @@ fn absolute(key: &Key, text: &str, cwd: &Path) -> Read<PathBuf> {
     Ok(path)
 }
 
-/// Which linears are adapted.
-pub(super) fn modules(key: &Key, item: &Item) -> Read<TargetModules> {
-    let items = match &item.node {
-        Node::Text(text) if text == ALL_LINEAR => return Ok(TargetModules::AllLinear),
-        Node::Text(_) => std::slice::from_ref(item),
-        Node::List(items) if items.is_empty() => return Err(out_of_range(key, item)),
-        Node::List(items) => items.as_slice(),
-        _ => return Err(wrong_type(key, item)),
-    };
-    let mut names = Vec::with_capacity(items.len());
-    for entry in items {
-        let Node::Text(name) = &entry.node else {
-            return Err(no_name(key, entry));
-        };
-        names.push(module_name(key, entry, name)?);
-    }
-    names.sort();
-    names.dedup();
-    Ok(TargetModules::Names(names))
-}
-
-fn no_name(key: &Key, entry: &Item) -> Problem {
+pub(super) fn no_name(key: &Key, entry: &Item) -> Problem {
     let what = format!(
         "a name in `{}` must be text, got {}",
         key.name,
@@ -302,30 +280,6 @@ fn no_name(key: &Key, entry: &Item) -> Problem {
     Problem::new(Code::WrongType, what)
         .fix("put the name in quotes")
         .within(entry)
-}
-
-fn module_name(key: &Key, entry: &Item, name: &str) -> Read<String> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if name == ALL_LINEAR {
-        let what = format!("`{ALL_LINEAR}` in a list of `{}`", key.name);
-        let fix = format!("write `{}: {ALL_LINEAR}`, without other names", key.name);
-        return Err(Problem::new(Code::Contradiction, what)
-            .fix(fix)
-            .within(entry));
-    }
-    if name.contains([',', ' ']) {
-        let list: Vec<&str> = name
-            .split([',', ' '])
-            .filter(|part| !part.is_empty())
-            .collect();
-        let problem = must(Code::OutOfRange, key, entry).within(entry);
-        return Err(problem.fix(format!("write a list: [{}]", list.join(", "))));
-    }
-    if name.is_empty() || !name.chars().all(fits) {
-        let problem = must(Code::OutOfRange, key, entry).within(entry);
-        return Err(problem.fix("patterns are not built; write the names one by one"));
-    }
-    Ok(name.to_owned())
 }
 
 /// Names of the question and the answer column.

@@ -28,6 +28,9 @@ pub use crate::wire::message::FileDigest;
 /// Name of the manifest in its folder.
 pub const MANIFEST: &str = "manifest.json";
 
+/// The pairs that PiSSA took out of the base model, beside the trained ones of a checkpoint.
+pub const PISSA_FILE: &str = "pissa_initial.safetensors";
+
 /// Version of the manifest's form.
 pub const FORMAT: u32 = 1;
 

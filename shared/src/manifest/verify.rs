@@ -12,7 +12,7 @@ pub struct ExpectedTensor {
     /// Its key.
     pub key: String,
     /// Its shape.
-    pub shape: [usize; 2],
+    pub shape: Vec<usize>,
 }
 
 /// Every key, shape, dtype and value: nothing missing, nothing more, F32, finite.

@@ -3,9 +3,9 @@
 //! `family` what each model family says differently · `nearest` which one a config.json is, or is
 //! nearest to · `config` config.json as switches · `keys` its keys, read with a type · `layers` what differs
 //! from layer to layer · `rope` rotary
-//! positions · `listing` which linears exist · `linears` which of them are adapted · `weights`
+//! positions · `listing` which linears exist · `weights`
 //! safetensors headers checked against the architecture · `experts` where experts lie in them ·
-//! `adapter` an adapter's tensors · `digest` what makes two folders the same base model. Nothing here
+//! `adapter` which modules are adapted, an adapter's tensors · `digest` what makes two folders the same base model. Nothing here
 //! writes into the base model's folder.
 
 mod adapter;
@@ -15,17 +15,17 @@ mod experts;
 mod family;
 mod keys;
 mod layers;
-mod linears;
 mod listing;
 mod nearest;
 mod rope;
 mod weights;
 
-pub use adapter::adapter_tensors;
+pub use adapter::{
+    AdapterShape, AdapterSpec, AdapterTensor, EMBEDDING, HEAD, Part, Role, groups, match_targets,
+};
 pub use config::{Activation, Biases, Experts, LayerKind, ModelConfig, Norms};
 pub use digest::base_digest;
 pub use family::SUPPORTED_ARCHITECTURES;
-pub use linears::{check_rank, match_targets};
 pub use listing::{LinearSpec, Projection, linears};
 pub use rope::{Rope, RopeScaling};
 pub use weights::{TensorSpec, WeightFiles, check_weights, expected_tensors};

@@ -36,7 +36,19 @@ impl Default for AdamW {
     }
 }
 
-/// What is the same for every element of one step.
+/// Elements side by side that learn alike.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Group {
+    /// Behind its last element.
+    pub end: usize,
+    /// Factor on the learning rate.
+    pub rate: f64,
+    /// Whether weights decay.
+    pub decays: bool,
+}
+
+/// What is the same for every element of a group in one step.
+#[derive(Clone, Copy)]
 struct Factors {
     clip: f32,
     decay: f32,
@@ -48,7 +60,7 @@ struct Factors {
     step_size: f32,
 }
 
-/// Writes the state after one update. `max_grad_norm` 0 never clips.
+/// Writes the state after one update of elements that all learn alike. `max_grad_norm` 0 never clips.
 pub fn apply(
     state: &AdapterState,
     next: &mut AdapterState,
@@ -67,11 +79,13 @@ pub fn apply(
         max_grad_norm,
         learning_rate,
         adamw,
+        &[],
         threads,
     );
 }
 
-/// [`apply`] by this many threads; the number changes nothing but the time.
+/// [`apply`] for groups in order, none for all alike, by this many threads; the number of threads
+/// changes nothing but the time.
 #[allow(clippy::too_many_arguments)]
 pub fn apply_with_threads(
     state: &AdapterState,
@@ -81,6 +95,7 @@ pub fn apply_with_threads(
     max_grad_norm: f64,
     learning_rate: f64,
     adamw: &AdamW,
+    groups: &[Group],
     threads: usize,
 ) {
     debug_assert_eq!(state.len(), total.len());
@@ -90,14 +105,25 @@ pub fn apply_with_threads(
     for values in [&mut next.params, &mut next.m, &mut next.v] {
         values.resize(n, 0.0);
     }
-    let factors = factors(
-        next.optimizer_steps,
-        grad_norm,
-        max_grad_norm,
-        learning_rate,
-        adamw,
-    );
-    let factors = &factors;
+    let update = next.optimizer_steps;
+    let of = |rate: f64, adamw: &AdamW| factors(update, grad_norm, max_grad_norm, rate, adamw);
+    let mut ends = vec![(n, of(learning_rate, adamw))];
+    if !groups.is_empty() {
+        let group = |group: &Group| {
+            let weight_decay = if group.decays {
+                adamw.weight_decay
+            } else {
+                0.0
+            };
+            let adamw = AdamW {
+                weight_decay,
+                ..*adamw
+            };
+            (group.end, of(learning_rate * group.rate, &adamw))
+        };
+        ends = groups.iter().map(group).collect();
+    }
+    let ends = &ends[..];
     let share = share(n, threads);
     let old = state
         .params
@@ -106,16 +132,51 @@ pub fn apply_with_threads(
         .zip(state.v.chunks(share));
     let new =
         (next.params.chunks_mut(share).zip(next.m.chunks_mut(share))).zip(next.v.chunks_mut(share));
-    let mut shares = old.zip(new).zip(total.chunks(share));
+    let mut shares = (0..)
+        .step_by(share)
+        .zip(old.zip(new).zip(total.chunks(share)));
     let first = shares.next();
     std::thread::scope(|scope| {
-        for (((old, v), (new, next_v)), total) in shares {
-            scope.spawn(move || update((old.0, old.1, v), (new.0, new.1, next_v), total, factors));
+        for (from, (((old, v), (new, next_v)), total)) in shares {
+            scope.spawn(move || {
+                update_groups(from, (old.0, old.1, v), (new.0, new.1, next_v), total, ends);
+            });
         }
-        if let Some((((old, v), (new, next_v)), total)) = first {
-            update((old.0, old.1, v), (new.0, new.1, next_v), total, factors);
+        if let Some((from, (((old, v), (new, next_v)), total))) = first {
+            update_groups(from, (old.0, old.1, v), (new.0, new.1, next_v), total, ends);
         }
     });
+}
+
+/// Updates a share that begins at element `from`, cut where groups end.
+fn update_groups(
+    from: usize,
+    old: Old<'_>,
+    new: New<'_>,
+    total: &[i64],
+    ends: &[(usize, Factors)],
+) {
+    let (p, m, v) = old;
+    let (next_p, next_m, next_v) = new;
+    let mut start = 0;
+    for (end, factors) in ends {
+        let end = end.saturating_sub(from).min(total.len());
+        if end <= start {
+            continue;
+        }
+        let part = start..end;
+        update(
+            (&p[part.clone()], &m[part.clone()], &v[part.clone()]),
+            (
+                &mut next_p[part.clone()],
+                &mut next_m[part.clone()],
+                &mut next_v[part.clone()],
+            ),
+            &total[part],
+            factors,
+        );
+        start = end;
+    }
 }
 
 fn factors(

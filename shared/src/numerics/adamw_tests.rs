@@ -86,10 +86,20 @@ fn threads_change_no_bit() {
     let total = integers((0..n).map(|i| value(i + 3, 24)));
     let adamw = AdamW::default();
     let mut one = AdapterState::default();
-    apply_with_threads(&state, &mut one, &total, 3.0, 1.0, 1e-3, &adamw, 1);
+    apply_with_threads(&state, &mut one, &total, 3.0, 1.0, 1e-3, &adamw, &[], 1);
     for threads in [2, 3, 5, 100] {
         let mut other = AdapterState::default();
-        apply_with_threads(&state, &mut other, &total, 3.0, 1.0, 1e-3, &adamw, threads);
+        apply_with_threads(
+            &state,
+            &mut other,
+            &total,
+            3.0,
+            1.0,
+            1e-3,
+            &adamw,
+            &[],
+            threads,
+        );
         assert_eq!(
             super::super::state_digest(&one),
             super::super::state_digest(&other)
@@ -141,4 +151,39 @@ fn powers_are_those_of_repeated_multiplication() {
     assert_eq!(power(0.9, 0), 1.0);
     let plain = (0..750).fold(1.0, |p, _| p * 0.999);
     assert!((power(0.999, 750) - plain).abs() < 1e-13);
+}
+
+#[test]
+fn a_group_learns_at_its_own_rate_and_decay_whoever_shares_the_work() {
+    let n = 2000usize;
+    let start = AdapterState::new((0..n as u64).map(|i| value(i, 24)).collect());
+    let total = integers((0..n as u64).map(|i| value(7 * i + 1, 25)));
+    let norm = grad_norm(&total);
+    let decaying = AdamW {
+        weight_decay: 0.1,
+        ..AdamW::default()
+    };
+    let alone = |rate: f64, adamw: &AdamW| {
+        let mut next = AdapterState::default();
+        apply(&start, &mut next, &total, norm, 1.0, rate, adamw);
+        next
+    };
+    let (plain, fast) = (alone(1e-3, &decaying), alone(16e-3, &AdamW::default()));
+    let group = |end, rate, decays| Group { end, rate, decays };
+    let groups = [
+        group(700, 1.0, true),
+        group(701, 16.0, false),
+        group(n, 1.0, true),
+    ];
+    for threads in [1, 2, 3, 7] {
+        let mut next = AdapterState::default();
+        apply_with_threads(
+            &start, &mut next, &total, norm, 1.0, 1e-3, &decaying, &groups, threads,
+        );
+        assert_eq!(next.params[..700], plain.params[..700]);
+        assert_eq!(next.params[700], fast.params[700]);
+        assert_ne!(next.params[700], plain.params[700]);
+        assert_eq!(next.params[701..], plain.params[701..]);
+        assert_eq!((&next.m, &next.v), (&plain.m, &plain.v));
+    }
 }

@@ -16,7 +16,7 @@ mod parallel;
 mod quantize;
 mod state;
 
-pub use adamw::{AdamW, apply, apply_with_threads};
+pub use adamw::{AdamW, Group, apply, apply_with_threads};
 pub use dropout::{dropout_mask, dropout_threshold};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use norm::{grad_norm, grad_norm_with_threads};

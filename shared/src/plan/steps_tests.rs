@@ -19,6 +19,8 @@ fn config() -> RunConfig {
         lora_dropout: 0.0,
         target_modules: TargetModules::AllLinear,
         use_rslora: false,
+        adapter: Default::default(),
+        activation_checkpointing: Default::default(),
         init_adapter: None,
         parent: None,
         parent_optimizer: true,

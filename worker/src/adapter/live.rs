@@ -1,79 +1,106 @@
-//! The tensors that learn, laid over a decoder's linears.
+//! The tensors that learn, laid over a decoder's modules.
 //!
-//! One flat f32 tensor on the device; every A and B is a window into it, so new values arrive in
-//! one copy. Only the windows ask for gradients: nothing else of the model does.
+//! One flat f32 tensor on the device; every tensor of the adapter is a window into it, so new values
+//! arrive in one copy. Only the windows ask for gradients: nothing else of the model does.
 
-use tch::{Device, Kind, Tensor, no_grad};
+use shared::model::{AdapterSpec, AdapterTensor, Role};
+use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use super::AdapterLayout;
 use crate::device::{LoraWeights, TorchResult};
-use crate::model::Decoder;
+use crate::model::{Decoder, EmbeddingPair, Module, Overlay};
 
 /// The live adapter of one decoder.
 #[derive(Debug)]
 pub struct LiveAdapter {
     flat: Tensor,
-    /// The same windows that the decoder's linears hold, in canonical order.
+    /// The same windows that the decoder's modules hold, in canonical order.
     windows: Vec<Tensor>,
 }
 
 impl LiveAdapter {
-    /// Lays an adapter of zeros over the linears that the layout names.
+    /// Lays an adapter of zeros over the modules that the layout names.
     ///
     /// # Errors
-    /// libtorch's.
+    /// libtorch's; a module that the decoder has not.
     pub fn attach(
         decoder: &mut Decoder,
-        adapted: &[bool],
         layout: &AdapterLayout,
-        scaling: f64,
+        spec: &AdapterSpec,
         device: Device,
     ) -> TorchResult<Self> {
         let elements = i64::try_from(layout.len()).unwrap_or(i64::MAX);
         let flat = Tensor::f_zeros([elements], (Kind::Float, device))?;
-        let mut windows = Vec::with_capacity(layout.tensors.len());
-        let mut pairs = layout.pairs().enumerate();
-        for (linear, _) in decoder
-            .linears_mut()
-            .zip(adapted)
-            .filter(|(_, adapted)| **adapted)
-        {
-            let Some((site, (a, b))) = pairs.next() else {
-                break;
+        let window = |(tensor, range): (&AdapterTensor, std::ops::Range<usize>)| {
+            let [start, length] = [range.start, range.len()].map(|n| n as i64);
+            let shape: Vec<i64> = tensor.shape.iter().map(|&n| n as i64).collect();
+            flat.f_narrow(0, start, length)?
+                .f_view(shape.as_slice())?
+                .f_detach()?
+                .f_set_requires_grad(true)
+        };
+        let windows: Vec<Tensor> = layout.places().map(window).collect::<TorchResult<_>>()?;
+        let mut site = 0;
+        let mut rest = layout.tensors.iter().zip(&windows).peekable();
+        while let Some((tensor, window)) = rest.next() {
+            let mut follows = |role: Role| {
+                let next =
+                    rest.next_if(|(next, _)| next.role == role && next.module == tensor.module);
+                next.map(|(_, window)| window.shallow_clone())
             };
-            let mut window = |tensor: &super::AdapterTensor| -> TorchResult<Tensor> {
-                let [rows, columns] = tensor.shape.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-                let start = i64::try_from(tensor.offset).unwrap_or(i64::MAX);
-                let leaf = flat
-                    .f_narrow(0, start, rows * columns)?
-                    .f_view([rows, columns])?
-                    .f_detach()?
-                    .f_set_requires_grad(true)?;
-                windows.push(leaf.shallow_clone());
-                Ok(leaf)
-            };
-            linear.lora = Some((
-                site,
-                LoraWeights {
-                    a_RI: window(a)?,
-                    b_OR: window(b)?,
-                    scaling,
-                },
-            ));
+            let unknown = || TchError::Shape(format!("no module takes {}", tensor.key));
+            let window = window.shallow_clone();
+            let scaling = spec.scaling_of(&tensor.module);
+            let module = decoder.module(&tensor.module).ok_or_else(unknown)?;
+            match (tensor.role, module) {
+                (Role::LoraA, Module::Linear(linear)) => {
+                    let pair = LoraWeights {
+                        a_RI: window,
+                        b_OR: follows(Role::LoraB).ok_or_else(unknown)?,
+                        scaling,
+                    };
+                    linear.overlay = match follows(Role::Magnitude) {
+                        Some(magnitude) => Overlay::dora(site, pair, magnitude)?,
+                        None => Overlay::Lora(site, pair),
+                    };
+                    site += 1;
+                }
+                (Role::EmbeddingA, Module::Embedding(embedding)) => {
+                    embedding.pair = Some(EmbeddingPair {
+                        a_RV: window,
+                        b_HR: follows(Role::EmbeddingB).ok_or_else(unknown)?,
+                        scaling,
+                    });
+                }
+                (Role::ScaledInput, Module::Linear(linear)) => {
+                    linear.overlay = Overlay::ScaledInput(window.f_flatten(0, -1)?);
+                }
+                (Role::ScaledOutput, Module::Linear(linear)) => {
+                    linear.overlay = Overlay::ScaledOutput(window.f_flatten(0, -1)?);
+                }
+                (Role::Bias, Module::Linear(linear)) => linear.learning_bias_O = Some(window),
+                (Role::Whole, Module::Linear(linear)) => linear.overlay = Overlay::Whole(window),
+                (Role::Whole, Module::Embedding(embedding)) => embedding.learning_VH = Some(window),
+                (Role::Whole, Module::Norm(norm)) => norm.learn(window),
+                _ => return Err(unknown()),
+            }
         }
         Ok(Self { flat, windows })
     }
 
-    /// Takes new values in canonical order.
+    /// Takes new values in canonical order; what the decoder derives of them is derived anew.
     ///
     /// # Errors
     /// libtorch's, also when the length is another.
-    pub fn set(&mut self, values: &[f32]) -> TorchResult<()> {
+    pub fn set(&mut self, decoder: &mut Decoder, values: &[f32]) -> TorchResult<()> {
         let values = Tensor::f_from_slice(values)?;
-        no_grad(|| self.flat.f_copy_(&values))
+        no_grad(|| {
+            self.flat.f_copy_(&values)?;
+            decoder.renew()
+        })
     }
 
-    /// A and B of every adapted linear, in canonical order.
+    /// Every tensor of the adapter, in canonical order.
     pub fn windows(&self) -> &[Tensor] {
         &self.windows
     }

@@ -1,55 +1,27 @@
 //! PEFT's files: adapter_config.json and the tensors beside it.
 //!
 //! In: a folder, or the safetensors file with its adapter_config.json in the same folder. Out: what
-//! the adapter is and its values in f32. What would be computed wrongly (DoRA, biases, patterns,
-//! whole modules) is refused with its name.
+//! the adapter is and its values in f32. Not here: what adapter_config.json may say (see `peft_spec`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
-use serde::Deserialize;
-use serde_json::Value;
 use shared::error::{Code, Error, Result};
+use shared::model::AdapterSpec;
+
+use super::peft_spec::read_spec;
 
 /// An adapter as it lies on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeftAdapter {
-    /// Rank of its matrices.
-    pub lora_rank: usize,
-    /// Factor on `B A`.
-    pub scaling: f64,
+    /// What its adapter_config.json says it is.
+    pub spec: AdapterSpec,
     /// Shape and values by PEFT's key.
     pub tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
     /// The file of the tensors.
     pub file: PathBuf,
 }
-
-#[derive(Deserialize)]
-struct AdapterConfig {
-    peft_type: Option<String>,
-    r: usize,
-    lora_alpha: f64,
-    #[serde(default)]
-    use_rslora: bool,
-    #[serde(flatten)]
-    rest: serde_json::Map<String, Value>,
-}
-
-/// Settings that change the arithmetic; each must be absent, null, false, empty or `none`.
-const REFUSED: &[&str] = &[
-    "use_dora",
-    "lora_bias",
-    "bias",
-    "rank_pattern",
-    "alpha_pattern",
-    "modules_to_save",
-    "fan_in_fan_out",
-    "layer_replication",
-    "use_qalora",
-    "trainable_token_indices",
-    "target_parameters",
-];
 
 impl PeftAdapter {
     /// Reads an adapter from a folder, or from a safetensors file with its config beside it.
@@ -73,61 +45,16 @@ impl PeftAdapter {
         } else {
             (path.parent().unwrap_or(Path::new(".")), path.to_owned())
         };
-        let config = read_config(&folder.join("adapter_config.json"))?;
-        let rank_f64 = f64::from(u32::try_from(config.r).unwrap_or(u32::MAX));
-        let divisor = if config.use_rslora {
-            rank_f64.sqrt()
-        } else {
-            rank_f64
-        };
-        let tensors = read_tensors(&file)?;
         Ok(Self {
-            lora_rank: config.r,
-            scaling: config.lora_alpha / divisor,
-            tensors,
+            spec: read_spec(&folder.join("adapter_config.json"))?,
+            tensors: read_tensors(&file)?,
             file,
         })
     }
 }
 
-fn bad(what: impl Into<String>) -> Error {
+pub(super) fn bad(what: impl Into<String>) -> Error {
     Error::new(Code::BadInitAdapter, what)
-}
-
-fn read_config(path: &Path) -> Result<AdapterConfig> {
-    let bytes = std::fs::read(path).map_err(|e| {
-        bad("the adapter has no readable adapter_config.json")
-            .in_file(path)
-            .why(e.to_string())
-    })?;
-    let config: AdapterConfig = serde_json::from_slice(&bytes).map_err(|e| {
-        bad("adapter_config.json cannot be used")
-            .in_file(path)
-            .why(e.to_string())
-    })?;
-    if config.peft_type.as_deref() != Some("LORA") || config.r == 0 {
-        let kind = config.peft_type.as_deref().unwrap_or("nothing");
-        return Err(bad(format!(
-            "the adapter is {kind} of rank {}, not LORA",
-            config.r
-        ))
-        .in_file(path));
-    }
-    for &key in REFUSED {
-        let neutral = match config.rest.get(key) {
-            None | Some(Value::Null | Value::Bool(false)) => true,
-            Some(Value::String(text)) => text == "none",
-            Some(Value::Array(list)) => list.is_empty(),
-            Some(Value::Object(map)) => map.is_empty(),
-            Some(_) => false,
-        };
-        if !neutral {
-            return Err(
-                bad(format!("the adapter uses `{key}`, which is not supported")).in_file(path),
-            );
-        }
-    }
-    Ok(config)
 }
 
 /// Shape and values by key.

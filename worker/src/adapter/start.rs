@@ -1,38 +1,119 @@
-//! The first values of an adapter: drawn from the seed, or read from a folder.
+//! The first values of an adapter: drawn from the seed, taken from the base, or read from a folder.
 //!
 //! Drawn: PEFT's order of draws from torch's CPU generator, so that the same seed gives the bytes
 //! that `torch.manual_seed(seed)` and `get_peft_model` give. Read: every key and shape must fit,
 //! and the scaling must be the one the values were trained with.
 
+use shared::config::LoraInit;
 use shared::error::{Code, Error, Result};
-use tch::Kind;
+use shared::model::{AdapterSpec, AdapterTensor, Role};
+use tch::{Kind, Tensor};
 
 use super::{AdapterLayout, PeftAdapter};
 use crate::device::{Generator, TorchResult};
+use crate::model::{Decoder, Module};
 
-/// A as PEFT draws it, B zero. With a bf16 base, A is rounded to bf16 as PEFT's cast does.
+/// How the first values are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw<'a> {
+    /// Seed of the generator.
+    pub seed: u64,
+    /// Where the matrices start.
+    pub init: LoraInit,
+    /// Type of the base model in compute: values are rounded to it, as PEFT's casts do.
+    pub base_kind: Kind,
+    /// What PiSSA took out of the base, A and B at their places.
+    pub taken: Option<&'a [f32]>,
+}
+
+/// The first values as PEFT makes them: A drawn and B zero, of an embedding A zero and B drawn;
+/// magnitudes, biases and whole modules as the base has them, IA3's vectors one.
 ///
 /// # Errors
 /// libtorch's.
-pub fn drawn(seed: u64, layout: &AdapterLayout, base_kind: Kind) -> TorchResult<Vec<f32>> {
-    let mut generator = Generator::new(seed)?;
+pub fn drawn(
+    draw: Draw<'_>,
+    layout: &AdapterLayout,
+    decoder: &mut Decoder,
+) -> TorchResult<Vec<f32>> {
+    let mut generator = Generator::new(draw.seed)?;
     let mut values = vec![0f32; layout.len()];
-    for (a, b) in layout.pairs() {
-        // Per linear: A as a new linear draws it, B so too, then A again by LoRA's own rule.
-        let _ = kaiming_uniform(&mut generator, a.shape)?;
-        let _ = kaiming_uniform(&mut generator, b.shape)?;
-        let first = kaiming_uniform(&mut generator, a.shape)?;
-        let first = first.f_to_kind(base_kind)?.f_to_kind(Kind::Float)?;
-        if let Some(place) = values.get_mut(a.range()) {
-            first.f_copy_data(place, a.elements())?;
-        }
+    let mut tensors = layout.places().peekable();
+    while let Some((tensor, range)) = tensors.next() {
+        let next = tensors.peek().map(|(next, _)| *next);
+        let taken = draw.taken.and_then(|taken| taken.get(range.clone()));
+        let first = match (tensor.role, next) {
+            (Role::LoraA | Role::LoraB, _) if taken.is_some() => {
+                Some(Tensor::f_from_slice(taken.unwrap_or_default())?)
+            }
+            (Role::LoraA, Some(b)) => Some(pair(draw.init, &mut generator, tensor, b)?),
+            (Role::EmbeddingA, Some(b)) => {
+                let _ = generator.normal(&sizes(tensor), 1.0)?;
+                let _ = generator.normal(&sizes(b), 1.0)?;
+                None
+            }
+            (Role::EmbeddingB, _) => Some(generator.normal(&sizes(tensor), 1.0)?),
+            (Role::LoraA | Role::EmbeddingA | Role::LoraB, _) => None,
+            (Role::ScaledInput | Role::ScaledOutput, _) => Some(Tensor::f_ones(
+                sizes(tensor),
+                (Kind::Float, tch::Device::Cpu),
+            )?),
+            (Role::Magnitude | Role::Bias | Role::Whole, _) => of_base(decoder, tensor)?,
+        };
+        let (Some(first), Some(place)) = (first, values.get_mut(range)) else {
+            continue;
+        };
+        let rounded = first.f_to_kind(draw.base_kind)?.f_to_kind(Kind::Float)?;
+        rounded
+            .f_to_device(tch::Device::Cpu)?
+            .f_contiguous()?
+            .f_copy_data(place, tensor.elements())?;
     }
     Ok(values)
 }
 
+/// A of a pair. Before it is drawn by LoRA's own rule, A and B are drawn as new linears are.
+fn pair(
+    init: LoraInit,
+    generator: &mut Generator,
+    a: &AdapterTensor,
+    b: &AdapterTensor,
+) -> TorchResult<Tensor> {
+    let _ = kaiming_uniform(generator, &sizes(a))?;
+    let _ = kaiming_uniform(generator, &sizes(b))?;
+    match init {
+        LoraInit::Gaussian => {
+            let rank = u32::try_from(a.shape.first().copied().unwrap_or(1)).unwrap_or(u32::MAX);
+            generator.normal(&sizes(a), 1.0 / f64::from(rank))
+        }
+        LoraInit::Default | LoraInit::Pissa => kaiming_uniform(generator, &sizes(a)),
+    }
+}
+
+fn of_base(decoder: &mut Decoder, tensor: &AdapterTensor) -> TorchResult<Option<Tensor>> {
+    let found = match (tensor.role, decoder.module(&tensor.module)) {
+        (Role::Magnitude, Some(Module::Linear(linear))) => Some(linear.lengths()?),
+        (Role::Bias, Some(Module::Linear(linear))) => {
+            linear.bias_O.as_ref().map(Tensor::shallow_clone)
+        }
+        (Role::Whole, Some(Module::Linear(linear))) => Some(linear.dense()?),
+        (Role::Whole, Some(Module::Embedding(embedding))) => {
+            Some(embedding.frozen_VH.shallow_clone())
+        }
+        (Role::Whole, Some(Module::Norm(norm))) => Some(norm.frozen().shallow_clone()),
+        _ => None,
+    };
+    Ok(found)
+}
+
+fn sizes(tensor: &AdapterTensor) -> Vec<i64> {
+    let size = |&n: &usize| i64::try_from(n).unwrap_or(i64::MAX);
+    tensor.shape.iter().map(size).collect()
+}
+
 /// torch's `kaiming_uniform_(a=sqrt(5))`, computed as it computes the bound.
-fn kaiming_uniform(generator: &mut Generator, shape: [usize; 2]) -> TorchResult<tch::Tensor> {
-    let [rows, columns] = shape.map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+fn kaiming_uniform(generator: &mut Generator, shape: &[i64]) -> TorchResult<Tensor> {
+    let columns = shape.last().copied().unwrap_or(1);
     let slope = 5f64.sqrt();
     let gain = (2.0 / (1.0 + slope * slope)).sqrt();
     #[expect(
@@ -41,39 +122,58 @@ fn kaiming_uniform(generator: &mut Generator, shape: [usize; 2]) -> TorchResult<
     )]
     let deviation = gain / (columns as f64).sqrt();
     let bound = 3f64.sqrt() * deviation;
-    generator.uniform(&[rows, columns], -bound, bound)
+    generator.uniform(shape, -bound, bound)
 }
 
 /// The values of an adapter on disk in canonical order.
 ///
 /// # Errors
-/// [`Code::BadInitAdapter`] when rank, scaling, a key or a shape does not fit.
+/// [`Code::BadInitAdapter`] when kind, scaling, a key or a shape does not fit.
 pub fn from_peft(
     adapter: &PeftAdapter,
     layout: &AdapterLayout,
-    lora_rank: u32,
-    scaling: f64,
+    spec: &AdapterSpec,
 ) -> Result<Vec<f32>> {
     let bad = |what: String| Error::new(Code::BadInitAdapter, what).in_file(&adapter.file);
-    if u32::try_from(adapter.lora_rank) != Ok(lora_rank) {
-        return Err(bad(format!("the adapter has rank {}", adapter.lora_rank))
-            .why(format!("the configuration says lora_rank: {lora_rank}"))
-            .fix(format!("set lora_rank: {}", adapter.lora_rank)));
+    let theirs = &adapter.spec;
+    if theirs.kind != spec.kind || theirs.use_dora != spec.use_dora {
+        return Err(bad("the adapter is of another kind".into())
+            .why(format!(
+                "it is {}, the configuration says {}",
+                kind(theirs),
+                kind(spec)
+            ))
+            .fix("set adapter_type and use_dora as in its adapter_config.json"));
     }
-    if (adapter.scaling - scaling).abs() > 1e-9 * scaling.abs() {
-        return Err(bad(format!(
-            "the adapter was trained with scaling {}",
-            adapter.scaling
-        ))
-        .why(format!(
-            "lora_alpha, lora_rank and use_rslora here make {scaling}"
-        ))
-        .fix("set lora_alpha and use_rslora as in its adapter_config.json"));
+    for tensor in layout
+        .tensors
+        .iter()
+        .filter(|tensor| tensor.role == Role::LoraA || tensor.role == Role::EmbeddingA)
+    {
+        let module = &tensor.module;
+        let (rank, wanted) = (theirs.rank_of(module), spec.rank_of(module));
+        if rank != wanted {
+            return Err(bad(format!("the adapter has rank {rank} for {module}"))
+                .why(format!("the configuration says {wanted}"))
+                .fix(format!(
+                    "set lora_rank: {rank}, or rank_pattern as in its adapter_config.json"
+                )));
+        }
+        let (scaling, wanted) = (theirs.scaling_of(module), spec.scaling_of(module));
+        if (scaling - wanted).abs() > 1e-9 * wanted.abs() {
+            return Err(bad(format!("the adapter was trained with scaling {scaling}"))
+                .why(format!(
+                    "lora_alpha, lora_rank and use_rslora here make {wanted} for {module}"
+                ))
+                .fix("set lora_alpha, alpha_pattern and use_rslora as in its adapter_config.json"));
+        }
     }
     let strangers: Vec<&str> = adapter
         .tensors
         .keys()
         .filter(|key| !layout.tensors.iter().any(|t| t.key == **key))
+        // PEFT saves an adapted embedding's frozen weight beside its pair.
+        .filter(|key| !key.ends_with(".base_layer.weight"))
         .map(String::as_str)
         .collect();
     if let Some(first) = strangers.first() {
@@ -82,13 +182,14 @@ pub fn from_peft(
             strangers.len()
         ))
         .why(format!("for instance {first}"))
-        .fix("set target_modules as in its adapter_config.json"));
+        .fix("set target_modules, modules_to_save and bias as in its adapter_config.json"));
     }
     let mut values = Vec::with_capacity(layout.len());
     for tensor in &layout.tensors {
         let Some((shape, found)) = adapter.tensors.get(&tensor.key) else {
-            return Err(bad(format!("the adapter lacks {}", tensor.key))
-                .fix("set target_modules as in its adapter_config.json"));
+            return Err(bad(format!("the adapter lacks {}", tensor.key)).fix(
+                "set target_modules, modules_to_save and bias as in its adapter_config.json",
+            ));
         };
         if shape != &tensor.shape {
             return Err(bad(format!("{} has shape {shape:?}", tensor.key))
@@ -100,71 +201,14 @@ pub fn from_peft(
     Ok(values)
 }
 
-#[cfg(test)]
-mod tests {
-    use shared::model::LinearSpec;
-
-    use super::*;
-
-    fn layout() -> AdapterLayout {
-        let spec = LinearSpec {
-            name: "l.q_proj".into(),
-            layer: 0,
-            in_features: 8,
-            out_features: 4,
-        };
-        AdapterLayout::new(2, &[spec])
-    }
-
-    fn on_disk() -> PeftAdapter {
-        let layout = layout();
-        let tensors = layout
-            .tensors
-            .iter()
-            .map(|t| (t.key.clone(), (t.shape.to_vec(), vec![0.5; t.elements()])));
-        PeftAdapter {
-            lora_rank: 2,
-            scaling: 2.0,
-            tensors: tensors.collect(),
-            file: "a".into(),
-        }
-    }
-
-    #[test]
-    fn equal_seeds_draw_equal_values_within_the_bound_and_b_is_zero() {
-        let draw = |seed| drawn(seed, &layout(), Kind::Float).unwrap();
-        assert_eq!(draw(42), draw(42));
-        assert_ne!(draw(42), draw(43));
-        let bound = 1.0 / 8f32.sqrt();
-        assert!(draw(42)[..16].iter().all(|v| v.abs() <= bound && *v != 0.0));
-        assert!(draw(42)[16..].iter().all(|v| *v == 0.0));
-        let rounded = drawn(42, &layout(), Kind::BFloat16).unwrap();
-        assert!(rounded.iter().all(|v| v.to_bits() & 0xffff == 0));
-    }
-
-    #[test]
-    fn an_adapter_that_fits_is_taken_whole() {
-        let values = from_peft(&on_disk(), &layout(), 2, 2.0).unwrap();
-        assert_eq!(values, vec![0.5; layout().len()]);
-    }
-
-    #[test]
-    fn an_adapter_that_does_not_fit_is_refused() {
-        let code = |change: fn(&mut PeftAdapter)| {
-            let mut adapter = on_disk();
-            change(&mut adapter);
-            from_peft(&adapter, &layout(), 2, 2.0).unwrap_err().code
-        };
-        assert_eq!(code(|a| a.lora_rank = 4), Code::BadInitAdapter);
-        assert_eq!(code(|a| a.scaling = 1.0), Code::BadInitAdapter);
-        assert_eq!(code(|a| drop(a.tensors.pop_first())), Code::BadInitAdapter);
-        assert_eq!(
-            code(|a| drop(a.tensors.insert("more".into(), (vec![1], vec![0.0])))),
-            Code::BadInitAdapter
-        );
-        assert_eq!(
-            code(|a| a.tensors.values_mut().for_each(|t| t.0 = vec![1, 16])),
-            Code::BadInitAdapter
-        );
+fn kind(spec: &AdapterSpec) -> &'static str {
+    match (spec.kind, spec.use_dora) {
+        (shared::config::AdapterKind::Ia3, _) => "IA3",
+        (_, true) => "LoRA with DoRA",
+        _ => "LoRA",
     }
 }
+
+#[cfg(test)]
+#[path = "start_tests.rs"]
+mod tests;

@@ -22,6 +22,8 @@ use crate::adapter::AdapterLayout;
 pub const ADAPTER_FILE: &str = "adapter_model.safetensors";
 /// What PEFT needs to know about them.
 pub const ADAPTER_CONFIG_FILE: &str = "adapter_config.json";
+/// The pairs that PiSSA took out of the base model, under the adapter's keys.
+pub use shared::manifest::PISSA_FILE;
 /// First and second moments per key, and the counters.
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 
@@ -54,7 +56,8 @@ pub fn first_state(
     })
 }
 
-/// Writes adapter, its configuration and optimizer into a staging folder.
+/// Writes adapter, its configuration and optimizer into a staging folder; with `taken`, what PiSSA took
+/// out of the base model, a file of it too.
 ///
 /// # Errors
 /// [`Code::NotFinite`] when the state holds what no adapter may hold, [`Code::Internal`] when it
@@ -64,6 +67,7 @@ pub fn write_checkpoint(
     config: &RunConfig,
     layout: &AdapterLayout,
     state: &AdapterState,
+    taken: Option<&[f32]>,
 ) -> Result<Vec<FileDigest>> {
     let vectors = [&state.params, &state.m, &state.v].map(Vec::len);
     if vectors != [layout.len(); 3] {
@@ -93,28 +97,30 @@ pub fn write_checkpoint(
         file_digest(&path)
     };
     // Both are checked before anything is written.
-    let adapter = adapter_tensors(layout, state).map_err(&unfit)?;
+    let adapter = adapter_tensors(layout, &state.params).map_err(&unfit)?;
     let optimizer = optimizer_tensors(layout, state).map_err(&unfit)?;
     let config_path = staging.join(ADAPTER_CONFIG_FILE);
     write_atomic(&config_path, peft_config(config, layout).as_bytes())?;
-    Ok(vec![
+    let mut files = vec![
         file_digest(&config_path)?,
         write(ADAPTER_FILE, adapter)?,
         write(OPTIMIZER_FILE, optimizer)?,
-    ])
+    ];
+    if let Some(taken) = taken {
+        let first = adapter_tensors(layout, taken).map_err(&unfit)?;
+        files.push(write(PISSA_FILE, first)?);
+    }
+    Ok(files)
 }
 
 fn adapter_tensors<'a>(
     layout: &AdapterLayout,
-    state: &'a AdapterState,
+    values: &'a [f32],
 ) -> std::result::Result<Writer<'a>, String> {
     let mut writer = Writer::default();
-    for tensor in &layout.tensors {
-        writer.floats(
-            tensor.key.clone(),
-            &tensor.shape,
-            &state.params[tensor.range()],
-        )?;
+    for (tensor, range) in layout.places() {
+        let values = values.get(range).unwrap_or_default();
+        writer.floats(tensor.key.clone(), &tensor.shape, values)?;
     }
     Ok(writer)
 }
@@ -124,10 +130,10 @@ fn optimizer_tensors<'a>(
     state: &'a AdapterState,
 ) -> std::result::Result<Writer<'a>, String> {
     let mut writer = Writer::default();
-    for tensor in &layout.tensors {
+    for (tensor, range) in layout.places() {
         for (moment, values) in [(FIRST_MOMENT, &state.m), (SECOND_MOMENT, &state.v)] {
             let key = format!("{moment}.{}", tensor.key);
-            writer.floats(key, &tensor.shape, &values[tensor.range()])?;
+            writer.floats(key, &tensor.shape, &values[range.clone()])?;
         }
     }
     writer.counter(STEP, state.step.0)?;
@@ -142,20 +148,16 @@ fn optimizer_tensors<'a>(
 pub fn read_checkpoint(folder: &Path, layout: &AdapterLayout) -> Result<AdapterState> {
     let mut state = AdapterState::new(vec![0.0; layout.len()]);
     read_file(&folder.join(ADAPTER_FILE), |reader| {
-        for tensor in &layout.tensors {
-            reader.floats(
-                &tensor.key,
-                &tensor.shape,
-                &mut state.params[tensor.range()],
-            )?;
+        for (tensor, range) in layout.places() {
+            reader.floats(&tensor.key, &tensor.shape, &mut state.params[range])?;
         }
         Ok(())
     })?;
     read_file(&folder.join(OPTIMIZER_FILE), |reader| {
-        for tensor in &layout.tensors {
+        for (tensor, range) in layout.places() {
             for (moment, values) in [(FIRST_MOMENT, &mut state.m), (SECOND_MOMENT, &mut state.v)] {
                 let key = format!("{moment}.{}", tensor.key);
-                reader.floats(&key, &tensor.shape, &mut values[tensor.range()])?;
+                reader.floats(&key, &tensor.shape, &mut values[range.clone()])?;
             }
         }
         state.step = Step(reader.counter(STEP)?);

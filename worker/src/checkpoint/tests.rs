@@ -9,8 +9,8 @@ use shared::config::{
 };
 use shared::error::Code;
 use shared::ids::Step;
-use shared::manifest::{ExpectedTensor, Manifest, verify_adapter};
-use shared::model::LinearSpec;
+use shared::manifest::{Manifest, verify_adapter};
+use shared::model::{AdapterShape, AdapterTensor, Part, Role};
 use shared::numerics::{AdapterState, state_digest};
 
 use super::*;
@@ -28,6 +28,8 @@ fn config() -> RunConfig {
         lora_dropout: 0.1,
         target_modules: TargetModules::Names(vec!["v_proj".into(), "q_proj".into()]),
         use_rslora: false,
+        adapter: Default::default(),
+        activation_checkpointing: Default::default(),
         init_adapter: None,
         parent: None,
         parent_optimizer: true,
@@ -71,17 +73,29 @@ fn config() -> RunConfig {
 }
 
 /// Twelve layers, so that an order by number and one by text differ.
-fn layout() -> AdapterLayout {
-    let spec = |layer: usize, part: &str, out_features| LinearSpec {
-        name: format!("model.layers.{layer}.self_attn.{part}"),
-        layer,
-        in_features: 5,
-        out_features,
+fn shape() -> AdapterShape {
+    let tensor = |layer: usize, part: &str, end: &str, shape: [usize; 2], role| AdapterTensor {
+        key: format!("base_model.model.model.layers.{layer}.self_attn.{part}.{end}.weight"),
+        shape: shape.to_vec(),
+        module: format!("model.layers.{layer}.self_attn.{part}"),
+        part: Part::Layer(layer),
+        role,
     };
-    let adapted: Vec<_> = (0..12)
-        .flat_map(|layer| [spec(layer, "q_proj", 6), spec(layer, "v_proj", 3)])
-        .collect();
-    AdapterLayout::new(2, &adapted)
+    let pair = |layer: usize, part: &str, outputs: usize| {
+        [
+            tensor(layer, part, "lora_A", [2, 5], Role::LoraA),
+            tensor(layer, part, "lora_B", [outputs, 2], Role::LoraB),
+        ]
+    };
+    let of_layer = |layer| [pair(layer, "q_proj", 6), pair(layer, "v_proj", 3)].concat();
+    AdapterShape {
+        tensors: (0..12).flat_map(of_layer).collect(),
+        adapted: Vec::new(),
+    }
+}
+
+fn layout() -> AdapterLayout {
+    AdapterLayout::new(&shape())
 }
 
 fn state() -> AdapterState {
@@ -105,7 +119,7 @@ fn state() -> AdapterState {
 fn a_checkpoint_reads_back_as_the_state_that_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let staging = folder.path().join("deep/staging");
-    let files = write_checkpoint(&staging, &config(), &layout(), &state()).unwrap();
+    let files = write_checkpoint(&staging, &config(), &layout(), &state(), None).unwrap();
     let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, [ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE]);
     assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 3);
@@ -118,26 +132,19 @@ fn a_checkpoint_reads_back_as_the_state_that_was_written() {
     let back = read_checkpoint(&staging, &layout()).unwrap();
     assert_eq!(state_digest(&back), state_digest(&state()));
 
-    let expected: Vec<_> = layout()
-        .tensors
-        .into_iter()
-        .map(|tensor| ExpectedTensor {
-            key: tensor.key,
-            shape: tensor.shape,
-        })
-        .collect();
+    let expected = shape().expected();
     verify_adapter(&staging.join(ADAPTER_FILE), &expected).unwrap();
     let read = PeftAdapter::load(&staging).unwrap();
-    assert_eq!((read.lora_rank, read.scaling), (2, 16.0));
+    assert_eq!((read.spec.rank, read.spec.scaling_of("any")), (2, 16.0));
     assert_eq!(read.tensors.len(), 48);
 }
 
 #[test]
 fn equal_states_give_equal_bytes_with_the_header_that_loaders_ask_for() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let [first, second] = folders
-        .each_ref()
-        .map(|folder| write_checkpoint(folder.path(), &config(), &layout(), &state()).unwrap());
+    let [first, second] = folders.each_ref().map(|folder| {
+        write_checkpoint(folder.path(), &config(), &layout(), &state(), None).unwrap()
+    });
     assert_eq!(first, second);
     for name in [ADAPTER_FILE, OPTIMIZER_FILE] {
         let bytes = std::fs::read(folders[0].path().join(name)).unwrap();
@@ -187,29 +194,28 @@ fn what_does_not_fit_is_refused_with_the_file_and_the_key() {
         assert!(text.contains(what), "{text}");
     };
     refused(ADAPTER_FILE);
-    let other = |change: fn(&mut AdapterLayout)| {
-        let mut layout = layout();
-        change(&mut layout);
-        write_checkpoint(folder.path(), &config(), &layout, &state()).unwrap();
+    let other = |change: fn(&mut AdapterShape)| {
+        let mut shape = shape();
+        change(&mut shape);
+        let layout = AdapterLayout::new(&shape);
+        write_checkpoint(folder.path(), &config(), &layout, &state(), None).unwrap();
     };
-    other(|layout| layout.tensors[0].shape.reverse());
+    other(|shape| shape.tensors[0].shape.reverse());
     refused("layers.0.self_attn.q_proj.lora_A.weight is F32 [5, 2], expected F32 [2, 5]");
-    other(|layout| layout.tensors[5].key = "stranger".into());
+    other(|shape| shape.tensors[5].key = "stranger".into());
     refused("layers.1.self_attn.q_proj.lora_B.weight is missing");
-    other(|layout| {
-        let extra = layout.tensors[0].clone();
-        layout.tensors.insert(
-            0,
-            crate::adapter::AdapterTensor {
-                key: "extra".into(),
-                ..extra
-            },
-        );
+    other(|shape| {
+        let extra = AdapterTensor {
+            key: "extra".into(),
+            shape: vec![0, 5],
+            ..shape.tensors[0].clone()
+        };
+        shape.tensors.insert(0, extra);
     });
     refused("1 tensors too many, such as extra");
 
     let path = |name: &str| -> PathBuf { folder.path().join(name) };
-    write_checkpoint(folder.path(), &config(), &layout(), &state()).unwrap();
+    write_checkpoint(folder.path(), &config(), &layout(), &state(), None).unwrap();
     let whole = std::fs::read(path(OPTIMIZER_FILE)).unwrap();
     std::fs::write(path(OPTIMIZER_FILE), &whole[..whole.len() - 1]).unwrap();
     refused(OPTIMIZER_FILE);
@@ -230,13 +236,13 @@ fn a_state_that_is_not_finite_or_does_not_fit_is_never_written() {
     ] {
         let mut state = state();
         change(&mut state);
-        let failure = write_checkpoint(&staging, &config(), &layout(), &state).unwrap_err();
+        let failure = write_checkpoint(&staging, &config(), &layout(), &state, None).unwrap_err();
         assert_eq!(failure.code, Code::NotFinite);
         assert_eq!(encode_snapshot(&state).unwrap_err().code, Code::NotFinite);
     }
     let mut short = state();
     short.m.pop();
-    let failure = write_checkpoint(&staging, &config(), &layout(), &short).unwrap_err();
+    let failure = write_checkpoint(&staging, &config(), &layout(), &short, None).unwrap_err();
     assert_eq!(failure.code, Code::Internal);
     assert!(!staging.exists());
 }

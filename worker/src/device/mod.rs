@@ -16,7 +16,8 @@ pub use class::device_class;
 pub use environment::reexec_with_environment;
 pub use libraries::{CudaLibrary, load_cuda};
 pub use shim::{
-    Dropout, Generator, LoraWeights, frozen_linear, gradients, lora_linear, set_deterministic,
+    Dropout, Generator, LoraWeights, frozen_linear, gradients, learning_linear, lora_linear,
+    product, set_deterministic,
 };
 pub use torch::{TorchResult, caught, failed};
 

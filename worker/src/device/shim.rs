@@ -35,6 +35,9 @@ unsafe extern "C" {
         bias: Pointer,
         output: *mut Pointer,
     ) -> *mut c_char;
+    fn shim_learning_linear(input: Pointer, weight: Pointer, output: *mut Pointer) -> *mut c_char;
+    fn shim_product(left: Pointer, right: Pointer, output: *mut Pointer) -> *mut c_char;
+    fn shim_normal(generator: Pointer, into: Pointer, deviation: f64) -> *mut c_char;
     fn shim_generator(seed: u64, out: *mut Pointer) -> *mut c_char;
     fn shim_uniform(generator: Pointer, into: Pointer, from: f64, to: f64) -> *mut c_char;
     fn shim_generator_free(generator: Pointer);
@@ -128,6 +131,30 @@ pub fn frozen_linear(
     Ok(unsafe { Tensor::from_ptr(output.cast()) })
 }
 
+/// The product with a weight that learns: input and weight get a gradient.
+///
+/// # Errors
+/// libtorch's.
+pub fn learning_linear(input_BI: &Tensor, weight_OI: &Tensor) -> TorchResult<Tensor> {
+    let mut output: Pointer = std::ptr::null_mut();
+    // SAFETY: live tensors; `output` is written when and only when no message comes back.
+    check(unsafe { shim_learning_linear(pointer(input_BI), pointer(weight_OI), &raw mut output) })?;
+    // SAFETY: the shim handed over a new tensor.
+    Ok(unsafe { Tensor::from_ptr(output.cast()) })
+}
+
+/// The product of two matrices, without a graph; the same bits for any number of threads.
+///
+/// # Errors
+/// libtorch's.
+pub fn product(left: &Tensor, right: &Tensor) -> TorchResult<Tensor> {
+    let mut output: Pointer = std::ptr::null_mut();
+    // SAFETY: live tensors; `output` is written when and only when no message comes back.
+    check(unsafe { shim_product(pointer(left), pointer(right), &raw mut output) })?;
+    // SAFETY: the shim handed over a new tensor.
+    Ok(unsafe { Tensor::from_ptr(output.cast()) })
+}
+
 /// Gradients of `sum(output * seed)` with respect to `inputs`; the graph is freed.
 ///
 /// # Errors
@@ -177,6 +204,19 @@ impl Generator {
         let into = Tensor::f_empty(shape, (tch::Kind::Float, tch::Device::Cpu))?;
         // SAFETY: a live generator and a live tensor.
         check(unsafe { shim_uniform(self.0, pointer(&into), from, to) })?;
+        Ok(into)
+    }
+}
+
+impl Generator {
+    /// As `torch.empty(shape).normal_(0, deviation)` on the CPU in f32.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn normal(&mut self, shape: &[i64], deviation: f64) -> TorchResult<Tensor> {
+        let into = Tensor::f_empty(shape, (tch::Kind::Float, tch::Device::Cpu))?;
+        // SAFETY: a live generator and a live tensor.
+        check(unsafe { shim_normal(self.0, pointer(&into), deviation) })?;
         Ok(into)
     }
 }

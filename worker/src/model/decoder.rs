@@ -5,31 +5,44 @@
 //! it makes no difference whether samples lie in rows of their own or packed behind each other.
 
 use shared::error::{Code, Error, Result};
-use shared::model::{LayerKind, ModelConfig, Projection};
+use shared::model::{EMBEDDING, HEAD, LayerKind, ModelConfig, Projection};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::attention::{Attention, Samples, Visible};
 use super::mlp::{ExpertLayer, activate};
 use super::norm::RmsNorm;
 use super::rope::{RopeTable, Stage};
-use super::{BaseWeights, KeyValueCache, Linear, Masks};
-use crate::device::{TorchResult, failed, frozen_linear};
+use super::{BaseWeights, Embedding, KeyValueCache, Linear, Masks};
+use crate::device::{TorchResult, failed};
 
 /// Positions the rotary tables start with; they grow on demand.
 const FIRST_POSITIONS: i64 = 512;
+
+/// Path of the norm before the output head.
+const LAST_NORM: &str = "model.norm";
+
+/// A part of the decoder that something may be laid over.
+#[derive(Debug)]
+pub enum Module<'a> {
+    /// The token embedding.
+    Embedding(&'a mut Embedding),
+    /// A linear, or the output head.
+    Linear(&'a mut Linear),
+    /// A norm.
+    Norm(&'a mut RmsNorm),
+}
 
 /// A decoder with frozen weights.
 #[derive(Debug)]
 pub struct Decoder {
     /// Its shape.
     pub config: ModelConfig,
-    embedding_VH: Tensor,
-    /// Rounded to the type of compute, as the reference rounds it.
-    embedding_scale: Option<Tensor>,
+    embedding: Embedding,
     layers: Vec<Layer>,
     norm: RmsNorm,
-    head_VH: Tensor,
+    head: Linear,
     ropes: Vec<RopeTable>,
+    kind: Kind,
     /// Last: the tensors above may be views of its pages.
     _weights: BaseWeights,
 }
@@ -71,11 +84,11 @@ impl Decoder {
         let kinds = config.layer_kinds.iter().enumerate();
         let layers = kinds.map(|(layer, &kind)| Layer::load(&config, &weights, layer, kind));
         let layers = layers.collect::<Result<_>>()?;
-        let embedding_VH = weights.tensor("model.embed_tokens.weight")?;
+        let frozen_VH = weights.tensor(&format!("{EMBEDDING}.weight"))?;
         let head_VH = if config.tie_word_embeddings {
-            embedding_VH.shallow_clone()
+            frozen_VH.shallow_clone()
         } else {
-            weights.tensor("lm_head.weight")?
+            weights.tensor(&format!("{HEAD}.weight"))?
         };
         let ropes = config.ropes.iter();
         let ropes = ropes.map(|rope| RopeTable::new(rope, FIRST_POSITIONS, device, kind));
@@ -91,26 +104,53 @@ impl Decoder {
                 .f_to_device(device)?
                 .f_to_kind(kind)
         };
-        let embedding_scale = config.embedding_scale.map(scale).transpose();
-        let embedding_scale = embedding_scale.map_err(failed("preparing embeddings"))?;
-        let norm = RmsNorm::load(&weights, &config, "model.norm")?;
+        // Rounded to the type of compute, as the reference rounds it.
+        let scale = config.embedding_scale.map(scale).transpose();
+        let scale = scale.map_err(failed("preparing embeddings"))?;
+        let norm = RmsNorm::load(&weights, &config, LAST_NORM)?;
         Ok(Self {
             config,
-            embedding_VH,
-            embedding_scale,
+            embedding: Embedding {
+                frozen_VH,
+                learning_VH: None,
+                scale,
+                pair: None,
+            },
             layers,
             norm,
-            head_VH,
+            head: Linear::frozen(head_VH, None),
             ropes,
+            kind,
             _weights: weights,
         })
     }
 
-    /// All linears in model order, as `shared::model::linears` names them.
-    pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
-        self.layers
+    /// The module of this path, as transformers names it: embedding, a linear, a norm, the head.
+    pub fn module(&mut self, path: &str) -> Option<Module<'_>> {
+        match path {
+            EMBEDDING => return Some(Module::Embedding(&mut self.embedding)),
+            HEAD => return Some(Module::Linear(&mut self.head)),
+            LAST_NORM => return Some(Module::Norm(&mut self.norm)),
+            _ => {}
+        }
+        let (layer, part) = path.strip_prefix("model.layers.")?.split_once('.')?;
+        let layer = self.layers.get_mut(layer.parse::<usize>().ok()?)?;
+        layer.module(&self.config, part)
+    }
+
+    /// Derives anew what follows from the adapter's values.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn renew(&mut self) -> TorchResult<()> {
+        let of_layers = self
+            .layers
             .iter_mut()
-            .flat_map(|layer| layer.linears.iter_mut())
+            .flat_map(|layer| layer.linears.iter_mut());
+        for linear in of_layers.chain([&mut self.head]) {
+            linear.renew()?;
+        }
+        Ok(())
     }
 
     /// Layers.
@@ -143,7 +183,7 @@ impl Decoder {
             length,
             packed,
         };
-        let visible = Visible::of(&self.config, &samples, self.embedding_VH.device())?;
+        let visible = Visible::of(&self.config, &samples, self.embedding.frozen_VH.device())?;
         Ok(Pass {
             samples,
             turns,
@@ -162,13 +202,7 @@ impl Decoder {
     /// # Errors
     /// libtorch's.
     pub fn embed(&self, tokens_BT: &Tensor) -> TorchResult<Tensor> {
-        let width = self.embedding_VH.size()[1];
-        let embedded_PH = Tensor::f_embedding(&self.embedding_VH, tokens_BT, -1, false, false)?
-            .f_view([-1, width])?;
-        match &self.embedding_scale {
-            Some(scale) => embedded_PH.f_mul(scale),
-            None => Ok(embedded_PH),
-        }
+        self.embedding.forward(tokens_BT, self.kind)
     }
 
     /// Hidden states `[P, H]` behind the layer of this index.
@@ -218,9 +252,9 @@ impl Decoder {
     ///
     /// # Errors
     /// libtorch's.
-    pub fn logits(&self, hidden_PH: &Tensor) -> TorchResult<Tensor> {
+    pub fn logits(&self, hidden_PH: &Tensor, masks: Masks<'_>) -> TorchResult<Tensor> {
         let normed_PH = self.norm.forward(hidden_PH)?;
-        let logits_PV = frozen_linear(&normed_PH, &self.head_VH, None)?;
+        let logits_PV = self.head.forward(&normed_PH, masks)?;
         let logits_PV = match self.config.logit_soft_cap {
             Some(cap) => logits_PV.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?,
             None => logits_PV,
@@ -241,11 +275,8 @@ impl Layer {
         let linear = |&projection: &Projection| -> Result<Linear> {
             let tensor = |part| weights.tensor(&format!("{}.{part}", name(projection.path())));
             let biased = config.biased(projection);
-            Ok(Linear {
-                weight_OI: tensor("weight")?,
-                bias_O: biased.then(|| tensor("bias")).transpose()?,
-                lora: None,
-            })
+            let bias_O = biased.then(|| tensor("bias")).transpose()?;
+            Ok(Linear::frozen(tensor("weight")?, bias_O))
         };
         let mut norms = config.norms.of_layer().iter().map(|part| norm(part));
         let mut next = || norms.next().transpose();
@@ -272,6 +303,34 @@ impl Layer {
             linears: projections.iter().map(linear).collect::<Result<_>>()?,
             experts: experts.transpose()?,
         })
+    }
+
+    /// The linear or norm of this path within the layer.
+    fn module(&mut self, config: &ModelConfig, part: &str) -> Option<Module<'_>> {
+        let linear = self
+            .projections
+            .iter()
+            .position(|projection| projection.path() == part);
+        if let Some(place) = linear {
+            return self.linears.get_mut(place).map(Module::Linear);
+        }
+        let (query, key) = self.query_key.as_mut().map(|(q, k)| (q, k)).unzip();
+        let norm = match part {
+            "self_attn.q_norm" => query,
+            "self_attn.k_norm" => key,
+            _ => {
+                let mut names = config.norms.of_layer().iter();
+                let place = names.position(|name| *name == part)?;
+                let norms = [
+                    Some(&mut self.before_attention),
+                    self.behind_attention.as_mut(),
+                    Some(&mut self.before_mlp),
+                    self.behind_mlp.as_mut(),
+                ];
+                norms.into_iter().flatten().nth(place)
+            }
+        };
+        norm.map(Module::Norm)
     }
 
     fn forward(

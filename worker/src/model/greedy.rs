@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use shared::error::{Code, Error, Result};
-use shared::model::{ModelConfig, linears};
+use shared::model::{AdapterShape, ModelConfig};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::{BaseWeights, Decoder, KeyValueCache};
@@ -127,33 +127,19 @@ fn next(
     let hidden_PH = decoder.hidden(&tokens_BT, None, None, Some(cache))?;
     let last_PH = hidden_PH.f_narrow(0, hidden_PH.size()[0] - 1, 1)?;
     decoder
-        .logits(&last_PH)?
+        .logits(&last_PH, None)?
         .f_argmax(-1, false)?
         .f_int64_value(&[0])
 }
 
 fn lay_over(decoder: &mut Decoder, adapter: &PeftAdapter, device: Device) -> Result<LiveAdapter> {
-    let all = linears(&decoder.config);
-    let adapted: Vec<bool> = all
-        .iter()
-        .map(|spec| {
-            adapter
-                .tensors
-                .contains_key(&AdapterLayout::key_of_a(&spec.name))
-        })
-        .collect();
-    let chosen: Vec<_> = all
-        .into_iter()
-        .zip(&adapted)
-        .filter(|(_, yes)| **yes)
-        .map(|(spec, _)| spec)
-        .collect();
-    let rank = u32::try_from(adapter.lora_rank).unwrap_or(u32::MAX);
-    let layout = AdapterLayout::new(rank, &chosen);
-    let values = from_peft(adapter, &layout, rank, adapter.scaling)?;
+    let shape = AdapterShape::new(&adapter.spec, &decoder.config)
+        .map_err(|error| error.in_file(&adapter.file))?;
+    let layout = AdapterLayout::new(&shape);
+    let values = from_peft(adapter, &layout, &adapter.spec)?;
     let mut lay = || {
-        let mut live = LiveAdapter::attach(decoder, &adapted, &layout, adapter.scaling, device)?;
-        live.set(&values)?;
+        let mut live = LiveAdapter::attach(decoder, &layout, &adapter.spec, device)?;
+        live.set(decoder, &values)?;
         Ok(live)
     };
     lay().map_err(failed("laying the adapter over the base model"))

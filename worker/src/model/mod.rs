@@ -1,7 +1,7 @@
 //! One decoder whose parts are chosen by config.json.
 //!
 //! `weights` tensors straight from the mapped files · `rope` rotary positions · `linear` a frozen
-//! linear with or without its LoRA pair · `norm` root mean square norms · `attention` within each sample ·
+//! linear and what an adapter lays over it, `dora` directions and magnitudes · `embedding` of tokens · `norm` root mean square norms · `attention` within each sample ·
 //! `mlp` activation and experts · `decoder` the walk from token ids to hidden states and logits · `cache` keys and values of what was already read ·
 //! `greedy` text, token after token.
 //!
@@ -13,6 +13,8 @@
 mod attention;
 mod cache;
 mod decoder;
+mod dora;
+mod embedding;
 mod greedy;
 mod linear;
 mod mlp;
@@ -21,7 +23,9 @@ mod rope;
 mod weights;
 
 pub use cache::KeyValueCache;
-pub use decoder::{Decoder, Pass};
+pub use decoder::{Decoder, Module, Pass};
+pub use embedding::{Embedding, EmbeddingPair};
 pub use greedy::{GreedyModel, write};
-pub use linear::{Linear, Masks};
+pub use linear::{Linear, Masks, Overlay};
+pub use norm::RmsNorm;
 pub use weights::BaseWeights;

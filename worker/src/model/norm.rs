@@ -12,9 +12,13 @@ use crate::device::{TorchResult, failed};
 
 /// A norm over the last dimension.
 #[derive(Debug)]
-pub(super) struct RmsNorm {
-    /// As the file has it, or 1 + w in f32.
+pub struct RmsNorm {
+    /// As the file has it.
+    frozen_H: Tensor,
+    /// The same, or 1 + w in f32.
     weight_H: Tensor,
+    /// In the frozen one's place, in f32, where it learns.
+    learning_H: Option<Tensor>,
     eps: f64,
     plus_one: bool,
 }
@@ -22,20 +26,32 @@ pub(super) struct RmsNorm {
 impl RmsNorm {
     /// The norm whose weight has this name.
     pub(super) fn load(weights: &BaseWeights, config: &ModelConfig, name: &str) -> Result<Self> {
-        let weight_H = weights.tensor(&format!("{name}.weight"))?;
+        let frozen_H = weights.tensor(&format!("{name}.weight"))?;
         let plus_one = config.norms.plus_one;
         let weight_H = if plus_one {
-            let wide = weight_H.f_to_kind(Kind::Float);
+            let wide = frozen_H.f_to_kind(Kind::Float);
             wide.and_then(|wide| wide.f_add_scalar(1.0))
                 .map_err(failed("preparing a norm"))?
         } else {
-            weight_H
+            frozen_H.shallow_clone()
         };
         Ok(Self {
+            frozen_H,
             weight_H,
+            learning_H: None,
             eps: config.rms_norm_eps,
             plus_one,
         })
+    }
+
+    /// The weight as the file has it.
+    pub(crate) fn frozen(&self) -> &Tensor {
+        &self.frozen_H
+    }
+
+    /// Takes an f32 weight that learns in the frozen one's place.
+    pub(crate) fn learn(&mut self, weight_H: Tensor) {
+        self.learning_H = Some(weight_H);
     }
 
     pub(super) fn forward(&self, hidden_PH: &Tensor) -> TorchResult<Tensor> {
@@ -44,8 +60,20 @@ impl RmsNorm {
         let variance = wide_PH.f_square()?.f_mean_dim(-1, true, Kind::Float)?;
         let scaled_PH = wide_PH.f_mul(&variance.f_add_scalar(self.eps)?.f_rsqrt()?)?;
         if self.plus_one {
-            return scaled_PH.f_mul(&self.weight_H)?.f_to_kind(kind);
+            let learning_H = self.learning_H.as_ref();
+            let weight_H = learning_H
+                .map(|weight_H| weight_H.f_add_scalar(1.0))
+                .transpose()?;
+            let weight_H = weight_H.as_ref().unwrap_or(&self.weight_H);
+            return scaled_PH.f_mul(weight_H)?.f_to_kind(kind);
         }
-        self.weight_H.f_mul(&scaled_PH.f_to_kind(kind)?)
+        let learning_H = self.learning_H.as_ref();
+        let weight_H = learning_H
+            .map(|weight_H| weight_H.f_to_kind(kind))
+            .transpose()?;
+        weight_H
+            .as_ref()
+            .unwrap_or(&self.weight_H)
+            .f_mul(&scaled_PH.f_to_kind(kind)?)
     }
 }

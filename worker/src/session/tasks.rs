@@ -108,7 +108,8 @@ pub(super) fn stage(
                 return Err("no space left on device (a fault on purpose)".to_owned());
             }
             let folder = PathBuf::from(staging);
-            checkpoint::write_checkpoint(&folder, &run.config, &run.layout, &state)
+            let taken = run.taken.as_deref().map(Vec::as_slice);
+            checkpoint::write_checkpoint(&folder, &run.config, &run.layout, &state, taken)
                 .map_err(|e| render(&e))
         });
         let outcome = written.await.unwrap_or_else(|e| Err(e.to_string()));

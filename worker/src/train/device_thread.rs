@@ -62,6 +62,8 @@ pub struct LoadedRun {
     pub config: Arc<RunConfig>,
     /// Names and places of the adapter's tensors.
     pub layout: Arc<AdapterLayout>,
+    /// What PiSSA took out of the base model.
+    pub taken: Option<Arc<Vec<f32>>>,
     /// Every step.
     pub plan: Arc<Plan>,
     /// Every evaluation.
@@ -369,6 +371,7 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
     let run = LoadedRun {
         config: Arc::new(config),
         layout: Arc::new(trainer.layout().clone()),
+        taken: trainer.taken().cloned(),
         plan: Arc::clone(&plan),
         evaluation: Arc::clone(evaluation.plan()),
         pool: pool.clone(),

@@ -8,18 +8,20 @@
 #![allow(non_snake_case)]
 
 use std::path::Path;
+use std::sync::Arc;
 
-use shared::config::{Precision, RunConfig};
+use shared::config::{LoraInit, Precision, RunConfig};
 use shared::error::{Code, Error, Result};
-use shared::model::{ModelConfig, check_rank, linears, match_targets};
+use shared::model::{AdapterShape, AdapterSpec, ModelConfig, Part, Role};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::MicroBatch;
 use super::dropout::DropoutKeys;
-use super::head::{losses_and_gradient, losses_and_hits};
+use super::gradients::Gradients;
+use super::head::Head;
 use super::layerwise::Layers;
-use crate::adapter::{AdapterLayout, LiveAdapter, PeftAdapter, drawn, from_peft};
-use crate::device::{Dropout, TorchResult, caught, failed};
+use crate::adapter::{AdapterLayout, Draw, LiveAdapter, PeftAdapter, drawn, from_peft, take_out};
+use crate::device::{Dropout, TorchResult, caught, failed, gradients};
 use crate::model::{BaseWeights, Decoder, Masks, write};
 
 /// A base model and the adapter that learns on it, on one device.
@@ -28,7 +30,10 @@ pub struct Trainer {
     decoder: Decoder,
     adapter: LiveAdapter,
     layout: AdapterLayout,
-    /// Inputs of every adapted linear.
+    spec: AdapterSpec,
+    /// What PiSSA took out of the base model.
+    taken: Option<Arc<Vec<f32>>>,
+    /// Inputs of every pair on a linear.
     sites: Vec<usize>,
     config: RunConfig,
     device: Device,
@@ -55,21 +60,28 @@ impl Trainer {
             }
         };
         let shape = ModelConfig::load(base)?;
-        let all = linears(&shape);
-        let chosen = match_targets(&config.target_modules, &all)?;
-        check_rank(config.lora_rank, &chosen)?;
-        let layout = AdapterLayout::new(config.lora_rank, &chosen);
-        let adapted: Vec<bool> = all.iter().map(|spec| chosen.contains(spec)).collect();
+        let spec = AdapterSpec::from(config);
+        let layout = AdapterLayout::new(&AdapterShape::new(&spec, &shape)?);
         let weights = BaseWeights::open(base, &shape, device, kind)?;
         let mut decoder = Decoder::new(shape, weights, device, kind)?;
-        let adapter =
-            LiveAdapter::attach(&mut decoder, &adapted, &layout, config.scaling(), device)
-                .map_err(failed("laying the adapter over the base model"))?;
-        let sites = chosen.iter().map(|spec| spec.in_features).collect();
+        let pissa = config.adapter.init == LoraInit::Pissa;
+        let taken = pissa
+            .then(|| take_out(&mut decoder, &layout, &spec))
+            .transpose();
+        let taken = taken.map_err(failed("taking PiSSA's part out of the base model"))?;
+        let adapter = LiveAdapter::attach(&mut decoder, &layout, &spec, device)
+            .map_err(failed("laying the adapter over the base model"))?;
+        let pairs = layout
+            .tensors
+            .iter()
+            .filter(|tensor| tensor.role == Role::LoraA);
+        let sites = pairs.filter_map(|a| a.shape.last().copied()).collect();
         Ok(Self {
             decoder,
             adapter,
             layout,
+            spec,
+            taken: taken.map(Arc::new),
             sites,
             config: config.clone(),
             device,
@@ -90,24 +102,30 @@ impl Trainer {
         &self.layout
     }
 
+    /// What PiSSA took out of the base model, A and B at their places in the flat vector.
+    #[must_use]
+    pub fn taken(&self) -> Option<&Arc<Vec<f32>>> {
+        self.taken.as_ref()
+    }
+
     /// The adapter's first values: those of `init_adapter` or `parent`, or PEFT's draws from the seed.
     ///
     /// # Errors
     /// [`Code::BadInitAdapter`], and libtorch's.
-    pub fn initial_adapter(&self) -> Result<Vec<f32>> {
+    pub fn initial_adapter(&mut self) -> Result<Vec<f32>> {
         let earlier = self.config.init_adapter.as_ref();
         match earlier.or(self.config.parent.as_ref()) {
-            Some(path) => {
-                let found = PeftAdapter::load(path)?;
-                from_peft(
-                    &found,
-                    &self.layout,
-                    self.config.lora_rank,
-                    self.config.scaling(),
-                )
+            Some(path) => from_peft(&PeftAdapter::load(path)?, &self.layout, &self.spec),
+            None => {
+                let draw = Draw {
+                    seed: self.config.seed,
+                    init: self.config.adapter.init,
+                    base_kind: self.kind,
+                    taken: self.taken.as_ref().map(|taken| taken.as_slice()),
+                };
+                drawn(draw, &self.layout, &mut self.decoder)
+                    .map_err(failed("drawing the first adapter"))
             }
-            None => drawn(self.config.seed, &self.layout, self.kind)
-                .map_err(failed("drawing the first adapter")),
         }
     }
 
@@ -118,7 +136,7 @@ impl Trainer {
     pub fn set_adapter(&mut self, params: &[f32]) -> Result<()> {
         self.check_length(params.len())?;
         self.adapter
-            .set(params)
+            .set(&mut self.decoder, params)
             .map_err(failed("taking a new adapter"))
     }
 
@@ -162,7 +180,13 @@ impl Trainer {
             let hidden_PH = self.decoder.hidden(&here.tokens_BT, packed, None, None)?;
             let hidden_QH = hidden_PH.f_index_select(0, &here.places_Q)?;
             let mut losses = vec![0.0; places.len()];
-            let hits = losses_and_hits(&self.decoder, &hidden_QH, &here.wanted_Q, &mut losses)?;
+            let head = Head {
+                decoder: &self.decoder,
+                masks: None,
+                places_Q: &here.places_Q,
+                windows: &[],
+            };
+            let hits = head.losses_and_hits(&hidden_QH, &here.wanted_Q, &mut losses)?;
             Ok((losses, hits))
         });
         found.map_err(failed("evaluating a micro-batch"))
@@ -198,7 +222,10 @@ impl Trainer {
                 .f_to_device(self.device)?
                 .f_unsqueeze(0)?;
             let hidden_PH = self.decoder.hidden(&tokens_BT, None, None, None)?;
-            let logits_PV = self.decoder.logits(&hidden_PH)?.f_to_device(Device::Cpu)?;
+            let logits_PV = self
+                .decoder
+                .logits(&hidden_PH, None)?
+                .f_to_device(Device::Cpu)?;
             Vec::try_from(logits_PV.f_flatten(0, -1)?)
         });
         logits.map_err(failed("computing logits"))
@@ -235,12 +262,14 @@ impl Trainer {
             masks,
             again: self.again,
         };
-        let windows = |layer: usize| {
+        let windows = |part: Part| {
             let all = self.adapter.windows();
-            all.get(self.layout.of_layer(layer)).unwrap_or_default()
+            all.get(self.layout.of_part(part)).unwrap_or_default()
         };
+        let of_layer = |layer: usize| windows(Part::Layer(layer));
         let embedded_PH = layers.decoder.embed(&here.tokens_BT)?;
-        let (hidden_PH, path) = layers.forward(embedded_PH, windows, false)?;
+        let flows = !windows(Part::Embedding).is_empty();
+        let (hidden_PH, path) = layers.forward(&embedded_PH, of_layer, flows)?;
 
         #[expect(
             clippy::cast_precision_loss,
@@ -248,38 +277,33 @@ impl Trainer {
         )]
         let share = 1.0 / batch.step_target_tokens as f64;
         let hidden_QH = hidden_PH.f_index_select(0, &here.places_Q)?;
-        let gradient_QH =
-            losses_and_gradient(&self.decoder, &hidden_QH, &here.wanted_Q, share, losses)?;
+        let head = Head {
+            decoder: &self.decoder,
+            masks,
+            places_Q: &here.places_Q,
+            windows: windows(Part::Head),
+        };
+        let (gradient_QH, of_head) =
+            head.losses_and_gradient(&hidden_QH, &here.wanted_Q, share, losses)?;
         let gradient_PH =
             hidden_PH
                 .f_zeros_like()?
                 .f_index_add_(0, &here.places_Q, &gradient_QH)?;
         drop((hidden_PH, hidden_QH, gradient_QH));
 
-        let mut on_device = Vec::new();
-        layers.backward(path, gradient_PH, windows, |layer, found| {
-            let tensors = self.layout.tensors.get(self.layout.of_layer(layer));
-            for (tensor, values) in tensors.unwrap_or_default().iter().zip(found) {
-                let place = gradient.get_mut(tensor.range()).unwrap_or_default();
-                if device == Device::Cpu {
-                    values
-                        .f_contiguous()?
-                        .f_copy_data(place, tensor.elements())?;
-                } else {
-                    on_device.push((tensor.offset, values.f_reshape([-1])?));
-                }
-            }
-            Ok(())
+        let mut found = Gradients::new(&self.layout, device, gradient);
+        found.add(Part::Head, of_head)?;
+        let further = layers.backward(path, gradient_PH, of_layer, |layer, values| {
+            found.add(Part::Layer(layer), values)
         })?;
-        if on_device.is_empty() {
-            return Ok(());
+        if let Some(gradient_PH) = further {
+            let wanted: Vec<&Tensor> = windows(Part::Embedding).iter().collect();
+            found.add(
+                Part::Embedding,
+                gradients(&embedded_PH, &gradient_PH, &wanted)?,
+            )?;
         }
-        on_device.sort_by_key(|(offset, _)| *offset);
-        let flat: Vec<&Tensor> = on_device.iter().map(|(_, values)| values).collect();
-        let elements = gradient.len();
-        Tensor::f_cat(&flat, 0)?
-            .f_to_device(Device::Cpu)?
-            .f_copy_data(gradient, elements)
+        found.finish()
     }
 
     fn check_length(&self, found: usize) -> Result<()> {

@@ -8,11 +8,11 @@
 
 #![allow(non_snake_case)]
 
-use tch::{Device, Reduction, Tensor, no_grad};
+use tch::{Device, Reduction, TchError, Tensor, no_grad};
 
 use super::IGNORED;
-use crate::device::{TorchResult, gradients};
-use crate::model::Decoder;
+use crate::device::{Dropout, TorchResult, gradients};
+use crate::model::{Decoder, Masks};
 
 /// Bytes of one part's logits in f32. A GPU needs more rows to be busy.
 const LOGITS_ON_CPU: usize = 32 << 20;
@@ -29,74 +29,112 @@ pub(super) fn rows_of_a_part(vocabulary: usize, device: Device) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX).max(1)
 }
 
-/// Writes the losses of all positions, and returns the gradient of `share` times their sum with
-/// respect to the hidden states, `[Q, H]`.
-///
-/// # Errors
-/// libtorch's.
-pub(super) fn losses_and_gradient(
-    decoder: &Decoder,
-    hidden_QH: &Tensor,
-    wanted_Q: &Tensor,
-    share: f64,
-    losses: &mut [f32],
-) -> TorchResult<Tensor> {
-    let mut parts = Vec::new();
-    each_part(decoder, hidden_QH, wanted_Q, |from, hidden_CH, wanted_C| {
-        let leaf_CH = hidden_CH.f_detach()?.f_set_requires_grad(true)?;
-        let losses_C = cross_entropies(&decoder.logits(&leaf_CH)?, wanted_C)?;
-        let seed_C = losses_C.f_full_like(share)?;
-        parts.extend(gradients(&losses_C, &seed_C, &[&leaf_CH])?);
-        copy_losses(&losses_C, from, losses)
-    })?;
-    match parts.len() {
-        1 => Ok(parts.remove(0)),
-        _ => Tensor::f_cat(&parts, 0),
-    }
+/// The output head of a decoder.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a> {
+    pub(super) decoder: &'a Decoder,
+    /// Dropout for all positions, of which those that predict are taken.
+    pub(super) masks: Masks<'a>,
+    pub(super) places_Q: &'a Tensor,
+    /// What learns of it.
+    pub(super) windows: &'a [Tensor],
 }
 
-/// Writes the losses of all positions, and whether the likeliest token is the wanted one.
-///
-/// # Errors
-/// libtorch's.
-pub(super) fn losses_and_hits(
-    decoder: &Decoder,
-    hidden_QH: &Tensor,
-    wanted_Q: &Tensor,
-    losses: &mut [f32],
-) -> TorchResult<Vec<bool>> {
-    let mut hits = Vec::with_capacity(losses.len());
-    no_grad(|| {
-        each_part(decoder, hidden_QH, wanted_Q, |from, hidden_CH, wanted_C| {
-            let logits_CV = decoder.logits(hidden_CH)?;
-            let right_C = logits_CV.f_argmax(-1, false)?.f_eq_tensor(wanted_C)?;
-            hits.extend(Vec::<bool>::try_from(right_C.f_to_device(Device::Cpu)?)?);
-            copy_losses(&cross_entropies(&logits_CV, wanted_C)?, from, losses)
+impl Head<'_> {
+    /// Writes the losses of all positions, and returns the gradients of `share` times their sum: that
+    /// of the hidden states, `[Q, H]`, and those of what learns.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub(super) fn losses_and_gradient(
+        &self,
+        hidden_QH: &Tensor,
+        wanted_Q: &Tensor,
+        share: f64,
+        losses: &mut [f32],
+    ) -> TorchResult<(Tensor, Vec<Tensor>)> {
+        let mut parts = Vec::new();
+        let mut learnt: Vec<Tensor> = Vec::new();
+        self.each_part(hidden_QH, wanted_Q, |from, hidden_CH, wanted_C| {
+            let leaf_CH = hidden_CH.f_detach()?.f_set_requires_grad(true)?;
+            let mask = |site: usize| self.mask(site, from, leaf_CH.size()[0]);
+            let masks: Masks<'_> = self.masks.is_some().then_some(&mask);
+            let logits_CV = self.decoder.logits(&leaf_CH, masks)?;
+            let losses_C = cross_entropies(&logits_CV, wanted_C)?;
+            drop(logits_CV);
+            let seed_C = losses_C.f_full_like(share)?;
+            let mut wanted: Vec<&Tensor> = self.windows.iter().collect();
+            wanted.push(&leaf_CH);
+            let mut found = gradients(&losses_C, &seed_C, &wanted)?;
+            parts.extend(found.pop());
+            if learnt.is_empty() {
+                learnt = found;
+            } else {
+                for (sum, more) in learnt.iter_mut().zip(&found) {
+                    *sum = sum.f_add(more)?;
+                }
+            }
+            copy_losses(&losses_C, from, losses)
+        })?;
+        let gradient_QH = match parts.len() {
+            1 => parts.remove(0),
+            _ => Tensor::f_cat(&parts, 0)?,
+        };
+        Ok((gradient_QH, learnt))
+    }
+
+    /// Writes the losses of all positions, and whether the likeliest token is the wanted one.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub(super) fn losses_and_hits(
+        &self,
+        hidden_QH: &Tensor,
+        wanted_Q: &Tensor,
+        losses: &mut [f32],
+    ) -> TorchResult<Vec<bool>> {
+        let mut hits = Vec::with_capacity(losses.len());
+        no_grad(|| {
+            self.each_part(hidden_QH, wanted_Q, |from, hidden_CH, wanted_C| {
+                let logits_CV = self.decoder.logits(hidden_CH, None)?;
+                let right_C = logits_CV.f_argmax(-1, false)?.f_eq_tensor(wanted_C)?;
+                hits.extend(Vec::<bool>::try_from(right_C.f_to_device(Device::Cpu)?)?);
+                copy_losses(&cross_entropies(&logits_CV, wanted_C)?, from, losses)
+            })
+        })?;
+        Ok(hits)
+    }
+
+    /// Dropout of one part's positions, should the head have a pair.
+    fn mask(&self, site: usize, from: usize, count: i64) -> TorchResult<Dropout> {
+        let missing = || TchError::Shape("nothing is dropped".into());
+        let all = self.masks.ok_or_else(missing)?(site)?;
+        let from = i64::try_from(from).unwrap_or(0);
+        let places_C = self.places_Q.f_narrow(0, from, count)?;
+        Ok(Dropout {
+            keep: all.keep.f_index_select(0, &places_C)?,
+            scale: all.scale,
         })
-    })?;
-    Ok(hits)
-}
-
-fn each_part(
-    decoder: &Decoder,
-    hidden_QH: &Tensor,
-    wanted_Q: &Tensor,
-    mut work: impl FnMut(usize, &Tensor, &Tensor) -> TorchResult<()>,
-) -> TorchResult<()> {
-    let rows = rows_of_a_part(decoder.config.vocab_size, hidden_QH.device());
-    let all = hidden_QH.size()[0];
-    let mut from = 0;
-    while from < all {
-        let count = rows.min(all - from);
-        let part = |of: &Tensor| of.f_narrow(0, from, count);
-        work(
-            usize::try_from(from).unwrap_or(0),
-            &part(hidden_QH)?,
-            &part(wanted_Q)?,
-        )?;
-        from += count;
     }
-    Ok(())
+
+    fn each_part(
+        &self,
+        hidden_QH: &Tensor,
+        wanted_Q: &Tensor,
+        mut work: impl FnMut(usize, &Tensor, &Tensor) -> TorchResult<()>,
+    ) -> TorchResult<()> {
+        let rows = rows_of_a_part(self.decoder.config.vocab_size, hidden_QH.device());
+        let all = hidden_QH.size()[0];
+        let mut from = 0;
+        while from < all {
+            let count = rows.min(all - from);
+            let part = |of: &Tensor| of.f_narrow(0, from, count);
+            let first = usize::try_from(from).unwrap_or(0);
+            work(first, &part(hidden_QH)?, &part(wanted_Q)?)?;
+            from += count;
+        }
+        Ok(())
+    }
 }
 
 fn cross_entropies(logits_CV: &Tensor, wanted_C: &Tensor) -> TorchResult<Tensor> {

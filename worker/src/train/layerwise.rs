@@ -47,7 +47,7 @@ impl Layers<'_> {
     /// libtorch's.
     pub(super) fn forward<'w>(
         &self,
-        hidden_PH: Tensor,
+        hidden_PH: &Tensor,
         windows: impl Fn(usize) -> &'w [Tensor],
         flows: bool,
     ) -> TorchResult<(Tensor, Path)> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::{MicroBatchId, Step};
-use shared::numerics::{self, AdamW, AdapterState, Fingerprint, StateDigests};
+use shared::numerics::{self, AdamW, AdapterState, Fingerprint, Group, StateDigests};
 use shared::wire::message::{Applied, Task};
 
 use super::sums::{BufferPool, EXTRAS, Extra, Sums};
@@ -52,6 +52,8 @@ pub struct Replica {
     /// Fingerprints of the sum that was handed out last, by slice.
     sent: Vec<u64>,
     threads: usize,
+    /// What learns alike; none is all of it.
+    groups: Vec<Group>,
 }
 
 impl Replica {
@@ -74,7 +76,13 @@ impl Replica {
             } else {
                 threads
             },
+            groups: Vec::new(),
         }
+    }
+
+    /// Elements learn in these groups.
+    pub fn learns(&mut self, groups: Vec<Group>) {
+        self.groups = groups;
     }
 
     /// Lets buffers go back to where the device takes them from.
@@ -303,6 +311,7 @@ impl Replica {
                 rule.max_grad_norm,
                 rule.learning_rate,
                 &adamw,
+                &self.groups,
                 self.threads,
             );
         }

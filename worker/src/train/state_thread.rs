@@ -11,6 +11,7 @@ use std::time::Instant;
 use shared::error::{Code, Error, Result};
 use shared::faults::{Effect, Faults};
 use shared::ids::{Identity, MicroBatchId, Step};
+use shared::model::groups;
 use shared::numerics::AdapterState;
 use shared::wire::message::{Applied, Task};
 use tokio::sync::oneshot;
@@ -158,6 +159,7 @@ impl Room {
         if let StateJob::Begin(run, threads) = job {
             let mut replica = Replica::new(run.layout.len(), threads);
             replica.share(run.pool.clone());
+            replica.learns(groups(&run.config, &run.layout.tensors));
             let planned = &run.evaluation;
             replica.evaluates(planned.width(), planned.count());
             self.run = Some((run, replica));

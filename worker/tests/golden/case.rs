@@ -7,8 +7,8 @@ use safetensors::tensor::Dtype;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::config::{
-    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules,
-    TaskType,
+    AdapterConfig, AdapterKind, BiasMode, DeviceClassPolicy, Dialogue, LoraInit, LrSchedulerType,
+    Overflow, Precision, RunConfig, TargetModules, TaskType,
 };
 use shared::dataset::Sample;
 use shared::model::{ModelConfig, expected_tensors};
@@ -67,6 +67,8 @@ pub struct GoldenConfig {
     lora_alpha: f64,
     target_modules: Value,
     use_rslora: bool,
+    loraplus_lr_ratio: Option<f64>,
+    loraplus_lr_embedding: Option<f64>,
     batch_size: u32,
     gradient_accumulation_steps: u32,
     micro_batch_size: u32,
@@ -127,6 +129,7 @@ impl Case {
             .init_adapter
             .then(|| init_adapter(folder.path(), &golden));
         let mut config = run_config(&golden.config, base, init_adapter);
+        config.adapter = adapter(&golden);
         config.precision = match golden.precision.as_str() {
             "bf16" => Precision::Bf16,
             "fp16" => Precision::Fp16,
@@ -220,8 +223,47 @@ fn init_adapter(folder: &Path, golden: &Golden) -> PathBuf {
     folder
 }
 
+/// PEFT's arguments as a run's configuration says them.
+fn adapter(golden: &Golden) -> AdapterConfig {
+    let read = |key: &str| golden.peft.get(key).cloned().unwrap_or(Value::Null);
+    let pairs = |key: &str| read(key).as_object().cloned().unwrap_or_default();
+    AdapterConfig {
+        kind: match golden.peft_class.as_str() {
+            "IA3Config" => AdapterKind::Ia3,
+            _ => AdapterKind::Lora,
+        },
+        use_dora: read("use_dora") == true,
+        init: match read("init_lora_weights").as_str() {
+            Some("gaussian") => LoraInit::Gaussian,
+            Some("pissa") => LoraInit::Pissa,
+            _ => LoraInit::Default,
+        },
+        rank_pattern: pairs("rank_pattern")
+            .into_iter()
+            .map(|(name, rank)| (name, u32::try_from(rank.as_u64().unwrap()).unwrap()))
+            .collect(),
+        alpha_pattern: pairs("alpha_pattern")
+            .into_iter()
+            .map(|(name, alpha)| (name, alpha.as_f64().unwrap()))
+            .collect(),
+        layers: serde_json::from_value(read("layers_to_transform")).unwrap(),
+        modules_to_save: serde_json::from_value::<Option<Vec<_>>>(read("modules_to_save"))
+            .unwrap()
+            .unwrap_or_default(),
+        bias: match read("bias").as_str() {
+            Some("all") => BiasMode::All,
+            Some("lora_only") => BiasMode::LoraOnly,
+            _ => BiasMode::None,
+        },
+        loraplus_lr_ratio: golden.config.loraplus_lr_ratio,
+        loraplus_lr_embedding: golden.config.loraplus_lr_embedding,
+        feedforward_modules: serde_json::from_value(read("feedforward_modules")).unwrap(),
+    }
+}
+
 fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf>) -> RunConfig {
     let target_modules = match &golden.target_modules {
+        Value::String(word) if word != "all-linear" => TargetModules::Regex(word.clone()),
         Value::String(_) => TargetModules::AllLinear,
         names => TargetModules::Names(serde_json::from_value(names.clone()).unwrap()),
     };
@@ -236,6 +278,8 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         lora_dropout: 0.0,
         target_modules,
         use_rslora: golden.use_rslora,
+        adapter: Default::default(),
+        activation_checkpointing: Default::default(),
         init_adapter,
         parent: None,
         parent_optimizer: true,

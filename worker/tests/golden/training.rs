@@ -3,6 +3,7 @@
 
 use shared::dataset::Sample;
 use shared::ids::Step;
+use shared::model::groups;
 use shared::numerics::{self, AdamW, AdapterState};
 use shared::plan::Plan;
 use worker::device::{DeviceRequest, open};
@@ -66,6 +67,7 @@ pub fn train(case: &Case, meddling: &Meddling) -> Run {
         ..AdamW::default()
     };
     let count = initial.len();
+    let groups = groups(&case.config, &trainer.layout().tensors);
     let (mut gradient, mut integers) = (vec![0f32; count], vec![0i64; count]);
     let mut losses = Vec::new();
     let mut steps = Vec::new();
@@ -95,7 +97,7 @@ pub fn train(case: &Case, meddling: &Meddling) -> Run {
         let grad_norm = numerics::grad_norm(&total);
         let rate = planned.learning_rate * meddling.learning_rate;
         let mut next = AdapterState::default();
-        numerics::apply(
+        numerics::apply_with_threads(
             &state,
             &mut next,
             &total,
@@ -103,6 +105,8 @@ pub fn train(case: &Case, meddling: &Meddling) -> Run {
             case.config.max_grad_norm,
             rate,
             &adamw,
+            &groups,
+            1,
         );
         state = next;
         trainer.set_adapter(&state.params).unwrap();

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::aliases::{ALIASES, Alias};
+use super::super::aliases::{ALIASES, Alias, Reads};
 use super::super::keys::{Fallback, KEYS, find};
 use super::super::{TargetModules, identity_fields, resolved_yaml};
 use super::{MINIMAL, bad, load_text, said, said_of_set, with};
@@ -34,17 +34,32 @@ fn value(key: &'static str) -> BoxedStrategy<String> {
         }
         "max_seq_length" => (2u32..=1_048_576).prop_map(|n| n.to_string()).boxed(),
         "lora_alpha" => (0.5..64.0_f64).prop_map(|n| format!("{n:?}")).boxed(),
-        "use_rslora" | "train_on_inputs" => any::<bool>().prop_map(|b| b.to_string()).boxed(),
+        "use_rslora" | "use_dora" | "train_on_inputs" => {
+            any::<bool>().prop_map(|b| b.to_string()).boxed()
+        }
         "lr_scheduler_type" => {
             prop_oneof![Just("cosine".to_owned()), Just("linear".to_owned())].boxed()
         }
-        "target_modules" => proptest::collection::vec("[a-z]{1,4}_proj", 1..4)
+        "activation_checkpointing" => any::<bool>()
+            .prop_map(|on| if on { "on" } else { "off" }.to_owned())
+            .boxed(),
+        "layers_to_transform" => (0u32..100).prop_map(|layer| format!("[{layer}]")).boxed(),
+        "target_modules" | "modules_to_save" => proptest::collection::vec("[a-z]{1,4}_proj", 1..4)
             .prop_map(|names| format!("[{}]", names.join(", ")))
             .boxed(),
         "base_model" | "init_adapter" => "[a-z]{1,8}(/[a-z]{1,8})?"
             .prop_map(|path| format!("./{path}"))
             .boxed(),
         other => panic!("no values for {other}"),
+    }
+}
+
+/// The same as written under the alias.
+fn theirs(alias: &Alias, value: &str) -> String {
+    match (alias.reads, value) {
+        (Reads::Switch, "on") => "true".into(),
+        (Reads::Switch, _) => "false".into(),
+        _ => value.into(),
     }
 }
 
@@ -66,12 +81,12 @@ proptest! {
     fn an_alias_and_its_key_resolve_equal((alias, value) in any_alias(), by_set in any::<bool>()) {
         let (key, name) = (alias.key, alias.name);
         let base = without(key, "");
-        let load = |name: &str| if by_set {
+        let load = |name: &str, value: &str| if by_set {
             load_text(&base, &[&format!("{name}={value}")])
         } else {
             load_text(&format!("{base}{name}: {value}\n"), &[])
         };
-        let (ours, theirs) = (load(key).unwrap(), load(name).unwrap());
+        let (ours, theirs) = (load(key, &value).unwrap(), load(name, &theirs(alias, &value)).unwrap());
         prop_assert_eq!(&ours.config, &theirs.config);
         prop_assert_eq!(&ours.origins, &theirs.origins);
         prop_assert_eq!(resolved_yaml(&ours), resolved_yaml(&theirs));
@@ -171,13 +186,13 @@ bad! {
           fix: write it as in `lora_rank: 16`
         "#;
     a_pattern_under_lora_target: said("lora_target: '.*proj'\n") => @r#"
-        E0104 `target_modules` must be a list of module names, one name, or `all-linear`, got the text `.*proj`
+        E0104 `target_modules` must be a list of module names, one name, `all-linear`, `attention` or `mlp`, or `re:` and a regular expression, got the text `.*proj`
           at run.yaml:4:14
            4 | lora_target: '.*proj'
              |              ^^^^^^^^
-          without the key it would be its default, [q_proj, v_proj]
+          without the key it would be its default: [q_proj, v_proj], or [k_proj, v_proj, down_proj] with ia3
           nothing was started
-          fix: patterns are not built; write the names one by one
+          fix: a regular expression is written as in `target_modules: 're:.*proj'`
         "#;
     half_an_epoch_under_an_alias: said("num_train_epochs: 2.5\n") => @r#"
         E0103 `epochs` must be a whole number from 1 to 1000000, got the number 2.5

@@ -40,11 +40,11 @@ bad! {
           nothing was started
           fix: this is called `epochs` here
         "#;
-    a_strange_key_is_to_be_removed: said("gradient_checkpointing: true\n") => @r#"
-        E0102 unknown key `gradient_checkpointing`
+    a_strange_key_is_to_be_removed: said("gradient_offloading: true\n") => @r#"
+        E0102 unknown key `gradient_offloading`
           at run.yaml:4:1
-           4 | gradient_checkpointing: true
-             | ^^^^^^^^^^^^^^^^^^^^^^
+           4 | gradient_offloading: true
+             | ^^^^^^^^^^^^^^^^^^^
           nothing was started
           fix: remove it; the nearest key is `gradient_accumulation_steps`, and `coordinator schema` lists them all
         "#;

@@ -67,38 +67,38 @@ bad! {
           fix: did you mean `text-generation`?
         "#;
     no_target_module: said("target_modules: []\n") => @r#"
-        E0104 `target_modules` must be a list of module names, one name, or `all-linear`, got an empty list
+        E0104 `target_modules` must be a list of module names, one name, `all-linear`, `attention` or `mlp`, or `re:` and a regular expression, got an empty list
           at run.yaml:4:17
            4 | target_modules: []
              |                 ^^
-          without the key it would be its default, [q_proj, v_proj]
+          without the key it would be its default: [q_proj, v_proj], or [k_proj, v_proj, down_proj] with ia3
           nothing was started
           fix: write it as in `target_modules: [q_proj, v_proj]`
         "#;
     target_modules_in_one_text: said("target_modules: q_proj,v_proj\n") => @r#"
-        E0104 `target_modules` must be a list of module names, one name, or `all-linear`, got the text `q_proj,v_proj`
+        E0104 `target_modules` must be a list of module names, one name, `all-linear`, `attention` or `mlp`, or `re:` and a regular expression, got the text `q_proj,v_proj`
           at run.yaml:4:17
            4 | target_modules: q_proj,v_proj
              |                 ^^^^^^^^^^^^^
-          without the key it would be its default, [q_proj, v_proj]
+          without the key it would be its default: [q_proj, v_proj], or [k_proj, v_proj, down_proj] with ia3
           nothing was started
           fix: write a list: [q_proj, v_proj]
         "#;
     a_pattern_of_target_modules: said("target_modules: '.*_proj'\n") => @r#"
-        E0104 `target_modules` must be a list of module names, one name, or `all-linear`, got the text `.*_proj`
+        E0104 `target_modules` must be a list of module names, one name, `all-linear`, `attention` or `mlp`, or `re:` and a regular expression, got the text `.*_proj`
           at run.yaml:4:17
            4 | target_modules: '.*_proj'
              |                 ^^^^^^^^^
-          without the key it would be its default, [q_proj, v_proj]
+          without the key it would be its default: [q_proj, v_proj], or [k_proj, v_proj, down_proj] with ia3
           nothing was started
-          fix: patterns are not built; write the names one by one
+          fix: a regular expression is written as in `target_modules: 're:.*proj'`
         "#;
     a_target_module_that_is_no_text: said("target_modules:\n  - q_proj\n  - 7\n") => @r#"
         E0103 a name in `target_modules` must be text, got the number 7
           at run.yaml:6:5
            6 |   - 7
              |     ^
-          without the key it would be its default, [q_proj, v_proj]
+          without the key it would be its default: [q_proj, v_proj], or [k_proj, v_proj, down_proj] with ia3
           nothing was started
           fix: put the name in quotes
         "#;
@@ -107,7 +107,7 @@ bad! {
           at run.yaml:4:26
            4 | target_modules: [q_proj, all-linear]
              |                          ^^^^^^^^^^
-          without the key it would be its default, [q_proj, v_proj]
+          without the key it would be its default: [q_proj, v_proj], or [k_proj, v_proj, down_proj] with ia3
           nothing was started
           fix: write `target_modules: all-linear`, without other names
         "#;
@@ -217,9 +217,9 @@ bad! {
           fix: write it as in `--set lora_rank=16`
         "#;
     a_value_out_of_range_by_set: said_of_set(&["target_modules=[]"]) => @r#"
-        E0104 `target_modules` must be a list of module names, one name, or `all-linear`, got an empty list
+        E0104 `target_modules` must be a list of module names, one name, `all-linear`, `attention` or `mlp`, or `re:` and a regular expression, got an empty list
           at --set target_modules=[]
-          without the key it would be its default, [q_proj, v_proj]
+          without the key it would be its default: [q_proj, v_proj], or [k_proj, v_proj, down_proj] with ia3
           nothing was started
           fix: write it as in `--set target_modules=[q_proj,v_proj]`
         "#;

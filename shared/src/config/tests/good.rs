@@ -22,6 +22,8 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         lora_dropout: 0.0,
         target_modules: TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]),
         use_rslora: false,
+        adapter: Default::default(),
+        activation_checkpointing: Default::default(),
         init_adapter: None,
         parent: None,
         parent_optimizer: true,

@@ -49,10 +49,44 @@ fn share() -> impl Strategy<Value = f64> {
 fn modules() -> impl Strategy<Value = TargetModules> {
     prop_oneof![
         Just(TargetModules::AllLinear),
+        Just(TargetModules::Attention),
+        Just(TargetModules::Mlp),
+        Just(TargetModules::Regex(r".*\.(q|v)_proj".into())),
         proptest::collection::btree_set("[A-Za-z0-9_.-]{1,8}", 1..4)
-            .prop_filter("the word for all", |names| !names.contains("all-linear"))
+            .prop_filter("the word for all", |names| [
+                "all-linear",
+                "attention",
+                "mlp"
+            ]
+            .iter()
+            .all(|word| !names.contains(*word)))
             .prop_map(|names| TargetModules::Names(names.into_iter().collect())),
     ]
+}
+
+prop_compose! {
+    fn adapters()(
+        (dora, gaussian, bias) in (any::<bool>(), any::<bool>(), any::<bool>()),
+        ranks in proptest::collection::btree_map("[a-z_.]{1,6}x", 1u32..=65_536, 0..3),
+        alphas in proptest::collection::btree_map("[a-z_.]{1,6}x", positive(), 0..3),
+        layers in of(proptest::collection::btree_set(0u32..100, 1..4)),
+        whole in proptest::collection::btree_set("[a-z_]{1,6}x", 0..3),
+        (ratio, rate) in (of(1.5..100.0_f64), of(1e-5..1.0_f64)),
+    ) -> AdapterConfig {
+        AdapterConfig {
+            kind: AdapterKind::Lora,
+            use_dora: dora,
+            init: if gaussian { LoraInit::Gaussian } else { LoraInit::Default },
+            rank_pattern: ranks.into_iter().collect(),
+            alpha_pattern: alphas.into_iter().collect(),
+            layers: layers.map(|layers| layers.into_iter().collect()),
+            modules_to_save: whole.into_iter().collect(),
+            bias: if bias { BiasMode::LoraOnly } else { BiasMode::None },
+            loraplus_lr_ratio: ratio,
+            loraplus_lr_embedding: rate,
+            feedforward_modules: None,
+        }
+    }
 }
 
 prop_compose! {
@@ -128,7 +162,7 @@ prop_compose! {
     fn how_it_learns()(
         config in where_it_lies(),
         (lora_rank, lora_alpha, lora_dropout) in (1u32..=65_536, positive(), share()),
-        (target_modules, use_rslora) in (modules(), any::<bool>()),
+        (target_modules, use_rslora, adapter) in (modules(), any::<bool>(), adapters()),
         (batch_size, accumulation, micro) in (1u32..=65_536, 1u32..=65_536, 1u32..=65_536),
         (epochs, max_steps, learning_rate) in (1u32..=1_000_000, of(1u64..1 << 62), 1e-12..=1.0_f64),
         schedule in prop_oneof![
@@ -140,7 +174,7 @@ prop_compose! {
         precision in prop_oneof![Just(Precision::F32), Just(Precision::Bf16), Just(Precision::Fp16)],
     ) -> RunConfig {
         RunConfig {
-            lora_rank, lora_alpha, lora_dropout, target_modules, use_rslora, batch_size,
+            lora_rank, lora_alpha, lora_dropout, target_modules, use_rslora, adapter, batch_size,
             gradient_accumulation_steps: accumulation,
             micro_batch_size: micro.min(batch_size),
             epochs, max_steps, learning_rate, lr_scheduler_type: schedule, warmup_steps,
@@ -216,8 +250,19 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         lora_rank: 16                     # run.yaml:5
         lora_alpha: 32                    # derived from lora_rank
         lora_dropout: 0                   # default
-        target_modules: [q_proj, v_proj]  # default
+        adapter_type: lora                # default
+        target_modules: [q_proj, v_proj]  # derived from adapter_type
         use_rslora: false                 # default
+        use_dora: false                   # default
+        init_lora_weights: default        # default
+        rank_pattern: []                  # default
+        alpha_pattern: []                 # default
+        layers_to_transform: null         # default
+        modules_to_save: []               # default
+        bias: none                        # default
+        loraplus_lr_ratio: 1              # default
+        loraplus_lr_embedding: 1.0e-6     # default
+        feedforward_modules: null         # default
         init_adapter: null                # default
         parent: null                      # default
         parent_optimizer: true            # default
@@ -235,6 +280,7 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         seed: 42                          # default
         fp16: false                       # default
         bf16: true                        # --set
+        activation_checkpointing: auto    # default
         max_seq_length: 2048              # default
         overflow: truncate                # default
         device: auto                      # default

@@ -1,0 +1,62 @@
+//! The token embedding, and what an adapter lays over it.
+//!
+//! Shapes in names: B rows, T tokens, P all positions, V vocabulary, H hidden, R rank.
+
+use tch::{Kind, Tensor};
+
+use crate::device::{TorchResult, learning_linear};
+
+/// The token embedding.
+#[derive(Debug)]
+pub struct Embedding {
+    /// As the base model has it.
+    pub frozen_VH: Tensor,
+    /// In its place, in f32, where it learns.
+    pub learning_VH: Option<Tensor>,
+    /// Factor on its rows, in the type of compute.
+    pub scale: Option<Tensor>,
+    /// LoRA's pair.
+    pub pair: Option<EmbeddingPair>,
+}
+
+/// The pair of an adapted embedding.
+#[derive(Debug)]
+pub struct EmbeddingPair {
+    /// A column per token, f32.
+    pub a_RV: Tensor,
+    /// From them to hidden states, f32.
+    pub b_HR: Tensor,
+    /// Factor on the product.
+    pub scaling: f64,
+}
+
+impl Embedding {
+    /// Rows of the tokens, `[P, H]`, in the type of compute.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn forward(&self, tokens_BT: &Tensor, kind: Kind) -> TorchResult<Tensor> {
+        let rows = |table: &Tensor| {
+            let width = table.size()[1];
+            Tensor::f_embedding(table, tokens_BT, -1, false, false)?.f_view([-1, width])
+        };
+        let scaled = |value_PH: Tensor| match &self.scale {
+            Some(scale) => value_PH.f_mul(scale),
+            None => Ok(value_PH),
+        };
+        let weight_VH = self.learning_VH.as_ref().unwrap_or(&self.frozen_VH);
+        let base_PH = scaled(rows(weight_VH)?.f_to_kind(kind)?)?;
+        let Some(pair) = &self.pair else {
+            return Ok(base_PH);
+        };
+        let low_PR = rows(&pair.a_RV.f_transpose(0, 1)?)?;
+        let change_PH = learning_linear(&low_PR, &pair.b_HR)?.f_mul_scalar(pair.scaling)?;
+        base_PH.f_add(&scaled(change_PH)?)?.f_to_kind(kind)
+    }
+
+    /// Whether anything of it learns.
+    #[must_use]
+    pub fn learns(&self) -> bool {
+        self.learning_VH.is_some() || self.pair.is_some()
+    }
+}
