@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Does PEFT load the folder that a run wrote, and does it answer as we do?
 
-    check_peft.py OUTPUT_DIR [--build target/release]
+    check_peft.py OUTPUT_DIR [--build target/release] [--text-only]
 
 Needs pip packages torch 2.11.0, transformers 5.23.0 and peft 0.21.2, and
-`cargo build --release -p worker --examples`. Exit 1 when a key is missing or unexpected, when a
+`cargo build --release -p worker --examples`, which --text-only does without. Exit 1 when a key is missing or unexpected, when a
 logit differs by more than 1e-4, or when the greedy text differs.
 """
 
@@ -25,10 +25,21 @@ QUESTIONS = ["公司一直拖欠工资，我该怎么办？", "房东不退押�
 LIMIT = 1e-4
 
 
+def difference(given, ids, theirs):
+    """The largest difference of our logits."""
+    listed = ",".join(str(i) for i in ids[0].tolist())
+    assert theirs.isfinite().all() and theirs.abs().max() > 0
+    command = [given.build / "examples/logits", given.output / "resolved.yaml", given.output, listed]
+    ours = torch.tensor(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+    assert ours.isfinite().all() and ours.shape == theirs.shape
+    return (ours - theirs).abs().max().item()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("output", type=pathlib.Path)
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("target/release"))
+    parser.add_argument("--text-only", action="store_true")
     given = parser.parse_args()
     resolved = (given.output / "resolved.yaml").read_text()
     base = re.search(r"^base_model: *\"?([^\"#\n]+?)\"? *(#|$)", resolved, re.M).group(1)
@@ -54,12 +65,8 @@ def main():
         ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
         with torch.no_grad():
             theirs = model(ids).logits.flatten()
-        listed = ",".join(str(i) for i in ids[0].tolist())
-        assert theirs.isfinite().all() and theirs.abs().max() > 0
-        command = [given.build / "examples/logits", given.output / "resolved.yaml", given.output, listed]
-        ours = torch.tensor(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
-        assert ours.isfinite().all() and ours.shape == theirs.shape
-        worst = max(worst, (ours - theirs).abs().max().item())
+        if not given.text_only:
+            worst = max(worst, difference(given, ids, theirs))
         with torch.no_grad():
             answer = stored.generate(ids, max_new_tokens=60, do_sample=False)
         answer = tokenizer.decode(answer[0, ids.shape[1]:], skip_special_tokens=True)

@@ -4,9 +4,15 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
 
+#include <malloc.h>
+
+#include <atomic>
 #include <cstdlib>
 
 namespace {
+
+// Bytes of the blocks that are held now.
+std::atomic<size_t> held{0};
 
 // What libtorch's kernels expect of every tensor.
 constexpr size_t kAlignment = 64;
@@ -14,7 +20,10 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kAround = kAlignment + sizeof(void*);
 
 void release(void* data) {
-  if (data != nullptr) std::free(static_cast<void**>(data)[-1]);
+  if (data == nullptr) return;
+  void* block = static_cast<void**>(data)[-1];
+  held.fetch_sub(malloc_usable_size(block), std::memory_order_relaxed);
+  std::free(block);
 }
 
 // Plain malloc, aligned here. libtorch's own takes posix_memalign, and glibc (2.36) asks itself for
@@ -28,6 +37,7 @@ struct PlainAllocator final : public c10::Allocator {
       void* block = padded > bytes ? std::malloc(padded) : nullptr;
       // These words are how running out of memory is known.
       TORCH_CHECK(block != nullptr, "can't allocate memory: ", bytes, " bytes for a tensor");
+      held.fetch_add(malloc_usable_size(block), std::memory_order_relaxed);
       auto after = reinterpret_cast<uintptr_t>(block) + kAround;
       data = reinterpret_cast<void*>(after / kAlignment * kAlignment);
       static_cast<void**>(data)[-1] = block;
@@ -43,6 +53,8 @@ struct PlainAllocator final : public c10::Allocator {
 };
 
 }  // namespace
+
+extern "C" size_t shim_held_bytes() { return held.load(std::memory_order_relaxed); }
 
 extern "C" void shim_use_plain_allocator() {
   static PlainAllocator allocator;

@@ -23,6 +23,9 @@ char* shim_set_deterministic();
 // From here on tensors on the CPU lie in memory that can be used again when they are gone.
 void shim_use_plain_allocator();
 
+// Bytes that tensors on the CPU take now.
+size_t shim_held_bytes();
+
 // "AVX512" and the like: which kernels libtorch picks on this CPU. Freed with shim_free.
 char* shim_cpu_capability(char** out);
 

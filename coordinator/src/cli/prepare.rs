@@ -14,7 +14,7 @@ use shared::evaluation::{EvaluationPlan, EvaluationSet, Prompts};
 use shared::ids::RunId;
 use shared::ledger::{self, Parent, State};
 use shared::manifest::{self, ExpectedTensor};
-use shared::model::{self, ModelConfig};
+use shared::model::{self, AdapterShape, ModelConfig};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
 use shared::plan::Plan;
 use shared::storage::{OutputLock, write_atomic};

@@ -55,6 +55,42 @@ pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A flag there, a word here.
+pub(super) fn checkpointing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    unless_empty!(work, at);
+    let word = if is_off(&at.value.node) { "off" } else { "on" };
+    work.put("activation_checkpointing", &Node::Text(word.into()), at)?;
+    Ok(())
+}
+
+/// A flag there, one of several starts here.
+pub(super) fn pissa(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    if is_off(&at.value.node) {
+        work.nothing(at);
+        return Ok(());
+    }
+    work.put("init_lora_weights", &Node::Text("pissa".into()), at)?;
+    Ok(())
+}
+
+/// A list, or names between commas.
+pub(super) fn whole_modules(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    unless_empty!(work, at);
+    let node = match &at.value.node {
+        Node::Text(text) => Node::List(
+            text.split(',')
+                .map(|name| Item {
+                    node: Node::Text(name.trim().to_owned()),
+                    mark: at.value.mark,
+                })
+                .collect(),
+        ),
+        node => node.clone(),
+    };
+    work.put("modules_to_save", &node, at)?;
+    Ok(())
+}
+
 /// Ours is always the tokenizer's.
 pub(super) fn template(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);

@@ -5,6 +5,7 @@
 //! from layer to layer · `rope` rotary
 //! positions · `listing` which linears exist · `weights`
 //! safetensors headers checked against the architecture · `experts` where experts lie in them ·
+//! `head` rows of logits at a time ·
 //! `adapter` which modules are adapted, an adapter's tensors · `digest` what makes two folders the same base model. Nothing here
 //! writes into the base model's folder.
 
@@ -13,6 +14,7 @@ mod config;
 mod digest;
 mod experts;
 mod family;
+mod head;
 mod keys;
 mod layers;
 mod listing;
@@ -26,6 +28,7 @@ pub use adapter::{
 pub use config::{Activation, Biases, Experts, LayerKind, ModelConfig, Norms};
 pub use digest::base_digest;
 pub use family::SUPPORTED_ARCHITECTURES;
+pub use head::head_rows;
 pub use listing::{LinearSpec, Projection, linears};
 pub use rope::{Rope, RopeScaling};
 pub use weights::{TensorSpec, WeightFiles, check_weights, expected_tensors};

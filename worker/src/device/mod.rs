@@ -2,12 +2,13 @@
 //!
 //! `libraries` CUDA on demand · `choice` device strings · `environment` what must be set before
 //! the process starts · `class` the fingerprint under which equal bits are promised · `torch`
-//! libtorch's failures as coded ones · `shim` what tch does not reach.
+//! libtorch's failures as coded ones · `memory` what the machine has left · `shim` what tch does not reach.
 
 mod choice;
 mod class;
 mod environment;
 mod libraries;
+mod memory;
 mod shim;
 mod torch;
 
@@ -15,9 +16,10 @@ pub use choice::{DeviceRequest, open};
 pub use class::device_class;
 pub use environment::reexec_with_environment;
 pub use libraries::{CudaLibrary, load_cuda};
+pub use memory::available_memory;
 pub use shim::{
-    Dropout, Generator, LoraWeights, frozen_linear, gradients, learning_linear, lora_linear,
-    product, set_deterministic,
+    Dropout, Generator, LoraWeights, frozen_linear, gradients, held_bytes, learning_linear,
+    lora_linear, product, set_deterministic,
 };
 pub use torch::{TorchResult, caught, failed};
 

@@ -16,6 +16,7 @@ type Pointer = *mut c_void;
 unsafe extern "C" {
     fn shim_free(text: *mut c_char);
     fn shim_use_plain_allocator();
+    fn shim_held_bytes() -> usize;
     fn shim_set_deterministic() -> *mut c_char;
     fn shim_cpu_capability(out: *mut *mut c_char) -> *mut c_char;
     fn shim_lora_linear(
@@ -241,6 +242,13 @@ pub fn set_deterministic() -> TorchResult<()> {
 pub(super) fn use_plain_allocator() {
     // SAFETY: no argument; the allocator is static, and set once whoever calls.
     unsafe { shim_use_plain_allocator() }
+}
+
+/// Bytes that tensors on the CPU take now; 0 before [`super::open`].
+#[must_use]
+pub fn held_bytes() -> u64 {
+    // SAFETY: no argument; reads a counter.
+    unsafe { shim_held_bytes() as u64 }
 }
 
 /// Which kernels libtorch picks on this CPU, such as `AVX512`.

@@ -21,7 +21,7 @@ use super::gradients::Gradients;
 use super::head::Head;
 use super::layerwise::Layers;
 use crate::adapter::{AdapterLayout, Draw, LiveAdapter, PeftAdapter, drawn, from_peft, take_out};
-use crate::device::{Dropout, TorchResult, caught, failed, gradients};
+use crate::device::{Dropout, TorchResult, caught, failed, gradients, held_bytes};
 use crate::model::{BaseWeights, Decoder, Masks, write};
 
 /// A base model and the adapter that learns on it, on one device.
@@ -90,6 +90,18 @@ impl Trainer {
         })
     }
 
+    /// Whether it computes on the CPU.
+    #[must_use]
+    pub fn is_on_cpu(&self) -> bool {
+        self.device == Device::Cpu
+    }
+
+    /// Whether activations are computed again on the way back.
+    #[must_use]
+    pub fn computes_again(&self) -> bool {
+        self.again
+    }
+
     /// Whether activations are computed again on the way back instead of being kept; the gradient
     /// is the same to the bit.
     pub fn compute_again(&mut self, again: bool) {
@@ -138,6 +150,37 @@ impl Trainer {
         self.adapter
             .set(&mut self.decoder, params)
             .map_err(failed("taking a new adapter"))
+    }
+
+    /// Bytes on the CPU that a micro-batch would keep from the way forward: those of the first layer
+    /// that learns, times the layers from there on.
+    ///
+    /// # Errors
+    /// [`Code::OutOfMemory`], and libtorch's.
+    pub fn keeps(&mut self, batch: &MicroBatch) -> Result<u64> {
+        let measured = caught(|| {
+            let here = Here::of(batch, &[], &[], self.device)?;
+            let lengths = batch.lengths();
+            let packed = here.packed.then_some(&lengths[..]);
+            let (rows, length) = here.tokens_BT.size2()?;
+            let pass = self.decoder.pass(rows, length, packed, 0)?;
+            let embedded_PH = self.decoder.embed(&here.tokens_BT)?.f_detach()?;
+            let learns = |part: Part| !self.layout.of_part(part).is_empty();
+            let layers = 0..self.decoder.layers();
+            let first = if learns(Part::Embedding) {
+                Some(0)
+            } else {
+                layers.clone().find(|&layer| learns(Part::Layer(layer)))
+            };
+            let Some(first) = first else { return Ok(0) };
+            let input_PH = embedded_PH.f_set_requires_grad(true)?;
+            let before = held_bytes();
+            let output_PH = self.decoder.layer(first, &input_PH, &pass, None, None)?;
+            let kept = held_bytes().saturating_sub(before);
+            drop(output_PH);
+            Ok(kept * (layers.len() - first) as u64)
+        });
+        measured.map_err(failed("measuring what a layer keeps"))
     }
 
     /// Computes one micro-batch: the cross entropy of every predicted token into `losses`, and

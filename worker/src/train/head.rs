@@ -8,26 +8,12 @@
 
 #![allow(non_snake_case)]
 
+use shared::model::head_rows;
 use tch::{Device, Reduction, TchError, Tensor, no_grad};
 
 use super::IGNORED;
 use crate::device::{Dropout, TorchResult, gradients};
 use crate::model::{Decoder, Masks};
-
-/// Bytes of one part's logits in f32. A GPU needs more rows to be busy.
-const LOGITS_ON_CPU: usize = 32 << 20;
-const LOGITS_ON_CUDA: usize = 128 << 20;
-
-/// Rows of one part.
-pub(super) fn rows_of_a_part(vocabulary: usize, device: Device) -> i64 {
-    let bytes = if device == Device::Cpu {
-        LOGITS_ON_CPU
-    } else {
-        LOGITS_ON_CUDA
-    };
-    let rows = bytes / (4 * vocabulary.max(1));
-    i64::try_from(rows).unwrap_or(i64::MAX).max(1)
-}
 
 /// The output head of a decoder.
 #[derive(Clone, Copy)]
@@ -123,7 +109,9 @@ impl Head<'_> {
         wanted_Q: &Tensor,
         mut work: impl FnMut(usize, &Tensor, &Tensor) -> TorchResult<()>,
     ) -> TorchResult<()> {
-        let rows = rows_of_a_part(self.decoder.config.vocab_size, hidden_QH.device());
+        let on_gpu = hidden_QH.device() != Device::Cpu;
+        let rows = head_rows(self.decoder.config.vocab_size, on_gpu);
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let all = hidden_QH.size()[0];
         let mut from = 0;
         while from < all {

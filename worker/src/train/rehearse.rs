@@ -1,17 +1,19 @@
 //! The largest micro-batches of the run, computed once before the worker takes part.
 //!
-//! In: the plan, the dataset, the loaded trainer. Out: nothing, or that memory does not suffice, told
-//! before step 1 instead of in the middle of the run.
+//! In: the plan, the dataset, the loaded trainer. Out: whether activations are computed again, or that
+//! memory does not suffice, told before step 1 instead of in the middle of the run.
 //! Keeps: what is computed is thrown away; no state, no random stream and no byte of the adapter
 //! changes. Not here: which micro-batches are the largest (see `shared::plan`).
 
-use shared::config::{Precision, RunConfig};
+use shared::config::{Checkpointing, Precision, RunConfig};
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
 use shared::plan::{Largest, Plan};
 
+use super::collate::MicroBatch;
 use super::device_thread::collated;
 use super::forward_backward::Trainer;
+use crate::device::available_memory;
 
 /// Bytes per parameter of the adapter that a run has in memory beside the device's: parameters and
 /// two moments, once committed and once as a shadow, and four vectors of integers.
@@ -35,15 +37,46 @@ pub(super) fn rehearse(
     let state = room_for_the_state(gradient.len())
         .map_err(|e| too_large(e, first, config.micro_batch_size, config.precision))?;
     let mut losses = Vec::new();
+    let may_change = settle(config.activation_checkpointing, trainer);
     for one in &largest {
         let targets = plan.step(one.step).target_tokens;
         let batch = collated(dataset, &one.planned, one.step, targets)?;
-        trainer
-            .micro_batch(&batch, gradient, &mut losses)
-            .map_err(|e| too_large(e, one, config.micro_batch_size, config.precision))?;
+        if may_change && trainer.is_on_cpu() {
+            decide_on_cpu(trainer, &batch)?;
+        }
+        let mut tried = trainer.micro_batch(&batch, gradient, &mut losses);
+        let again = may_change && !trainer.computes_again();
+        if again && tried.as_ref().is_err_and(|e| e.code == Code::OutOfMemory) {
+            tracing::info!("activations do not fit beside the model: they are computed again");
+            trainer.compute_again(true);
+            tried = trainer.micro_batch(&batch, gradient, &mut losses);
+        }
+        tried.map_err(|e| too_large(e, one, config.micro_batch_size, config.precision))?;
         tracing::info!("tried before step 1, and it fits: {}", described(one));
     }
     drop(std::hint::black_box(state));
+    Ok(())
+}
+
+/// Does what the configuration says; whether it is left to the machine.
+fn settle(said: Checkpointing, trainer: &mut Trainer) -> bool {
+    trainer.compute_again(said == Checkpointing::On);
+    said == Checkpointing::Auto
+}
+
+/// Too much on the CPU is no error but the end of the process, so it is measured first: activations
+/// that would take over half of what is left are computed again.
+fn decide_on_cpu(trainer: &mut Trainer, batch: &MicroBatch) -> Result<()> {
+    let Some(left) = available_memory().filter(|_| !trainer.computes_again()) else {
+        return Ok(());
+    };
+    let kept = trainer.keeps(batch)?;
+    if kept > left / 2 {
+        tracing::info!(
+            "activations would take {kept} bytes of the {left} that are left: they are computed again"
+        );
+        trainer.compute_again(true);
+    }
     Ok(())
 }
 

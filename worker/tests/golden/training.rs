@@ -42,9 +42,15 @@ pub const HONEST: Meddling = Meddling {
     learning_rate: 1.0,
 };
 
+/// The CPU, unless `GOLDEN_DEVICE` names another.
+fn device() -> DeviceRequest {
+    let named = std::env::var("GOLDEN_DEVICE");
+    named.map_or(DeviceRequest::Cpu, |name| name.parse().unwrap())
+}
+
 /// A trainer with the first adapter set.
 pub fn start(case: &Case) -> (Trainer, Vec<f32>) {
-    let device = open(DeviceRequest::Cpu, 1).unwrap();
+    let device = open(device(), 1).unwrap();
     let mut trainer = Trainer::load(&case.config, &case.base(), device).unwrap();
     let initial = trainer.initial_adapter().unwrap();
     trainer.set_adapter(&initial).unwrap();

@@ -1,0 +1,65 @@
+#!/bin/bash
+# What a GPU can show, in one call: goldens on CUDA, a 7B-shaped model in bf16 and NF4, the same by PEFT.
+#
+#   tests/gpu/check.sh OUT [goldens] [seven] [peft]
+#
+# Needs target/release/{coordinator,worker}, target/release/golden (the test binary, see docs/gpu.md) and a
+# python3 with torch 2.11.0 for CUDA, whose libraries are used. Writes logs and figures to OUT.
+set -u
+out=$1; shift
+what=${*:-goldens seven peft}
+mkdir -p "$out"
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root" || exit 1
+LD_LIBRARY_PATH=$(python3 -c 'import torch, os; print(os.path.join(os.path.dirname(torch.__file__), "lib"))')
+export LD_LIBRARY_PATH
+bin=$root/target/release
+work=${GPU_WORK:-/tmp/gpu-check}
+mkdir -p "$work"
+nvidia-smi --query-gpu=name,driver_version,memory.used,memory.total --format=csv | tee "$out/device.txt"
+"$bin/worker" doctor 2>/dev/null | tee -a "$out/device.txt"
+
+case " $what " in *" goldens "*)
+    (cd worker && GOLDEN_DEVICE=cuda "$bin/golden" --test-threads=1 --nocapture) > "$out/goldens.txt" 2>&1
+    echo "goldens: exit $?"; grep -E '^test result|FAILED|panicked' "$out/goldens.txt" | head -40
+esac
+
+# One run: NAME KEY=VALUE...; prints the peak of the whole card, its plan, and the middle of the steps' speed.
+run() {
+    local name=$1; shift
+    local set=(); for pair in "$@"; do set+=(--set "$pair"); done
+    cat > "$work/$name.yaml" <<YAML
+train_data_dir: $work/rows.jsonl
+base_model: $work/model
+output_dir: $work/$name
+lora_rank: 16
+target_modules: all-linear
+batch_size: 4
+micro_batch_size: 4
+max_seq_length: 512
+train_on_inputs: true
+max_steps: 12
+save_steps: 1000
+device: cuda
+YAML
+    "$bin/coordinator" plan --config "$work/$name.yaml" "${set[@]}" > "$out/$name.plan.txt" 2>&1
+    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 100 > "$out/$name.used.txt" & local watch=$!
+    "$bin/coordinator" up --config "$work/$name.yaml" "${set[@]}" --local-workers 1 > "$out/$name.txt" 2>&1
+    echo "$name: exit $?"
+    kill $watch; wait $watch 2>/dev/null
+    cp "$work/$name/metrics.jsonl" "$out/$name.metrics.jsonl" 2>/dev/null
+    echo "$name: peak $(sort -n "$out/$name.used.txt" | tail -1) MiB of the card, $(sort -n "$out/$name.used.txt" | head -1) MiB before"
+    grep -iE 'gpu' "$out/$name.plan.txt"
+    grep -E '^step ' "$out/$name.txt" | tail -4
+    rm -rf "${work:?}/$name"
+}
+
+case " $what " in *" seven "*)
+    [ -d "$work/model" ] || python3 tests/gpu/random_model.py "$work" models/tiny-law "${LAYERS:-32}" || exit 1
+    run bf16 bf16=true activation_checkpointing=on
+    run nf4 bf16=true quantization=nf4 activation_checkpointing=on
+esac
+
+case " $what " in *" peft "*)
+    (unset LD_LIBRARY_PATH; python3 tests/gpu/peft_step.py "$work/model") 2> "$out/peft.log" | tee "$out/peft.json"
+esac
