@@ -19,6 +19,7 @@ use super::rules;
 use super::run::{
     DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig, TaskType,
 };
+use super::stability::{OnNonFinite, StabilityConfig};
 use super::value::{self, Problem, Read, bounds};
 use crate::error::{Code, Error};
 
@@ -247,6 +248,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn stability(&mut self) -> Option<StabilityConfig> {
+        let on_non_finite = self.choice::<OnNonFinite>("on_non_finite");
+        let max_skipped_steps = self.small("max_skipped_steps");
+        let initial_loss_scale = self.take("initial_loss_scale", value::power_of_two);
+        Some(StabilityConfig {
+            on_non_finite: on_non_finite?,
+            max_skipped_steps: max_skipped_steps?,
+            initial_loss_scale: initial_loss_scale?,
+        })
+    }
+
     /// `train_on_inputs` and `loss_on`: two keys of one choice, each derived from the other.
     fn learned(&mut self) -> Option<(bool, LossOn)> {
         let flag_written = self.layers.written.contains_key("train_on_inputs");
@@ -303,6 +315,7 @@ impl<'a> Reader<'a> {
         let max_grad_norm = self.real("max_grad_norm");
         let seed = self.whole("seed");
         let precision = self.precision();
+        let stability = self.stability();
         let max_seq_length = self.small("max_seq_length");
         let overflow = self.choice::<Overflow>("overflow");
         let device = self.take("device", value::device);
@@ -351,6 +364,7 @@ impl<'a> Reader<'a> {
             max_grad_norm: max_grad_norm?,
             seed: seed?,
             precision: precision?,
+            stability: stability?,
             max_seq_length: max_seq_length?,
             overflow: overflow?,
             device: device?,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::evaluation::EvaluationConfig;
 use super::formats::FormatConfig;
 use super::privacy::PrivacyConfig;
+use super::stability::StabilityConfig;
 
 /// Everything that describes a run. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +64,9 @@ pub struct RunConfig {
     pub seed: u64,
     /// Data type of the base model in compute.
     pub precision: Precision,
+    /// What happens to values that are not finite; an older run has the defaults.
+    #[serde(default)]
+    pub stability: StabilityConfig,
     /// Longest row in tokens.
     pub max_seq_length: u32,
     /// What happens to longer rows.
@@ -158,7 +162,7 @@ pub enum Precision {
     F32,
     /// `bf16: true`.
     Bf16,
-    /// `fp16: true`: understood, refused by `up` until loss scaling is there.
+    /// `fp16: true`, with a loss scale.
     Fp16,
 }
 

@@ -35,6 +35,8 @@ pub struct MicroBatch {
     pub step: u64,
     /// Predicted tokens of the whole step.
     pub step_target_tokens: u64,
+    /// Factor on the loss before the backward pass; the gradient comes out without it.
+    pub loss_scale: f32,
 }
 
 /// Collates the rows of one micro-batch as they are planned.
@@ -60,6 +62,7 @@ pub fn collate(
         labels: Vec::with_capacity(all),
         step,
         step_target_tokens,
+        loss_scale: 1.0,
     };
     for (sample, (&position, &cells)) in samples.iter().zip(places) {
         let length = usize::try_from(cells).unwrap_or(0);

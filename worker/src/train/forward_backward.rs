@@ -11,6 +11,7 @@ use std::path::Path;
 
 use shared::config::{Precision, RunConfig};
 use shared::error::{Code, Error, Result};
+use shared::numerics;
 use shared::model::{ModelConfig, check_rank, linears, match_targets};
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
@@ -42,13 +43,7 @@ impl Trainer {
         let kind = match config.precision {
             Precision::F32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
-            Precision::Fp16 => {
-                return Err(Error::new(
-                    Code::NotYet,
-                    "fp16 needs loss scaling, which is not built",
-                )
-                .fix("use --set fp16=false --set bf16=true"));
-            }
+            Precision::Fp16 => Kind::Half,
         };
         let shape = ModelConfig::load(base)?;
         let all = linears(&shape);
@@ -131,7 +126,9 @@ impl Trainer {
         }
         losses.resize(places.len(), 0.0);
         caught(|| self.compute(batch, &places, &wanted, gradient, losses))
-            .map_err(failed("computing a micro-batch"))
+            .map_err(failed("computing a micro-batch"))?;
+        numerics::unscale(gradient, batch.loss_scale);
+        Ok(())
     }
 
     /// The cross entropy of every predicted token without dropout and without a gradient, and
@@ -225,7 +222,7 @@ impl Trainer {
             reason = "a step has fewer tokens than 2^52"
         )]
         let share = 1.0 / batch.step_target_tokens as f64;
-        let seed_Q = losses_Q.f_full_like(share)?;
+        let seed_Q = losses_Q.f_full_like(share * f64::from(batch.loss_scale))?;
         let windows: Vec<&Tensor> = self.adapter.windows().iter().collect();
         let found = gradients(&losses_Q, &seed_Q, &windows)?;
 

@@ -8,6 +8,7 @@
 use shared::config::{Precision, RunConfig};
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
+use shared::numerics::LossScale;
 use shared::plan::{Largest, Plan};
 
 use super::device_thread::collated;
@@ -35,9 +36,10 @@ pub(super) fn rehearse(
     let state = room_for_the_state(gradient.len())
         .map_err(|e| too_large(e, first, config.micro_batch_size, config.precision))?;
     let mut losses = Vec::new();
+    let loss_scale = LossScale::of(config).map_or(1.0, |scale| scale.factor());
     for one in &largest {
         let targets = plan.step(one.step).target_tokens;
-        let batch = collated(dataset, &one.planned, one.step, targets)?;
+        let batch = collated(dataset, &one.planned, one.step, targets, loss_scale)?;
         trainer
             .micro_batch(&batch, gradient, &mut losses)
             .map_err(|e| too_large(e, one, config.micro_batch_size, config.precision))?;
