@@ -297,3 +297,35 @@ fn a_vector_of_another_length_is_refused() {
             .is_err()
     );
 }
+
+/// With and without the activations kept, one after the other on one trainer.
+#[test]
+fn activations_computed_again_give_the_same_bits() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mut case = wide();
+        case.config.precision = precision;
+        case.config.lora_dropout = 0.2;
+        let batches = [
+            batch(&case, &[0, 1, 2], 24, 0),
+            packed(&case, &[3, 0, 5], 3),
+        ];
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = open(DeviceRequest::Cpu, 2).unwrap();
+        let mut trainer = Trainer::load(&case.config, &case.base(), device).unwrap();
+        let adapter = weights::weight("lora_any", trainer.layout().len());
+        trainer.set_adapter(&adapter).unwrap();
+        for batch in &batches {
+            let mut computed = |again: bool| {
+                trainer.compute_again(again);
+                let (mut gradient, mut losses) = (vec![f32::NAN; adapter.len()], Vec::new());
+                trainer
+                    .micro_batch(batch, &mut gradient, &mut losses)
+                    .unwrap();
+                (gradient, losses)
+            };
+            let (kept, again) = (computed(false), computed(true));
+            assert!(kept.0.iter().all(|v| v.is_finite()) && kept.0.iter().any(|v| *v != 0.0));
+            assert!(kept == again, "{precision:?}");
+        }
+    }
+}

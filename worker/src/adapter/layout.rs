@@ -21,6 +21,8 @@ pub struct AdapterTensor {
     pub shape: [usize; 2],
     /// First element in the flat vector.
     pub offset: usize,
+    /// The decoder layer it is part of.
+    pub layer: usize,
 }
 
 impl AdapterTensor {
@@ -42,13 +44,16 @@ impl AdapterLayout {
     #[must_use]
     pub fn new(lora_rank: u32, adapted: &[LinearSpec]) -> Self {
         let mut offset = 0;
+        let layers = adapted.iter().flat_map(|spec| [spec.layer; 2]);
         let tensors = adapter_tensors(adapted, lora_rank)
             .into_iter()
-            .map(|expected| {
+            .zip(layers)
+            .map(|(expected, layer)| {
                 let tensor = AdapterTensor {
                     key: expected.key,
                     shape: expected.shape,
                     offset,
+                    layer,
                 };
                 offset += tensor.elements();
                 tensor
@@ -73,6 +78,14 @@ impl AdapterLayout {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()
+    }
+
+    /// Which of the tensors are part of a layer: they lie side by side.
+    #[must_use]
+    pub fn of_layer(&self, layer: usize) -> std::ops::Range<usize> {
+        let first = self.tensors.partition_point(|tensor| tensor.layer < layer);
+        let end = self.tensors.partition_point(|tensor| tensor.layer <= layer);
+        first..end
     }
 
     /// A and B of each adapted linear.

@@ -20,7 +20,10 @@ pub(super) fn write(writer: &mut Writer<'_>, state: Option<LossScale>) -> Result
 }
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<LossScale>, String> {
-    if ![SCALE, GOOD_STEPS, SKIPPED_STEPS].iter().any(|key| reader.has(key)) {
+    if ![SCALE, GOOD_STEPS, SKIPPED_STEPS]
+        .iter()
+        .any(|key| reader.has(key))
+    {
         return Ok(None);
     }
     let scale = reader.counter(SCALE)?;
@@ -30,7 +33,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<LossScale>, String>
     let good_steps = reader.counter(GOOD_STEPS)?;
     Ok(Some(LossScale {
         scale,
-        good_steps: u32::try_from(good_steps).map_err(|_| format!("{GOOD_STEPS} is {good_steps}"))?,
+        good_steps: u32::try_from(good_steps)
+            .map_err(|_| format!("{GOOD_STEPS} is {good_steps}"))?,
         skipped_steps: reader.counter(SKIPPED_STEPS)?,
     }))
 }

@@ -6,7 +6,7 @@
 
 use shared::error::Result;
 use shared::model::ModelConfig;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::attention::{Samples, attention};
 use super::rope::RopeTable;
@@ -28,6 +28,13 @@ pub struct Decoder {
     rope: RopeTable,
     /// Last: the tensors above may be views of its pages.
     _weights: BaseWeights,
+}
+
+/// Where the samples of one pass lie, and how far their positions turn queries and keys.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    samples: Samples<'a>,
+    turns: (Tensor, Tensor),
 }
 
 #[derive(Debug)]
@@ -107,10 +114,77 @@ impl Decoder {
             .flat_map(|layer| layer.linears.iter_mut())
     }
 
-    /// Hidden states `[P, H]` after the last layer, before the last norm.
+    /// Layers.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Prepares a pass over rows of `length` tokens that begin at position `start`.
     ///
-    /// `packed` says how many tokens the samples have that lie behind each other in the one row of
-    /// `tokens_BT`: positions begin anew with each, and none sees another. `None` is a sample a row.
+    /// `packed` says how many tokens the samples have that lie behind each other in the one row:
+    /// positions begin anew with each, and none sees another. `None` is a sample a row.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn pass<'a>(
+        &mut self,
+        rows: i64,
+        length: i64,
+        packed: Option<&'a [i64]>,
+        start: i64,
+    ) -> TorchResult<Pass<'a>> {
+        let turns = match packed {
+            Some(lengths) => self.rope.restarted(lengths)?,
+            None => self.rope.at(start, length)?,
+        };
+        let samples = Samples {
+            rows,
+            length,
+            packed,
+        };
+        Ok(Pass { samples, turns })
+    }
+
+    /// Hidden states `[P, H]` of token ids before the first layer.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn embed(&self, tokens_BT: &Tensor) -> TorchResult<Tensor> {
+        let width = self.embedding_VH.size()[1];
+        Tensor::f_embedding(&self.embedding_VH, tokens_BT, -1, false, false)?.f_view([-1, width])
+    }
+
+    /// Hidden states `[P, H]` behind the layer of this index.
+    ///
+    /// # Errors
+    /// libtorch's; a layer that is not there.
+    pub fn layer(
+        &self,
+        index: usize,
+        hidden_PH: &Tensor,
+        pass: &Pass<'_>,
+        masks: Masks<'_>,
+        cache: Option<&mut KeyValueCache>,
+    ) -> TorchResult<Tensor> {
+        let layer = self.layers.get(index).ok_or_else(|| {
+            TchError::Shape(format!(
+                "a decoder of {} layers has no {index}",
+                self.layers()
+            ))
+        })?;
+        let cache = cache.map(|cache| (index, cache));
+        layer.forward(
+            &self.config,
+            hidden_PH,
+            &pass.samples,
+            &pass.turns,
+            masks,
+            cache,
+        )
+    }
+
+    /// Hidden states `[P, H]` after the last layer, before the last norm; `packed` as [`Self::pass`].
     ///
     /// # Errors
     /// libtorch's.
@@ -123,21 +197,10 @@ impl Decoder {
     ) -> TorchResult<Tensor> {
         let (rows, length) = tokens_BT.size2()?;
         let start = cache.as_deref().map_or(0, KeyValueCache::length);
-        let turns = match packed {
-            Some(lengths) => self.rope.restarted(lengths)?,
-            None => self.rope.at(start, length)?,
-        };
-        let samples = Samples {
-            rows,
-            length,
-            packed,
-        };
-        let width = self.embedding_VH.size()[1];
-        let mut hidden_PH = Tensor::f_embedding(&self.embedding_VH, tokens_BT, -1, false, false)?
-            .f_view([rows * length, width])?;
-        for (index, layer) in self.layers.iter().enumerate() {
-            let cache = cache.as_deref_mut().map(|cache| (index, cache));
-            hidden_PH = layer.forward(&self.config, &hidden_PH, &samples, &turns, masks, cache)?;
+        let pass = self.pass(rows, length, packed, start)?;
+        let mut hidden_PH = self.embed(tokens_BT)?;
+        for index in 0..self.layers() {
+            hidden_PH = self.layer(index, &hidden_PH, &pass, masks, cache.as_deref_mut())?;
         }
         Ok(hidden_PH)
     }

@@ -19,7 +19,7 @@ mod rope;
 mod weights;
 
 pub use cache::KeyValueCache;
-pub use decoder::Decoder;
+pub use decoder::{Decoder, Pass};
 pub use greedy::{GreedyModel, write};
 pub use linear::{Linear, Masks};
 pub use weights::BaseWeights;

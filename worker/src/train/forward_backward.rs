@@ -11,14 +11,16 @@ use std::path::Path;
 
 use shared::config::{Precision, RunConfig};
 use shared::error::{Code, Error, Result};
-use shared::numerics;
 use shared::model::{ModelConfig, check_rank, linears, match_targets};
-use tch::{Device, Kind, Reduction, Tensor, no_grad};
+use shared::numerics;
+use tch::{Device, Kind, Tensor, no_grad};
 
+use super::MicroBatch;
 use super::dropout::DropoutKeys;
-use super::{IGNORED, MicroBatch};
+use super::head::{losses_and_gradient, losses_and_hits};
+use super::layerwise::Layers;
 use crate::adapter::{AdapterLayout, LiveAdapter, PeftAdapter, drawn, from_peft};
-use crate::device::{Dropout, TorchResult, caught, failed, gradients};
+use crate::device::{Dropout, TorchResult, caught, failed};
 use crate::model::{BaseWeights, Decoder, Masks, write};
 
 /// A base model and the adapter that learns on it, on one device.
@@ -32,6 +34,8 @@ pub struct Trainer {
     config: RunConfig,
     device: Device,
     kind: Kind,
+    /// Activations are computed again on the way back.
+    again: bool,
 }
 
 impl Trainer {
@@ -65,7 +69,14 @@ impl Trainer {
             config: config.clone(),
             device,
             kind,
+            again: false,
         })
+    }
+
+    /// Whether activations are computed again on the way back instead of being kept; the gradient
+    /// is the same to the bit.
+    pub fn compute_again(&mut self, again: bool) {
+        self.again = again;
     }
 
     /// Names and places of the adapter's tensors.
@@ -142,18 +153,14 @@ impl Trainer {
             return Ok((Vec::new(), Vec::new()));
         }
         let found = no_grad(|| -> TorchResult<(Vec<f32>, Vec<bool>)> {
-            let (losses_Q, logits_QV, wanted_Q) = forward(
-                &mut self.decoder,
-                self.device,
-                batch,
-                &places,
-                &wanted,
-                None,
-            )?;
-            let right_Q = logits_QV.f_argmax(-1, false)?.f_eq_tensor(&wanted_Q)?;
-            let losses = losses_Q.f_to_device(Device::Cpu)?;
-            let right = right_Q.f_to_device(Device::Cpu)?;
-            Ok((Vec::try_from(losses)?, Vec::try_from(right)?))
+            let here = Here::of(batch, &places, &wanted, self.device)?;
+            let lengths = batch.lengths();
+            let packed = here.packed.then_some(&lengths[..]);
+            let hidden_PH = self.decoder.hidden(&here.tokens_BT, packed, None, None)?;
+            let hidden_QH = hidden_PH.f_index_select(0, &here.places_Q)?;
+            let mut losses = vec![0.0; places.len()];
+            let hits = losses_and_hits(&self.decoder, &hidden_QH, &here.wanted_Q, &mut losses)?;
+            Ok((losses, hits))
         });
         found.map_err(failed("evaluating a micro-batch"))
     }
@@ -214,36 +221,58 @@ impl Trainer {
         };
         let drops = self.config.lora_dropout > 0.0;
         let masks: Masks<'_> = if drops { Some(&mask) } else { None };
-        // The logits are as large as the gradients that are to come, and no longer needed.
-        let (losses_Q, _, _) = forward(&mut self.decoder, device, batch, places, wanted, masks)?;
+        let here = Here::of(batch, places, wanted, device)?;
+        let lengths = batch.lengths();
+        let packed = here.packed.then_some(&lengths[..]);
+        let (rows, length) = here.tokens_BT.size2()?;
+        let pass = self.decoder.pass(rows, length, packed, 0)?;
+        let layers = Layers {
+            decoder: &self.decoder,
+            pass: &pass,
+            masks,
+            again: self.again,
+        };
+        let windows = |layer: usize| {
+            let all = self.adapter.windows();
+            all.get(self.layout.of_layer(layer)).unwrap_or_default()
+        };
+        let embedded_PH = layers.decoder.embed(&here.tokens_BT)?;
+        let (hidden_PH, path) = layers.forward(embedded_PH, windows, false)?;
 
         #[expect(
             clippy::cast_precision_loss,
             reason = "a step has fewer tokens than 2^52"
         )]
-        let share = 1.0 / batch.step_target_tokens as f64;
-        let seed_Q = losses_Q.f_full_like(share * f64::from(batch.loss_scale))?;
-        let windows: Vec<&Tensor> = self.adapter.windows().iter().collect();
-        let found = gradients(&losses_Q, &seed_Q, &windows)?;
+        let share = f64::from(batch.loss_scale) / batch.step_target_tokens as f64;
+        let hidden_QH = hidden_PH.f_index_select(0, &here.places_Q)?;
+        let gradient_QH =
+            losses_and_gradient(&self.decoder, &hidden_QH, &here.wanted_Q, share, losses)?;
+        let gradient_PH =
+            hidden_PH
+                .f_zeros_like()?
+                .f_index_add_(0, &here.places_Q, &gradient_QH)?;
+        drop((hidden_PH, hidden_QH, gradient_QH));
 
-        losses_Q
-            .f_detach()?
-            .f_to_device(Device::Cpu)?
-            .f_copy_data(losses, places.len())?;
-        if device == Device::Cpu {
-            for (tensor, values) in self.layout.tensors.iter().zip(&found) {
-                if let Some(place) = gradient.get_mut(tensor.range()) {
+        let mut on_device = Vec::new();
+        layers.backward(path, gradient_PH, windows, |layer, found| {
+            let tensors = self.layout.tensors.get(self.layout.of_layer(layer));
+            for (tensor, values) in tensors.unwrap_or_default().iter().zip(found) {
+                let place = gradient.get_mut(tensor.range()).unwrap_or_default();
+                if device == Device::Cpu {
                     values
                         .f_contiguous()?
                         .f_copy_data(place, tensor.elements())?;
+                } else {
+                    on_device.push((tensor.offset, values.f_reshape([-1])?));
                 }
             }
+            Ok(())
+        })?;
+        if on_device.is_empty() {
             return Ok(());
         }
-        let flat: Vec<Tensor> = found
-            .iter()
-            .map(|values| values.f_reshape([-1]))
-            .collect::<TorchResult<_>>()?;
+        on_device.sort_by_key(|(offset, _)| *offset);
+        let flat: Vec<&Tensor> = on_device.iter().map(|(_, values)| values).collect();
         let elements = gradient.len();
         Tensor::f_cat(&flat, 0)?
             .f_to_device(Device::Cpu)?
@@ -259,31 +288,28 @@ impl Trainer {
     }
 }
 
-/// Cross entropies of the predicted tokens, their logits, and the tokens themselves.
-fn forward(
-    decoder: &mut Decoder,
-    device: Device,
-    batch: &MicroBatch,
-    places: &[i64],
-    wanted: &[i64],
-    masks: Masks<'_>,
-) -> TorchResult<(Tensor, Tensor, Tensor)> {
-    let here = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(device);
-    let lengths = batch.lengths();
-    // Samples of one length are rows, others lie behind each other in one row.
-    let even = lengths.windows(2).all(|pair| pair[0] == pair[1]);
-    let rows = if even { lengths.len() } else { 1 };
-    let tokens_BT = here(&batch.tokens)?.f_view([i64::try_from(rows).unwrap_or(1), -1])?;
-    let packed = if even { None } else { Some(&lengths[..]) };
-    let (places_Q, wanted_Q) = (here(places)?, here(wanted)?);
-    let hidden_PH = decoder.hidden(&tokens_BT, packed, masks, None)?;
-    let logits_QV = decoder.logits(&hidden_PH.f_index_select(0, &places_Q)?)?;
-    let losses_Q = logits_QV.f_cross_entropy_loss(
-        &wanted_Q,
-        None::<&Tensor>,
-        Reduction::None,
-        IGNORED,
-        0.0,
-    )?;
-    Ok((losses_Q, logits_QV, wanted_Q))
+/// A micro-batch on the device.
+struct Here {
+    tokens_BT: Tensor,
+    places_Q: Tensor,
+    wanted_Q: Tensor,
+    /// Samples of one length are rows, others lie behind each other in one row.
+    packed: bool,
+}
+
+impl Here {
+    fn of(batch: &MicroBatch, places: &[i64], wanted: &[i64], device: Device) -> TorchResult<Self> {
+        let here = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(device);
+        let segments = &batch.segments;
+        let packed = segments
+            .windows(2)
+            .any(|pair| pair[0].length != pair[1].length);
+        let rows = if packed { 1 } else { segments.len() };
+        Ok(Self {
+            tokens_BT: here(&batch.tokens)?.f_view([i64::try_from(rows).unwrap_or(1), -1])?,
+            places_Q: here(places)?,
+            wanted_Q: here(wanted)?,
+            packed,
+        })
+    }
 }

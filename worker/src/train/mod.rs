@@ -2,7 +2,8 @@
 //!
 //! `collate` rows to one micro-batch · `dropout` masks keyed by the sample's place in the step ·
 //! `evaluate` losses without
-//! a gradient · `forward_backward` losses per token and the adapter's gradient · `rehearse` the largest
+//! a gradient · `forward_backward` losses per token and the adapter's gradient · `layerwise` forward and
+//! back, a layer at a time · `head` the output head and the losses, some rows at a time · `rehearse` the largest
 //! micro-batch before step 1 · `sums` integers until they are credited · `replica` the state and its
 //! shadow · `device_thread` the only place that touches tensors in a run · `state_thread` the only
 //! one that touches the replica.
@@ -12,6 +13,8 @@ pub mod device_thread;
 mod dropout;
 mod evaluate;
 mod forward_backward;
+mod head;
+mod layerwise;
 mod rehearse;
 mod replica;
 pub mod state_thread;

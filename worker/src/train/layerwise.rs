@@ -1,0 +1,115 @@
+//! Forward layer by layer, and back the same way.
+//!
+//! In: a decoder with its adapter, hidden states. Out: hidden states behind the last layer, then the
+//! gradients of each layer's part of the adapter, last layer first.
+//! Keeps: every layer has a graph of its own, freed as soon as its gradients are there. With
+//! checkpointing the graph is made again from the layer's input: the same kernels on the same values,
+//! so the same bits. A layer before the first that learns is never gone back to.
+//! Shapes in names: P all positions, H hidden.
+
+#![allow(non_snake_case)]
+
+use tch::{Tensor, no_grad};
+
+use crate::device::{TorchResult, gradients};
+use crate::model::{Decoder, Masks, Pass};
+
+/// What is asked of every layer.
+#[derive(Clone, Copy)]
+pub(super) struct Layers<'a> {
+    pub(super) decoder: &'a Decoder,
+    pub(super) pass: &'a Pass<'a>,
+    pub(super) masks: Masks<'a>,
+    /// A layer's graph is made anew on the way back.
+    pub(super) again: bool,
+}
+
+/// What the way back needs of one layer.
+enum Trace {
+    /// Nothing learns here or before.
+    Nothing,
+    /// Its input, and its output with the graph between unless that is made again.
+    Learning(Tensor, Option<Tensor>),
+}
+
+/// The way that was gone.
+pub(super) struct Path {
+    traces: Vec<Trace>,
+    /// Whether somebody wants the gradient of what came in.
+    flows: bool,
+}
+
+impl Layers<'_> {
+    /// Hidden states behind the last layer, without a graph. `windows` gives what learns in a layer;
+    /// `flows` says that the gradient of the hidden states that come in is wanted too.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub(super) fn forward<'w>(
+        &self,
+        hidden_PH: Tensor,
+        windows: impl Fn(usize) -> &'w [Tensor],
+        flows: bool,
+    ) -> TorchResult<(Tensor, Path)> {
+        let mut hidden_PH = hidden_PH.f_detach()?;
+        let mut traces = Vec::with_capacity(self.decoder.layers());
+        let mut learning = flows;
+        for index in 0..self.decoder.layers() {
+            if !learning && windows(index).is_empty() {
+                hidden_PH = no_grad(|| self.layer(index, &hidden_PH))?;
+                traces.push(Trace::Nothing);
+                continue;
+            }
+            let input_PH = hidden_PH.f_set_requires_grad(learning)?;
+            learning = true;
+            if self.again {
+                hidden_PH = no_grad(|| self.layer(index, &input_PH))?;
+                traces.push(Trace::Learning(input_PH, None));
+            } else {
+                let output_PH = self.layer(index, &input_PH)?;
+                hidden_PH = output_PH.f_detach()?;
+                traces.push(Trace::Learning(input_PH, Some(output_PH)));
+            }
+        }
+        Ok((hidden_PH, Path { traces, flows }))
+    }
+
+    /// Goes back with the gradient of the hidden states behind the last layer; `found` takes the
+    /// gradients of what learns in a layer, in the order of `windows`. Returns the gradient of what
+    /// came in, where it is wanted.
+    ///
+    /// # Errors
+    /// libtorch's, and those of `found`.
+    pub(super) fn backward<'w>(
+        &self,
+        path: Path,
+        gradient_PH: Tensor,
+        windows: impl Fn(usize) -> &'w [Tensor],
+        mut found: impl FnMut(usize, Vec<Tensor>) -> TorchResult<()>,
+    ) -> TorchResult<Option<Tensor>> {
+        let mut gradient_PH = gradient_PH;
+        for (index, trace) in path.traces.into_iter().enumerate().rev() {
+            let Trace::Learning(input_PH, output_PH) = trace else {
+                return Ok(None);
+            };
+            let output_PH = output_PH.map_or_else(|| self.layer(index, &input_PH), Ok)?;
+            let mut wanted: Vec<&Tensor> = windows(index).iter().collect();
+            if input_PH.requires_grad() {
+                wanted.push(&input_PH);
+            }
+            let mut gradients = gradients(&output_PH, &gradient_PH, &wanted)?;
+            let further = input_PH.requires_grad().then(|| gradients.pop()).flatten();
+            found(index, gradients)?;
+            match further {
+                Some(further_PH) => gradient_PH = further_PH,
+                None => return Ok(None),
+            }
+        }
+        Ok(path.flows.then_some(gradient_PH))
+    }
+
+    fn layer(&self, index: usize, hidden_PH: &Tensor) -> TorchResult<Tensor> {
+        self.decoder
+            .layer(index, hidden_PH, self.pass, self.masks, None)
+    }
+}
