@@ -194,7 +194,7 @@ fn disk(subject: &Subject<'_>, steps: u64) -> Disk {
     let tensors = adapter_tensors(subject.adapted, config.lora_rank);
     let (adapter, optimizer) = (
         files::adapter_bytes(&tensors),
-        files::optimizer_bytes(&tensors),
+        files::optimizer_bytes(&tensors, config.precision),
     );
     let entries = steps / config.logging_steps.max(1);
     let written = steps.div_ceil(config.save_steps.max(1));

@@ -87,6 +87,7 @@ pub(super) fn options(min: usize, wait: usize, save_steps: u64) -> Options {
         max_workers: usize::MAX,
         audit_rate: 0.0,
         patience: Default::default(),
+        stability: Default::default(),
         ladder: Ladder::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap(),
         staging: PathBuf::from("/s"),
     }
