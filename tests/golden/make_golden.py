@@ -2,12 +2,15 @@
 """Golden curves: what transformers' Trainer and PEFT compute, stored as numbers.
 
 Weights of the golden models come from an integer hash of (tensor name, index), computed here and
-in worker/tests/golden, so only numbers are stored. Run it with the versions in PINNED:
+in worker/tests/golden, so only numbers are stored. Each model is written to disk under the names its
+checkpoints have, and read by from_pretrained: what is compared is the format on disk. The cases of
+the model families are in family_cases.py. Run it with the versions in PINNED:
 
     pip install torch==2.11.0 transformers==5.23.0 peft==0.21.2 accelerate==1.15.0
     OMP_NUM_THREADS=1 python tests/golden/make_golden.py
 
-It writes tests/golden/<case>.json for every case, or only for those named on the command line.
+It writes tests/golden/<case>.json for every case, or only for those named on the command line; a name
+that ends with / stands for all cases that begin with it.
 """
 
 import base64
@@ -26,13 +29,18 @@ import numpy as np
 import peft
 import torch
 import transformers
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel, get_peft_model
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch.utils.data import SequentialSampler
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArguments
+
+from family_cases import FAMILY_CASES
 
 PINNED = {"torch": "2.11.0", "transformers": "5.23.0", "peft": "0.21.2", "accelerate": "1.15.0"}
 HERE = pathlib.Path(__file__).resolve().parent
 MASK = (1 << 64) - 1
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 # --- The integer hash, the same in worker/tests/golden/weights.rs -------------------------------
 
@@ -55,11 +63,16 @@ def hashed(name, count):
     return (x >> np.uint64(40)).astype(np.int64) - (1 << 23)
 
 
-def weight(name, shape):
-    """Exact in f32: a whole number times a power of two, norms around one."""
+def norm_center(model_type):
+    """What weights of norms lie around: families that compute with 1 + w store w."""
+    return 0.0 if model_type.startswith("gemma") else 1.0
+
+
+def weight(name, shape, center=1.0):
+    """Exact in f32: a whole number times a power of two, norms around their center."""
     values = hashed(name, int(np.prod(shape))).astype(np.float64) * 2.0**-23
     if name.endswith("norm.weight"):
-        values = 1.0 + values * 2.0**-3
+        values = center + values * 2.0**-3
     elif "embed_tokens" in name:
         values = values * 1.0
     elif "lora_" in name:
@@ -98,6 +111,12 @@ DEFAULTS = dict(
     weight_decay=0.0, max_grad_norm=1.0, seed=42, shuffle=True, init_adapter=False,
 )
 
+# A case: `model_type` and `model` (arguments of its config class), `written` (keys of config.json that
+# are changed on disk, None: removed), `layout` (renames the checkpoint's tensors), `stored` (type of the
+# file), `shards`; `precision` (type of compute), `attention`, `load` (more for from_pretrained);
+# `peft_class` and `peft` (its arguments beyond those of `config`); `rows` (count, shortest, longest),
+# `lengths` (in place of hashed ones), `rows_of` (another case's rows), `labels`, `config` (keys of a
+# run's configuration).
 CASES = {
     "gqa_qv": dict(model=GQA, rows=(12, 8, 20), labels="all", config=dict(epochs=2)),
     "llama3_tied_all_linear": dict(
@@ -123,13 +142,58 @@ CASES = {
     "linear_rope_biases_max_steps": dict(
         model=LINEAR_ROPE, rows=(7, 5, 33), labels="scattered",
         config=dict(target_modules=["up_proj", "v_proj"], max_steps=9, seed=2**32 + 5)),
+    **FAMILY_CASES,
 }
 
 
-def make_rows(case, count, shortest, longest, vocab, labels):
+# --- The folder on disk ------------------------------------------------------------------------
+
+
+def checkpoint_tensors(model_config):
+    """Names and shapes as save_pretrained writes them."""
+    model = AutoModelForCausalLM.from_config(model_config)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        with safe_open(f"{folder}/model.safetensors", "pt") as file:
+            found = [(name, list(file.get_slice(name).get_shape())) for name in file.keys()]
+    return found, type(model).__name__
+
+
+def write_folder(folder, case):
+    """Writes config.json and hashed weights; returns what the other side needs to write the same."""
+    model_type = case.get("model_type", "llama")
+    model_config = AutoConfig.for_model(model_type, **case["model"])
+    tensors, architecture = checkpoint_tensors(model_config)
+    if "layout" in case:
+        tensors = case["layout"](tensors)
+    written = {**json.loads(model_config.to_json_string()), "architectures": [architecture]}
+    for key, value in case.get("written", {}).items():
+        written[key] = value
+        if value is None:
+            del written[key]
+    stored = case.get("stored", case.get("precision", "f32"))
+    shards = case.get("shards", 1)
+    folder = pathlib.Path(folder)
+    (folder / "config.json").write_text(json.dumps(written))
+    center = norm_center(model_type)
+    places = {}
+    for shard in range(shards):
+        name = "model.safetensors" if shards == 1 else f"model-{shard + 1:05}-of-{shards:05}.safetensors"
+        part = tensors[shard::shards]
+        values = {n: weight(n, s, center).to(DTYPES[stored]) for n, s in part}
+        save_file(values, folder / name, metadata={"format": "pt"})
+        places.update({n: name for n, _ in part})
+    if shards > 1:
+        index = {"metadata": {}, "weight_map": places}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return {"model": written, "tensors": tensors, "stored": stored, "shards": shards}
+
+
+def make_rows(case, count, shortest, longest, vocab, labels, lengths=None):
     """Token ids from a quarter of the vocabulary, so that there is something to learn."""
-    lengths = hashed(f"{case}.lengths", count) % (longest - shortest + 1) + shortest
-    lengths[0] = longest
+    if lengths is None:
+        lengths = hashed(f"{case}.lengths", count) % (longest - shortest + 1) + shortest
+        lengths[0] = longest
     rows = []
     for index, length in enumerate(lengths):
         ids = (hashed(f"{case}.{index}.ids", int(length)) % (vocab // 4) + vocab // 4).tolist()
@@ -165,18 +229,28 @@ class OrderedTrainer(Trainer):
         return super()._get_train_sampler(*args, **kwargs)
 
 
+def saved_name(name):
+    """The name of a trainable parameter as PEFT saves it."""
+    name = name.replace(".modules_to_save.default", "").replace(".default", "")
+    return name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+
+
 def adapter_tensors(model):
-    """Canonical order: model order of linears, A then B."""
-    named = {n.replace(".default", ""): p for n, p in model.named_parameters() if "lora_" in n}
-    order = []
-    for name in named:
-        if "lora_A" in name:
-            order += [name, name.replace("lora_A", "lora_B")]
-    return [(name, named[name].detach()) for name in order]
+    """Canonical order: that of the model's parameters, in a LoRA pair A then B."""
+    return [(saved_name(n), p.detach()) for n, p in model.named_parameters() if p.requires_grad]
+
+
+def peft_config(config, case):
+    kind = case.get("peft_class", "LoraConfig")
+    arguments = dict(target_modules=config["target_modules"], task_type="CAUSAL_LM")
+    if kind == "LoraConfig":
+        arguments.update(r=config["lora_rank"], lora_alpha=config["lora_alpha"], lora_dropout=0.0,
+                         use_rslora=config["use_rslora"], bias="none")
+    return getattr(peft, kind)(**{**arguments, **case.get("peft", {})})
 
 
 def flat(tensors):
-    return np.concatenate([t.numpy().astype("<f4").reshape(-1) for _, t in tensors])
+    return np.concatenate([t.float().numpy().astype("<f4").reshape(-1) for _, t in tensors])
 
 
 def base64_of(array):
@@ -201,19 +275,15 @@ def greedy(model, prompt, count):
 
 def run_case(name, case):
     config = {**DEFAULTS, **case["config"]}
-    model_config = LlamaConfig(**case["model"], attn_implementation="sdpa")
-    model = LlamaForCausalLM(model_config).float()
-    state = {n: weight(n, t.shape) for n, t in model.state_dict().items()}
-    if model_config.tie_word_embeddings:
-        state["lm_head.weight"] = state["model.embed_tokens.weight"]
-    model.load_state_dict(state)
-    model.tie_weights()
-    rows = make_rows(name, *case["rows"], model_config.vocab_size, case["labels"])
-
-    lora = LoraConfig(
-        r=config["lora_rank"], lora_alpha=config["lora_alpha"], target_modules=config["target_modules"],
-        use_rslora=config["use_rslora"], lora_dropout=0.0, bias="none", task_type="CAUSAL_LM",
-    )
+    precision = case.get("precision", "f32")
+    with tempfile.TemporaryDirectory() as folder:
+        disk = write_folder(folder, case)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=DTYPES[precision], attn_implementation=case.get("attention", "sdpa"),
+            **case.get("load", {}))
+    rows = make_rows(case.get("rows_of", name), *case["rows"], disk["model"]["vocab_size"],
+                     case["labels"], case.get("lengths"))
+    lora = peft_config(config, case)
     torch.manual_seed(config["seed"])
     model = get_peft_model(model, lora)
     if config["init_adapter"]:
@@ -229,7 +299,10 @@ def run_case(name, case):
     places = [0, len(rows[0]["ids"]) // 2, len(rows[0]["ids"]) - 1]
     golden = {
         "made_with": {m.__name__: m.__version__ for m in (torch, transformers, peft, accelerate)},
-        "model": {**json.loads(model_config.to_json_string()), "architectures": ["LlamaForCausalLM"]},
+        **disk,
+        "precision": precision,
+        "peft_class": case.get("peft_class", "LoraConfig"),
+        "peft": case.get("peft", {}),
         "config": config,
         "rows": rows,
         "adapter_keys": {key: list(tensor.shape) for key, tensor in first},
@@ -277,9 +350,12 @@ def main():
         if found != PINNED[module.__name__]:
             sys.exit(f"{module.__name__} is {found}, the goldens are made with {PINNED[module.__name__]}")
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or CASES:
+    asked = sys.argv[1:] or list(CASES)
+    names = [n for a in asked for n in CASES if n == a or (a.endswith("/") and n.startswith(a))]
+    for name in names:
         golden = run_case(name, CASES[name])
         path = HERE / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
         log = golden["log_history"]
         print(f"{name}: {golden['total_steps']} steps, loss {log[0]['loss']:.6f} -> {log[-1]['loss']:.6f}, "

@@ -88,7 +88,7 @@ fn one_to_four_threads_give_equal_bits_for_every_shape() {
         let config = config(folder.path(), precision, rank);
         let device = open(DeviceRequest::Cpu, 1).unwrap();
         let mut trainer = Trainer::load(&config, &base(), device).unwrap();
-        let adapter = weights::weight("lora_any", trainer.layout().len());
+        let adapter = weights::weight("lora_any", trainer.layout().len(), 1.0);
         trainer.set_adapter(&adapter).unwrap();
         let rows = SHAPES.map(|(rows, length)| vec![length; rows]);
         let packed = PACKED.map(<[usize]>::to_vec);

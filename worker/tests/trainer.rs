@@ -81,7 +81,7 @@ fn compute(case: &Case, batch: &MicroBatch, threads: usize) -> (Vec<f32>, Vec<f3
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let device = open(DeviceRequest::Cpu, threads).unwrap();
     let mut trainer = Trainer::load(&case.config, &case.base(), device).unwrap();
-    let adapter = weights::weight("lora_any", trainer.layout().len());
+    let adapter = weights::weight("lora_any", trainer.layout().len(), 1.0);
     trainer.set_adapter(&adapter).unwrap();
     let (mut gradient, mut losses) = (vec![f32::NAN; adapter.len()], vec![f32::NAN]);
     trainer
@@ -249,7 +249,7 @@ fn what_was_computed_before_changes_no_bit() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let device = open(DeviceRequest::Cpu, 1).unwrap();
     let mut trainer = Trainer::load(&case.config, &case.base(), device).unwrap();
-    let adapter = weights::weight("lora_any", trainer.layout().len());
+    let adapter = weights::weight("lora_any", trainer.layout().len(), 1.0);
     let (mut gradient, mut losses) = (vec![0f32; adapter.len()], Vec::new());
     trainer
         .micro_batch(&large, &mut gradient, &mut losses)

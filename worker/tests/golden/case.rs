@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::Dtype;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::config::{
@@ -12,12 +13,28 @@ use shared::config::{
 use shared::dataset::Sample;
 use shared::model::{ModelConfig, expected_tensors};
 
-use super::weights::write_safetensors;
+use super::weights::{write_as, write_safetensors};
 
 /// A stored case.
 #[derive(Deserialize)]
 pub struct Golden {
     pub model: Value,
+    /// Names and shapes on disk; empty in cases older than this field: what the program expects.
+    #[serde(default)]
+    pub tensors: Vec<(String, Vec<usize>)>,
+    /// Type of the weight files: f32, bf16 or fp16.
+    #[serde(default = "f32_name")]
+    pub stored: String,
+    #[serde(default = "one")]
+    pub shards: usize,
+    /// Type of compute: f32, bf16 or fp16.
+    #[serde(default = "f32_name")]
+    pub precision: String,
+    /// PEFT's class and its arguments beyond those of `config`.
+    #[serde(default = "lora_name")]
+    pub peft_class: String,
+    #[serde(default)]
+    pub peft: Map<String, Value>,
     pub config: GoldenConfig,
     pub rows: Vec<Row>,
     pub adapter_keys: Map<String, Value>,
@@ -29,6 +46,18 @@ pub struct Golden {
     pub final_adapter: String,
     pub update_norm: f64,
     pub greedy: Greedy,
+}
+
+fn f32_name() -> String {
+    "f32".to_owned()
+}
+
+fn lora_name() -> String {
+    "LoraConfig".to_owned()
+}
+
+fn one() -> usize {
+    1
 }
 
 /// The keys of a run's configuration that a case sets.
@@ -92,13 +121,17 @@ impl Case {
         let base = folder.path().join("base");
         std::fs::create_dir(&base).unwrap();
         std::fs::write(base.join("config.json"), golden.model.to_string()).unwrap();
-        let model = ModelConfig::load(&base).unwrap();
-        write_safetensors(&base.join("model.safetensors"), &expected_tensors(&model));
+        write_weights(&base, &golden);
         let init_adapter = golden
             .config
             .init_adapter
             .then(|| init_adapter(folder.path(), &golden));
-        let config = run_config(&golden.config, base, init_adapter);
+        let mut config = run_config(&golden.config, base, init_adapter);
+        config.precision = match golden.precision.as_str() {
+            "bf16" => Precision::Bf16,
+            "fp16" => Precision::Fp16,
+            _ => Precision::F32,
+        };
         Self {
             golden,
             config,
@@ -130,6 +163,40 @@ impl Case {
     }
 }
 
+/// Weight files as make_golden.py wrote them.
+fn write_weights(base: &Path, golden: &Golden) {
+    let tensors = if golden.tensors.is_empty() {
+        expected_tensors(&ModelConfig::load(base).unwrap())
+    } else {
+        golden.tensors.clone()
+    };
+    let dtype = match golden.stored.as_str() {
+        "bf16" => Dtype::BF16,
+        "fp16" => Dtype::F16,
+        _ => Dtype::F32,
+    };
+    // Families that compute with 1 + w store w.
+    let gemma = golden.model["model_type"]
+        .as_str()
+        .is_some_and(|name| name.starts_with("gemma"));
+    let center = if gemma { 0.0 } else { 1.0 };
+    if golden.shards == 1 {
+        write_as(&base.join("model.safetensors"), &tensors, center, dtype);
+        return;
+    }
+    let mut places = Map::new();
+    for shard in 0..golden.shards {
+        let part = tensors.iter().skip(shard).step_by(golden.shards);
+        let part: Vec<_> = part.cloned().collect();
+        let name = format!("model-{:05}-of-{:05}.safetensors", shard + 1, golden.shards);
+        write_as(&base.join(&name), &part, center, dtype);
+        places.extend(part.into_iter().map(|(tensor, _)| (tensor, json!(name))));
+    }
+    let index = json!({"metadata": {}, "weight_map": places});
+    let file = base.join("model.safetensors.index.json");
+    std::fs::write(file, index.to_string()).unwrap();
+}
+
 fn init_adapter(folder: &Path, golden: &Golden) -> PathBuf {
     let folder = folder.join("init_adapter");
     std::fs::create_dir(&folder).unwrap();
@@ -140,12 +207,15 @@ fn init_adapter(folder: &Path, golden: &Golden) -> PathBuf {
         .map(|(key, value)| (key.clone(), shape(value)))
         .collect();
     write_safetensors(&folder.join("adapter_model.safetensors"), &tensors);
-    let config = json!({
+    let mut config = json!({
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", "use_dora": false,
         "r": golden.config.lora_rank, "lora_alpha": golden.config.lora_alpha,
         "use_rslora": golden.config.use_rslora, "target_modules": golden.config.target_modules,
         "rank_pattern": {}, "alpha_pattern": {}, "modules_to_save": null,
     });
+    for (key, value) in &golden.peft {
+        config[key] = value.clone();
+    }
     std::fs::write(folder.join("adapter_config.json"), config.to_string()).unwrap();
     folder
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
+use tch::{Kind, Tensor};
 
 /// FNV-1a, 64 bit.
 fn name_hash(name: &str) -> u64 {
@@ -19,10 +20,10 @@ fn hashed(name: u64, index: u64) -> i64 {
     ((x ^ (x >> 31)) >> 40) as i64 - (1 << 23)
 }
 
-/// Values of one tensor, each exact in f32.
-pub fn weight(name: &str, elements: usize) -> Vec<f32> {
+/// Values of one tensor, each exact in f32; weights of norms lie around `center`.
+pub fn weight(name: &str, elements: usize, center: f64) -> Vec<f32> {
     let (offset, scale) = if name.ends_with("norm.weight") {
-        (1.0, 0.125)
+        (center, 0.125)
     } else if name.contains("embed_tokens") {
         (0.0, 1.0)
     } else if name.contains("lora_") {
@@ -37,22 +38,34 @@ pub fn weight(name: &str, elements: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Writes tensors with hashed values, named and shaped as given.
+/// Writes tensors with hashed values in f32, named and shaped as given.
 pub fn write_safetensors(path: &Path, tensors: &[(String, Vec<usize>)]) {
+    write_as(path, tensors, 1.0, Dtype::F32);
+}
+
+/// The same in any type, weights of norms around `center`.
+pub fn write_as(path: &Path, tensors: &[(String, Vec<usize>)], center: f64, dtype: Dtype) {
     let data: Vec<Vec<u8>> = tensors
         .iter()
-        .map(|(name, shape)| {
-            weight(name, shape.iter().product())
-                .iter()
-                .flat_map(|v| v.to_le_bytes())
-                .collect()
-        })
+        .map(|(name, shape)| bytes(&weight(name, shape.iter().product(), center), dtype))
         .collect();
     let views = tensors.iter().zip(&data).map(|((name, shape), data)| {
-        (
-            name.as_str(),
-            TensorView::new(Dtype::F32, shape.clone(), data).unwrap(),
-        )
+        let view = TensorView::new(dtype, shape.clone(), data).unwrap();
+        (name.as_str(), view)
     });
     safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+/// Little-endian bytes, rounded to nearest even.
+fn bytes(values: &[f32], dtype: Dtype) -> Vec<u8> {
+    let kind = match dtype {
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F16 => Kind::Half,
+        _ => return values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    };
+    let halves = Tensor::from_slice(values)
+        .to_kind(kind)
+        .view_dtype(Kind::Int16);
+    let halves = Vec::<i16>::try_from(halves).unwrap();
+    halves.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
