@@ -27,7 +27,7 @@ impl Engine {
             .why("`on_non_finite: fail` ends the run before the step is applied")
             .fix("--set on_non_finite=skip leaves such steps out, with the same workers' work");
         self.phase = Phase::Gathering;
-        self.ends_with(error);
+        self.ends_with(error, agreed.loss_scale.is_some());
         true
     }
 
@@ -56,7 +56,7 @@ impl Engine {
                 "the last one is step {step}; none of them was applied"
             ))
             .why(format!("`max_skipped_steps` is {most}"));
-        self.ends_with(error);
+        self.ends_with(error, agreed.loss_scale.is_some());
     }
 
     /// A run whose every step was skipped has learned nothing, and does not end as if it had.
@@ -68,7 +68,9 @@ impl Engine {
         let what = format!("none of the {steps} steps of the run was applied");
         let error = Error::new(Code::NotFinite, what)
             .why("each had a loss or gradient that was not finite or out of range");
-        self.ends_with(error);
+        // Only fp16 skips what a smaller scale may cure.
+        let scaled = self.skipped.values().any(|least| !least);
+        self.ends_with(error, scaled);
         true
     }
 
@@ -80,13 +82,12 @@ impl Engine {
     }
 
     /// The run ends once its state is safe.
-    fn ends_with(&mut self, error: Error) {
-        self.failing = Some(
-            error
-                .fix("a new run with --set learning_rate=SMALLER")
-                .fix("float16 has a small range: --set fp16=false --set bf16=true")
-                .fix("or look at the data of these steps: `coordinator data show`"),
-        );
+    fn ends_with(&mut self, error: Error, scaled: bool) {
+        let mut error = error.fix("a new run with --set learning_rate=SMALLER");
+        if scaled {
+            error = error.fix("float16 has a small range: --set fp16=false --set bf16=true");
+        }
+        self.failing = Some(error.fix("or look at the data of these steps"));
     }
 
     /// At a boundary: the checkpoint is written, or there is none to wait for.
