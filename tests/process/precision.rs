@@ -129,7 +129,9 @@ fn law_qa(set: &[&str]) -> (String, Vec<Value>) {
     assert_eq!(ended.status.code(), Some(0), "{stderr}");
     let text = String::from_utf8(ended.stdout).unwrap();
     let events = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    let adapter = folder.path().join("output/law_lora/adapter_model.safetensors");
+    let adapter = folder
+        .path()
+        .join("output/law_lora/adapter_model.safetensors");
     assert!(adapter.is_file());
     (stderr, events.collect())
 }
@@ -178,12 +180,28 @@ fn values_that_are_not_finite_end_the_run_by_policy() {
     let house = tempfile::tempdir().unwrap();
     let base = spoiled(house.path());
     for (lines, steps, text) in [
-        (&[("max_skipped_steps", "3")][..], 3, "3 steps in a row had values that are not finite"),
-        (&[("on_non_finite", "fail")], 0, "step 1: a loss or gradient is not finite"),
-        (&[("max_steps", "2")], 2, "none of the 2 steps of the run was applied"),
+        (
+            &[("max_skipped_steps", "3")][..],
+            3,
+            "3 steps in a row had values that are not finite",
+        ),
+        (
+            &[("on_non_finite", "fail")],
+            0,
+            "step 1: a loss or gradient is not finite",
+        ),
+        (
+            &[("max_steps", "2")],
+            2,
+            "none of the 2 steps of the run was applied",
+        ),
         // Nothing is left to lower when the scale begins at 1.
         (
-            &[("fp16", "true"), ("initial_loss_scale", "1"), ("on_non_finite", "fail")],
+            &[
+                ("fp16", "true"),
+                ("initial_loss_scale", "1"),
+                ("on_non_finite", "fail"),
+            ],
             0,
             "step 1: a loss or gradient is not finite",
         ),

@@ -25,7 +25,7 @@ impl Engine {
         let what = format!("step {step}: a loss or gradient is not finite or out of range");
         let error = Error::new(Code::NotFinite, what)
             .why("`on_non_finite: fail` ends the run before the step is applied")
-            .fix("--set on_non_finite=skip leaves such steps out, with the same workers' work");
+            .fix("--set on_non_finite=skip leaves such steps out");
         self.phase = Phase::Gathering;
         self.ends_with(error, agreed.loss_scale.is_some());
         true

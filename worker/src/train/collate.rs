@@ -23,7 +23,7 @@ pub struct Segment {
 }
 
 /// The collated data of one micro-batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MicroBatch {
     /// The samples, in the order of their tokens.
     pub segments: Vec<Segment>,

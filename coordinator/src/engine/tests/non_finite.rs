@@ -53,7 +53,15 @@ fn too_many_in_a_row_end_the_run_and_name_the_checkpoint_of_the_good_state() {
     let expected = [(1, false), (2, false), (3, true), (4, true), (5, true)];
     assert_eq!(commits, expected);
     assert_eq!(published, [Step(5)]);
-    insta::assert_snapshot!(failure(&end), @"");
+    insta::assert_snapshot!(failure(&end), @r"
+    E0703 3 steps in a row had values that are not finite
+      the last one is step 5; none of them was applied
+      `max_skipped_steps` is 3
+      the state of step 5 is good, and lies in /c/5
+      fix: a new run with --set learning_rate=SMALLER
+      fix: or look at the data of these steps
+      fix: go on from it: --set parent=/c/5
+    ");
 }
 
 #[test]
@@ -81,7 +89,15 @@ fn a_policy_that_fails_commits_no_such_step() {
     let (commits, published, end) = run(&options, |step| (step.0 == 3, None));
     assert_eq!(commits, [(1, false), (2, false)]);
     assert_eq!(published, [Step(2)]);
-    insta::assert_snapshot!(failure(&end), @"");
+    insta::assert_snapshot!(failure(&end), @r"
+    E0703 step 3: a loss or gradient is not finite or out of range
+      `on_non_finite: fail` ends the run before the step is applied
+      the state of step 2 is good, and lies in /c/2
+      fix: --set on_non_finite=skip leaves such steps out
+      fix: a new run with --set learning_rate=SMALLER
+      fix: or look at the data of these steps
+      fix: go on from it: --set parent=/c/2
+    ");
     // What only lowers the loss scale is no failure.
     let (commits, _, end) = run(&options, |step| (step.0 == 3, Some(LossScale::new(2))));
     assert_eq!(commits.len(), 8);
