@@ -9,10 +9,10 @@ GOLDEN_PYTHON ?= $(PYTHON)
 export TORCH_DIR PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo chaos simulate bench bench-data memory measure fuzz compare fmt lint deny golden clean distclean
+.PHONY: help setup build test demo chaos simulate bench bench-data memory measure fuzz compare fmt lint deny golden law-qa clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## fetch libtorch 2.11.0 into .deps/ and lay the view folder
 	@deploy/setup.sh
@@ -65,8 +65,12 @@ lint: setup ## formatting and clippy, warnings are errors
 deny: ## licences, advisories and sources of all dependencies (needs cargo-deny)
 	$(CARGO) deny --locked check
 
+law-qa: build ## configs/law_qa.yaml on the small base model to its end, in fp16 and in bf16
+	LAW_QA=full $(CARGO) test --release --locked -p cluster-tests --test precision -- shipped --nocapture
+
 golden: ## make the golden numbers again (GOLDEN_PYTHON: one with torch, transformers, peft)
 	$(GOLDEN_PYTHON) tests/golden/make_golden.py
+	$(GOLDEN_PYTHON) tests/golden/make_fp16_golden.py
 	$(GOLDEN_PYTHON) tests/golden/make_data_golden.py
 	$(GOLDEN_PYTHON) tests/golden/make_order_golden.py
 

@@ -44,11 +44,6 @@ fn fp16_and_bf16_contradict_each_other() {
 }
 
 #[test]
-fn fp16_names_what_to_set_instead() {
-    refused!(Scene::new().up(&[("fp16", "true")], &[]), CONFIG);
-}
-
-#[test]
 fn an_override_with_an_unknown_key_is_refused() {
     refused!(
         Scene::new().up(&[], &["--set", "learning_rat=1e-3"]),

@@ -145,7 +145,7 @@ impl World {
         let delay = self.dice.within(MS, 60 * MS);
         match source {
             SyncSource::Initial => {
-                let state = first_state();
+                let state = first_state(self.setting.scaled);
                 let step = state.step;
                 self.after(delay, Item::Followed(m, follow, Some(state), step, None));
             }

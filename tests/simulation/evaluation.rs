@@ -19,6 +19,10 @@ pub(crate) struct Reference {
     pub(crate) digests: BTreeMap<Step, String>,
     /// Sums of each evaluation.
     pub(crate) evaluations: BTreeMap<Step, Vec<SetSums>>,
+    /// The loss scales of all steps.
+    pub(crate) scales: Vec<u64>,
+    /// Steps that are skipped.
+    pub(crate) skipped: u64,
     /// The last step: the planned one, or the one patience ends with.
     pub(crate) last: Step,
 }
@@ -56,10 +60,11 @@ pub(crate) fn patience(setting: &Setting) -> Patience {
 /// The run of a single worker without any fault.
 pub(crate) fn reference(setting: &Setting) -> Reference {
     let mut replica = Replica::new(PARAMETERS, 1);
-    replica.adopt(first_state());
+    replica.adopt(first_state(setting.scaled));
     let mut digests = BTreeMap::new();
     let mut course = Course::new(patience(setting), BTreeMap::new());
     let mut last = Step(setting.planned);
+    let (mut scales, mut skipped) = (Vec::new(), 0);
     for step in (1..=setting.planned).map(Step) {
         let mut total = Vec::new();
         for id in (0..setting.micro_batches).map(MicroBatchId) {
@@ -70,6 +75,8 @@ pub(crate) fn reference(setting: &Setting) -> Reference {
         let rule = rule(step, setting.micro_batches);
         let applied = replica.apply(&rule, total, 1).unwrap();
         replica.commit(step).unwrap();
+        scales.extend(applied.loss_scale.map(|scale| scale.scale));
+        skipped += u64::from(applied.skipped);
         digests.insert(step, applied.state_digest);
         if is_due(setting, step) {
             course.add(step, vec![evaluated(replica.state())]);
@@ -80,6 +87,8 @@ pub(crate) fn reference(setting: &Setting) -> Reference {
         }
     }
     Reference {
+        scales,
+        skipped,
         digests,
         evaluations: course.up_to(last),
         last,

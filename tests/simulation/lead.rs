@@ -55,6 +55,7 @@ pub(crate) fn options(setting: &Setting, term: Term, ladder: Ladder) -> Options 
         },
         save_steps: setting.save_steps,
         audit_rate: setting.audit_rate,
+        stability: Default::default(),
         patience: evaluation::patience(setting),
         ladder,
         staging: PathBuf::from("/s"),

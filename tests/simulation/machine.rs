@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::evaluation::width;
 use shared::ids::{Identity, MicroBatchId, Step, WorkerId};
-use shared::numerics::{self, AdapterState, Fingerprint};
+use shared::numerics::{self, AdapterState, Fingerprint, GROWTH_INTERVAL, LossScale};
 use shared::wire::message::{Computed, Hello, PROTOCOL, Task};
 use worker::session::Session;
 use worker::train::{EXTRAS, Extra, Replica, StepRule};
@@ -23,9 +23,24 @@ pub(crate) fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }
 
-/// The state before step 1.
-pub(crate) fn first_state() -> AdapterState {
-    AdapterState::new((0..PARAMETERS).map(|i| i as f32 * 0.25 - 0.5).collect())
+/// The state before step 1. Where it is `scaled`, three good steps double its loss scale.
+pub(crate) fn first_state(scaled: bool) -> AdapterState {
+    let scale = LossScale {
+        good_steps: GROWTH_INTERVAL - 3,
+        ..LossScale::new(8)
+    };
+    AdapterState {
+        loss_scale: scaled.then_some(scale),
+        ..AdapterState::new((0..PARAMETERS).map(|i| i as f32 * 0.25 - 0.5).collect())
+    }
+}
+
+/// Whether a micro-batch overflows: some whatever they are scaled by, and more of them the larger the
+/// loss scale is.
+fn overflows(state: &AdapterState, hash: &blake3::Hash) -> bool {
+    let chance = u64::from(hash.as_bytes()[31]);
+    let scale = state.loss_scale.map_or(1, |scale| scale.scale);
+    chance == 7 || chance * scale > 1980
 }
 
 /// What a step's update needs.
@@ -52,6 +67,7 @@ pub(crate) fn integers(state: &AdapterState, step: Step, id: MicroBatchId) -> Ve
     extras[Extra::Loss as usize] = values[0].abs() >> 8;
     extras[Extra::TargetTokens as usize] = TARGETS as i64;
     extras[Extra::MicroBatches as usize] = 1;
+    extras[Extra::Overflows as usize] = overflows(state, &hash).into();
     values.extend(extras);
     values
 }

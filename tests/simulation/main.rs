@@ -141,6 +141,28 @@ fn print_table(kinds: &[Kind], struck: &BTreeMap<(Kind, Moment), u64>) {
     }
 }
 
+/// What the runs above have in them: overflows, scales that go down and up, skipped steps without one.
+#[test]
+fn many_seeds_skip_steps_and_move_the_loss_scale() {
+    let mut found = [0_u64; 4];
+    for seed in 0..300 {
+        let setting = World::new(seed, None).setting;
+        let reference = evaluation::reference(&setting);
+        let moves = |by: fn(u64, u64) -> bool| reference.scales.windows(2).any(|w| by(w[0], w[1]));
+        let seen = [
+            setting.scaled,
+            moves(|one, next| next * 2 == one),
+            moves(|one, next| next == one * 2),
+            !setting.scaled && reference.skipped > 0,
+        ];
+        for (count, seen) in found.iter_mut().zip(seen) {
+            *count += u64::from(seen);
+        }
+    }
+    println!("300 seeds: {found:?} (scaled, halved, doubled, skipped without a scale)");
+    assert!(found.iter().all(|count| *count >= 10), "{found:?}");
+}
+
 #[test]
 fn a_seed_is_a_run() {
     let trace = |seed| {

@@ -97,6 +97,8 @@ pub(crate) struct Setting {
     pub(crate) min_workers: usize,
     pub(crate) max_workers: usize,
     pub(crate) audit_rate: f64,
+    /// There is a loss scale, as in fp16.
+    pub(crate) scaled: bool,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -139,6 +141,7 @@ impl Setting {
             patience: (eval_every == 1).then_some(2),
             micro_batches,
             save_steps,
+            scaled: (workers as u64 + steps + save_steps).is_multiple_of(2),
             min_workers: dice.within(1, 2) as usize,
             max_workers: if dice.one_in(4) { 3 } else { 64 },
             audit_rate: match (audited, dice.one_in(4)) {

@@ -68,6 +68,10 @@ impl Store {
             match line {
                 Line::Commit(commit) => {
                     remembered.committed = commit.step;
+                    if commit.skipped {
+                        let least = commit.loss_scale.is_none_or(|scale| scale.is_least());
+                        remembered.skipped.insert(commit.step, least);
+                    }
                     digests.insert(commit.step, commit.state_digest.clone());
                 }
                 Line::Evaluated(evaluated) => {

@@ -102,6 +102,7 @@ fn batch(rows: usize, length: usize, step: u64) -> MicroBatch {
         tokens,
         step,
         step_target_tokens: (rows * (length - 1)) as u64,
+        loss_scale: 1.0,
     }
 }
 

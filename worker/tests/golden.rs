@@ -19,6 +19,8 @@ mod case;
 mod compare;
 #[path = "golden/families.rs"]
 mod families;
+#[path = "golden/scaled.rs"]
+mod scaled;
 #[path = "golden/training.rs"]
 mod training;
 #[path = "golden/weights.rs"]

@@ -72,6 +72,7 @@ fn batch(lengths: &[usize]) -> MicroBatch {
         tokens,
         step: 1,
         step_target_tokens: 50,
+        loss_scale: 1.0,
     }
 }
 

@@ -43,7 +43,6 @@ const NO_MATTER: &[&str] = &[
 /// Whatever is wrong with configuration, `config.json`, tokenizer or data.
 pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Estimate> {
     let config = config::load(&args.config, &args.set, cwd)?.config;
-    config::require_supported(&config)?;
     config::check_paths(&config)?;
     let shape = ModelConfig::load(&config.base_model)?;
     let adapter = AdapterShape::new(&(&config).into(), &shape)?;

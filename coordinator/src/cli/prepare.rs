@@ -97,7 +97,6 @@ impl Inspected {
 pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Result<Inspected> {
     let mut loaded = config::load(file, set, cwd)?;
     let config = &loaded.config;
-    config::require_supported(config)?;
     config::check_paths(config)?;
     if overwrite {
         survives_overwrite(config)?;

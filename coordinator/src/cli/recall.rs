@@ -67,6 +67,7 @@ pub(super) fn recall(output_dir: &Path, state: &State, from: Step) -> Result<Rec
         members: workers.into_iter().collect(),
         evaluations: state.evaluations.clone(),
         evaluated: state.evaluated,
+        skipped: state.skipped.clone(),
     };
     let (awaited, mut evaluations) = (!remembered.members.is_empty(), state.evaluations.clone());
     let last = if awaited { state.committed } else { from };

@@ -196,6 +196,7 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
         wait_workers: count(wait_workers),
         save_steps: config.save_steps,
         audit_rate: config.audit_rate,
+        stability: config.stability.clone(),
         patience: Patience {
             evaluations: config.evaluation.patience,
             threshold: config.evaluation.threshold,

@@ -191,10 +191,11 @@ impl Journal {
             loss: commit.loss,
             grad_norm: f64::from_bits(commit.grad_norm_bits),
             skipped: commit.skipped,
+            loss_scale: commit.loss_scale,
             contributions: workers.into_iter().map(|w| (w.clone(), 1)).collect(),
             ..Committed::default()
         };
-        step_record(&committed, &self.plan.step(commit.step))
+        step_record(&committed, &self.plan.step(commit.step), &self.plan)
     }
 
     /// Workers can join here.
@@ -209,7 +210,7 @@ impl Journal {
         plan: &StepPlan,
         traffic: (u64, u64),
     ) -> Result<()> {
-        let record = step_record(committed, plan);
+        let record = step_record(committed, plan, &self.plan);
         self.keep(&record)?;
         let told = self.who_did_what(committed, traffic);
         self.complain(told);
@@ -338,16 +339,20 @@ fn write<T>(behind: &mut VecDeque<T>, mut one: impl FnMut(&T) -> Result<()>) -> 
     Ok(())
 }
 
-fn step_record(committed: &Committed, plan: &StepPlan) -> StepRecord {
+fn step_record(committed: &Committed, plan: &StepPlan, all: &Plan) -> StepRecord {
+    let scale = committed.loss_scale;
+    let unscheduled = scale.map_or(0, |scale| scale.skipped_steps);
     let unless_skipped = |value| if committed.skipped { f64::NAN } else { value };
     StepRecord {
         step: committed.step,
         epoch: plan.epoch,
         loss: unless_skipped(loss_value(committed.loss, plan.target_tokens)),
         grad_norm: unless_skipped(committed.grad_norm),
-        learning_rate: plan.learning_rate,
+        learning_rate: all.learning_rate(committed.step, unscheduled),
         num_tokens: plan.target_tokens,
         skipped: committed.skipped,
+        loss_scale: scale.map(|scale| scale.scale),
+        skipped_steps: scale.map(|scale| scale.after(committed.skipped).skipped_steps),
         workers: committed.contributions.len(),
     }
 }

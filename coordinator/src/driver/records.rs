@@ -31,6 +31,7 @@ pub(super) fn commit(committed: &Committed, plan: &Plan, step: &StepPlan) -> Rec
         loss: committed.loss,
         grad_norm_bits: committed.grad_norm.to_bits(),
         skipped: committed.skipped,
+        loss_scale: committed.loss_scale,
         state_digest: committed.state_digest.clone(),
     })
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::error::{Code, Error};
-use shared::ids::{Identity, Step, WorkerId};
+use shared::ids::{Identity, WorkerId};
 use shared::numerics::Fingerprint;
 use shared::wire::message::{Applied, Task, ToWorker};
 
@@ -17,9 +17,6 @@ use super::event::{Command, Committed};
 use super::notice::Notice;
 use super::state::{Phase, Reducing};
 use super::work::StepWork;
-
-/// So many skipped steps in a row end the run.
-const SKIPS_IN_A_ROW: u32 = 3;
 
 impl Engine {
     pub(super) fn applied(&mut self, worker: &WorkerId, identity: &Identity, report: Applied) {
@@ -165,6 +162,7 @@ impl Engine {
                 report.state_digest.clone_from(&digest);
                 report.grad_norm = right.grad_norm;
                 report.skipped = right.skipped;
+                report.loss_scale = right.loss_scale;
                 report.loss = right.loss;
                 report.evaluation.clone_from(&right.evaluation);
             }
@@ -237,6 +235,9 @@ impl Engine {
             self.fail(error);
             return;
         }
+        if self.fails_at(step, &agreed) {
+            return;
+        }
         let Phase::Reducing(reducing) = std::mem::replace(&mut self.phase, Phase::Gathering) else {
             return;
         };
@@ -250,6 +251,7 @@ impl Engine {
             loss: agreed.loss,
             grad_norm: agreed.grad_norm,
             skipped: agreed.skipped,
+            loss_scale: agreed.loss_scale,
             state_digest: agreed.state_digest.clone(),
             contributions: work.contributions(),
             recomputed: work.lost,
@@ -266,40 +268,15 @@ impl Engine {
         let state_digest = agreed.state_digest.clone();
         self.send_working(&ToWorker::Commit { state_digest });
         self.committed = step;
+        self.count_skipped(step, &agreed);
         self.digests.insert(step, agreed.state_digest.clone());
         self.state_digest = Some(agreed.state_digest);
         self.committed_at = self.now;
         self.outdate_those_who_do_not_follow();
-        if self.too_many_skips(step, agreed.skipped) {
-            return;
-        }
         // A checkpoint holds the evaluation of its state.
         if self.save_due() && !self.evaluation_due() {
             self.write_checkpoint();
         }
-    }
-
-    /// Counts skipped steps; true when the run ends because of them.
-    fn too_many_skips(&mut self, step: Step, skipped: bool) -> bool {
-        if !skipped {
-            self.skipped_in_a_row = 0;
-            return false;
-        }
-        self.skipped_in_a_row += 1;
-        self.notice(Notice::Skipped { step });
-        if self.skipped_in_a_row < SKIPS_IN_A_ROW {
-            return false;
-        }
-        let error = Error::new(
-            Code::NotFinite,
-            format!("{SKIPS_IN_A_ROW} steps in a row had values that are not finite"),
-        )
-        .why(format!(
-            "the last one is step {step}; none of them was applied"
-        ))
-        .fix("--set learning_rate=SMALLER, or look at the data of these steps");
-        self.fail(error);
-        true
     }
 }
 
@@ -348,5 +325,6 @@ fn agrees(one: &Applied, other: &Applied) -> bool {
         && one.loss == other.loss
         && one.grad_norm.to_bits() == other.grad_norm.to_bits()
         && one.skipped == other.skipped
+        && one.loss_scale == other.loss_scale
         && one.evaluation == other.evaluation
 }

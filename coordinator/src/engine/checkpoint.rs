@@ -63,7 +63,12 @@ impl Engine {
         let next = self.committed.0 + 1;
         let due_again = next.is_multiple_of(self.options.save_steps.max(1));
         let best = self.best_to_write.is_some();
-        self.writing.is_some() && (due_again || self.ends() || best || self.interrupted)
+        self.writing.is_some() && (due_again || self.ends() || best || self.ends_soon())
+    }
+
+    /// The run ends as soon as its state is safe.
+    fn ends_soon(&self) -> bool {
+        self.interrupted || self.failing.is_some()
     }
 
     /// Whether the committed state is to be saved, and not by the end itself.
@@ -127,7 +132,7 @@ impl Engine {
 
     fn checkpoint_failed(&mut self, step: Step, reason: String) {
         self.writing = None;
-        let last = matches!(self.phase, Phase::Finishing) || self.interrupted;
+        let last = matches!(self.phase, Phase::Finishing) || self.ends_soon();
         self.last_tries += u32::from(last);
         if last && self.last_tries >= LAST_TRIES {
             let what = format!("the checkpoint of step {step} could not be written");
@@ -183,19 +188,6 @@ impl Engine {
                 self.send(&worker, ToWorker::Finish { step });
             }
             self.out.push(Command::Complete(step));
-        }
-    }
-
-    /// Interrupted at a boundary: the state is made safe, then the run ends.
-    pub(super) fn stop_safely(&mut self) {
-        let committed = self.committed;
-        let safe = self.published == Some(committed) || committed == self.restorable.step;
-        let has_state = self.members.values().any(|m| m.has_state(committed));
-        if safe || !has_state {
-            self.phase = Phase::Over;
-            self.out.push(Command::Interrupted(self.restorable.step));
-        } else if self.write_again.is_none() {
-            self.write_checkpoint();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use shared::error::{Error, Result};
 use shared::evaluation::{SetSums, Standing};
 use shared::ids::{Generation, MicroBatchId, Step, Term, WorkerId};
+use shared::numerics::LossScale;
 use shared::wire::message::{Envelope, FileDigest, FromWorker, Hello, ToWorker};
 
 use super::notice::Notice;
@@ -122,8 +123,10 @@ pub struct Committed {
     pub loss: i64,
     /// Gradient norm before clipping.
     pub grad_norm: f64,
-    /// A value was not finite: nothing was applied.
+    /// A value was not finite or out of range: nothing was applied.
     pub skipped: bool,
+    /// The loss scale it was computed with, in fp16.
+    pub loss_scale: Option<LossScale>,
     /// Digest of the state after it.
     pub state_digest: String,
     /// What counts, and whose it is.

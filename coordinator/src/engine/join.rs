@@ -35,6 +35,10 @@ impl Engine {
         if self.hold_for_checkpoint() {
             return;
         }
+        if self.failing.is_some() {
+            self.fail_safely();
+            return;
+        }
         if self.interrupted {
             self.stop_safely();
             return;

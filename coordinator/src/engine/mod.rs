@@ -11,7 +11,8 @@
 //!
 //! `membership` who may join, who is gone · `join` how a state is brought up · `recovery` a session
 //! or a coordinator that comes back · `step` deal and credit (`work`, `pace`, `relief`, `audit`) ·
-//! `dispute` who computed wrongly · `prove` whose state is spoiled when a joiner's differs ·
+//! `dispute` who computed wrongly ·
+//! `non_finite` steps that apply nothing, and when they end the run · `prove` whose state is spoiled when a joiner's differs ·
 //! `reduce` and `agree` from the last credit to the commit · `evaluate` what the committed state is
 //! worth, and whether to stop · `drain` the polite leave ·
 //! `checkpoint` when the state is written · `ladder` every time there is.
@@ -30,6 +31,7 @@ mod event;
 mod join;
 mod ladder;
 mod membership;
+mod non_finite;
 mod notice;
 mod pace;
 mod prove;
@@ -46,6 +48,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use shared::config::StabilityConfig;
 use shared::error::Error;
 use shared::evaluation::{Course, Patience, SetSums};
 use shared::ids::{Attempt, Generation, Identity, RunId, Step, Term, WorkerId};
@@ -98,6 +101,8 @@ pub struct Options {
     pub save_steps: u64,
     /// Share of micro-batches that are computed twice.
     pub audit_rate: f64,
+    /// What happens to steps that are not finite.
+    pub stability: StabilityConfig,
     /// When evaluations end the run.
     pub patience: Patience,
     /// Every time there is.
@@ -132,6 +137,9 @@ pub struct Remembered {
     pub evaluations: BTreeMap<Step, Vec<SetSums>>,
     /// The newest one that stands.
     pub evaluated: Option<Step>,
+    /// Steps that applied nothing, of steps that may come again too; true where no smaller loss scale
+    /// could have helped.
+    pub skipped: BTreeMap<Step, bool>,
 }
 
 /// Everything the coordinator decides with.
@@ -150,7 +158,11 @@ pub struct Engine {
     phase: Phase,
     started: bool,
     interrupted: bool,
-    skipped_in_a_row: u32,
+    /// Why the run ends, once its state is safe.
+    failing: Option<Error>,
+    /// Steps that applied nothing, of steps that may come again too; true where no smaller loss scale
+    /// could have helped.
+    skipped: BTreeMap<Step, bool>,
     /// When the last step was committed.
     committed_at: Duration,
     /// Evaluations, of steps that may come again too: what comes again must reproduce them.
@@ -223,7 +235,8 @@ impl Engine {
             phase,
             started: false,
             interrupted: false,
-            skipped_in_a_row: 0,
+            failing: None,
+            skipped: remembered.skipped,
             committed_at: Duration::ZERO,
             course,
             evaluated,

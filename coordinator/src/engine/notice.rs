@@ -165,6 +165,10 @@ pub enum Notice {
     Skipped {
         /// Which.
         step: Step,
+        /// Steps in a row that were skipped so.
+        in_a_row: u64,
+        /// So many end the run.
+        most: u32,
     },
     /// A checkpoint could not be written; the run goes on.
     CheckpointFailed {
@@ -220,10 +224,15 @@ impl fmt::Display for Notice {
             Self::Silent { worker } => {
                 write!(f, "{worker} evicted: silent for longer than its lease")
             }
-            Self::Skipped { step } => {
+            Self::Skipped {
+                step,
+                in_a_row,
+                most,
+            } => {
                 write!(
                     f,
-                    "step {step} skipped: a gradient or loss was not finite or out of range"
+                    "step {step} skipped: a gradient or loss was not finite or out of range; {in_a_row} \
+                     in a row, {most} end the run"
                 )
             }
             Self::CheckpointFailed { step, reason } => {

@@ -18,6 +18,11 @@ const SKIPS: usize = 8;
 impl Engine {
     pub(super) fn begin_step(&mut self) {
         let evaluates = self.evaluation_due();
+        if !evaluates && self.ends() && self.learned_nothing() {
+            self.phase = Phase::Gathering;
+            self.fail_safely();
+            return;
+        }
         if !evaluates && self.ends() {
             self.phase = Phase::Finishing;
             self.write_checkpoint();

@@ -4,6 +4,7 @@
 //! A safetensors file is 8 bytes, a JSON header filled up with spaces to a multiple of 8, and the
 //! values. Tensors stand by descending type, then by name: the header's offsets follow that order.
 
+use shared::config::Precision;
 use shared::manifest::ExpectedTensor;
 
 /// Bytes of a value of an adapter or a moment.
@@ -25,16 +26,27 @@ pub fn adapter_bytes(tensors: &[ExpectedTensor]) -> u64 {
     file_bytes(entries.collect())
 }
 
-/// Bytes of a checkpoint's `optimizer.safetensors`: two moments per tensor and two counters.
+/// Counters of a state, and those that are there in fp16 only.
+const COUNTERS: [&str; 2] = ["step", "optimizer_steps"];
+const OF_SCALE: [&str; 3] = [
+    "loss_scale",
+    "loss_scale_good_steps",
+    "loss_scale_skipped_steps",
+];
+
+/// Bytes of a checkpoint's `optimizer.safetensors`: two moments per tensor and the counters.
 #[must_use]
-pub fn optimizer_bytes(tensors: &[ExpectedTensor]) -> u64 {
+pub fn optimizer_bytes(tensors: &[ExpectedTensor], precision: Precision) -> u64 {
     let moments = tensors.iter().flat_map(|tensor| {
         ["exp_avg", "exp_avg_sq"].map(|moment| {
             let key = format!("{moment}.{}", tensor.key);
             (key, tensor.shape.clone(), false)
         })
     });
-    let counters = ["step", "optimizer_steps"].map(|key| (key.to_owned(), vec![1], true));
+    let scales = precision == Precision::Fp16;
+    let of_scale = OF_SCALE.iter().filter(|_| scales);
+    let counters = COUNTERS.iter().chain(of_scale);
+    let counters = counters.map(|key| ((*key).to_owned(), vec![1], true));
     file_bytes(moments.chain(counters).collect())
 }
 
@@ -100,9 +112,8 @@ mod tests {
                 .map(|t| (t.key.clone(), t.shape.to_vec(), Dtype::F32))
                 .collect();
             assert_eq!(adapter_bytes(&tensors), written(&adapter), "{count} {rank}");
-            let mut optimizer: Vec<_> = ["step", "optimizer_steps"]
-                .map(|key| (key.to_owned(), vec![1], Dtype::I64))
-                .into();
+            let counter = |key: &&str| ((*key).to_owned(), vec![1], Dtype::I64);
+            let mut optimizer: Vec<_> = COUNTERS.iter().map(counter).collect();
             for moment in ["exp_avg", "exp_avg_sq"] {
                 optimizer.extend(
                     adapter
@@ -110,7 +121,10 @@ mod tests {
                         .map(|(k, s, d)| (format!("{moment}.{k}"), s.clone(), *d)),
                 );
             }
-            assert_eq!(optimizer_bytes(&tensors), written(&optimizer));
+            let bytes = |precision| optimizer_bytes(&tensors, precision);
+            assert_eq!(bytes(Precision::F32), written(&optimizer));
+            optimizer.extend(OF_SCALE.iter().map(counter));
+            assert_eq!(bytes(Precision::Fp16), written(&optimizer));
         }
     }
 }

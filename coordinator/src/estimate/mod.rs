@@ -193,7 +193,7 @@ fn disk(subject: &Subject<'_>, steps: u64) -> Disk {
     let tensors = subject.adapter.expected();
     let (adapter, optimizer) = (
         files::adapter_bytes(&tensors),
-        files::optimizer_bytes(&tensors),
+        files::optimizer_bytes(&tensors, config.precision),
     );
     let entries = steps / config.logging_steps.max(1);
     let written = steps.div_ceil(config.save_steps.max(1));

@@ -22,9 +22,15 @@ pub struct StepRecord {
     pub learning_rate: f64,
     /// Its target tokens.
     pub num_tokens: u64,
-    /// The update was skipped because of an overflow.
+    /// The update was skipped: a value was not finite or out of range.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
+    /// The loss scale it was computed with, in fp16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<u64>,
+    /// Steps of the run that were skipped so far, in fp16; the learning rate does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_steps: Option<u64>,
     /// Workers that contributed a micro-batch.
     pub workers: usize,
 }
@@ -39,6 +45,8 @@ pub(super) fn record(step: u64) -> StepRecord {
         learning_rate: 1.5e-4 / step as f64,
         num_tokens: 100 + step,
         skipped: false,
+        loss_scale: None,
+        skipped_steps: None,
         workers: 2,
     }
 }

@@ -110,7 +110,7 @@ impl Reporter {
         self.summary.count(record);
         self.window.1 += record.num_tokens;
         let speed = per_second(self.window.1, now.duration_since(self.window.0));
-        self.event(&json!({
+        let mut event = json!({
             "event": "step",
             "step": record.step,
             "epoch": record.epoch,
@@ -120,7 +120,12 @@ impl Reporter {
             "num_tokens": record.num_tokens,
             "skipped": record.skipped,
             "workers": record.workers,
-        }));
+        });
+        if let (Some(scale), Some(fields)) = (record.loss_scale, event.as_object_mut()) {
+            fields.insert("loss_scale".to_owned(), scale.into());
+            fields.insert("skipped_steps".to_owned(), record.skipped_steps.into());
+        }
+        self.event(&event);
         let line = step_line(record, self.summary.total_steps, speed);
         let last = record.step.0 == self.summary.total_steps;
         let logged = last || record.step.0.is_multiple_of(self.logging_steps);
@@ -134,9 +139,14 @@ impl Reporter {
         }
         if record.skipped {
             let step = record.step;
-            self.notice(&format!(
-                "step {step}: the update was skipped, a gradient did not fit"
-            ));
+            let why = match record.loss_scale {
+                Some(scale @ 2..) => format!(
+                    "an overflow at loss scale {scale}, which is {} from here",
+                    scale / 2
+                ),
+                _ => "a gradient did not fit".to_owned(),
+            };
+            self.notice(&format!("step {step}: the update was skipped, {why}"));
         }
         if logged {
             self.window = (now, 0);

@@ -120,7 +120,7 @@ fn in_text_mode_stdout_stays_empty_and_logged_steps_are_lines() {
       adapter        out
       steps          4
       epochs         1.00
-      loss           3.0000 -> NaN
+      loss           3.0000 -> 1.5000
       target tokens  306
       time           0.0s
       tokens/s       #

@@ -19,9 +19,9 @@ pub struct Summary {
     pub resumed: u64,
     /// Epochs done.
     pub epoch: f64,
-    /// Loss of its first step.
+    /// Loss of its first step that was applied.
     pub first_loss: Option<f64>,
-    /// Loss of its last step.
+    /// Loss of its last step that was applied.
     pub last_loss: Option<f64>,
     /// Target tokens learned from.
     pub tokens: u64,
@@ -41,8 +41,10 @@ impl Summary {
     pub(super) fn count(&mut self, record: &StepRecord) {
         self.steps += 1;
         self.epoch = record.epoch;
-        self.first_loss.get_or_insert(record.loss);
-        self.last_loss = Some(record.loss);
+        if !record.skipped {
+            self.first_loss.get_or_insert(record.loss);
+            self.last_loss = Some(record.loss);
+        }
         self.tokens += record.num_tokens;
         self.skipped += u64::from(record.skipped);
         self.workers = self.workers.max(record.workers);
@@ -124,7 +126,7 @@ mod tests {
           adapter        output/quickstart
           steps          6 (2 of them after the resume at 4)
           epochs         2.00
-          loss           0.6000 -> 0.5000
+          loss           0.6000 -> 0.6000
           target tokens  211
           time           1m 02s
           tokens/s       3

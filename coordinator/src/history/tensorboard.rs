@@ -141,12 +141,16 @@ impl EventFile {
             tag: tag.to_owned(),
             simple_value: Some(value as f32),
         };
-        let value = vec![
+        let mut value = vec![
             scalar("train/loss", entry.loss),
             scalar("train/grad_norm", entry.grad_norm),
             scalar("train/learning_rate", entry.learning_rate),
             scalar("train/epoch", entry.epoch),
         ];
+        if let Some(scale) = entry.loss_scale {
+            value.push(scalar("train/loss_scale", scale as f64));
+            value.push(scalar("train/skipped_steps", entry.skipped_steps as f64));
+        }
         self.write(&Event {
             wall_time: seconds(now),
             step: signed(entry.step),
@@ -233,6 +237,7 @@ mod tests {
             grad_norm: 1.25,
             learning_rate: 0.0,
             loss: 2.5,
+            loss_scale: None,
             num_tokens: 7,
             skipped_steps: 0,
             step,
@@ -245,12 +250,22 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_500);
         let mut file = EventFile::create(&folder.path().join("logs"), Step(0), now).unwrap();
         file.scalars(&entry(3), now).unwrap();
+        let scaled = LogEntry {
+            loss_scale: Some(32_768),
+            skipped_steps: 1,
+            ..entry(4)
+        };
+        file.scalars(&scaled, now).unwrap();
         let events = read(file.path());
         assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
         assert_eq!(
             (events.len(), events[1].step, events[1].wall_time),
-            (2, 3, 1_700_000_000.5)
+            (3, 3, 1_700_000_000.5)
         );
+        let last = events[2].summary.as_ref().unwrap().value[4..].iter();
+        let last: Vec<_> = last.map(|s| (s.tag.as_str(), s.simple_value)).collect();
+        let scale = ("train/loss_scale", Some(32_768.0));
+        assert_eq!(last, [scale, ("train/skipped_steps", Some(1.0))]);
         let scalars = &events[1].summary.as_ref().unwrap().value;
         let tags: Vec<_> = scalars
             .iter()

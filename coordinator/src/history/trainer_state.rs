@@ -2,7 +2,8 @@
 //!
 //! In: the plan's size and one record per step. Out: a JSON file that transformers'
 //! `TrainerState.load_from_json` reads, and back again on resume.
-//! Every `logging_steps` an entry with the mean of the step losses since the last entry; the
+//! Every `logging_steps` an entry with the mean of the step losses since the last entry, without those
+//! of skipped steps, which are counted; the
 //! losses not yet in an entry are kept under `stateful_callbacks`, the one place where transformers
 //! allows more, so that a resumed run writes the same entries as one that never stopped.
 //! Keeps: unrounded numbers; nothing of workers or time.
@@ -73,9 +74,12 @@ pub struct LogEntry {
     pub grad_norm: f64,
     /// The learning rate this step used.
     pub learning_rate: f64,
-    /// Mean of the step losses since the last entry.
+    /// Mean of the step losses since the last entry, of steps that were not skipped.
     #[serde(with = "number")]
     pub loss: f64,
+    /// The loss scale this step was computed with, in fp16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<u64>,
     /// Target tokens of this step.
     pub num_tokens: u64,
     /// Steps since the last entry whose update was skipped.
@@ -182,8 +186,10 @@ impl TrainerState {
         self.global_step = record.step.0;
         self.epoch = record.epoch;
         let since = &mut self.stateful_callbacks.since_last_log;
-        since.loss_sum += record.loss;
-        since.steps += 1;
+        if !record.skipped {
+            since.loss_sum += record.loss;
+            since.steps += 1;
+        }
         since.skipped_steps += u64::from(record.skipped);
         if !self.global_step.is_multiple_of(self.logging_steps.max(1)) {
             return Ok(None);
@@ -194,6 +200,7 @@ impl TrainerState {
             grad_norm: record.grad_norm,
             learning_rate: record.learning_rate,
             loss: since.loss_sum / since.steps as f64,
+            loss_scale: record.loss_scale,
             num_tokens: record.num_tokens,
             skipped_steps: since.skipped_steps,
             step: record.step.0,

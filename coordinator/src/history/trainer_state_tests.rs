@@ -88,23 +88,29 @@ fn the_number_of_workers_is_nowhere_in_it() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_is_null_and_the_skipped_step_is_counted() {
+fn the_loss_of_a_skipped_step_is_left_out_and_the_step_is_counted() {
+    let skipped = |step| StepRecord {
+        loss: f64::NAN,
+        skipped: true,
+        loss_scale: Some(1024),
+        ..record(step)
+    };
     let mut state = state(2);
-    state
-        .record(&StepRecord {
-            loss: f64::NAN,
-            skipped: true,
-            ..record(1)
-        })
-        .unwrap();
+    state.record(&skipped(1)).unwrap();
     state.record(&record(2)).unwrap();
+    state.record(&skipped(3)).unwrap();
+    state.record(&skipped(4)).unwrap();
     let json = state.to_json().unwrap();
-    assert!(
-        json.contains("\"loss\": null") && json.contains("\"skipped_steps\": 1"),
-        "{json}"
-    );
     let back: TrainerState = serde_json::from_str(&json).unwrap();
-    assert!(matches!(&back.log_history[0], HistoryEntry::Steps(e) if e.loss.is_nan()));
+    let of = |index: usize| match &back.log_history[index] {
+        HistoryEntry::Steps(entry) => (entry.loss, entry.skipped_steps, entry.loss_scale),
+        HistoryEntry::Evaluation(_) => panic!("no steps"),
+    };
+    assert_eq!(of(0), (record(2).loss, 1, None));
+    // There is no loss where every step was skipped.
+    assert!(json.contains("\"loss\": null"), "{json}");
+    assert!(of(1).0.is_nan());
+    assert_eq!((of(1).1, of(1).2), (2, Some(1024)));
 }
 
 #[test]

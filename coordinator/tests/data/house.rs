@@ -126,6 +126,7 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         max_grad_norm: 1.0,
         seed: 42,
         precision: Precision::F32,
+        stability: Default::default(),
         max_seq_length: 512,
         overflow: Overflow::Truncate,
         device: "cpu".into(),

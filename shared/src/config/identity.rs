@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use super::keys::{Fallback, find};
 use super::resolved::values;
-use super::run::{LossOn, RunConfig};
+use super::run::{LossOn, Precision, RunConfig};
+use super::stability::StabilityConfig;
 
 /// Keys that decide the adapter.
 const DECIDING: &[&str] = &[
@@ -66,7 +67,8 @@ const STOPPING: &[&str] = &[
 ///
 /// Base model, data, `init_adapter` and `parent` decide it too: by their digests, which are compared
 /// elsewhere, never by their paths. `parent_optimizer` decides only where there is a parent, `loss_on`
-/// only where it says more than `train_on_inputs`, which older runs have alone.
+/// only where it says more than `train_on_inputs`, which older runs have alone, `initial_loss_scale`
+/// only in fp16.
 #[must_use]
 pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
     values(config)
@@ -78,11 +80,18 @@ pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
 
 fn decides(config: &RunConfig, key: &str, value: &str) -> bool {
     DECIDING.contains(&key)
+        || (key == "initial_loss_scale" && scales_unlike(config))
         || (key == "parent_optimizer" && config.parent.is_some())
         || (key == "loraplus_lr_embedding" && config.adapter.loraplus_lr_ratio.is_some())
         || (key == "loss_on" && config.learned() == LossOn::Last)
         || (STOPPING.contains(&key) && config.evaluation.patience.is_some())
         || default_of(key).is_some_and(|default| default != value)
+}
+
+/// There is a loss scale, and it begins with another one than by default.
+fn scales_unlike(config: &RunConfig) -> bool {
+    let usual = StabilityConfig::default().initial_loss_scale;
+    config.precision == Precision::Fp16 && config.stability.initial_loss_scale != usual
 }
 
 /// The default of a key that is left out while it has it.
@@ -100,7 +109,12 @@ pub fn difference(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>
     keys.sort();
     keys.dedup();
     let said = |key: &str, value: Option<&String>| {
-        let missing = default_of(key).unwrap_or("not there");
+        let unsaid = key == "initial_loss_scale";
+        let default = find(key).filter(|_| unsaid).map(|key| key.default);
+        let missing = match default {
+            Some(Fallback::Value(text)) => text,
+            _ => default_of(key).unwrap_or("not there"),
+        };
         value.map_or(missing, String::as_str).to_owned()
     };
     keys.into_iter()
@@ -118,6 +132,7 @@ pub fn difference(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>
 #[cfg(test)]
 mod tests {
     use super::super::run::DeviceClassPolicy;
+    use super::super::stability::OnNonFinite;
     use super::super::tests::minimal;
     use super::*;
 
@@ -146,6 +161,9 @@ mod tests {
         new.audit_rate = 0.25;
         new.parent_optimizer = false;
         new.device = "cuda".into();
+        new.stability.on_non_finite = OnNonFinite::Fail;
+        new.stability.max_skipped_steps = 3;
+        new.stability.initial_loss_scale = 8;
         new.resume_from_checkpoint = Some("latest".into());
         assert!(difference(&identity_fields(&old), &identity_fields(&new)).is_empty());
     }
@@ -197,6 +215,18 @@ mod tests {
             ]
         );
         assert_eq!(difference(&new, &old)[1], "packing: was true, now false");
+    }
+
+    #[test]
+    fn the_first_loss_scale_decides_in_fp16_only() {
+        let mut old = minimal();
+        old.precision = Precision::Fp16;
+        let mut new = old.clone();
+        new.stability.initial_loss_scale = 1024;
+        assert_eq!(
+            difference(&identity_fields(&old), &identity_fields(&new)),
+            ["initial_loss_scale: was 65536, now 1024"]
+        );
     }
 
     #[test]

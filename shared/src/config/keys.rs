@@ -5,6 +5,8 @@
 //! Keeps: a default is written as in a file and read by the same code as a file.
 //! Not here: rules over several keys (see `rules`).
 
+use crate::numerics::LARGEST_LOSS_SCALE;
+
 /// What a value must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
@@ -20,6 +22,8 @@ pub(super) enum Kind {
         most: u64,
         minus_one: bool,
     },
+    /// A power of two.
+    PowerOfTwo { most: u64 },
     /// A number.
     Real(Range),
     /// `true` or `false`.
@@ -111,6 +115,8 @@ pub(super) const UNBOUNDED: Range = Range {
 };
 /// Values of `lr_scheduler_type`.
 pub(super) const SCHEDULES: &[&str] = &["linear", "cosine", "constant", "constant_with_warmup"];
+/// Values of `on_non_finite`.
+pub(super) const NON_FINITES: &[&str] = &["skip", "fail"];
 /// Values of `overflow`.
 pub(super) const OVERFLOWS: &[&str] = &["truncate", "drop", "error"];
 /// Values of `device_class`.
@@ -293,11 +299,17 @@ pub(super) const KEYS: &[Key] = &[
     key("seed", whole(0, u32::MAX as u64), Value("42"), "42",
         "seed of the order of samples, the first adapter and dropout"),
     key("fp16", Flag, Value("false"), "false",
-        "compute in float16; understood, but `up` does not train with it yet"),
+        "compute in float16, with a loss scale that finds its size by itself"),
     key("bf16", Flag, Value("false"), "true",
         "compute in bfloat16; neither `fp16` nor `bf16` means float32"),
     key("activation_checkpointing", Choice(CHECKPOINTINGS), Value("auto"), "on",
         "compute activations again on the way back instead of keeping them: less memory, a third more work, the same bytes; `auto` does it where they would not fit"),
+    key("on_non_finite", Choice(NON_FINITES), Value("skip"), "fail",
+        "what happens to a step with a loss or gradient that is not finite: left out and counted, or the run ends before it"),
+    key("max_skipped_steps", whole(1, u32::MAX as u64), Value("10"), "50",
+        "so many skipped steps in a row end the run; overflows that only lower the loss scale of fp16 do not count"),
+    key("initial_loss_scale", Kind::PowerOfTwo { most: LARGEST_LOSS_SCALE }, Value("65536"), "1024",
+        "loss scale of fp16 before step 1"),
     key("max_seq_length", whole(2, 1_048_576), Value("2048"), "512",
         "longest row in tokens"),
     key("overflow", Choice(OVERFLOWS), Value("truncate"), "truncate",
@@ -402,6 +414,7 @@ impl Kind {
             OptionalWhole { least, most, .. } => {
                 format!("a whole number {}, or nothing", bounds(least, most))
             }
+            Self::PowerOfTwo { most } => format!("a power of two from 1 to 2^{}", most.ilog2()),
             Self::Real(range) => format!("a number {}", range.describe()),
             Flag => "`true` or `false`".into(),
             Choice(words) => either(words),

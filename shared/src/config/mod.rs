@@ -27,6 +27,7 @@ mod resolved;
 mod rules;
 mod run;
 mod schema;
+mod stability;
 mod value;
 
 #[cfg(test)]
@@ -42,9 +43,10 @@ pub use load::{Loaded, Origins, load, load_text};
 pub use paths::{check_paths, missing_paths};
 pub use privacy::{PrivacyConfig, PrivacyKind, PrivacyMode, PrivacyRule};
 pub use resolved::{json_values, node_yaml, resolved_yaml, values};
-pub use rules::{micro_batches_per_step, require_supported};
+pub use rules::micro_batches_per_step;
 pub use run::{
     DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig,
     TargetModules, TaskType,
 };
 pub use schema::json_schema;
+pub use stability::{OnNonFinite, StabilityConfig};

@@ -22,6 +22,7 @@ use super::run::{
     DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig,
     TargetModules, TaskType,
 };
+use super::stability::{OnNonFinite, StabilityConfig};
 use super::value::{self, Problem, Read, bounds};
 use crate::error::{Code, Error};
 
@@ -289,6 +290,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn stability(&mut self) -> Option<StabilityConfig> {
+        let on_non_finite = self.choice::<OnNonFinite>("on_non_finite");
+        let max_skipped_steps = self.small("max_skipped_steps");
+        let initial_loss_scale = self.take("initial_loss_scale", value::power_of_two);
+        Some(StabilityConfig {
+            on_non_finite: on_non_finite?,
+            max_skipped_steps: max_skipped_steps?,
+            initial_loss_scale: initial_loss_scale?,
+        })
+    }
+
     /// `train_on_inputs` and `loss_on`: two keys of one choice, each derived from the other.
     fn learned(&mut self) -> Option<(bool, LossOn)> {
         let flag_written = self.layers.written.contains_key("train_on_inputs");
@@ -347,6 +359,7 @@ impl<'a> Reader<'a> {
         let seed = self.whole("seed");
         let precision = self.precision();
         let activation_checkpointing = self.choice::<Checkpointing>("activation_checkpointing");
+        let stability = self.stability();
         let max_seq_length = self.small("max_seq_length");
         let overflow = self.choice::<Overflow>("overflow");
         let device = self.take("device", value::device);
@@ -397,6 +410,7 @@ impl<'a> Reader<'a> {
             seed: seed?,
             precision: precision?,
             activation_checkpointing: activation_checkpointing?,
+            stability: stability?,
             max_seq_length: max_seq_length?,
             overflow: overflow?,
             device: device?,

@@ -8,7 +8,7 @@ use super::layers::{Layers, Written};
 use super::load::Origins;
 use super::resolved::value;
 use super::run::{LrSchedulerType, Precision, RunConfig};
-use crate::error::{Code, Error, Place, Result};
+use crate::error::{Code, Error, Place};
 
 const FP16_FALSE: &str = "fp16=false";
 
@@ -244,7 +244,7 @@ pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
     [
         unusual_learning_rate(config),
         unusual_lora_rank(config),
-        fp16_is_not_trained_yet(config),
+        loss_scale_without_fp16(config, chosen("initial_loss_scale")),
         max_steps_over_epochs(config, chosen("epochs")),
         warmup_given_twice(config),
         warmup_of_a_constant(config),
@@ -288,12 +288,9 @@ fn unusual_lora_rank(config: &RunConfig) -> Option<String> {
         .then(|| format!("lora_rank {rank} is outside 4..64, where most adapters lie"))
 }
 
-fn fp16_is_not_trained_yet(config: &RunConfig) -> Option<String> {
-    (config.precision == Precision::Fp16).then(|| {
-        "fp16: true is understood, but `up` needs `--set fp16=false --set bf16=true` until loss \
-         scaling is built"
-            .into()
-    })
+fn loss_scale_without_fp16(config: &RunConfig, chosen: bool) -> Option<String> {
+    (chosen && config.precision != Precision::Fp16)
+        .then(|| "initial_loss_scale is not used: only fp16 has a loss scale".into())
 }
 
 fn max_steps_over_epochs(config: &RunConfig, epochs_written: bool) -> Option<String> {
@@ -398,21 +395,4 @@ pub fn micro_batches_per_step(config: &RunConfig) -> u64 {
     config
         .global_batch()
         .div_ceil(u64::from(config.micro_batch_size.max(1)))
-}
-
-/// Refuses what is understood but not built yet; `up` calls it, `check` does not.
-///
-/// # Errors
-/// `E0107` for `fp16: true`, naming what to use instead.
-pub fn require_supported(config: &RunConfig) -> Result<()> {
-    if config.precision != Precision::Fp16 {
-        return Ok(());
-    }
-    Err(
-        Error::new(Code::NotYet, "`fp16: true` cannot be trained yet")
-            .why("float16 gradients need loss scaling, which is not built")
-            .why("nothing was started")
-            .fix("--set fp16=false --set bf16=true")
-            .fix("--set fp16=false, for float32"),
-    )
 }

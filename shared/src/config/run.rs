@@ -8,6 +8,7 @@ use super::adapter::{AdapterConfig, Checkpointing};
 use super::evaluation::EvaluationConfig;
 use super::formats::FormatConfig;
 use super::privacy::PrivacyConfig;
+use super::stability::StabilityConfig;
 
 /// Everything that describes a run. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +71,9 @@ pub struct RunConfig {
     /// Whether activations are kept or computed again; no byte of the adapter depends on it.
     #[serde(default)]
     pub activation_checkpointing: Checkpointing,
+    /// What happens to values that are not finite; an older run has the defaults.
+    #[serde(default)]
+    pub stability: StabilityConfig,
     /// Longest row in tokens.
     pub max_seq_length: u32,
     /// What happens to longer rows.
@@ -171,7 +175,7 @@ pub enum Precision {
     F32,
     /// `bf16: true`.
     Bf16,
-    /// `fp16: true`: understood, refused by `up` until loss scaling is there.
+    /// `fp16: true`, with a loss scale.
     Fp16,
 }
 

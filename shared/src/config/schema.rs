@@ -77,6 +77,7 @@ fn rules(kind: Kind) -> Value {
                 whole(types, json!(least), most)
             }
         }
+        Kind::PowerOfTwo { most } => whole(json!(["integer", "string"]), json!(1), most),
         Kind::Real(range) => real(range),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Choice(words) => json!({ "enum": words }),

@@ -121,6 +121,20 @@ fn no_number(key: &Key, item: &Item) -> Problem {
     }
 }
 
+/// A power of two within bounds.
+pub(super) fn power_of_two(key: &Key, item: &Item) -> Read<u64> {
+    let most = match key.kind {
+        Kind::PowerOfTwo { most } => most,
+        _ => u64::MAX,
+    };
+    let value = whole(key, item, 1, most)?;
+    if value.is_power_of_two() {
+        return Ok(value);
+    }
+    let problem = out_of_range(key, item);
+    Err(problem.fix(format!("the next lower one is {}", 1u64 << value.ilog2())))
+}
+
 /// A whole number within bounds; `4.0` and `1e3` are whole.
 pub(super) fn whole(key: &Key, item: &Item, least: u64, most: u64) -> Read<u64> {
     /// Above this not every whole number has its own f64.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::numbers::{hex_u64, text_i64};
 use crate::evaluation::SetSums;
 use crate::ids::{Generation, MicroBatchId, RunId, Step, Term, WorkerId};
+use crate::numerics::LossScale;
 
 /// Newest version of the ledger's form: 2 has evaluations.
 pub const FORMAT: u32 = 2;
@@ -140,10 +141,21 @@ pub struct Commit {
     /// Bits of the gradient norm before clipping, an f64.
     #[serde(with = "hex_u64")]
     pub grad_norm_bits: u64,
-    /// A value was not finite: nothing was applied.
+    /// A value was not finite or out of range: nothing was applied.
     pub skipped: bool,
     /// Digest of adapter and optimizer state after it.
     pub state_digest: String,
+    /// The loss scale it was computed with, in fp16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
+}
+
+impl Commit {
+    /// It was skipped, and no smaller loss scale could have helped.
+    #[must_use]
+    pub fn is_non_finite(&self) -> bool {
+        self.skipped && self.loss_scale.is_none_or(|scale| scale.is_least())
+    }
 }
 
 /// A micro-batch that counts.

@@ -46,7 +46,7 @@ pub struct Report {
     pub begun_epoch: u64,
     /// Micro-batches credited to each worker.
     pub micro_batches: BTreeMap<WorkerId, u64>,
-    /// Steps that applied nothing, because a value was not finite.
+    /// Steps that applied nothing, because a value was not finite or out of range.
     pub skipped: u64,
     /// How many coordinators led, one after the other.
     pub terms: u64,
@@ -104,7 +104,7 @@ impl Report {
         let workers = self.micro_batches.iter();
         facts.extend(workers.map(|(worker, count)| ("", format!("{count} by {worker}"))));
         if self.skipped > 0 {
-            let text = format!("{}, a value was not finite", self.skipped);
+            let text = format!("{}, a value was not finite or out of range", self.skipped);
             facts.push(("skipped steps", text));
         }
         facts.push(("terms", format!("{}", self.terms)));

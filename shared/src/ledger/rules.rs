@@ -86,6 +86,15 @@ impl State {
                 )),
             );
         }
+        if let Some(expected) = self.loss_scale
+            && commit.loss_scale != Some(expected)
+        {
+            return Err(contradiction(&format!(
+                "step {step} was computed with another loss scale than its turn"
+            ))
+            .why(format!("it says {:?}", commit.loss_scale))
+            .why(format!("after step {committed} it is {expected:?}")));
+        }
         let Some(first) = self.mark(step) else {
             return Ok(());
         };

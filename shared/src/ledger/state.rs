@@ -11,6 +11,7 @@ use super::record::{
 use crate::error::Result;
 use crate::evaluation::{SetSums, newest};
 use crate::ids::{Step, Term};
+use crate::numerics::LossScale;
 
 /// A run as its ledger tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,11 @@ pub struct State {
     pub evaluated: Option<Step>,
     /// The step with which patience was over.
     pub stopped: Option<Step>,
+    /// Steps that applied nothing, of steps that have to come again too; true where no smaller loss
+    /// scale could have helped.
+    pub skipped: BTreeMap<Step, bool>,
+    /// The loss scale that the next step must have, when it is known.
+    pub(super) loss_scale: Option<LossScale>,
     marks: Vec<Mark>,
 }
 
@@ -92,6 +98,8 @@ impl State {
             evaluations: BTreeMap::new(),
             evaluated: None,
             stopped: None,
+            skipped: BTreeMap::new(),
+            loss_scale: None,
             marks: Vec::new(),
         }
     }
@@ -146,6 +154,11 @@ impl State {
                 } else {
                     self.replayed += 1;
                 }
+                if commit.skipped {
+                    self.skipped.insert(commit.step, commit.is_non_finite());
+                }
+                let scale = commit.loss_scale;
+                self.loss_scale = scale.map(|scale| scale.after(commit.skipped));
                 self.committed = commit.step;
                 self.state_digest = Some(commit.state_digest.clone());
             }
@@ -160,6 +173,7 @@ impl State {
             }
             Record::Rewind(rewind) => {
                 self.rewinds += 1;
+                self.loss_scale = None;
                 self.committed = rewind.step;
                 self.evaluated = newest(&self.evaluations, rewind.step);
                 self.state_digest.clone_from(&rewind.state_digest);

@@ -102,6 +102,7 @@ pub fn apply_with_threads(
     let n = state.len();
     next.step = state.step.next();
     next.optimizer_steps = state.optimizer_steps + 1;
+    next.loss_scale = state.loss_scale.map(|scale| scale.after(false));
     for values in [&mut next.params, &mut next.m, &mut next.v] {
         values.resize(n, 0.0);
     }

@@ -1,9 +1,10 @@
 //! What replicas agree on after every step.
 //!
-//! In: parameters and both moments as flat f32 vectors in canonical order. Out: one digest of all
-//! of it. Keeps: equal digests mean equal bytes. Not here: names and shapes, which the worker's
+//! In: parameters and both moments as flat f32 vectors in canonical order, counters, the loss scale
+//! in fp16. Out: one digest of all of it. Keeps: equal digests mean equal bytes. Not here: names and shapes, which the worker's
 //! layout knows.
 
+use super::LossScale;
 use crate::ids::Step;
 
 /// The adapter and its optimizer after a step.
@@ -19,6 +20,8 @@ pub struct AdapterState {
     pub step: Step,
     /// Updates applied: skipped steps do not count, so bias correction ignores them.
     pub optimizer_steps: u64,
+    /// The loss scale of the next step, where the run computes in fp16.
+    pub loss_scale: Option<LossScale>,
 }
 
 impl AdapterState {
@@ -32,7 +35,20 @@ impl AdapterState {
             v: vec![0.0; n],
             step: Step(0),
             optimizer_steps: 0,
+            loss_scale: None,
         }
+    }
+
+    /// The factor on the loss of the next step's micro-batches.
+    #[must_use]
+    pub fn loss_factor(&self) -> f32 {
+        self.loss_scale.map_or(1.0, |scale| scale.factor())
+    }
+
+    /// Steps that the schedule of the learning rate does not count.
+    #[must_use]
+    pub fn unscheduled(&self) -> u64 {
+        self.loss_scale.map_or(0, |scale| scale.skipped_steps)
     }
 
     /// Number of parameters.
@@ -47,18 +63,21 @@ impl AdapterState {
         self.params.is_empty()
     }
 
-    /// Writes the state after a step that policy skips: nothing changes but its number.
+    /// Writes the state after a step that policy skips: nothing changes but its number, and the loss
+    /// scale where there is one.
     pub fn skip(&self, next: &mut Self) {
         next.params.clone_from(&self.params);
         next.m.clone_from(&self.m);
         next.v.clone_from(&self.v);
         next.step = self.step.next();
         next.optimizer_steps = self.optimizer_steps;
+        next.loss_scale = self.loss_scale.map(|scale| scale.after(true));
     }
 }
 
-/// BLAKE3 in hex over step, optimizer steps, number of parameters (u64), parameters, first and
-/// second moments (f32), all little endian.
+/// BLAKE3 in hex over step, optimizer steps, number of parameters (u64), parameters (f32), the loss
+/// scale where there is one (three u64: scale, good steps, skipped steps), first and second moments
+/// (f32), all little endian.
 #[must_use]
 pub fn state_digest(state: &AdapterState) -> String {
     StateDigests::of(state).whole
@@ -100,6 +119,12 @@ fn up_to_params(state: &AdapterState) -> blake3::Hasher {
     hasher.update(&state.optimizer_steps.to_le_bytes());
     hasher.update(&(state.params.len() as u64).to_le_bytes());
     hash_floats(&mut hasher, &state.params);
+    // A micro-batch depends on it as on the parameters.
+    if let Some(loss_scale) = &state.loss_scale {
+        hasher.update(&loss_scale.scale.to_le_bytes());
+        hasher.update(&u64::from(loss_scale.good_steps).to_le_bytes());
+        hasher.update(&loss_scale.skipped_steps.to_le_bytes());
+    }
     hasher
 }
 
@@ -136,6 +161,16 @@ mod tests {
         assert_eq!((&whole, &params), (&seen[5], &params_digest(&state)));
         state.params[0] = 7.5;
         assert_ne!(params_digest(&state), params);
+        let mut scale = LossScale::new(8);
+        state.loss_scale = Some(scale);
+        seen.push(params_digest(&state));
+        seen.push(state_digest(&state));
+        scale.good_steps = 1;
+        state.loss_scale = Some(scale);
+        seen.push(state_digest(&state));
+        scale.skipped_steps = 1;
+        state.loss_scale = Some(scale);
+        seen.push(state_digest(&state));
         let distinct: std::collections::HashSet<_> = seen.iter().collect();
         assert_eq!(distinct.len(), seen.len());
     }
@@ -147,12 +182,31 @@ mod tests {
         state.optimizer_steps = 3;
         let mut next = AdapterState::default();
         state.skip(&mut next);
+        let skipped = AdapterState {
+            step: Step(5),
+            ..state.clone()
+        };
+        assert_eq!(next, skipped);
+        state.loss_scale = Some(LossScale::new(8));
+        state.skip(&mut next);
+        let halved = LossScale {
+            skipped_steps: 1,
+            ..LossScale::new(4)
+        };
+        assert_eq!(next.loss_scale, Some(halved));
+    }
+
+    #[test]
+    fn without_a_loss_scale_the_digest_is_what_it_was() {
+        let state = AdapterState::new(vec![1.0, -2.5]);
+        let mut bytes = vec![0u8; 16];
+        bytes.extend(2u64.to_le_bytes());
+        for value in [1.0f32, -2.5, 0.0, 0.0, 0.0, 0.0] {
+            bytes.extend(value.to_le_bytes());
+        }
         assert_eq!(
-            next,
-            AdapterState {
-                step: Step(5),
-                ..state
-            }
+            state_digest(&state),
+            blake3::hash(&bytes).to_hex().to_string()
         );
     }
 }

@@ -145,6 +145,14 @@ impl Plan {
         }
     }
 
+    /// The rate that step `step` uses when `unscheduled` steps before it were skipped and are not
+    /// counted, as Trainer has it in fp16; [`StepPlan::learning_rate`] counts all of them.
+    #[must_use]
+    pub fn learning_rate(&self, step: Step, unscheduled: u64) -> f64 {
+        let index = step.0.saturating_sub(1);
+        self.schedule.rate(index.saturating_sub(unscheduled))
+    }
+
     /// Samples of a whole step.
     pub(super) fn global_batch(&self) -> u64 {
         self.global_batch

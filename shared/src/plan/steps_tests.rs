@@ -37,6 +37,7 @@ fn config() -> RunConfig {
         max_grad_norm: 1.0,
         seed: 42,
         precision: Precision::F32,
+        stability: Default::default(),
         max_seq_length: 512,
         overflow: Overflow::Truncate,
         device: "cpu".into(),
@@ -136,6 +137,10 @@ fn a_warmup_ratio_is_rounded_up_and_warmup_steps_win() {
     let plan = plan(&ratio, 21);
     assert_eq!(plan.step(Step(1)).learning_rate, 0.0);
     assert_eq!(plan.step(Step(2)).learning_rate, 1e-3 * 0.5);
+    // A skipped step is not counted: the next one repeats its rate.
+    assert_eq!(plan.learning_rate(Step(2), 0), 1e-3 * 0.5);
+    assert_eq!(plan.learning_rate(Step(2), 1), 0.0);
+    assert_eq!(plan.learning_rate(Step(3), 1), 1e-3 * 0.5);
     let steps = RunConfig {
         warmup_steps: 3,
         ..ratio

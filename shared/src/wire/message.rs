@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::evaluation::{EvaluationSet, Prompts};
 use crate::ids::{Identity, MicroBatchId, RunId, Slot, Step, WorkerId};
+use crate::numerics::LossScale;
 
 /// Version of the session protocol; both sides must speak the same.
 pub const PROTOCOL: u32 = 4;
@@ -190,6 +191,16 @@ pub struct Applied {
     pub received: Vec<u64>,
     /// What was summed up, where it was an evaluation: the state is the committed one.
     pub evaluation: Vec<i64>,
+    /// The loss scale the step was computed with, in fp16.
+    pub loss_scale: Option<LossScale>,
+}
+
+impl Applied {
+    /// The step was skipped, and no smaller loss scale could have helped.
+    #[must_use]
+    pub fn is_non_finite(&self) -> bool {
+        self.skipped && self.loss_scale.is_none_or(|scale| scale.is_least())
+    }
 }
 
 /// A coded failure on the worker.

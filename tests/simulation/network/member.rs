@@ -315,7 +315,7 @@ impl Member {
         self.unfollow();
         let number = self.own.lock().machine.follow;
         let state = match source {
-            SyncSource::Initial => first_state(),
+            SyncSource::Initial => first_state(self.scene.lock().setting.scaled),
             SyncSource::Checkpoint(name) => {
                 let step = Step(name.parse().unwrap());
                 self.scene.lock().store.checkpoints[&step].clone()

@@ -11,10 +11,11 @@ use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::manifest::{FileDigest, Manifest, file_digest};
-use shared::numerics::AdapterState;
+use shared::numerics::{AdapterState, LossScale};
 use shared::storage::write_atomic;
 
 use super::peft_config::peft_config;
+use super::scale;
 use super::tensors::{Reader, Writer};
 use crate::adapter::AdapterLayout;
 
@@ -33,7 +34,7 @@ const STEP: &str = "step";
 const OPTIMIZER_STEPS: &str = "optimizer_steps";
 
 /// The state before step 1, from the first adapter; with the moments of the run that is trained on,
-/// when there is one and they are wanted.
+/// when there is one and they are wanted. The loss scale begins anew, as the schedule does.
 ///
 /// # Errors
 /// [`Code::NoCheckpoint`] and [`Code::DigestDiffers`] when the parent is not what it was.
@@ -42,16 +43,22 @@ pub fn first_state(
     layout: &AdapterLayout,
     first: Vec<f32>,
 ) -> Result<AdapterState> {
+    let anew = LossScale::of(config);
+    let new = |first| AdapterState {
+        loss_scale: anew,
+        ..AdapterState::new(first)
+    };
     let Some(parent) = &config.parent else {
-        return Ok(AdapterState::new(first));
+        return Ok(new(first));
     };
     Manifest::read(parent)?.verify(parent)?;
     if !config.parent_optimizer {
-        return Ok(AdapterState::new(first));
+        return Ok(new(first));
     }
     let earlier = read_checkpoint(parent, layout)?;
     Ok(AdapterState {
         step: Step(0),
+        loss_scale: anew,
         ..earlier
     })
 }
@@ -138,6 +145,7 @@ fn optimizer_tensors<'a>(
     }
     writer.counter(STEP, state.step.0)?;
     writer.counter(OPTIMIZER_STEPS, state.optimizer_steps)?;
+    scale::write(&mut writer, state.loss_scale)?;
     Ok(writer)
 }
 
@@ -162,6 +170,7 @@ pub fn read_checkpoint(folder: &Path, layout: &AdapterLayout) -> Result<AdapterS
         }
         state.step = Step(reader.counter(STEP)?);
         state.optimizer_steps = reader.counter(OPTIMIZER_STEPS)?;
+        state.loss_scale = scale::read(reader)?;
         Ok(())
     })?;
     Ok(state)

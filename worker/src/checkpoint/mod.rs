@@ -2,11 +2,12 @@
 //!
 //! In: a state, the names of its tensors, the configuration. Out: a PEFT folder plus the optimizer
 //! (`folder`, `peft_config`), or one message for a joiner (`snapshot`); both are safetensors
-//! (`tensors`). Keeps: equal states give equal bytes, what is read back is the state that was
+//! (`tensors`); `scale` the loss scale in them. Keeps: equal states give equal bytes, what is read back is the state that was
 //! written, and nothing in it knows how many workers there were.
 
 mod folder;
 mod peft_config;
+mod scale;
 mod snapshot;
 mod tensors;
 

@@ -8,6 +8,7 @@ use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::numerics::AdapterState;
 
+use super::scale;
 use super::tensors::{Reader, Writer};
 
 /// The bytes for a joiner.
@@ -22,6 +23,7 @@ pub fn encode_snapshot(state: &AdapterState) -> Result<Bytes> {
         }
         writer.counter("step", state.step.0)?;
         writer.counter("optimizer_steps", state.optimizer_steps)?;
+        scale::write(&mut writer, state.loss_scale)?;
         writer.bytes()
     })();
     encoded.map(Bytes::from).map_err(|why: String| {
@@ -42,6 +44,7 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<AdapterState> {
             v: reader.vector("v")?,
             step: Step(reader.counter("step")?),
             optimizer_steps: reader.counter("optimizer_steps")?,
+            loss_scale: scale::read(&mut reader)?,
         };
         reader.finish()?;
         let lengths = [state.params.len(), state.m.len(), state.v.len()];

@@ -187,6 +187,11 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| format!("{key} is not a counter"))
     }
 
+    /// Whether it is there and not yet read.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.left.contains(key)
+    }
+
     /// Nothing may be left.
     pub(super) fn finish(self) -> Result<(), String> {
         match self.left.first() {

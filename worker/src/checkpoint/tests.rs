@@ -46,6 +46,7 @@ fn config() -> RunConfig {
         max_grad_norm: 1.0,
         seed: 42,
         precision: Precision::F32,
+        stability: Default::default(),
         max_seq_length: 512,
         overflow: Overflow::Truncate,
         device: "cpu".into(),

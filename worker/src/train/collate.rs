@@ -23,7 +23,7 @@ pub struct Segment {
 }
 
 /// The collated data of one micro-batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MicroBatch {
     /// The samples, in the order of their tokens.
     pub segments: Vec<Segment>,
@@ -35,6 +35,8 @@ pub struct MicroBatch {
     pub step: u64,
     /// Predicted tokens of the whole step.
     pub step_target_tokens: u64,
+    /// Factor on the loss before the backward pass; the gradient comes out without it.
+    pub loss_scale: f32,
 }
 
 /// Collates the rows of one micro-batch as they are planned.
@@ -60,6 +62,7 @@ pub fn collate(
         labels: Vec::with_capacity(all),
         step,
         step_target_tokens,
+        loss_scale: 1.0,
     };
     for (sample, (&position, &cells)) in samples.iter().zip(places) {
         let length = usize::try_from(cells).unwrap_or(0);

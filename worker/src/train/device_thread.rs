@@ -209,10 +209,11 @@ impl Room {
             run.trainer.set_adapter(&published.state.params)?;
             run.holds = Some(published.version);
         }
+        let loss_scale = published.state.loss_factor();
         // Held no longer than needed: its memory serves a later step.
         drop(published);
         let started = Instant::now();
-        let (mut computed, mut integers) = run.compute(step, id, task)?;
+        let (mut computed, mut integers) = run.compute(step, id, task, loss_scale)?;
         if self.faults.hold("compute", step, started.elapsed()) == Some(Effect::Flip) {
             integers[0] ^= 1 << 20;
             computed.fingerprint = numerics::fingerprint(&integers, 0).0;
@@ -247,6 +248,7 @@ impl OnDevice {
         step: Step,
         id: MicroBatchId,
         task: Task,
+        loss_scale: f32,
     ) -> Result<(Computed, Vec<i64>)> {
         if task == Task::Evaluate {
             let integers = self.evaluation.compute(&mut self.trainer, step, id)?;
@@ -270,7 +272,7 @@ impl OnDevice {
         let index = usize::try_from(id.0).map_err(|_| unknown())?;
         let planned = plan.micro_batches.get(index).ok_or_else(unknown)?.clone();
         let targets = plan.target_tokens;
-        let batch = collated(&self.dataset, &planned, step, targets)?;
+        let batch = collated(&self.dataset, &planned, step, targets, loss_scale)?;
         self.trainer
             .micro_batch(&batch, &mut self.gradient, &mut self.losses)?;
         let mut integers = self.pool.take();
@@ -294,12 +296,13 @@ impl OnDevice {
     }
 }
 
-/// The micro-batch of these rows.
+/// The micro-batch of these rows, to be computed with a loss scale.
 pub(super) fn collated(
     dataset: &PreparedDataset,
     planned: &MicroBatchPlan,
     step: Step,
     step_target_tokens: u64,
+    loss_scale: f32,
 ) -> Result<MicroBatch> {
     let samples = planned.samples.iter().map(|row| {
         let found = usize::try_from(*row).ok();
@@ -308,7 +311,11 @@ pub(super) fn collated(
             .ok_or_else(|| Error::new(Code::Internal, format!("step {step} has no row {row}")))
     });
     let samples: Vec<_> = samples.collect::<Result<_>>()?;
-    collate(&samples, planned, step.0, step_target_tokens)
+    let batch = collate(&samples, planned, step.0, step_target_tokens)?;
+    Ok(MicroBatch {
+        loss_scale,
+        ..batch
+    })
 }
 
 /// The configuration's device binds; the command line may say which one of that kind.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use shared::config::{LoraInit, Precision, RunConfig};
 use shared::error::{Code, Error, Result};
 use shared::model::{AdapterShape, AdapterSpec, ModelConfig, Part, Role};
+use shared::numerics;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::MicroBatch;
@@ -51,13 +52,7 @@ impl Trainer {
         let kind = match config.precision {
             Precision::F32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
-            Precision::Fp16 => {
-                return Err(Error::new(
-                    Code::NotYet,
-                    "fp16 needs loss scaling, which is not built",
-                )
-                .fix("use --set fp16=false --set bf16=true"));
-            }
+            Precision::Fp16 => Kind::Half,
         };
         let shape = ModelConfig::load(base)?;
         let spec = AdapterSpec::from(config);
@@ -203,7 +198,9 @@ impl Trainer {
         }
         losses.resize(places.len(), 0.0);
         caught(|| self.compute(batch, &places, &wanted, gradient, losses))
-            .map_err(failed("computing a micro-batch"))
+            .map_err(failed("computing a micro-batch"))?;
+        numerics::unscale(gradient, batch.loss_scale);
+        Ok(())
     }
 
     /// The cross entropy of every predicted token without dropout and without a gradient, and
@@ -318,7 +315,7 @@ impl Trainer {
             clippy::cast_precision_loss,
             reason = "a step has fewer tokens than 2^52"
         )]
-        let share = 1.0 / batch.step_target_tokens as f64;
+        let share = f64::from(batch.loss_scale) / batch.step_target_tokens as f64;
         let hidden_QH = hidden_PH.f_index_select(0, &here.places_Q)?;
         let head = Head {
             decoder: &self.decoder,

@@ -8,6 +8,7 @@
 use shared::config::{Checkpointing, Precision, RunConfig};
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
+use shared::numerics::LossScale;
 use shared::plan::{Largest, Plan};
 
 use super::collate::MicroBatch;
@@ -38,9 +39,10 @@ pub(super) fn rehearse(
         .map_err(|e| too_large(e, first, config.micro_batch_size, config.precision))?;
     let mut losses = Vec::new();
     let may_change = settle(config.activation_checkpointing, trainer);
+    let loss_scale = LossScale::of(config).map_or(1.0, |scale| scale.factor());
     for one in &largest {
         let targets = plan.step(one.step).target_tokens;
-        let batch = collated(dataset, &one.planned, one.step, targets)?;
+        let batch = collated(dataset, &one.planned, one.step, targets, loss_scale)?;
         if may_change && trainer.is_on_cpu() {
             decide_on_cpu(trainer, &batch)?;
         }

@@ -167,6 +167,7 @@ impl Replica {
         let total = Arc::new(total);
         let received = fingerprints(&total, world);
         let fingerprint: Fingerprint = received.iter().map(|f| Fingerprint(*f)).sum();
+        let loss_scale = self.state.loss_scale;
         let outcome = self.shade(rule, &total);
         self.total = Some(total);
         let (grad_norm, skipped, loss) = outcome?;
@@ -176,6 +177,7 @@ impl Replica {
             loss,
             grad_norm,
             skipped,
+            loss_scale,
             sent: self.sent.clone(),
             received,
             ..Applied::default()

@@ -214,7 +214,7 @@ impl Room {
                 let started = Instant::now();
                 let applied = match task {
                     Task::Evaluate => replica.evaluate(total, world),
-                    _ => replica.apply(&rule(run, step), total, world),
+                    _ => replica.apply(&rule(run, step, replica.state()), total, world),
                 };
                 let outcome = match applied {
                     Ok(mut applied) => {
@@ -228,7 +228,7 @@ impl Room {
                 self.tell(outcome);
             }
             StateJob::Reapply(identity) => {
-                let rule = rule(run, identity.step);
+                let rule = rule(run, identity.step, replica.state());
                 let (committed, shadow) = replica.reapply(&rule)?;
                 self.tell(StateOutcome::Reapplied(identity, committed, shadow));
             }
@@ -275,7 +275,7 @@ impl Room {
         if replica.state().step.next() != step {
             return Ok(());
         }
-        let rule = rule(run, step);
+        let rule = rule(run, step, replica.state());
         let applied = replica.apply(&rule, total, 1)?;
         let (_, old) = replica.commit(step)?;
         self.publish();
@@ -320,13 +320,14 @@ impl Room {
     }
 }
 
-fn rule(run: &LoadedRun, step: Step) -> StepRule {
+/// In fp16 the schedule of the learning rate does not count skipped steps: `state` says how many.
+fn rule(run: &LoadedRun, step: Step, state: &AdapterState) -> StepRule {
     let plan = run.plan.step(step);
     StepRule {
         step,
         micro_batches: u32::try_from(plan.micro_batches.len()).unwrap_or(u32::MAX),
         target_tokens: plan.target_tokens,
-        learning_rate: plan.learning_rate,
+        learning_rate: run.plan.learning_rate(step, state.unscheduled()),
         max_grad_norm: run.config.max_grad_norm,
         weight_decay: run.config.weight_decay,
     }

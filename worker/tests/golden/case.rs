@@ -296,6 +296,7 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         max_grad_norm: golden.max_grad_norm,
         seed: golden.seed,
         precision: Precision::F32,
+        stability: Default::default(),
         max_seq_length: 512,
         overflow: Overflow::Error,
         device: "cpu".into(),

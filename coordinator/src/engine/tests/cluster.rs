@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shared::error::Code;
 use shared::ids::{Identity, MicroBatchId, RunId, Step, Term, WorkerId};
-use shared::numerics::Fingerprint;
+use shared::numerics::{Fingerprint, LossScale};
 use shared::wire::message::{
     Applied, Computed, Envelope, FromWorker, Hello, Loaded, PROTOCOL, SyncSource, Task, ToWorker,
     Welcome,
@@ -57,7 +57,12 @@ pub(super) struct Scripted {
     pub(super) following: Option<Step>,
 }
 
+/// Whether a step is skipped, and the loss scale it was computed with.
+pub(super) type Outcome = (bool, Option<LossScale>);
+
 pub(super) struct Cluster {
+    /// What comes out of each step.
+    pub(super) outcome: fn(Step) -> Outcome,
     pub(super) engine: Engine,
     pub(super) now: Duration,
     pub(super) workers: BTreeMap<WorkerId, Scripted>,
@@ -87,6 +92,7 @@ pub(super) fn options(min: usize, wait: usize, save_steps: u64) -> Options {
         max_workers: usize::MAX,
         audit_rate: 0.0,
         patience: Default::default(),
+        stability: Default::default(),
         ladder: Ladder::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap(),
         staging: PathBuf::from("/s"),
     }
@@ -104,6 +110,7 @@ impl Cluster {
             micro_batches,
         });
         Self {
+            outcome: |_| (false, None),
             engine: Engine::new(options, schedule, from, Remembered::default()),
             now: Duration::ZERO,
             workers: BTreeMap::new(),
@@ -350,7 +357,9 @@ impl Cluster {
             let Some(scripted) = self.workers.get_mut(&name).filter(|s| !s.mute) else {
                 continue;
             };
-            scripted.shadow = scripted.state + total + u64::from(scripted.lies);
+            let (skipped, loss_scale) = (self.outcome)(identity.step);
+            let update = if skipped { 0 } else { total };
+            scripted.shadow = scripted.state + update + u64::from(scripted.lies);
             let slots = sums.len();
             let mut sent = vec![0; slots];
             sent[0] = scripted.sum;
@@ -361,6 +370,8 @@ impl Cluster {
                 fingerprint: (Fingerprint(0) + Fingerprint(total)).0,
                 sent,
                 received,
+                skipped,
+                loss_scale,
                 ..Applied::default()
             };
             self.say(&name, identity, FromWorker::Applied(applied));

@@ -2,4 +2,5 @@
 
 mod cluster;
 mod disputes;
+mod non_finite;
 mod stories;

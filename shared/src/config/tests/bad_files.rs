@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::{load, require_supported};
+use super::super::load;
 use super::{bad, load_text, said, shown, with};
 use crate::error::Code;
 
@@ -63,19 +63,6 @@ bad! {
           nothing was started
           fix: write a space after every colon, as in `lora_rank: 16`
         "#;
-}
-
-#[test]
-fn fp16_is_refused_where_it_would_train() {
-    let config = with("fp16: true\n").unwrap().config;
-    insta::assert_snapshot!(shown(require_supported(&config).unwrap_err()), @r#"
-        E0107 `fp16: true` cannot be trained yet
-          float16 gradients need loss scaling, which is not built
-          nothing was started
-          fix: --set fp16=false --set bf16=true
-          fix: --set fp16=false, for float32
-        "#);
-    assert!(require_supported(&super::minimal()).is_ok());
 }
 
 #[test]

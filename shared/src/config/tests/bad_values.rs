@@ -165,6 +165,15 @@ bad! {
           nothing was started
           fix: write it as in `audit_rate: 0.01`
         "#;
+    a_loss_scale_that_is_no_power_of_two: said("initial_loss_scale: 1000\n") => @r#"
+        E0104 `initial_loss_scale` must be a power of two from 1 to 2^62, got the number 1000
+          at run.yaml:4:21
+           4 | initial_loss_scale: 1000
+             |                     ^^^^
+          without the key it would be its default, 65536
+          nothing was started
+          fix: the next lower one is 512
+        "#;
     a_maximum_of_no_workers: said("max_workers: 0\n") => @r#"
         E0104 `max_workers` must be a whole number from 1 to 65536, or nothing, got the number 0
           at run.yaml:4:14

@@ -172,6 +172,7 @@ prop_compose! {
         (warmup_steps, warmup_ratio) in (0u64..1 << 62, share()),
         (weight_decay, max_grad_norm, seed) in (share(), positive(), any::<u32>()),
         precision in prop_oneof![Just(Precision::F32), Just(Precision::Bf16), Just(Precision::Fp16)],
+        (fails, max_skipped_steps, scale) in (any::<bool>(), 1u32.., 0u32..=62),
     ) -> RunConfig {
         RunConfig {
             lora_rank, lora_alpha, lora_dropout, target_modules, use_rslora, adapter, batch_size,
@@ -179,6 +180,11 @@ prop_compose! {
             micro_batch_size: micro.min(batch_size),
             epochs, max_steps, learning_rate, lr_scheduler_type: schedule, warmup_steps,
             warmup_ratio, weight_decay, max_grad_norm, seed: seed.into(), precision,
+            stability: StabilityConfig {
+                on_non_finite: if fails { OnNonFinite::Fail } else { OnNonFinite::Skip },
+                max_skipped_steps,
+                initial_loss_scale: 1 << scale,
+            },
             ..config
         }
     }
@@ -281,6 +287,9 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         fp16: false                       # default
         bf16: true                        # --set
         activation_checkpointing: auto    # default
+        on_non_finite: skip               # default
+        max_skipped_steps: 10             # default
+        initial_loss_scale: 65536         # default
         max_seq_length: 2048              # default
         overflow: truncate                # default
         device: auto                      # default

@@ -66,6 +66,7 @@ fn commit(plan: &Plan, step: u64, workers: usize) -> Commit {
         loss: i64::MIN + 7,
         grad_norm_bits: 1.5f64.to_bits(),
         skipped: false,
+        loss_scale: None,
         state_digest: format!("state-{step}"),
     }
 }

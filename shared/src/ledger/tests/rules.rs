@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::Code;
+use crate::numerics::LossScale;
 
 fn rewind(step: u64) -> Record {
     Record::Rewind(Rewind {
@@ -158,4 +159,53 @@ fn a_run_ends_after_its_last_step_and_never_goes_on() {
     );
     records.push(rewind(3));
     assert_eq!(refused(&records), (11, Code::LedgerContradiction));
+}
+
+/// A run in fp16 whose third step overflowed.
+fn scaled(plan: &Plan) -> Vec<Record> {
+    let mut scale = LossScale::new(2);
+    let mut records = run_to(plan, 5, 1);
+    for record in &mut records {
+        if let Record::Commit(commit) = record {
+            commit.skipped = commit.step.0 >= 3;
+            commit.loss_scale = Some(scale);
+            scale = scale.after(commit.skipped);
+        }
+    }
+    records
+}
+
+#[test]
+fn the_loss_scale_goes_by_its_rule() {
+    let plan = plan();
+    let records = scaled(&plan);
+    let state = read(&lines(&records)).unwrap().into_state().unwrap();
+    // At scale 2 a smaller one could help, at 1 none is there.
+    let skipped = [(Step(3), false), (Step(4), true), (Step(5), true)];
+    assert_eq!(state.skipped, skipped.into());
+    for other in [None, Some(LossScale::new(2))] {
+        let mut records = scaled(&plan);
+        let Some(Record::Commit(commit)) = records.last_mut() else {
+            panic!("no commit");
+        };
+        commit.loss_scale = other;
+        assert_eq!(refused(&records), (8, Code::LedgerContradiction));
+    }
+    let mut records = scaled(&plan);
+    records.push(rewind(0));
+    records.extend(scaled(&plan).into_iter().skip(3));
+    assert!(read(&lines(&records)).is_ok());
+}
+
+#[test]
+fn without_a_loss_scale_every_skipped_step_is_not_finite() {
+    let plan = plan();
+    let mut records = run_to(&plan, 2, 1);
+    if let Some(Record::Commit(commit)) = records.last_mut() {
+        commit.skipped = true;
+    }
+    let written = String::from_utf8(lines(&records).concat()).unwrap();
+    assert!(!written.contains("loss_scale"));
+    let state = read(&lines(&records)).unwrap().into_state().unwrap();
+    assert_eq!(state.skipped, [(Step(2), true)].into());
 }

@@ -56,6 +56,11 @@ fn what_a_worker_says_survives_the_wire() {
             received: vec![3],
             grad_norm: 0.1,
             peer_bytes_sent: [(WorkerId("w".into()), 9)].into(),
+            loss_scale: Some(crate::numerics::LossScale {
+                scale: 1 << 62,
+                good_steps: 1999,
+                skipped_steps: 3,
+            }),
             ..Applied::default()
         }),
         FromWorker::CheckpointWritten {

@@ -3,6 +3,7 @@
 use super::{error_json, ids, indices, missing, parse_error};
 use crate::error::{Code, Error, Result};
 use crate::ids::{MicroBatchId, RunId, Step, WorkerId};
+use crate::numerics::LossScale;
 use crate::wire::message::{
     Applied, Computed, Envelope, Failed, FromWorker, Hello, Loaded, Position, Task,
 };
@@ -160,6 +161,11 @@ impl From<Applied> for pb::Applied {
             sent: applied.sent,
             received: applied.received,
             evaluation: applied.evaluation,
+            loss_scale: applied.loss_scale.map(|s| pb::LossScale {
+                scale: s.scale,
+                good_steps: s.good_steps,
+                skipped_steps: s.skipped_steps,
+            }),
         }
     }
 }
@@ -182,6 +188,11 @@ impl From<pb::Applied> for Applied {
             sent: applied.sent,
             received: applied.received,
             evaluation: applied.evaluation,
+            loss_scale: applied.loss_scale.map(|s| LossScale {
+                scale: s.scale,
+                good_steps: s.good_steps,
+                skipped_steps: s.skipped_steps,
+            }),
         }
     }
 }

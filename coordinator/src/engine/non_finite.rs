@@ -1,0 +1,134 @@
+//! Steps with values that are not finite: how many in a row, and when they end the run.
+//!
+//! In: what all members agreed on about a step. Out: nothing, or an end: the state before the trouble
+//! is made safe first, and the error names its checkpoint.
+//! Keeps: decided from committed facts alone, so it is the same for any number of workers and after
+//! any restart. An overflow that a smaller loss scale may cure is no such step.
+
+use shared::config::OnNonFinite;
+use shared::error::{Code, Error};
+use shared::ids::Step;
+use shared::wire::message::{Applied, SyncSource};
+
+use super::Engine;
+use super::event::Command;
+use super::notice::Notice;
+use super::state::Phase;
+
+impl Engine {
+    /// Under `on_non_finite: fail` such a step is never committed: the run ends with the state before.
+    pub(super) fn fails_at(&mut self, step: Step, agreed: &Applied) -> bool {
+        let fails = self.options.stability.on_non_finite == OnNonFinite::Fail;
+        if !fails || !agreed.is_non_finite() {
+            return false;
+        }
+        let what = format!("step {step}: a loss or gradient is not finite or out of range");
+        let error = Error::new(Code::NotFinite, what)
+            .why("`on_non_finite: fail` ends the run before the step is applied")
+            .fix("--set on_non_finite=skip leaves such steps out");
+        self.phase = Phase::Gathering;
+        self.ends_with(error, agreed.loss_scale.is_some());
+        true
+    }
+
+    /// Counts a committed step; too many in a row end the run.
+    pub(super) fn count_skipped(&mut self, step: Step, agreed: &Applied) {
+        if !agreed.skipped {
+            self.skipped.remove(&step);
+            return;
+        }
+        self.skipped.insert(step, agreed.is_non_finite());
+        if !agreed.is_non_finite() {
+            return;
+        }
+        let (in_a_row, most) = (self.in_a_row(), self.options.stability.max_skipped_steps);
+        self.notice(Notice::Skipped {
+            step,
+            in_a_row,
+            most,
+        });
+        if in_a_row < u64::from(most) {
+            return;
+        }
+        let what = format!("{in_a_row} steps in a row had values that are not finite");
+        let error = Error::new(Code::NotFinite, what)
+            .why(format!(
+                "the last one is step {step}; none of them was applied"
+            ))
+            .why(format!("`max_skipped_steps` is {most}"));
+        self.ends_with(error, agreed.loss_scale.is_some());
+    }
+
+    /// A run whose every step was skipped has learned nothing, and does not end as if it had.
+    pub(super) fn learned_nothing(&mut self) -> bool {
+        let steps = self.committed.0;
+        if steps == 0 || self.skipped.range(..=self.committed).count() as u64 != steps {
+            return false;
+        }
+        let what = format!("none of the {steps} steps of the run was applied");
+        let error = Error::new(Code::NotFinite, what)
+            .why("each had a loss or gradient that was not finite or out of range");
+        // Only fp16 skips what a smaller scale may cure.
+        let scaled = self.skipped.values().any(|least| !least);
+        self.ends_with(error, scaled);
+        true
+    }
+
+    /// The newest steps, one after the other.
+    fn in_a_row(&self) -> u64 {
+        let back = (1..=self.committed.0).rev().map(Step);
+        let non_finite = |step: &Step| self.skipped.get(step) == Some(&true);
+        back.take_while(non_finite).count() as u64
+    }
+
+    /// The run ends once its state is safe.
+    fn ends_with(&mut self, error: Error, scaled: bool) {
+        let mut error = error.fix("a new run with --set learning_rate=SMALLER");
+        if scaled {
+            error = error.fix("float16 has a small range: --set fp16=false --set bf16=true");
+        }
+        self.failing = Some(error.fix("or look at the data of these steps"));
+    }
+
+    /// At a boundary: the checkpoint is written, or there is none to wait for.
+    pub(super) fn fail_safely(&mut self) {
+        if !self.made_safe() {
+            return;
+        }
+        let Some(error) = self.failing.take() else {
+            return;
+        };
+        let step = self.restorable.step;
+        let error = match &self.restorable.source {
+            SyncSource::Checkpoint(folder) => error
+                .why(format!(
+                    "the state of step {step} is good, and lies in {folder}"
+                ))
+                .fix(format!("go on from it: --set parent={folder}")),
+            _ => error.why("no step was applied before: there is no checkpoint"),
+        };
+        self.fail(error);
+    }
+
+    /// Interrupted at a boundary: the state is made safe, then the run ends.
+    pub(super) fn stop_safely(&mut self) {
+        if self.made_safe() {
+            self.phase = Phase::Over;
+            self.out.push(Command::Interrupted(self.restorable.step));
+        }
+    }
+
+    /// Whether the committed state is on storage, or nobody holds it; otherwise it is on its way.
+    fn made_safe(&mut self) -> bool {
+        let committed = self.committed;
+        let safe = self.published == Some(committed) || committed == self.restorable.step;
+        let has_state = self.members.values().any(|m| m.has_state(committed));
+        if safe || !has_state {
+            return true;
+        }
+        if self.write_again.is_none() {
+            self.write_checkpoint();
+        }
+        false
+    }
+}
