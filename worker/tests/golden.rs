@@ -96,7 +96,18 @@ fn curve(name: &str) {
             case.golden.greedy.continuation,
             "{name}: text"
         );
+        let prompt = narrow(&case.golden.greedy.prompt);
+        let text = run.trainer.answer(&prompt, 24, &[]).unwrap();
+        assert_eq!(
+            text,
+            narrow(&case.golden.greedy.continuation),
+            "{name}: text with what was read kept"
+        );
     }
+}
+
+fn narrow(ids: &[i64]) -> Vec<u32> {
+    ids.iter().map(|&id| u32::try_from(id).unwrap()).collect()
 }
 
 /// Trainer pads; the same samples packed in larger micro-batches give its curve all the same.

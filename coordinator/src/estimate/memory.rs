@@ -11,7 +11,8 @@
 
 use serde::Serialize;
 use shared::config::{Precision, RunConfig};
-use shared::model::{LinearSpec, ModelConfig, linears};
+use shared::model::Projection::{Down, Gate, GateUp, Key, Output, Query, QueryKeyValue, Up, Value};
+use shared::model::{Experts, LinearSpec, ModelConfig, Projection, linears};
 
 use super::counts::Size;
 
@@ -64,6 +65,8 @@ pub struct Model<'a> {
     pub samples: u64,
     /// Their tokens.
     pub tokens: u64,
+    /// Tokens of the longest.
+    pub longest: u64,
 }
 
 /// The peak over micro-batches of these sizes.
@@ -133,34 +136,64 @@ fn kept_per_position(model: &Model<'_>) -> u64 {
     let mut kept = 0;
     // Whether a gradient reaches the values that come in.
     let mut flows = false;
-    for layer in all.chunks(7) {
-        let adapts: Vec<bool> = layer.iter().map(|l| model.adapted.contains(l)).collect();
-        let [q, k, v, o, gate, up, down] = adapts[..] else {
-            continue;
-        };
-        for (linear, _) in layer.iter().zip(&adapts).filter(|(_, adapts)| **adapts) {
+    for (layer, kind) in shape.layer_kinds.iter().enumerate() {
+        let here = all.iter().filter(|linear| linear.layer == layer);
+        let adapted: Vec<_> = here.filter(|l| model.adapted.contains(l)).collect();
+        for linear in &adapted {
             kept += u64::from(model.config.lora_rank) * F32;
             kept += if drops { linear.in_features as u64 } else { 0 };
         }
+        let adapts = |any: &[Projection]| {
+            let names = |linear: &LinearSpec| any.iter().any(|p| linear.name.ends_with(p.path()));
+            adapted.iter().any(|linear| names(linear))
+        };
+        let qkv = adapts(&[Query, Key, Value, QueryKeyValue]);
         kept += if flows { hidden * F32 } else { 0 };
-        kept += if q || k || v { hidden * width } else { 0 };
-        let attention = flows || q || k || v;
+        kept += if qkv { hidden * width } else { 0 };
+        let attention = flows || qkv;
         if attention {
             kept += (2 * queries + 2 * keys) * width + heads * F32;
-        } else if o {
+            kept += of_scores(model);
+            kept += u64::from(shape.norms.query_key) * (queries + keys) * F32;
+        } else if adapts(&[Output]) {
             kept += queries * width;
         }
-        flows = attention || o;
-        kept += if flows { hidden * F32 } else { 0 };
+        flows = attention || adapts(&[Output]);
+        // Norms behind attention and MLP keep what comes in, as those before do.
+        let around = u64::from(shape.norms.around);
+        kept += u64::from(flows) * (1 + around) * hidden * F32;
+        if let Some(experts) = shape.experts.filter(|_| kind.experts) {
+            kept += u64::from(flows) * of_experts(&experts, hidden, width);
+            continue;
+        }
+        let both = adapts(&[GateUp]);
+        let (gate, up) = (both || adapts(&[Gate]), both || adapts(&[Up]));
+        let down = adapts(&[Down]);
         kept += if gate || up { hidden * width } else { 0 };
         let (gate_learns, up_learns) = (flows || gate, flows || up);
-        // Gate for its silu, silu for up's gradient, up for silu's.
+        // Gate for its activation, that for up's gradient, up for the activation's.
         let of_mlp = 2 * u64::from(gate_learns) + u64::from(up_learns);
         kept += of_mlp * inner * width;
         kept += if down { inner * width } else { 0 };
         flows = gate_learns || up_learns || down;
+        kept += u64::from(flows) * around * hidden * F32;
     }
     kept
+}
+
+/// Scores with a soft cap are kept as such: what tanh and softmax gave, the latter in f32 too where
+/// compute is not, in a sample as long as the longest.
+fn of_scores(model: &Model<'_>) -> u64 {
+    let capped = u64::from(model.shape.attention_soft_cap.is_some());
+    capped * model.shape.heads as u64 * model.longest * 2 * F32
+}
+
+/// Experts of a token: gate, its activation and up of each, what each gave and its weight, the router's
+/// probabilities, and two places in the order of experts.
+fn of_experts(experts: &Experts, hidden: u64, width: u64) -> u64 {
+    let inner = experts.intermediate_size as u64;
+    let each = 3 * inner * width + hidden * width + F32 + 2 * I64;
+    experts.per_token as u64 * each + experts.count as u64 * F32
 }
 
 /// Bytes per predicting position while the loss goes back: its logarithms, their gradient and that of
@@ -176,12 +209,16 @@ fn layer_per_position(model: &Model<'_>) -> u64 {
     let (hidden, inner) = (shape.hidden_size as u64, shape.intermediate_size as u64);
     let down = model.adapted.iter().any(|l| l.short_name() == "down_proj");
     let plain = 3 * inner * width;
+    let sparse = shape.experts.map_or(0, |experts| {
+        let inner = experts.intermediate_size as u64;
+        experts.per_token as u64 * (3 * inner + 2 * hidden) * width
+    });
     let dropped = if down && model.config.lora_dropout > 0.0 {
         inner * (width + 3 * F32)
     } else {
         0
     };
-    2 * hidden * width + plain.max(dropped)
+    2 * hidden * width + plain.max(dropped).max(sparse)
 }
 
 #[cfg(test)]
@@ -199,10 +236,20 @@ mod tests {
     };
 
     fn of(targets: &TargetModules, change: impl Fn(&mut RunConfig), stored: u64) -> Memory {
+        of_model("llama", targets, change, stored)
+    }
+
+    fn of_model(
+        model_type: &str,
+        targets: &TargetModules,
+        change: impl Fn(&mut RunConfig),
+        stored: u64,
+    ) -> Memory {
         let shape = ModelConfig::from_json(&json!({
-            "model_type": "llama", "vocab_size": 100, "hidden_size": 32,
+            "model_type": model_type, "vocab_size": 100, "hidden_size": 32,
             "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-            "num_key_value_heads": 2, "tie_word_embeddings": true,
+            "num_key_value_heads": 2, "tie_word_embeddings": true, "head_dim": 8,
+            "num_local_experts": 5, "num_experts_per_tok": 2,
         }));
         let shape = shape.unwrap();
         let mut config = config();
@@ -217,6 +264,7 @@ mod tests {
             stored,
             samples: 4,
             tokens: 30,
+            longest: 10,
         };
         memory(&model, [SIZE])
     }
@@ -238,6 +286,28 @@ mod tests {
         assert_eq!(found.data, 30 * 5 + 4 * 20);
         let sum = found.runtime + found.data + found.adapter + found.integers;
         assert_eq!(found.peak, sum + found.activations + found.transient);
+    }
+
+    #[test]
+    fn fused_linears_keep_the_values_of_their_parts() {
+        let found = of_model("phi3", &TargetModules::AllLinear, |_| (), 4);
+        // As Llama's, but for the ranks of four linears in place of seven.
+        let layer = 4 * (2 * 32 + 2 * 32 + 2 * 32 + 2 * 16 + 4 + 4 * 48 + 4 * 3);
+        assert_eq!(found.activations, 20 * (2 * layer - 4 * 32));
+    }
+
+    #[test]
+    fn experts_norms_behind_and_capped_scores_are_counted() {
+        let q = names(&["q_proj"]);
+        let attention = 2 * 32 + 2 * 16 + 4;
+        let found = of_model("mixtral", &q, |_| (), 4);
+        let experts = 2 * (3 * 48 + 32 + 1 + 2 * 2) + 5;
+        let layer = 4 * (2 * 32 + 32 + attention + experts + 3);
+        assert_eq!(found.activations, 20 * (2 * layer - 4 * 32));
+        let found = of_model("gemma2", &q, |_| (), 4);
+        // Four heads, ten positions, two tensors.
+        let layer = 4 * (4 * 32 + 32 + attention + 4 * 10 * 2 + 3 * 48 + 3);
+        assert_eq!(found.activations, 20 * (2 * layer - 4 * 32));
     }
 
     #[test]

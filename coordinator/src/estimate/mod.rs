@@ -155,6 +155,7 @@ impl Estimate {
                     stored: subject.stored,
                     samples: counts.samples,
                     tokens: counts.dataset_tokens,
+                    longest: counts.longest,
                 },
                 sizes,
             ),

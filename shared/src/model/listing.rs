@@ -7,7 +7,7 @@
 use super::ModelConfig;
 
 /// One linear of the decoder; the output head is not among them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinearSpec {
     /// Module path, such as `model.layers.0.self_attn.q_proj`.
     pub name: String,

@@ -189,6 +189,11 @@ impl Reader<'_> {
             "linear" => RopeScaling::Linear {
                 factor: map.number("factor")?,
             },
+            "dynamic" if dims < 4 => {
+                return Err(bad(format!(
+                    "dynamic rope scaling of {dims} elements of a head"
+                )));
+            }
             "dynamic" => RopeScaling::Dynamic {
                 factor: map.number("factor")?,
                 max_position_embeddings: as_number(self.max_position_embeddings),
