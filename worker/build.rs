@@ -14,6 +14,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "product.cpp",
         "product.h",
         "allocator.cpp",
+        "quantized.cpp",
+        "quantized.h",
+        "guarded.h",
     ] {
         println!("cargo:rerun-if-changed=cshim/{source}");
     }
@@ -38,9 +41,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flag(include.join("torch/csrc/api/include").display().to_string())
         .flag("-Wall")
         .flag("-Wextra")
+        // A product and a sum are rounded one after the other on every processor.
+        .flag("-ffp-contract=off")
         .file("cshim/shim.cpp")
         .file("cshim/product.cpp")
         .file("cshim/allocator.cpp")
+        .file("cshim/quantized.cpp")
         .try_compile("lora_shim")?;
     println!(
         "cargo:rustc-link-search=native={}",

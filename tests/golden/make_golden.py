@@ -39,6 +39,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArgu
 
 from adapter_cases import ADAPTER_CASES
 from family_cases import FAMILY_CASES
+from quantized_cases import QUANTIZED_CASES
 
 PINNED = {"torch": "2.11.0", "transformers": "5.23.0", "peft": "0.21.2", "accelerate": "1.15.0"}
 HERE = pathlib.Path(__file__).resolve().parent
@@ -146,6 +147,7 @@ CASES = {
         model=LINEAR_ROPE, rows=(7, 5, 33), labels="scattered",
         config=dict(target_modules=["up_proj", "v_proj"], max_steps=9, seed=2**32 + 5)),
     **FAMILY_CASES,
+    **QUANTIZED_CASES,
     **ADAPTER_CASES,
 }
 
@@ -315,6 +317,8 @@ def run_case(name, case):
         "made_with": {m.__name__: m.__version__ for m in (torch, transformers, peft, accelerate)},
         **disk,
         "precision": precision,
+        "quantization": case.get("quantization", "none"),
+        "quantization_double": case.get("quantization_double", True),
         "peft_class": case.get("peft_class", "LoraConfig"),
         "peft": case.get("peft", {}),
         "config": config,

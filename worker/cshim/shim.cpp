@@ -1,6 +1,8 @@
 #include "shim.h"
 
+#include "guarded.h"
 #include "product.h"
+#include "quantized.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -10,8 +12,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cstdlib>
-#include <cstring>
-#include <exception>
 #include <optional>
 
 namespace {
@@ -20,16 +20,22 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
+// The weight that a forward pass was made with, dense once more.
+at::Tensor frozen_in(AutogradContext* ctx) {
+  const auto capsule = ctx->saved_data["weight"].toCapsule();
+  return static_cast<const FrozenWeight&>(*capsule).dense();
+}
+
 // B tokens of all rows, I input features, O output features, R lora rank.
 //
 // The product with the frozen weight is computed in the base model's type; the adapter in f32,
 // added before the sum is cast back, as PEFT does.
 struct LoraLinear : public torch::autograd::Function<LoraLinear> {
   static Variable forward(AutogradContext* ctx, const Variable& input_BI,
-                          const Variable& weight_OI, const std::optional<Variable>& bias_O,
+                          const FrozenPointer& weight, const std::optional<Variable>& bias_O,
                           const Variable& a_RI, const Variable& b_OR, double scaling,
                           const std::optional<Variable>& keep_BI, double keep_scale) {
-    auto output_BO = product(input_BI, weight_OI.t());
+    auto output_BO = product(input_BI, weight->dense().t());
     if (bias_O) output_BO.add_(*bias_O);
     auto dropped_BI = dropped(input_BI.to(a_RI.scalar_type()), keep_BI, keep_scale);
     auto low_BR = product(dropped_BI, a_RI.t());
@@ -41,7 +47,8 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
       add_product(output_BO, low_BR, b_OR.t(), scaling);
       output_BO = output_BO.to(type);
     }
-    ctx->save_for_backward({input_BI, weight_OI, a_RI, b_OR, low_BR, keep_BI.value_or(Variable())});
+    ctx->save_for_backward({input_BI, a_RI, b_OR, low_BR, keep_BI.value_or(Variable())});
+    ctx->saved_data["weight"] = c10::IValue::make_capsule(weight);
     ctx->saved_data["scaling"] = scaling;
     ctx->saved_data["keep_scale"] = keep_scale;
     return output_BO;
@@ -50,12 +57,11 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     auto saved = ctx->get_saved_variables();
     const auto& input_BI = saved[0];
-    const auto& weight_OI = saved[1];
-    const auto& a_RI = saved[2];
-    const auto& b_OR = saved[3];
-    const auto& low_BR = saved[4];
+    const auto& a_RI = saved[1];
+    const auto& b_OR = saved[2];
+    const auto& low_BR = saved[3];
     std::optional<Variable> keep_BI;
-    if (saved[5].defined()) keep_BI = saved[5];
+    if (saved[4].defined()) keep_BI = saved[4];
     const double scaling = ctx->saved_data["scaling"].toDouble();
     const double keep_scale = ctx->saved_data["keep_scale"].toDouble();
     const auto& gradient_BO = gradients[0];
@@ -68,7 +74,7 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
 
     Variable input_gradient_BI;
     if (ctx->needs_input_grad(0)) {
-      input_gradient_BI = product(gradient_BO, weight_OI);
+      input_gradient_BI = product(gradient_BO, frozen_in(ctx));
       if (!keep_BI && input_gradient_BI.scalar_type() == a_RI.scalar_type()) {
         add_product(input_gradient_BI, low_gradient_BR, a_RI, 1.0);
       } else {
@@ -89,15 +95,15 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
 // A frozen linear without a pair: only its input has a gradient.
 struct FrozenLinear : public torch::autograd::Function<FrozenLinear> {
   static Variable forward(AutogradContext* ctx, const Variable& input_BI,
-                          const Variable& weight_OI, const std::optional<Variable>& bias_O) {
-    auto output_BO = product(input_BI, weight_OI.t());
+                          const FrozenPointer& weight, const std::optional<Variable>& bias_O) {
+    auto output_BO = product(input_BI, weight->dense().t());
     if (bias_O) output_BO.add_(*bias_O);
-    ctx->save_for_backward({weight_OI});
+    ctx->saved_data["weight"] = c10::IValue::make_capsule(weight);
     return output_BO;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
-    return {product(gradients[0], ctx->get_saved_variables()[0]), Variable(), Variable()};
+    return {product(gradients[0], frozen_in(ctx)), Variable(), Variable()};
   }
 };
 
@@ -117,26 +123,8 @@ struct LearningLinear : public torch::autograd::Function<LearningLinear> {
   }
 };
 
-const at::Tensor& in(tensor pointer) { return *static_cast<at::Tensor*>(pointer); }
-
-std::optional<at::Tensor> maybe(tensor pointer) {
-  return pointer == nullptr ? std::nullopt : std::optional<at::Tensor>(in(pointer));
-}
-
-tensor out(at::Tensor value) { return new at::Tensor(std::move(value)); }
-
-template <typename Body>
-char* guarded(Body body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error& error) {
-    return strdup(error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    return strdup(error.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
+const FrozenPointer& frozen(const void* weight) {
+  return *static_cast<const FrozenPointer*>(weight);
 }
 
 }  // namespace
@@ -166,17 +154,17 @@ char* shim_cpu_capability(char** text) {
   return guarded([&] { *text = strdup(at::get_cpu_capability().c_str()); });
 }
 
-char* shim_lora_linear(tensor input, tensor weight, tensor bias, tensor a, tensor b,
+char* shim_lora_linear(tensor input, const void* weight, tensor bias, tensor a, tensor b,
                        double scaling, tensor keep, double keep_scale, tensor* output) {
   return guarded([&] {
-    *output = out(LoraLinear::apply(in(input), in(weight), maybe(bias), in(a), in(b), scaling,
+    *output = out(LoraLinear::apply(in(input), frozen(weight), maybe(bias), in(a), in(b), scaling,
                                     maybe(keep), keep_scale));
   });
 }
 
-char* shim_frozen_linear(tensor input, tensor weight, tensor bias, tensor* output) {
+char* shim_frozen_linear(tensor input, const void* weight, tensor bias, tensor* output) {
   return guarded([&] {
-    *output = out(FrozenLinear::apply(in(input), in(weight), maybe(bias)));
+    *output = out(FrozenLinear::apply(in(input), frozen(weight), maybe(bias)));
   });
 }
 

@@ -30,12 +30,12 @@ size_t shim_held_bytes();
 char* shim_cpu_capability(char** out);
 
 // output = input weight^T + bias + scaling * (keep_scale keep . input) a^T b^T. `bias` and `keep` may be
-// null; `keep` (1 or 0 per element of the input) and `keep_scale` are dropout's.
-char* shim_lora_linear(tensor input, tensor weight, tensor bias, tensor a, tensor b,
+// null; `weight` is a frozen one (below); `keep` (1 or 0 per element of the input) and `keep_scale` are dropout's.
+char* shim_lora_linear(tensor input, const void* weight, tensor bias, tensor a, tensor b,
                        double scaling, tensor keep, double keep_scale, tensor* output);
 
 // output = input weight^T + bias, of a frozen weight without a pair. `bias` may be null.
-char* shim_frozen_linear(tensor input, tensor weight, tensor bias, tensor* output);
+char* shim_frozen_linear(tensor input, const void* weight, tensor bias, tensor* output);
 
 // output = input weight^T, both with a gradient.
 char* shim_learning_linear(tensor input, tensor weight, tensor* output);
@@ -51,4 +51,35 @@ void shim_generator_free(void* generator);
 
 // Gradients of sum(output * seed) with respect to the inputs; frees the graph.
 char* shim_gradients(tensor output, tensor seed, tensor* inputs, size_t count, tensor* gradients);
+
+// Frozen weights, dense or quantized (quantized.h); made by one of three and freed by shim_frozen_free.
+char* shim_frozen_dense(tensor weight, void** out);
+struct nf4_parts {
+  int64_t rows;
+  int64_t columns;
+  tensor packed;
+  tensor scales;
+  int64_t block;
+  // Null where the scales are f32.
+  tensor nested_scales;
+  tensor nested_map;
+  int64_t nested_block;
+  float offset;
+  // torch's numbers of types: the weight's before it was quantized, and that of compute.
+  int rounded;
+  int compute;
+};
+char* shim_frozen_nf4(const nf4_parts* parts, void** out);
+char* shim_frozen_int8(tensor codes, tensor scales, int compute, void** out);
+// The weight in the type of compute.
+char* shim_frozen_value(const void* weight, tensor* out);
+void shim_frozen_free(void* weight);
+
+// bitsandbytes' codes of a contiguous weight [O, I] on the CPU, the same for any number of threads. `finite`
+// is 0 where a value is not a finite number. `nested_scales` is null where scales stay f32.
+char* shim_nf4_quantize(tensor weight, int nested, int* finite, tensor* packed, tensor* scales,
+                        tensor* nested_scales, float* offset);
+char* shim_int8_quantize(tensor weight, int* finite, tensor* codes, tensor* scales);
+// The values of the 8-bit codes of nested scales, [256].
+char* shim_nested_map(tensor* out);
 }

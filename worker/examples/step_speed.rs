@@ -1,6 +1,6 @@
 //! How long a step takes on one worker: forward and backward, integers, optimizer.
 //!
-//! `step_speed BASE ROWS LENGTH STEPS THREADS [bf16]` prints one JSON object. The rows are an
+//! `step_speed BASE ROWS LENGTH STEPS THREADS [bf16] [nf4|int8]` prints one JSON object. The rows are an
 //! integer recipe that tests/bench/peft_step.py has too, so that both sides compute the same losses.
 
 #![recursion_limit = "256"]
@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use common::config;
+use shared::config::Quantization;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::numerics::{self, AdamW, AdapterState};
@@ -26,7 +27,7 @@ fn main() -> Result<()> {
     let [base, rows, length, steps, threads, rest @ ..] = arguments.as_slice() else {
         return Err(Error::new(
             Code::Usage,
-            "step_speed BASE ROWS LENGTH STEPS THREADS [bf16]",
+            "step_speed BASE ROWS LENGTH STEPS THREADS [bf16] [nf4|int8]",
         ));
     };
     let number = |text: &String| {
@@ -41,7 +42,14 @@ fn main() -> Result<()> {
     } else {
         "f32"
     };
-    let mut trainer = Trainer::load(&config(&base, precision)?, &base, device)?;
+    let mut config = config(&base, precision)?;
+    let has = |word: &str| rest.iter().any(|given| given == word);
+    config.quantization.form = match (has("nf4"), has("int8")) {
+        (true, _) => Quantization::Nf4,
+        (_, true) => Quantization::Int8,
+        _ => Quantization::None,
+    };
+    let mut trainer = Trainer::load(&config, &base, device)?;
     let mut state = AdapterState::new(trainer.initial_adapter()?);
     trainer.set_adapter(&state.params)?;
     let count = state.params.len();

@@ -59,6 +59,7 @@ pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> R
         shape: &shape,
         adapter: &adapter,
         stored: stored(&config.base_model),
+        lies: model::announced_in(&config.base_model)?,
         plan: &plan,
         samples: &Samples {
             lengths,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use shared::config::{self, Loaded, RunConfig};
+use shared::config::{self, Loaded, Quantization, RunConfig};
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
 use shared::evaluation::{EvaluationPlan, EvaluationSet, Prompts};
@@ -103,7 +103,10 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
     }
     let model_config = ModelConfig::load(&config.base_model)?;
     let adapter = AdapterShape::new(&config.into(), &model_config)?;
-    model::WeightFiles::open(&config.base_model, &model_config)?;
+    let weights = model::WeightFiles::open(&config.base_model, &model_config)?;
+    weights.check_form(config.quantization.form)?;
+    let quantized = weights.is_quantized() || config.quantization.form != Quantization::None;
+    model::check_init(quantized, config.adapter.init)?;
     let expected = adapter.expected();
     let tokenizer = TextTokenizer::load(&config.base_model)?;
     let template = ChatTemplate::find(&config.base_model)?;

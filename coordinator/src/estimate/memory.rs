@@ -10,11 +10,12 @@
 //! Not here: a GPU's memory; pages of the weight files, which the machine may take back at any time.
 
 use serde::Serialize;
-use shared::config::{Precision, RunConfig};
+use shared::config::{Precision, QuantizationConfig, RunConfig};
 use shared::model::Projection::{Down, Gate, GateUp, Key, Output, Query, QueryKeyValue, Up, Value};
 use shared::model::{Experts, LinearSpec, ModelConfig, Projection, linears};
 
 use super::counts::Size;
+use super::weights::{Held, weights};
 
 /// What libtorch, its kernels and the threads take at first use, measured.
 pub const RUNTIME: u64 = 10 << 20;
@@ -27,7 +28,7 @@ const I64: u64 = 8;
 pub struct Memory {
     /// Libraries and threads at work.
     pub runtime: u64,
-    /// Frozen weights that were converted; 0 where the mapped files serve.
+    /// Frozen weights that were converted or quantized; 0 where the mapped files serve.
     pub weights: u64,
     /// The prepared samples and the plan over them.
     pub data: u64,
@@ -38,8 +39,8 @@ pub struct Memory {
     pub integers: u64,
     /// What the decoder keeps of the largest micro-batch for the backward pass.
     pub activations: u64,
-    /// The larger of logits with their gradients and a layer's gradients; with `activations` at least
-    /// the adapter's gradients.
+    /// The larger of logits with their gradients and a layer's gradients with a quantized weight made
+    /// dense; with `activations` at least the adapter's gradients.
     pub transient: u64,
     /// All of it.
     pub peak: u64,
@@ -61,6 +62,8 @@ pub struct Model<'a> {
     pub trainable: u64,
     /// Bytes of a value in the weight files.
     pub stored: u64,
+    /// How the weight files hold the linears.
+    pub lies: QuantizationConfig,
     /// Samples and tokens of the prepared data.
     pub samples: u64,
     /// Their tokens.
@@ -76,18 +79,25 @@ pub fn memory(model: &Model<'_>, sizes: impl IntoIterator<Item = Size>) -> Memor
     let n = model.trainable;
     let kept = kept_per_position(model);
     let (head, layer) = (head_per_target(model.shape), layer_per_position(model));
+    let held = weights(&Held {
+        shape: model.shape,
+        parameters: model.base,
+        stored: model.stored,
+        lies: model.lies,
+        asked: model.config.quantization,
+        width,
+    });
     let needs = |size: Size| {
         let activations = size.computed * kept;
-        let transient = (size.targets * head).max(size.computed * layer);
+        let transient = (size.targets * head).max(size.computed * layer + held.temporary);
         (activations + transient, activations)
     };
     let (whole, activations) = sizes.into_iter().map(needs).max().unwrap_or((0, 0));
     // At the end of the backward pass the adapter's gradients stand where activations were.
     let compute = whole.max(n * F32);
-    let converted = model.stored != width;
     let mut memory = Memory {
         runtime: RUNTIME,
-        weights: if converted { model.base * width } else { 0 },
+        weights: held.made + held.converted,
         // Ids and targets of a token; an offset, two numbers of the plan and a place in the order.
         data: model.tokens * 5 + model.samples * 20,
         adapter: n * F32 * (3 + 3 + 1 + 1),
@@ -95,7 +105,7 @@ pub fn memory(model: &Model<'_>, sizes: impl IntoIterator<Item = Size>) -> Memor
         activations: activations.min(compute),
         transient: compute - activations.min(compute),
         peak: 0,
-        mapped: model.base * model.stored,
+        mapped: held.files,
     };
     memory.peak = [
         memory.runtime,
@@ -224,7 +234,7 @@ fn layer_per_position(model: &Model<'_>) -> u64 {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use shared::config::TargetModules;
+    use shared::config::{Quantization, TargetModules};
     use shared::model::match_targets;
 
     use super::*;
@@ -262,6 +272,7 @@ mod tests {
             base: 10_000,
             trainable: 50,
             stored,
+            lies: QuantizationConfig::default(),
             samples: 4,
             tokens: 30,
             longest: 10,
@@ -331,6 +342,36 @@ mod tests {
         assert_eq!((half.weights, half.mapped), (0, 20_000));
         assert!(half.activations < plain.activations);
         assert_eq!(of(&targets, |_| (), 2).weights, 40_000);
+    }
+
+    #[test]
+    fn a_quantized_weight_is_made_dense_beside_a_layer_s_gradients() {
+        let plain = of(&TargetModules::AllLinear, |_| (), 4);
+        let quantized = |form| {
+            let change = |config: &mut RunConfig| config.quantization.form = form;
+            of(&TargetModules::AllLinear, change, 4)
+        };
+        let found = quantized(Quantization::Nf4);
+        assert_eq!(found.activations, plain.activations);
+        assert_eq!(found.transient, plain.transient + 4 * 32 * 48);
+        assert_eq!(
+            found.mapped, 40_000,
+            "the files are read once, and may be dropped"
+        );
+        // q and o are 32 x 32, k and v 16 x 32, gate, up and down 32 x 48: blocks of 64.
+        let of_layer = [1024, 512, 512, 1024, 1536, 1536, 1536];
+        let bytes = |elements: u64| elements / 2 + elements / 64 + 4 + 1024;
+        assert_eq!(found.weights, 2 * of_layer.map(bytes).iter().sum::<u64>());
+        let found = quantized(Quantization::Int8);
+        let rows = 32 + 16 + 16 + 32 + 48 + 48 + 32;
+        assert_eq!(found.weights, 2 * (of_layer.iter().sum::<u64>() + 4 * rows));
+        let converted = of(
+            &TargetModules::AllLinear,
+            |config| config.quantization.form = Quantization::Int8,
+            2,
+        );
+        let rest = 10_000 - 2 * of_layer.iter().sum::<u64>();
+        assert_eq!(converted.weights, found.weights + 4 * rest);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a run will compute, store, send, need and take, before any weight is read.
 //!
-//! `counts` steps, tokens and padding · `memory` of a worker · `files` bytes on disk · `wire` bytes
+//! `counts` steps, tokens and padding · `memory` of a worker · `weights` as it holds them · `files` bytes on disk · `wire` bytes
 //! between workers · `engines` who can serve the result · `pace` time · `advice` what to think of ·
 //! `page` for people.
 //! In: the configuration, the base model's shape, the plan and the samples' lengths. Out:
@@ -14,11 +14,12 @@ pub mod files;
 pub mod memory;
 pub mod pace;
 mod page;
+pub mod weights;
 pub mod wire;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::config::RunConfig;
+use shared::config::{QuantizationConfig, RunConfig};
 use shared::model::{AdapterShape, ModelConfig, expected_tensors};
 use shared::plan::Plan;
 
@@ -46,6 +47,8 @@ pub struct Subject<'a> {
     pub adapter: &'a AdapterShape,
     /// Bytes of a value in the weight files, as `config.json` names their type.
     pub stored: u64,
+    /// How the weight files hold the linears.
+    pub lies: QuantizationConfig,
     /// Every step.
     pub plan: &'a Plan,
     /// Lengths of the samples.
@@ -153,6 +156,7 @@ impl Estimate {
                     base: parameters.base,
                     trainable: parameters.trainable,
                     stored: subject.stored,
+                    lies: subject.lies,
                     samples: counts.samples,
                     tokens: counts.dataset_tokens,
                     longest: counts.longest,

@@ -44,6 +44,7 @@ fn estimate(config: &RunConfig, shape: &ModelConfig, workers: u64, rate: Option<
         shape,
         adapter: &adapter,
         stored: 2,
+        lies: shared::config::QuantizationConfig::default(),
         plan: &plan,
         samples: &samples,
         workers,
@@ -66,6 +67,56 @@ fn parameters_of_a_known_model_are_the_published_ones() {
     let found = estimate(&config, &seven_b(), 1, None);
     assert_eq!(found.parameters.trainable, 39_976_960);
     assert_eq!(found.wire.sent_by_all, 0);
+}
+
+/// QLoRA of a 7B model fits a card of 8 GiB: everything a worker holds, with the pages of dense weights
+/// that a CPU would have mapped.
+#[test]
+fn seven_billion_parameters_in_four_bits_fit_eight_gib() {
+    let mut config = config();
+    (config.lora_rank, config.precision) = (16, shared::config::Precision::Bf16);
+    config.target_modules = TargetModules::AllLinear;
+    config.quantization.form = shared::config::Quantization::Nf4;
+    let shape = seven_b();
+    let adapted =
+        shared::model::match_targets(&config.target_modules, &shared::model::linears(&shape))
+            .unwrap();
+    let asked = |config: &RunConfig| {
+        let model = Model {
+            shape: &shape,
+            adapted: &adapted,
+            config,
+            base: 6_738_415_616,
+            trainable: 39_976_960,
+            stored: 2,
+            lies: QuantizationConfig::default(),
+            samples: 1000,
+            tokens: 512_000,
+        };
+        let size = Size {
+            computed: 512,
+            targets: 511,
+        };
+        memory::memory(&model, [size])
+    };
+    let found = asked(&config);
+    // 6.48e9 elements of linears: half a byte and 1/64 each, less than a thousandth for the rest.
+    let linears = 6_476_005_376_u64;
+    let codes = linears / 2 + linears / 64;
+    assert!(
+        (codes..codes + codes / 1000).contains(&found.weights),
+        "{found:?}"
+    );
+    let embedding_and_head = 2 * (2 * 32_000 * 4096 + 65 * 4096);
+    let on_a_card = found.peak + embedding_and_head;
+    println!(
+        "{:.2} GiB: {found:?}",
+        on_a_card as f64 / f64::from(1 << 30)
+    );
+    assert!(on_a_card < 8 << 30, "{on_a_card}: {found:?}");
+    config.quantization.form = shared::config::Quantization::None;
+    let dense = asked(&config);
+    assert!(dense.mapped + dense.peak > 16 << 30, "{dense:?}");
 }
 
 #[test]

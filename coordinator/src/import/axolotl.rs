@@ -15,21 +15,38 @@ use super::{Sort, datasets};
 pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     match &at.value.node {
         Node::Text(kind) if kind == "lora" => work.nothing(at),
-        Node::Text(kind) if kind == "qlora" => work.say(
-            Sort::NoCounterpart,
-            at,
-            "the base model is not quantized yet",
-            "plain LoRA on a base model in bf16 or float32, which needs more memory",
-        ),
+        Node::Text(kind) if kind == "qlora" && work.is_on("load_in_4bit") => work.nothing(at),
+        Node::Text(kind) if kind == "qlora" => {
+            work.put("quantization", &Node::Text("nf4".into()), at)?;
+        }
         _ => {
             let what = "this trains something else than a LoRA adapter".to_owned();
             return Err(work
                 .error(Code::NotYet, what, at.key.mark)
-                .why("only `adapter: lora` and, unquantized, `adapter: qlora` are read")
+                .why("only `adapter: lora` and `adapter: qlora` are read")
                 .fix("write `adapter: lora`"));
         }
     }
     Ok(())
+}
+
+/// Its 4-bit weights are NF4 with double quantization, which is ours too.
+pub(super) fn load_in_4bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    quantized(work, at, "nf4")
+}
+
+/// Inputs are multiplied as they are, there in eight bits too.
+pub(super) fn load_in_8bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    quantized(work, at, "int8")
+}
+
+fn quantized(work: &mut Work<'_>, at: At<'_>, form: &str) -> Result<()> {
+    if is_off(&at.value.node) {
+        work.nothing(at);
+        return Ok(());
+    }
+    let form = Node::Text(form.into());
+    work.put("quantization", &form, at).map(|_| ())
 }
 
 /// Preferences are not trained.

@@ -144,3 +144,47 @@ pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
     work.default("learning_rate", &Node::Real(5e-5), "")?;
     work.default("batch_size", &Node::Whole(8), "")
 }
+
+/// 4 is NF4 with double quantization, 8 is int8.
+pub(super) fn quantization_bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    unless_empty!(work, at);
+    let form = match at.value.node {
+        Node::Whole(4) => "nf4",
+        Node::Whole(8) => "int8",
+        _ => {
+            work.say(
+                Sort::NoCounterpart,
+                at,
+                "weights are held in 4 or in 8 bits",
+                "they are held as they lie; see `quantization`",
+            );
+            return Ok(());
+        }
+    };
+    let form = Node::Text(form.into());
+    work.put("quantization", &form, at).map(|_| ())
+}
+
+/// Only one method is built.
+pub(super) fn quantization_method(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    one_of(work, at, &["bnb", "bitsandbytes"])
+}
+
+/// Only one 4-bit type is built.
+pub(super) fn quantization_type(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+    one_of(work, at, &["nf4"])
+}
+
+fn one_of(work: &mut Work<'_>, at: At<'_>, ours: &[&str]) -> Result<()> {
+    match &at.value.node {
+        Node::Text(word) if ours.contains(&word.as_str()) => work.nothing(at),
+        node if is_off(node) => work.nothing(at),
+        _ => work.say(
+            Sort::NoCounterpart,
+            at,
+            "weights in 4 bits are bitsandbytes' NF4",
+            "see `quantization` in docs/configuration.md",
+        ),
+    }
+    Ok(())
+}

@@ -39,8 +39,6 @@ const CURVES: &str =
     "curves are in trainer_state.json, metrics.jsonl and TensorBoard files in `output_dir`";
 const MANY: &str = "how many devices take part is not configured";
 const JOIN: &str = "every `worker join` adds one; the result does not depend on it";
-const QUANT: &str = "the base model is not quantized yet";
-const FULL: &str = "it is held in bf16 or float32, and needs more memory";
 const PLAIN: &str = "plain LoRA is trained";
 const VARIANT: &str = "this variant of LoRA is not built";
 const HUB: &str = "nothing is uploaded or downloaded";
@@ -77,12 +75,12 @@ const RULES: &[(&str, Of, How)] = &[
     ("model_revision", Factory, Gone(HUB, LOCAL)),
     ("cache_dir", Factory, Gone(HUB, LOCAL)),
     ("rope_scaling", Factory, Gone("positions are scaled as config.json says", MODEL)),
-    ("load_in_4bit", Axolotl, Gone(QUANT, FULL)),
-    ("load_in_8bit", Axolotl, Gone(QUANT, FULL)),
-    ("quantization_bit", Factory, Gone(QUANT, FULL)),
-    ("quantization_method", Factory, Gone(QUANT, FULL)),
-    ("quantization_type", Factory, Gone(QUANT, FULL)),
-    ("double_quantization", Factory, Gone(QUANT, FULL)),
+    ("load_in_4bit", Axolotl, Read(axolotl::load_in_4bit)),
+    ("load_in_8bit", Axolotl, Read(axolotl::load_in_8bit)),
+    ("quantization_bit", Factory, Read(factory::quantization_bit)),
+    ("quantization_method", Factory, Read(factory::quantization_method)),
+    ("quantization_type", Factory, Read(factory::quantization_type)),
+    ("double_quantization", Factory, Same("quantization_double")),
     // Method.
     ("stage", Factory, Read(factory::stage)),
     ("do_train", Factory, Read(factory::do_train)),

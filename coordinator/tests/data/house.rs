@@ -149,6 +149,7 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> 
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        quantization: Default::default(),
         formats: Default::default(),
     }
 }

@@ -16,6 +16,10 @@ use super::keys::ALL_LINEAR;
 pub(super) enum Reads {
     /// As under our key.
     Same,
+    /// `true` is a word of ours, `false` is `none`.
+    FlagOf(&'static str),
+    /// 4 is `nf4`, 8 is `int8`.
+    Bits,
     /// `all` is `all-linear`, and commas separate names.
     ModulesInText,
     /// `true` is `on`, `false` is `off`.
@@ -81,6 +85,31 @@ pub(super) const ALIASES: &[Alias] = &[
     alias("max_train_epochs", "epochs", "kohya"),
     alias("max_train_steps", "max_steps", "kohya, diffusers"),
     alias("lr_scheduler", "lr_scheduler_type", "Axolotl"),
+    Alias {
+        reads: Reads::FlagOf("nf4"),
+        note: "always NF4, in blocks of 64",
+        ..alias("load_in_4bit", "quantization", "transformers, Axolotl")
+    },
+    Alias {
+        reads: Reads::FlagOf("int8"),
+        note: "inputs stay as they are",
+        ..alias("load_in_8bit", "quantization", "transformers, Axolotl")
+    },
+    Alias {
+        reads: Reads::Bits,
+        note: "4 is `nf4`, 8 is `int8`",
+        ..alias("quantization_bit", "quantization", "LLaMA-Factory")
+    },
+    alias(
+        "bnb_4bit_use_double_quant",
+        "quantization_double",
+        "transformers",
+    ),
+    alias(
+        "double_quantization",
+        "quantization_double",
+        "LLaMA-Factory",
+    ),
     alias("cutoff_len", "max_seq_length", "LLaMA-Factory"),
     alias("sequence_len", "max_seq_length", "Axolotl"),
     alias("max_length", "max_seq_length", "TRL"),
@@ -111,6 +140,14 @@ impl Alias {
         match (self.reads, &value.node) {
             (Reads::ModulesInText, Node::Text(text)) => Item {
                 node: modules_in_text(text, value.mark),
+                mark: value.mark,
+            },
+            (Reads::FlagOf(word), Node::Flag(on)) => Item {
+                node: Node::Text(if *on { word } else { "none" }.into()),
+                mark: value.mark,
+            },
+            (Reads::Bits, Node::Whole(bits @ (4 | 8))) => Item {
+                node: Node::Text(if *bits == 4 { "nf4" } else { "int8" }.into()),
                 mark: value.mark,
             },
             (Reads::Switch, Node::Flag(flag)) => Item {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::keys::{Fallback, find};
+use super::quantization::Quantization;
 use super::resolved::values;
 use super::run::{LossOn, Precision, RunConfig};
 use super::stability::StabilityConfig;
@@ -54,6 +55,7 @@ const UNLESS_DEFAULT: &[&str] = &[
     "bias",
     "loraplus_lr_ratio",
     "feedforward_modules",
+    "quantization",
 ];
 
 /// Keys that decide it where a run may stop early.
@@ -68,7 +70,7 @@ const STOPPING: &[&str] = &[
 /// Base model, data, `init_adapter` and `parent` decide it too: by their digests, which are compared
 /// elsewhere, never by their paths. `parent_optimizer` decides only where there is a parent, `loss_on`
 /// only where it says more than `train_on_inputs`, which older runs have alone, `initial_loss_scale`
-/// only in fp16.
+/// only in fp16, `quantization_double` only where weights are held in NF4.
 #[must_use]
 pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
     values(config)
@@ -82,6 +84,7 @@ fn decides(config: &RunConfig, key: &str, value: &str) -> bool {
     DECIDING.contains(&key)
         || (key == "initial_loss_scale" && scales_unlike(config))
         || (key == "parent_optimizer" && config.parent.is_some())
+        || (key == "quantization_double" && config.quantization.form == Quantization::Nf4)
         || (key == "loraplus_lr_embedding" && config.adapter.loraplus_lr_ratio.is_some())
         || (key == "loss_on" && config.learned() == LossOn::Last)
         || (STOPPING.contains(&key) && config.evaluation.patience.is_some())
@@ -226,6 +229,28 @@ mod tests {
         assert_eq!(
             difference(&identity_fields(&old), &identity_fields(&new)),
             ["initial_loss_scale: was 65536, now 1024"]
+        );
+    }
+
+    #[test]
+    fn quantized_weights_decide_and_are_left_out_where_there_are_none() {
+        let old = minimal();
+        let mut new = minimal();
+        new.quantization.double = false;
+        let of = identity_fields;
+        assert_eq!(of(&old), of(&new), "there are no scales to quantize");
+        new.quantization.form = Quantization::Nf4;
+        assert_eq!(
+            difference(&of(&old), &of(&new)),
+            [
+                "quantization: was none, now nf4",
+                "quantization_double: was not there, now false"
+            ]
+        );
+        new.quantization.form = Quantization::Int8;
+        assert_eq!(
+            difference(&of(&old), &of(&new)),
+            ["quantization: was none, now int8"]
         );
     }
 

@@ -119,6 +119,8 @@ pub(super) const SCHEDULES: &[&str] = &["linear", "cosine", "constant", "constan
 pub(super) const NON_FINITES: &[&str] = &["skip", "fail"];
 /// Values of `overflow`.
 pub(super) const OVERFLOWS: &[&str] = &["truncate", "drop", "error"];
+/// Values of `quantization`.
+pub(super) const QUANTIZATIONS: &[&str] = &["none", "nf4", "int8"];
 /// Values of `device_class`.
 pub(super) const DEVICE_CLASSES: &[&str] = &["mixed", "strict"];
 /// Values of `dialogue`.
@@ -302,6 +304,10 @@ pub(super) const KEYS: &[Key] = &[
         "compute in float16, with a loss scale that finds its size by itself"),
     key("bf16", Flag, Value("false"), "true",
         "compute in bfloat16; neither `fp16` nor `bf16` means float32"),
+    key("quantization", Choice(QUANTIZATIONS), Value("none"), "nf4",
+        "how the base model's linears are held in memory: as they lie, in 4 bits (`nf4`, QLoRA), or in 8 bits (`int8`); they are made dense for each product"),
+    key("quantization_double", Flag, Value("true"), "false",
+        "with `nf4`, hold the scales of its blocks in 8 bits too"),
     key("activation_checkpointing", Choice(CHECKPOINTINGS), Value("auto"), "on",
         "compute activations again on the way back instead of keeping them: less memory, a third more work, the same bytes; `auto` does it where they would not fit"),
     key("on_non_finite", Choice(NON_FINITES), Value("skip"), "fail",

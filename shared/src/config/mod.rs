@@ -22,6 +22,7 @@ mod nearest;
 mod paths;
 mod privacy;
 mod private;
+mod quantization;
 mod reader;
 mod resolved;
 mod rules;
@@ -42,6 +43,7 @@ pub use keys::is_key;
 pub use load::{Loaded, Origins, load, load_text};
 pub use paths::{check_paths, missing_paths};
 pub use privacy::{PrivacyConfig, PrivacyKind, PrivacyMode, PrivacyRule};
+pub use quantization::{Quantization, QuantizationConfig};
 pub use resolved::{json_values, node_yaml, resolved_yaml, values};
 pub use rules::micro_batches_per_step;
 pub use run::{

@@ -17,6 +17,7 @@ use super::layers::{Layers, Written, said};
 use super::load::Origins;
 use super::privacy::{PrivacyConfig, PrivacyMode};
 use super::private;
+use super::quantization::{Quantization, QuantizationConfig};
 use super::rules;
 use super::run::{
     DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig,
@@ -358,6 +359,8 @@ impl<'a> Reader<'a> {
         let max_grad_norm = self.real("max_grad_norm");
         let seed = self.whole("seed");
         let precision = self.precision();
+        let form = self.choice::<Quantization>("quantization");
+        let quantization = form.zip(self.flag("quantization_double"));
         let activation_checkpointing = self.choice::<Checkpointing>("activation_checkpointing");
         let stability = self.stability();
         let max_seq_length = self.small("max_seq_length");
@@ -409,6 +412,7 @@ impl<'a> Reader<'a> {
             max_grad_norm: max_grad_norm?,
             seed: seed?,
             precision: precision?,
+            quantization: quantization.map(|(form, double)| QuantizationConfig { form, double })?,
             activation_checkpointing: activation_checkpointing?,
             stability: stability?,
             max_seq_length: max_seq_length?,

@@ -117,6 +117,8 @@ pub(super) fn value(config: &RunConfig, key: &str) -> Option<String> {
         "on_non_finite" => word(&c.stability.on_non_finite),
         "max_skipped_steps" => c.stability.max_skipped_steps.to_string(),
         "initial_loss_scale" => c.stability.initial_loss_scale.to_string(),
+        "quantization" => word(&c.quantization.form),
+        "quantization_double" => c.quantization.double.to_string(),
         "max_seq_length" => c.max_seq_length.to_string(),
         "overflow" => word(&c.overflow),
         "device" => text(&c.device),

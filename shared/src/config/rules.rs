@@ -6,6 +6,7 @@
 use super::adapter::{AdapterKind, BiasMode, LoraInit};
 use super::layers::{Layers, Written};
 use super::load::Origins;
+use super::quantization::Quantization;
 use super::resolved::value;
 use super::run::{LrSchedulerType, Precision, RunConfig};
 use crate::error::{Code, Error, Place};
@@ -250,6 +251,7 @@ pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
         warmup_of_a_constant(config),
         no_pieces_to_share(config),
         nothing_to_pack(config),
+        no_scales_in_eight_bits(config),
         evaluates_nothing(config),
         keys_that_the_kind_does_not_know(config),
         patience_without_validation(config),
@@ -332,6 +334,14 @@ fn no_pieces_to_share(config: &RunConfig) -> Option<String> {
 fn nothing_to_pack(config: &RunConfig) -> Option<String> {
     (config.packing && config.micro_batch_size == 1).then(|| {
         "packing changes nothing: micro_batch_size is 1, and one sample alone has no padding"
+            .to_owned()
+    })
+}
+
+fn no_scales_in_eight_bits(config: &RunConfig) -> Option<String> {
+    let quantization = &config.quantization;
+    (!quantization.double && quantization.form != Quantization::Nf4).then(|| {
+        "quantization_double false is not used: only `quantization: nf4` has blocks with scales"
             .to_owned()
     })
 }

@@ -9,6 +9,7 @@ use super::evaluation::EvaluationConfig;
 use super::formats::FormatConfig;
 use super::privacy::PrivacyConfig;
 use super::stability::StabilityConfig;
+use super::quantization::QuantizationConfig;
 
 /// Everything that describes a run. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +69,9 @@ pub struct RunConfig {
     pub seed: u64,
     /// Data type of the base model in compute.
     pub precision: Precision,
+    /// How the frozen linears are held; an older run held them as they lie.
+    #[serde(default)]
+    pub quantization: QuantizationConfig,
     /// Whether activations are kept or computed again; no byte of the adapter depends on it.
     #[serde(default)]
     pub activation_checkpointing: Checkpointing,

@@ -259,10 +259,7 @@ fn root(width: usize) -> f64 {
 impl Keys<'_> {
     /// Settings that would change the arithmetic and are not built.
     fn check_refused(self) -> Result<()> {
-        if self.has("quantization_config") {
-            return Err(bad("the base model is quantized, which is not supported")
-                .fix("use the model's 16-bit or 32-bit weights"));
-        }
+        super::announced(self.get("quantization_config"))?;
         for key in [
             "attention_dropout",
             "resid_pdrop",

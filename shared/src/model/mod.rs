@@ -5,7 +5,7 @@
 //! from layer to layer · `rope` rotary
 //! positions · `listing` which linears exist · `weights`
 //! safetensors headers checked against the architecture · `experts` where experts lie in them ·
-//! `head` rows of logits at a time ·
+//! `head` rows of logits at a time · `quantized` weights that lie quantized ·
 //! `adapter` which modules are adapted, an adapter's tensors · `digest` what makes two folders the same base model. Nothing here
 //! writes into the base model's folder.
 
@@ -19,6 +19,7 @@ mod keys;
 mod layers;
 mod listing;
 mod nearest;
+mod quantized;
 mod rope;
 mod weights;
 
@@ -31,5 +32,9 @@ pub use experts::check_experts;
 pub use family::SUPPORTED_ARCHITECTURES;
 pub use head::head_rows;
 pub use listing::{LinearSpec, Projection, linears};
+pub use quantized::{
+    NESTED_BLOCK, NF4_BLOCK, NF4_VALUES, Stored, StoredNf4, announced, announced_in, check_init,
+    scale_name,
+};
 pub use rope::{Rope, RopeScaling};
 pub use weights::{TensorSpec, WeightFiles, check_weights, expected_tensors};

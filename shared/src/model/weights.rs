@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{ModelConfig, experts};
+use super::quantized::{announced_in, stored};
+use super::{ModelConfig, Stored, experts};
+use crate::config::Quantization;
 use crate::error::{Code, Error, Result};
 
 const WHOLE: &str = "model.safetensors";
@@ -37,6 +39,8 @@ pub struct TensorSpec {
 pub struct WeightFiles {
     maps: Vec<Mmap>,
     tensors: HashMap<String, TensorSpec>,
+    /// The weights that lie quantized.
+    quantized: HashMap<String, Stored>,
 }
 
 /// Names and shapes of all tensors an architecture needs.
@@ -93,13 +97,25 @@ impl WeightFiles {
         let mut files = Self {
             maps: Vec::with_capacity(paths.len()),
             tensors: HashMap::new(),
+            quantized: HashMap::new(),
         };
         for path in &paths {
             files.add(path)?;
         }
         experts::split(config, &mut files.tensors);
         for (name, shape) in expected_tensors(config) {
-            files.check(&name, &shape).map_err(|e| e.in_file(folder))?;
+            match stored(&files, &name, &shape).map_err(|e| e.in_file(folder))? {
+                Some(found) => drop(files.quantized.insert(name, found)),
+                None => files.check(&name, &shape).map_err(|e| e.in_file(folder))?,
+            }
+        }
+        if files.quantized.is_empty() && announced_in(folder)?.form != Quantization::None {
+            return Err(Error::new(
+                Code::BadWeights,
+                "config.json says that the weights are quantized, and none is",
+            )
+            .in_file(folder)
+            .fix("take `quantization_config` out of config.json, and set `quantization`"));
         }
         Ok(files)
     }
@@ -108,6 +124,37 @@ impl WeightFiles {
     #[must_use]
     pub fn spec(&self, name: &str) -> Option<&TensorSpec> {
         self.tensors.get(name)
+    }
+
+    /// How a weight lies in the files where it is quantized.
+    #[must_use]
+    pub fn stored(&self, weight: &str) -> Option<&Stored> {
+        self.quantized.get(weight)
+    }
+
+    /// Whether any weight lies quantized.
+    #[must_use]
+    pub fn is_quantized(&self) -> bool {
+        !self.quantized.is_empty()
+    }
+
+    /// Checks that the weights can be held as a configuration asks.
+    ///
+    /// # Errors
+    /// [`Code::Contradiction`] when they lie quantized in another form.
+    pub fn check_form(&self, asked: Quantization) -> Result<()> {
+        let other = |stored: &&Stored| asked != Quantization::None && asked != stored.form();
+        let Some(found) = self.quantized.values().find(other) else {
+            return Ok(());
+        };
+        let (asked, found) = (word(asked), word(found.form()));
+        Err(Error::new(
+            Code::Contradiction,
+            format!("`quantization` is {asked}, and the base model is quantized already"),
+        )
+        .why(format!("its weights lie as {found}"))
+        .fix(format!("--set quantization={found}, or leave the key out"))
+        .fix("choose a base model with 16-bit or 32-bit weights"))
     }
 
     /// The bytes of a tensor.
@@ -175,6 +222,14 @@ impl WeightFiles {
             .why("supported: F32, F16, BF16"));
         }
         Ok(())
+    }
+}
+
+fn word(form: Quantization) -> &'static str {
+    match form {
+        Quantization::None => "none",
+        Quantization::Nf4 => "nf4",
+        Quantization::Int8 => "int8",
     }
 }
 

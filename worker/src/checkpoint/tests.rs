@@ -69,6 +69,7 @@ fn config() -> RunConfig {
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        quantization: Default::default(),
         formats: Default::default(),
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! `libraries` CUDA on demand · `choice` device strings · `environment` what must be set before
 //! the process starts · `class` the fingerprint under which equal bits are promised · `torch`
-//! libtorch's failures as coded ones · `memory` what the machine has left · `shim` what tch does not reach.
+//! libtorch's failures as coded ones · `memory` what the machine has left · `shim` what tch does not
+//! reach · `frozen` weights that never learn, dense or quantized.
 
 mod choice;
 mod class;
 mod environment;
+mod frozen;
 mod libraries;
 mod memory;
 mod shim;
@@ -15,10 +17,12 @@ mod torch;
 pub use choice::{DeviceRequest, open};
 pub use class::device_class;
 pub use environment::reexec_with_environment;
+pub use frozen::{FrozenWeight, Int8, Nested, Nf4, nested_map, quantize_int8, quantize_nf4};
 pub use libraries::{CudaLibrary, load_cuda};
 pub use memory::available_memory;
 pub use shim::{
-    Dropout, Generator, LoraWeights, frozen_linear, gradients, held_bytes, learning_linear,
+    Dropout, Generator, LoraWeights, frozen_linear, frozen_product, gradients, held_bytes,
+    learning_linear,
     lora_linear, product, set_deterministic,
 };
 pub use torch::{TorchResult, caught, failed};

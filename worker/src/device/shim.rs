@@ -9,9 +9,10 @@ use std::ffi::{CStr, c_char, c_void};
 
 use tch::{TchError, Tensor};
 
+use super::frozen::FrozenWeight;
 use super::torch::TorchResult;
 
-type Pointer = *mut c_void;
+pub(super) type Pointer = *mut c_void;
 
 unsafe extern "C" {
     fn shim_free(text: *mut c_char);
@@ -81,7 +82,7 @@ pub struct Dropout {
 /// libtorch's.
 pub fn lora_linear(
     input_BI: &Tensor,
-    weight_OI: &Tensor,
+    weight_OI: &FrozenWeight,
     bias_O: Option<&Tensor>,
     lora: &LoraWeights,
     dropout: Option<&Dropout>,
@@ -92,7 +93,7 @@ pub fn lora_linear(
     let message = unsafe {
         shim_lora_linear(
             pointer(input_BI),
-            pointer(weight_OI),
+            weight_OI.handle(),
             maybe(bias_O),
             pointer(&lora.a_RI),
             pointer(&lora.b_OR),
@@ -116,13 +117,25 @@ pub fn frozen_linear(
     weight_OI: &Tensor,
     bias_O: Option<&Tensor>,
 ) -> TorchResult<Tensor> {
+    frozen_product(input_BI, &FrozenWeight::dense(weight_OI)?, bias_O)
+}
+
+/// The same with a weight that may be quantized.
+///
+/// # Errors
+/// libtorch's.
+pub fn frozen_product(
+    input_BI: &Tensor,
+    weight_OI: &FrozenWeight,
+    bias_O: Option<&Tensor>,
+) -> TorchResult<Tensor> {
     let mut output: Pointer = std::ptr::null_mut();
     // SAFETY: all pointers are live tensors or null where the shim takes null; `output` is written
     // when and only when no message comes back.
     let message = unsafe {
         shim_frozen_linear(
             pointer(input_BI),
-            pointer(weight_OI),
+            weight_OI.handle(),
             maybe(bias_O),
             &raw mut output,
         )
@@ -260,16 +273,23 @@ pub(super) fn cpu_capability() -> TorchResult<String> {
     Ok(unsafe { take(text) })
 }
 
-fn pointer(tensor: &Tensor) -> Pointer {
+pub(super) fn pointer(tensor: &Tensor) -> Pointer {
     tensor.as_ptr().cast_mut().cast()
 }
 
-fn check(message: *mut c_char) -> TorchResult<()> {
+pub(super) fn check(message: *mut c_char) -> TorchResult<()> {
     if message.is_null() {
         return Ok(());
     }
     // SAFETY: a text of the shim's.
     Err(TchError::Torch(unsafe { take(message) }))
+}
+
+/// # Safety
+/// `tensor` is a new tensor of the shim's that nobody else holds.
+pub(super) unsafe fn owned(tensor: Pointer) -> Tensor {
+    // SAFETY: promised by the caller.
+    unsafe { Tensor::from_ptr(tensor.cast()) }
 }
 
 /// # Safety
@@ -304,7 +324,8 @@ mod tests {
             keep: keep.shallow_clone(),
             scale: 1.25,
         });
-        let ours = lora_linear(&x, &w, None, &lora, dropout.as_ref()).unwrap();
+        let frozen = FrozenWeight::dense(&w).unwrap();
+        let ours = lora_linear(&x, &frozen, None, &lora, dropout.as_ref()).unwrap();
         let dropped = keep.map_or_else(|| x.shallow_clone(), |keep| (&x * keep) * 1.25);
         let plain =
             x.matmul(&w.tr()) + dropped.matmul(&lora.a_RI.tr()).matmul(&lora.b_OR.tr()) * 1.75;
@@ -336,6 +357,7 @@ mod tests {
             b_OR: ones([10, 3]),
             scaling: 1.0,
         };
+        let w = FrozenWeight::dense(&w).unwrap();
         let error = lora_linear(&x, &w, None, &lora, None).unwrap_err();
         assert!(error.to_string().contains("mat1 and mat2"), "{error}");
     }

@@ -13,7 +13,7 @@ use super::mlp::{ExpertLayer, activate};
 use super::norm::RmsNorm;
 use super::rope::{RopeTable, Stage};
 use super::{BaseWeights, Embedding, KeyValueCache, Linear, Masks};
-use crate::device::{TorchResult, failed};
+use crate::device::{FrozenWeight, TorchResult, failed};
 
 /// Positions the rotary tables start with; they grow on demand.
 const FIRST_POSITIONS: i64 = 512;
@@ -90,6 +90,7 @@ impl Decoder {
         } else {
             weights.tensor(&format!("{HEAD}.weight"))?
         };
+        let head = FrozenWeight::dense(&head_VH).map_err(failed("preparing the output head"))?;
         let ropes = config.ropes.iter();
         let ropes = ropes.map(|rope| RopeTable::new(rope, FIRST_POSITIONS, device, kind));
         let ropes = ropes
@@ -118,7 +119,7 @@ impl Decoder {
             },
             layers,
             norm,
-            head: Linear::frozen(head_VH, None),
+            head: Linear::frozen(head, None),
             ropes,
             kind,
             _weights: weights,
@@ -276,7 +277,8 @@ impl Layer {
             let tensor = |part| weights.tensor(&format!("{}.{part}", name(projection.path())));
             let biased = config.biased(projection);
             let bias_O = biased.then(|| tensor("bias")).transpose()?;
-            Ok(Linear::frozen(tensor("weight")?, bias_O))
+            let weight_OI = weights.frozen(&name(projection.path()))?;
+            Ok(Linear::frozen(weight_OI, bias_O))
         };
         let mut norms = config.norms.of_layer().iter().map(|part| norm(part));
         let mut next = || norms.next().transpose();

@@ -7,7 +7,9 @@
 
 use tch::{Kind, Tensor};
 
-use crate::device::{Dropout, LoraWeights, TorchResult, frozen_linear, lora_linear, product};
+use crate::device::{
+    Dropout, FrozenWeight, LoraWeights, TorchResult, frozen_product, lora_linear, product,
+};
 
 /// Rows of the weight that are widened at a time.
 const ROWS: i64 = 1024;
@@ -39,7 +41,7 @@ pub(super) fn directions(weight_OI: &Tensor, pair: Option<&LoraWeights>) -> Torc
 /// libtorch's.
 pub(super) fn stretched(
     input_PI: &Tensor,
-    weight_OI: &Tensor,
+    weight_OI: &FrozenWeight,
     pair: &LoraWeights,
     stretch_O: &Tensor,
     dropout: Option<Dropout>,
@@ -52,7 +54,7 @@ pub(super) fn stretched(
     };
     // base(x) + (g - 1) base(d) + g lora(d) = base(x - d) + g (base(d) + lora(d)), d the dropped x.
     let dropped_PI = input_PI.f_mul(&dropout.keep)?.f_mul_scalar(dropout.scale)?;
-    let rest_PO = frozen_linear(&input_PI.f_sub(&dropped_PI)?, weight_OI, None)?;
+    let rest_PO = frozen_product(&input_PI.f_sub(&dropped_PI)?, weight_OI, None)?;
     lora_linear(&dropped_PI, weight_OI, None, pair, None)?
         .f_mul(stretch_O)?
         .f_add(&rest_PO)?

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::dora::{directions, stretched};
 use crate::device::{
-    Dropout, LoraWeights, TorchResult, frozen_linear, learning_linear, lora_linear,
+    Dropout, FrozenWeight, LoraWeights, TorchResult, frozen_product, learning_linear, lora_linear,
 };
 
 /// Makes the dropout mask of an adapted linear by its place; `None` when nothing is dropped.
@@ -16,8 +16,8 @@ pub type Masks<'a> = Option<&'a dyn Fn(usize) -> TorchResult<Dropout>>;
 /// A frozen linear. What learns is laid over it by the adapter.
 #[derive(Debug)]
 pub struct Linear {
-    /// Frozen weight.
-    pub weight_OI: Tensor,
+    /// Frozen weight, dense or quantized.
+    pub weight_OI: FrozenWeight,
     /// Frozen bias.
     pub bias_O: Option<Tensor>,
     /// A bias that learns, in the frozen one's place.
@@ -71,7 +71,7 @@ impl Overlay {
 impl Linear {
     /// A frozen one.
     #[must_use]
-    pub fn frozen(weight_OI: Tensor, bias_O: Option<Tensor>) -> Self {
+    pub fn frozen(weight_OI: FrozenWeight, bias_O: Option<Tensor>) -> Self {
         Self {
             weight_OI,
             bias_O,
@@ -94,7 +94,7 @@ impl Linear {
         let mask = |site: &usize| masks.map(|mask| mask(*site)).transpose();
         // IA3 scales a learning bias too, but the two never come together.
         let output_PO = match &self.overlay {
-            Overlay::None => frozen_linear(input_PI, weight_OI, frozen_bias),
+            Overlay::None => frozen_product(input_PI, weight_OI, frozen_bias),
             Overlay::Lora(site, pair) => {
                 let dropout = mask(site)?;
                 lora_linear(input_PI, weight_OI, frozen_bias, pair, dropout.as_ref())
@@ -111,9 +111,9 @@ impl Linear {
             }
             Overlay::ScaledInput(scale_I) => {
                 let scaled_PI = input_PI.f_mul(scale_I)?.f_to_kind(kind)?;
-                frozen_linear(&scaled_PI, weight_OI, frozen_bias)
+                frozen_product(&scaled_PI, weight_OI, frozen_bias)
             }
-            Overlay::ScaledOutput(scale_O) => frozen_linear(input_PI, weight_OI, frozen_bias)?
+            Overlay::ScaledOutput(scale_O) => frozen_product(input_PI, weight_OI, frozen_bias)?
                 .f_mul(scale_O)?
                 .f_to_kind(kind),
             Overlay::Whole(learning_OI) => plus(
@@ -124,17 +124,21 @@ impl Linear {
         plus(output_PO, self.learning_bias_O.as_ref())
     }
 
-    /// The frozen weight, dense.
+    /// The frozen weight, dense, in the type of compute.
     ///
     /// # Errors
     /// libtorch's.
     pub fn dense(&self) -> TorchResult<Tensor> {
-        Ok(self.weight_OI.shallow_clone())
+        self.weight_OI.value()
     }
 
     /// Takes another frozen weight, dense.
-    pub fn replace(&mut self, weight_OI: Tensor) {
-        self.weight_OI = weight_OI;
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn replace(&mut self, weight_OI: &Tensor) -> TorchResult<()> {
+        self.weight_OI = FrozenWeight::dense(weight_OI)?;
+        Ok(())
     }
 
     /// Length of every row of the frozen weight, in f32.
@@ -151,7 +155,7 @@ impl Linear {
     /// libtorch's.
     pub fn renew(&mut self) -> TorchResult<()> {
         if let Overlay::Dora { pair, length_O, .. } = &mut self.overlay {
-            *length_O = directions(&self.weight_OI, Some(pair))?;
+            *length_O = directions(&self.weight_OI.value()?, Some(pair))?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use shared::config::{LoraInit, Precision, RunConfig};
 use shared::error::{Code, Error, Result};
-use shared::model::{AdapterShape, AdapterSpec, ModelConfig, Part, Role};
+use shared::model::{AdapterShape, AdapterSpec, ModelConfig, Part, Role, check_init};
 use shared::numerics;
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -57,7 +57,8 @@ impl Trainer {
         let shape = ModelConfig::load(base)?;
         let spec = AdapterSpec::from(config);
         let layout = AdapterLayout::new(&AdapterShape::new(&spec, &shape)?);
-        let weights = BaseWeights::open(base, &shape, device, kind)?;
+        let weights = BaseWeights::open(base, &shape, device, kind)?.held(config.quantization)?;
+        check_init(weights.is_quantized(), config.adapter.init)?;
         let mut decoder = Decoder::new(shape, weights, device, kind)?;
         let pissa = config.adapter.init == LoraInit::Pissa;
         let taken = pissa

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::config::{
     AdapterConfig, AdapterKind, BiasMode, DeviceClassPolicy, Dialogue, LoraInit, LrSchedulerType,
-    Overflow, Precision, RunConfig, TargetModules, TaskType,
+    Overflow, Precision, Quantization, QuantizationConfig, RunConfig, TargetModules, TaskType,
 };
 use shared::dataset::Sample;
 use shared::model::{ModelConfig, expected_tensors};
@@ -30,6 +30,11 @@ pub struct Golden {
     /// Type of compute: f32, bf16 or fp16.
     #[serde(default = "f32_name")]
     pub precision: String,
+    /// How bitsandbytes held the linears.
+    #[serde(default)]
+    pub quantization: Quantization,
+    #[serde(default)]
+    pub quantization_double: bool,
     /// PEFT's class and its arguments beyond those of `config`.
     #[serde(default = "lora_name")]
     pub peft_class: String,
@@ -134,6 +139,10 @@ impl Case {
             "bf16" => Precision::Bf16,
             "fp16" => Precision::Fp16,
             _ => Precision::F32,
+        };
+        config.quantization = QuantizationConfig {
+            form: golden.quantization,
+            double: golden.quantization_double,
         };
         Self {
             golden,
@@ -319,6 +328,7 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        quantization: Default::default(),
         formats: Default::default(),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+use shared::config::Quantization;
 
 use super::case::Case;
 use super::training::Run;
@@ -37,8 +38,18 @@ const HALF: Limits = Limits {
     logits: f32::INFINITY,
 };
 
+/// bitsandbytes multiplies inputs in eight bits too, ours stay as they are.
+const INT8: Limits = Limits {
+    first_loss: 5e-2,
+    loss: 5e-2,
+    ..HALF
+};
+
 /// The limits of a case, by its type of compute.
 pub fn limits(case: &Case) -> &'static Limits {
+    if case.golden.quantization == Quantization::Int8 {
+        return &INT8;
+    }
     if case.golden.precision == "f32" {
         &F32
     } else {
@@ -171,6 +182,17 @@ pub fn adapter_digest(values: &[f32]) -> String {
 
 /// Little-endian f32 values in base64.
 fn decode(text: &str) -> Vec<f32> {
+    let bytes = base64(text);
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|b| f32::from_le_bytes(*b))
+        .collect()
+}
+
+/// The bytes of a text in base64.
+pub fn base64(text: &str) -> Vec<u8> {
     let digit = |c: u8| match c {
         b'A'..=b'Z' => u32::from(c - b'A'),
         b'a'..=b'z' => u32::from(c - b'a') + 26,
@@ -184,9 +206,4 @@ fn decode(text: &str) -> Vec<f32> {
         bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
     }
     bytes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|b| f32::from_le_bytes(*b))
-        .collect()
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::aliases::{ALIASES, Alias, Reads};
 use super::super::keys::{Fallback, KEYS, find};
-use super::super::{TargetModules, identity_fields, resolved_yaml};
+use super::super::{Quantization, TargetModules, identity_fields, resolved_yaml};
 use super::{MINIMAL, bad, load_text, said, said_of_set, with};
 
 /// The required keys but this one, then these lines.
@@ -34,9 +34,10 @@ fn value(key: &'static str) -> BoxedStrategy<String> {
         }
         "max_seq_length" => (2u32..=1_048_576).prop_map(|n| n.to_string()).boxed(),
         "lora_alpha" => (0.5..64.0_f64).prop_map(|n| format!("{n:?}")).boxed(),
-        "use_rslora" | "use_dora" | "train_on_inputs" => {
+        "use_rslora" | "use_dora" | "train_on_inputs" | "quantization_double" => {
             any::<bool>().prop_map(|b| b.to_string()).boxed()
         }
+        "quantization" => prop_oneof![Just("nf4".to_owned()), Just("int8".to_owned())].boxed(),
         "lr_scheduler_type" => {
             prop_oneof![Just("cosine".to_owned()), Just("linear".to_owned())].boxed()
         }
@@ -120,6 +121,19 @@ fn lora_target_is_translated() {
     assert_eq!(modules("q_proj"), names(&["q_proj"]));
     assert_eq!(modules("v_proj, q_proj"), names(&["q_proj", "v_proj"]));
     assert_eq!(modules("[q_proj]"), names(&["q_proj"]));
+}
+
+#[test]
+fn flags_and_bits_become_a_form_of_weights() {
+    let form = |line: &str| with(line).unwrap().config.quantization.form;
+    assert_eq!(form("load_in_4bit: true\n"), Quantization::Nf4);
+    assert_eq!(form("load_in_8bit: true\n"), Quantization::Int8);
+    assert_eq!(form("load_in_4bit: false\n"), Quantization::None);
+    assert_eq!(form("quantization_bit: 4\n"), Quantization::Nf4);
+    assert_eq!(form("quantization_bit: 8\n"), Quantization::Int8);
+    assert!(with("quantization_bit: 3\n").is_err());
+    let single = with("bnb_4bit_use_double_quant: false\nload_in_4bit: true\n").unwrap();
+    assert!(!single.config.quantization.double);
 }
 
 #[test]

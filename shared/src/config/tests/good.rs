@@ -66,6 +66,7 @@ fn the_required_keys_alone_give_the_documented_defaults() {
         dialogue: Dialogue::Turns,
         csv_columns: None,
         privacy: Default::default(),
+        quantization: Default::default(),
         formats: Default::default(),
     };
     assert_eq!(minimal(), expected);

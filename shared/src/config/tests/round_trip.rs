@@ -286,6 +286,8 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         seed: 42                          # default
         fp16: false                       # default
         bf16: true                        # --set
+        quantization: none                # default
+        quantization_double: true         # default
         activation_checkpointing: auto    # default
         on_non_finite: skip               # default
         max_skipped_steps: 10             # default

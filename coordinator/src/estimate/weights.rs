@@ -1,0 +1,176 @@
+//! Bytes of the base model's weights as a worker holds them.
+//!
+//! In: shape of the base model, how its files hold it, the configuration. Out: [`Weights`].
+//! Keeps: pure arithmetic over the shapes of the linears; codes, scales and the scales of scales are
+//! counted each. Serves the CPU, where mapped pages are not anonymous, and a device, where all of it is.
+
+use shared::config::{Quantization, QuantizationConfig};
+use shared::model::{ModelConfig, NESTED_BLOCK, NF4_BLOCK, linears};
+
+/// Values of the 8-bit codes of scales, f32.
+const NESTED_MAP: u64 = 256 * 4;
+const F32: u64 = 4;
+
+/// Bytes of weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weights {
+    /// Of linears that are held quantized.
+    pub quantized: u64,
+    /// Of everything else in the type of compute.
+    pub dense: u64,
+    /// Of `quantized`, what the worker made itself: its own, shared with nobody.
+    pub made: u64,
+    /// Of `dense`, what was converted.
+    pub converted: u64,
+    /// The weight files.
+    pub files: u64,
+    /// The largest quantized weight made dense, for as long as one product takes.
+    pub temporary: u64,
+}
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// Shape of the base model.
+    pub shape: &'a ModelConfig,
+    /// Parameters of the base model.
+    pub parameters: u64,
+    /// Bytes of a value of the files, where they are not quantized.
+    pub stored: u64,
+    /// How the files hold the linears.
+    pub lies: QuantizationConfig,
+    /// How the configuration wants them held.
+    pub asked: QuantizationConfig,
+    /// Bytes of a value in compute.
+    pub width: u64,
+}
+
+/// The weights of one worker.
+#[must_use]
+pub fn weights(held: &Held<'_>) -> Weights {
+    let already = held.lies.form != Quantization::None;
+    let form = if already { held.lies } else { held.asked };
+    let none = form.form == Quantization::None;
+    let sizes = linears(held.shape)
+        .into_iter()
+        .filter(|_| !none)
+        .map(|linear| (linear.out_features as u64, linear.in_features as u64));
+    let (mut quantized, mut elements, mut largest) = (0, 0, 0);
+    for (rows, columns) in sizes {
+        quantized += bytes(form, rows, columns);
+        elements += rows * columns;
+        largest = largest.max(rows * columns);
+    }
+    let rest = held.parameters.saturating_sub(elements);
+    let dense = rest * held.width;
+    Weights {
+        quantized,
+        dense,
+        made: if already { 0 } else { quantized },
+        converted: if held.stored == held.width { 0 } else { dense },
+        files: if already {
+            quantized + rest * held.stored
+        } else {
+            held.parameters * held.stored
+        },
+        temporary: largest * held.width,
+    }
+}
+
+/// Codes and scales of one weight.
+fn bytes(form: QuantizationConfig, rows: u64, columns: u64) -> u64 {
+    let elements = rows * columns;
+    let blocks = elements.div_ceil(NF4_BLOCK as u64);
+    match form.form {
+        Quantization::None => 0,
+        Quantization::Int8 => elements + rows * F32,
+        Quantization::Nf4 if form.double => {
+            let nested = blocks.div_ceil(NESTED_BLOCK as u64) * F32;
+            elements.div_ceil(2) + blocks + nested + NESTED_MAP
+        }
+        Quantization::Nf4 => elements.div_ceil(2) + blocks * F32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NF4: QuantizationConfig = QuantizationConfig {
+        form: Quantization::Nf4,
+        double: true,
+    };
+
+    /// One layer of 40 x 40 linears, but for an inner width of 56; 100 words.
+    fn of(asked: QuantizationConfig, lies: QuantizationConfig, stored: u64) -> Weights {
+        let shape = ModelConfig::from_json(&json!({
+            "model_type": "llama", "vocab_size": 100, "hidden_size": 40,
+            "intermediate_size": 56, "num_hidden_layers": 1, "num_attention_heads": 4,
+        }));
+        weights(&Held {
+            shape: &shape.unwrap(),
+            parameters: 4 * 1600 + 3 * 2240 + 8120,
+            stored,
+            lies,
+            asked,
+            width: 2,
+        })
+    }
+
+    #[test]
+    fn four_bits_count_codes_scales_and_the_scales_of_scales() {
+        let none = QuantizationConfig::default();
+        let found = of(NF4, none, 2);
+        // 1600 elements are 25 blocks, 2240 are 35; one block of scales each.
+        let square = 800 + 25 + 4 + 1024;
+        let wide = 1120 + 35 + 4 + 1024;
+        assert_eq!(found.quantized, 4 * square + 3 * wide);
+        assert_eq!((found.made, found.dense), (found.quantized, 2 * 8120));
+        assert_eq!((found.converted, found.temporary), (0, 2 * 2240));
+        let single = of(
+            QuantizationConfig {
+                double: false,
+                ..NF4
+            },
+            none,
+            4,
+        );
+        assert_eq!(single.quantized, 4 * (800 + 100) + 3 * (1120 + 140));
+        assert_eq!(single.converted, 2 * 8120);
+        assert_eq!(single.files, 4 * (4 * 1600 + 3 * 2240 + 8120));
+    }
+
+    #[test]
+    fn eight_bits_count_a_scale_per_row() {
+        let int8 = QuantizationConfig {
+            form: Quantization::Int8,
+            double: true,
+        };
+        let found = of(int8, QuantizationConfig::default(), 2);
+        // gate and up have 56 rows, down 40.
+        let rows = 4 * 40 + 2 * 56 + 40;
+        assert_eq!(found.quantized, 4 * 1600 + 3 * 2240 + 4 * rows);
+    }
+
+    #[test]
+    fn what_lies_quantized_is_mapped_and_made_by_nobody() {
+        let asked = of(QuantizationConfig::default(), NF4, 2);
+        assert_eq!(asked, of(NF4, NF4, 2));
+        assert_eq!(asked.made, 0);
+        assert_eq!(asked.files, asked.quantized + 2 * 8120);
+    }
+
+    #[test]
+    fn dense_weights_have_no_temporary() {
+        let none = QuantizationConfig::default();
+        let found = of(none, none, 2);
+        let all = 2 * (4 * 1600 + 3 * 2240 + 8120);
+        assert_eq!((found.dense, found.files), (all, all));
+        assert_eq!(
+            (found.quantized, found.temporary, found.converted),
+            (0, 0, 0)
+        );
+    }
+}
