@@ -19,10 +19,10 @@ mod case;
 mod compare;
 #[path = "golden/families.rs"]
 mod families;
-#[path = "golden/scaled.rs"]
-mod scaled;
 #[path = "golden/quantized.rs"]
 mod quantized;
+#[path = "golden/scaled.rs"]
+mod scaled;
 #[path = "golden/training.rs"]
 mod training;
 #[path = "golden/weights.rs"]

@@ -10,12 +10,12 @@
 //! Not here: a GPU's memory; pages of the weight files, which the machine may take back at any time.
 
 use serde::Serialize;
-use shared::config::{Precision, QuantizationConfig, RunConfig};
+use shared::config::{Checkpointing, Precision, QuantizationConfig, RunConfig};
 use shared::model::Projection::{Down, Gate, GateUp, Key, Output, Query, QueryKeyValue, Up, Value};
-use shared::model::{Experts, LinearSpec, ModelConfig, Projection, linears};
+use shared::model::{Experts, LinearSpec, ModelConfig, Projection, head_rows, linears};
 
 use super::counts::Size;
-use super::weights::{Held, weights};
+use super::weights::{Held, Weights, weights};
 
 /// What libtorch, its kernels and the threads take at first use, measured.
 pub const RUNTIME: u64 = 10 << 20;
@@ -74,25 +74,20 @@ pub struct Model<'a> {
 
 /// The peak over micro-batches of these sizes.
 #[must_use]
-pub fn memory(model: &Model<'_>, sizes: impl IntoIterator<Item = Size>) -> Memory {
-    let width = value_bytes(model.config);
+pub fn memory(model: &Model<'_>, sizes: &[Size]) -> Memory {
     let n = model.trainable;
-    let kept = kept_per_position(model);
-    let (head, layer) = (head_per_target(model.shape), layer_per_position(model));
-    let held = weights(&Held {
-        shape: model.shape,
-        parameters: model.base,
-        stored: model.stored,
-        lies: model.lies,
-        asked: model.config.quantization,
-        width,
-    });
-    let needs = |size: Size| {
-        let activations = size.computed * kept;
-        let transient = (size.targets * head).max(size.computed * layer + held.temporary);
+    let again = model.config.activation_checkpointing == Checkpointing::On;
+    let way = way(model, again);
+    let held = held(model);
+    let rows = head_rows(model.shape.vocab_size, false) as u64;
+    let head = head_per_target(model.shape);
+    let needs = |size: &Size| {
+        let activations = size.computed * way.kept;
+        let in_layer = size.computed * way.around + held.temporary;
+        let transient = (size.targets.min(rows) * head).max(in_layer);
         (activations + transient, activations)
     };
-    let (whole, activations) = sizes.into_iter().map(needs).max().unwrap_or((0, 0));
+    let (whole, activations) = sizes.iter().map(needs).max().unwrap_or((0, 0));
     // At the end of the backward pass the adapter's gradients stand where activations were.
     let compute = whole.max(n * F32);
     let mut memory = Memory {
@@ -121,8 +116,42 @@ pub fn memory(model: &Model<'_>, sizes: impl IntoIterator<Item = Size>) -> Memor
     memory
 }
 
+/// The base model's weights as the configuration wants them held.
+pub(super) fn held(model: &Model<'_>) -> Weights {
+    weights(&Held {
+        shape: model.shape,
+        parameters: model.base,
+        stored: model.stored,
+        lies: model.lies,
+        asked: model.config.quantization,
+        width: value_bytes(model.config),
+    })
+}
+
+/// Bytes per position on the way forward and back.
+pub(super) struct Way {
+    /// Kept until the way back comes there.
+    pub kept: u64,
+    /// Beside that while a layer goes back.
+    pub around: u64,
+}
+
+/// With activations kept, or computed `again`: then every layer keeps its input, and one its graph.
+pub(super) fn way(model: &Model<'_>, again: bool) -> Way {
+    let (kept, around) = (kept_per_position(model), layer_per_position(model));
+    if !again {
+        return Way { kept, around };
+    }
+    let layers = model.shape.layers.max(1) as u64;
+    let input = model.shape.hidden_size as u64 * value_bytes(model.config);
+    Way {
+        kept: layers * input,
+        around: around + kept.div_ceil(layers),
+    }
+}
+
 /// Bytes of a value in compute.
-fn value_bytes(config: &RunConfig) -> u64 {
+pub(super) fn value_bytes(config: &RunConfig) -> u64 {
     match config.precision {
         Precision::F32 => 4,
         Precision::Bf16 | Precision::Fp16 => 2,
@@ -277,7 +306,7 @@ mod tests {
             tokens: 30,
             longest: 10,
         };
-        memory(&model, [SIZE])
+        memory(&model, &[SIZE])
     }
 
     fn names(list: &[&str]) -> TargetModules {
@@ -319,6 +348,16 @@ mod tests {
         // Four heads, ten positions, two tensors.
         let layer = 4 * (4 * 32 + 32 + attention + 4 * 10 * 2 + 3 * 48 + 3);
         assert_eq!(found.activations, 20 * (2 * layer - 4 * 32));
+    }
+
+    #[test]
+    fn computed_again_a_layer_keeps_its_input_and_a_large_vocabulary_costs_megabytes() {
+        let again = |config: &mut RunConfig| config.activation_checkpointing = Checkpointing::On;
+        let kept = of(&TargetModules::AllLinear, |_| (), 4);
+        let found = of(&TargetModules::AllLinear, again, 4);
+        assert_eq!(found.activations, 20 * 2 * 32 * 4);
+        let one = kept.activations.div_ceil(2 * 20);
+        assert_eq!(found.transient, kept.transient + 20 * one);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod advice;
 pub mod counts;
 pub mod engines;
 pub mod files;
+pub mod gpu;
 pub mod memory;
 pub mod pace;
 mod page;
@@ -26,6 +27,7 @@ use shared::plan::Plan;
 use advice::{Advice, Facts};
 pub use counts::{Counts, Samples, Size};
 use engines::Engine;
+use gpu::Gpu;
 use memory::{Memory, Model};
 use pace::{Measured, Time};
 
@@ -113,6 +115,8 @@ pub struct Estimate {
     pub wire: Wire,
     /// Memory of one worker.
     pub memory: Memory,
+    /// Memory of the card of a worker on a GPU.
+    pub gpu: Gpu,
     /// Who can serve the adapter.
     pub engines: Vec<Engine>,
     /// Time.
@@ -127,6 +131,7 @@ impl Estimate {
     pub fn new(subject: &Subject<'_>) -> Self {
         let config = subject.config;
         let (counts, sizes) = counts::count(subject.plan, subject.samples, subject.workers);
+        let sizes: Vec<Size> = sizes.into_iter().collect();
         let parameters = parameters(subject);
         let facts = Facts {
             samples: counts.samples,
@@ -134,6 +139,18 @@ impl Estimate {
             padding_share: counts.padding_share,
             workers: subject.workers,
             busy: counts.micro_batches_per_step,
+        };
+        let model = Model {
+            shape: subject.shape,
+            adapted: &subject.adapter.adapted,
+            config,
+            base: parameters.base,
+            trainable: parameters.trainable,
+            stored: subject.stored,
+            lies: subject.lies,
+            samples: counts.samples,
+            tokens: counts.dataset_tokens,
+            longest: counts.longest,
         };
         let time = match (subject.rate, &subject.earlier) {
             (Some(rate), _) => pace::given(rate, &counts),
@@ -148,21 +165,8 @@ impl Estimate {
                 sent_per_worker: wire::sent_per_step(parameters.trainable, subject.workers),
                 sent_by_all: wire::sent_by_all(parameters.trainable, subject.workers),
             },
-            memory: memory::memory(
-                &Model {
-                    shape: subject.shape,
-                    adapted: &subject.adapter.adapted,
-                    config,
-                    base: parameters.base,
-                    trainable: parameters.trainable,
-                    stored: subject.stored,
-                    lies: subject.lies,
-                    samples: counts.samples,
-                    tokens: counts.dataset_tokens,
-                    longest: counts.longest,
-                },
-                sizes,
-            ),
+            memory: memory::memory(&model, &sizes),
+            gpu: gpu::gpu(&model, &sizes),
             engines: engines::engines(config),
             advice: advice::advice(config, &facts),
             parameters,

@@ -123,7 +123,17 @@ impl Estimate {
         let parts: Vec<String> = parts
             .map(|(name, bytes)| format!("{name} {}", size(*bytes)))
             .collect();
-        line(f, "", &parts.join(" | "))
+        line(f, "", &parts.join(" | "))?;
+        let gpu = &self.gpu;
+        let card = format!(
+            "about {} of a card: weights {}, activations {}, transient {}; {} with activation_checkpointing: on",
+            size(gpu.peak),
+            size(gpu.weights),
+            size(gpu.activations),
+            size(gpu.transient),
+            size(gpu.peak_checkpointed)
+        );
+        line(f, "gpu", &card)
     }
 }
 

@@ -8,8 +8,8 @@ use super::adapter::{AdapterConfig, Checkpointing};
 use super::evaluation::EvaluationConfig;
 use super::formats::FormatConfig;
 use super::privacy::PrivacyConfig;
-use super::stability::StabilityConfig;
 use super::quantization::QuantizationConfig;
+use super::stability::StabilityConfig;
 
 /// Everything that describes a run. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

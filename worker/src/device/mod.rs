@@ -22,8 +22,7 @@ pub use libraries::{CudaLibrary, load_cuda};
 pub use memory::available_memory;
 pub use shim::{
     Dropout, Generator, LoraWeights, frozen_linear, frozen_product, gradients, held_bytes,
-    learning_linear,
-    lora_linear, product, set_deterministic,
+    learning_linear, lora_linear, product, set_deterministic,
 };
 pub use torch::{TorchResult, caught, failed};
 

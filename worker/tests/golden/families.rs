@@ -67,7 +67,11 @@ fn a_switch_that_is_turned_turns_the_comparison_red() {
     let changes: &[(&str, &str, Value)] = &[
         ("qwen2_window_off", "/use_sliding_window", json!(true)),
         ("qwen2_window_off", "/rope_parameters/factor", json!(2.0)),
-        ("qwen2_window_off", "/rope_parameters/original_max_position_embeddings", json!(32)),
+        (
+            "qwen2_window_off",
+            "/rope_parameters/original_max_position_embeddings",
+            json!(32),
+        ),
         ("qwen2_window_on", "/use_sliding_window", json!(false)),
         ("mistral_window", "/sliding_window", Value::Null),
         ("mistral_window", "/sliding_window", json!(7)),
