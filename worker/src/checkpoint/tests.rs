@@ -11,7 +11,7 @@ use shared::error::Code;
 use shared::ids::Step;
 use shared::manifest::{Manifest, verify_adapter};
 use shared::model::{AdapterShape, AdapterTensor, Part, Role};
-use shared::numerics::{AdapterState, state_digest};
+use shared::numerics::{AdapterState, LossScale, state_digest};
 
 use super::*;
 use crate::adapter::{AdapterLayout, PeftAdapter};
@@ -114,6 +114,7 @@ fn state() -> AdapterState {
         v,
         step: Step(50),
         optimizer_steps: 49,
+        loss_scale: None,
     }
 }
 
@@ -247,6 +248,34 @@ fn a_state_that_is_not_finite_or_does_not_fit_is_never_written() {
     let failure = write_checkpoint(&staging, &config(), &layout(), &short, None).unwrap_err();
     assert_eq!(failure.code, Code::Internal);
     assert!(!staging.exists());
+}
+
+#[test]
+fn the_loss_scale_of_fp16_is_written_and_read_with_the_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let scale = LossScale {
+        scale: 1 << 62,
+        good_steps: 1999,
+        skipped_steps: 7,
+    };
+    let scaled = AdapterState {
+        loss_scale: Some(scale),
+        ..state()
+    };
+    let write = |state: &AdapterState| {
+        write_checkpoint(folder.path(), &config(), &layout(), state, None).unwrap();
+        read_checkpoint(folder.path(), &layout())
+    };
+    assert_eq!(write(&scaled).unwrap(), scaled);
+    let snapshot = encode_snapshot(&scaled).unwrap();
+    assert_eq!(decode_snapshot(&snapshot).unwrap(), scaled);
+    let mut odd = scaled;
+    odd.loss_scale = Some(LossScale { scale: 3, ..scale });
+    let refused = shared::error::render(&write(&odd).unwrap_err());
+    assert!(
+        refused.contains("loss_scale is 3, no power of two"),
+        "{refused}"
+    );
 }
 
 #[test]
