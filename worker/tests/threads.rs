@@ -13,8 +13,12 @@
 mod weights;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use safetensors::tensor::Dtype;
+use serde_json::{Value, json};
 use shared::config::{RunConfig, load};
+use shared::model::{ModelConfig, expected_tensors};
 use worker::device::{DeviceRequest, open, reexec_with_environment};
 use worker::train::{IGNORED, MicroBatch, Segment, Trainer};
 
@@ -41,10 +45,14 @@ fn base() -> PathBuf {
 }
 
 fn config(folder: &Path, precision: &str, rank: u32) -> RunConfig {
+    config_of(folder, &base(), "all-linear", precision, rank)
+}
+
+fn config_of(folder: &Path, base: &Path, targets: &str, precision: &str, rank: u32) -> RunConfig {
     let text = format!(
-        "train_data_dir: {}\noutput_dir: out\nbase_model: {}\ntarget_modules: all-linear\nlora_rank: {}\n{precision}\n",
+        "train_data_dir: {}\noutput_dir: out\nbase_model: {}\ntarget_modules: {targets}\nlora_rank: {}\n{precision}\n",
         folder.display(),
-        base().display(),
+        base.display(),
         rank
     );
     let file = folder.join("run.yaml");
@@ -76,9 +84,90 @@ fn batch(lengths: &[usize]) -> MicroBatch {
     }
 }
 
+/// The number of threads is the process's: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// What a family has that Llama has not: windows, soft caps, norms behind, fused linears, experts.
+fn families() -> [(&'static str, &'static str, Value); 7] {
+    let window = json!({"sliding_window": 16, "use_sliding_window": true, "max_window_layers": 1});
+    let experts =
+        json!({"num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 96});
+    let long = json!({"rope_scaling": {"type": "longrope", "short_factor": vec![1.0; 16],
+        "long_factor": vec![4.0; 16]}, "original_max_position_embeddings": 40});
+    [
+        ("MistralForCausalLM", "all-linear", window.clone()),
+        ("Qwen2ForCausalLM", "all-linear", window.clone()),
+        ("Gemma2ForCausalLM", "all-linear", window.clone()),
+        ("Gemma3ForCausalLM", "all-linear", window),
+        ("Phi3ForCausalLM", "all-linear", long),
+        ("MixtralForCausalLM", "attention", experts.clone()),
+        ("Qwen3MoeForCausalLM", "attention", experts),
+    ]
+}
+
+/// A base model of the family with hashed weights.
+fn base_of(folder: &Path, architecture: &str, more: &Value) -> PathBuf {
+    let mut config = json!({"architectures": [architecture], "vocab_size": 2560, "hidden_size": 192,
+        "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 6,
+        "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 1024});
+    for (key, value) in more.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    let base = folder.join(architecture);
+    std::fs::create_dir(&base).unwrap();
+    std::fs::write(base.join("config.json"), config.to_string()).unwrap();
+    let center = f64::from(u8::from(!architecture.starts_with("Gemma")));
+    let tensors = expected_tensors(&ModelConfig::load(&base).unwrap());
+    weights::write_as(
+        &base.join("model.safetensors"),
+        &tensors,
+        center,
+        Dtype::F32,
+    );
+    base
+}
+
+#[test]
+fn one_to_four_threads_give_equal_bits_for_every_family() {
+    reexec_with_environment().unwrap();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let mut differ = Vec::new();
+    for (architecture, targets, more) in families() {
+        let base = base_of(folder.path(), architecture, &more);
+        for precision in ["bf16: false", "bf16: true"] {
+            let config = config_of(folder.path(), &base, targets, precision, 4);
+            let device = open(DeviceRequest::Cpu, 1).unwrap();
+            let mut trainer = Trainer::load(&config, &base, device).unwrap();
+            let adapter = weights::weight("lora_any", trainer.layout().len(), 1.0);
+            trainer.set_adapter(&adapter).unwrap();
+            for lengths in [
+                &[9][..],
+                &[21],
+                &[70],
+                &[30; 5],
+                &[34, 5, 5, 70, 1],
+                &[17, 300],
+            ] {
+                let batch = batch(lengths);
+                let one = bits(&mut trainer, &batch, 1);
+                for threads in THREADS {
+                    if bits(&mut trainer, &batch, threads) != one {
+                        differ.push(format!(
+                            "{architecture}, {precision}, {lengths:?}, {threads} threads"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    assert!(differ.is_empty(), "{} differ: {differ:#?}", differ.len());
+}
+
 #[test]
 fn one_to_four_threads_give_equal_bits_for_every_shape() {
     reexec_with_environment().unwrap();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let mut differ = Vec::new();
     for (precision, rank) in ["bf16: false", "bf16: true"]

@@ -70,7 +70,7 @@ fn a_switch_that_is_turned_turns_the_comparison_red() {
         (
             "qwen2_window_off",
             "/rope_parameters/original_max_position_embeddings",
-            json!(32),
+            json!(64),
         ),
         ("qwen2_window_on", "/use_sliding_window", json!(false)),
         ("mistral_window", "/sliding_window", Value::Null),
@@ -117,6 +117,7 @@ fn a_switch_that_is_turned_turns_the_comparison_red() {
         ("qwen3_moe", "/norm_topk_prob", json!(false)),
         ("qwen3_moe_unnormed", "/norm_topk_prob", json!(true)),
     ];
+    let mut unseen = Vec::new();
     for (name, key, value) in changes {
         let mut case = Case::load(&format!("families/{name}"));
         let place = case.golden.model.pointer_mut(key);
@@ -125,6 +126,9 @@ fn a_switch_that_is_turned_turns_the_comparison_red() {
         let run = train(&case, &HONEST);
         let seen = compare(&case, &run).map(|found| found.to_string());
         println!("{name}, {key} {value}: {seen:?}");
-        assert!(seen.is_err(), "{name}: {key} {value} went unseen");
+        if seen.is_ok() {
+            unseen.push(format!("{name}: {key} {value}"));
+        }
     }
+    assert!(unseen.is_empty(), "went unseen: {unseen:#?}");
 }
