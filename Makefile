@@ -9,7 +9,7 @@ GOLDEN_PYTHON ?= $(PYTHON)
 export TORCH_DIR PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo chaos simulate bench bench-data memory measure fuzz compare fmt lint deny golden law-qa clean distclean
+.PHONY: help setup build test demo chaos simulate bench bench-data memory memory-large check-peft measure fuzz compare fmt lint deny golden law-qa clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,13 @@ bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, tr
 
 memory: build ## what `coordinator plan` says against real runs (SET: report, fit or names of cases)
 	$(PYTHON) tests/bench/plan_memory.py --bin target/release --set $(or $(SET),report)
+
+memory-large: build ## peak memory on 1B parameters and 150,000 words against PEFT (GOLDEN_PYTHON: one with torch, transformers, peft, bitsandbytes)
+	$(CARGO) build --release --locked -p worker --example step_speed
+	$(GOLDEN_PYTHON) tests/bench/memory_large.py --worker target/release/examples/step_speed
+
+check-peft: build ## train every kind of adapter and let PEFT load it (GOLDEN_PYTHON as for golden)
+	$(GOLDEN_PYTHON) tests/golden/check_kinds.py --build target/release
 
 bench-data: build ## preparing 2 GB of JSONL against datasets + tokenizers (GOLDEN_PYTHON; FOLDER with 15 GB free, MEGABYTES)
 	$(GOLDEN_PYTHON) tests/bench/prepare_speed.py --coordinator target/release/coordinator \

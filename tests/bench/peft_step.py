@@ -2,7 +2,9 @@
 """The same steps as worker/examples/step_speed.rs, by plain PEFT and torch.
 
     peft_step.py base DIR                 write the base model (32M parameters, random)
-    peft_step.py run DIR ROWS LENGTH STEPS THREADS [bf16]      print one JSON object
+    peft_step.py run DIR ROWS LENGTH STEPS THREADS [bf16] [nf4] [again]      print one JSON object
+
+`nf4` holds the base in bitsandbytes' NF4 with double quantization, `again` turns checkpointing on.
 """
 
 import json
@@ -47,7 +49,17 @@ def run(folder, rows, length, steps, threads, words):
 
     torch.set_num_threads(threads)
     dtype = torch.bfloat16 if "bf16" in words else torch.float32
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=dtype)
+    more = {}
+    if "nf4" in words:
+        from transformers import BitsAndBytesConfig
+
+        more["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype)
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=dtype, **more)
+    if "again" in words:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
     torch.manual_seed(42)
     lora = LoraConfig(r=16, lora_alpha=32, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     model = get_peft_model(model, lora)

@@ -98,6 +98,18 @@ fn whole_modules() {
 }
 
 #[test]
+fn qlora() {
+    same_bytes(
+        "qlora",
+        &[
+            ("quantization", "nf4"),
+            ("bf16", "true"),
+            ("lora_dropout", "0.1"),
+        ],
+    );
+}
+
+#[test]
 fn pissa() {
     same_bytes("pissa", &[("init_lora_weights", "pissa")]);
 }

@@ -1,6 +1,7 @@
 //! How long a step takes on one worker: forward and backward, integers, optimizer.
 //!
-//! `step_speed BASE ROWS LENGTH STEPS THREADS [bf16] [nf4|int8]` prints one JSON object. The rows are an
+//! `step_speed BASE ROWS LENGTH STEPS THREADS [bf16] [nf4|int8] [again]` prints one JSON object; `again`
+//! computes activations again on the way back. The rows are an
 //! integer recipe that tests/bench/peft_step.py has too, so that both sides compute the same losses.
 
 #![recursion_limit = "256"]
@@ -27,7 +28,7 @@ fn main() -> Result<()> {
     let [base, rows, length, steps, threads, rest @ ..] = arguments.as_slice() else {
         return Err(Error::new(
             Code::Usage,
-            "step_speed BASE ROWS LENGTH STEPS THREADS [bf16] [nf4|int8]",
+            "step_speed BASE ROWS LENGTH STEPS THREADS [bf16] [nf4|int8] [again]",
         ));
     };
     let number = |text: &String| {
@@ -50,6 +51,7 @@ fn main() -> Result<()> {
         _ => Quantization::None,
     };
     let mut trainer = Trainer::load(&config, &base, device)?;
+    trainer.compute_again(has("again"));
     let mut state = AdapterState::new(trainer.initial_adapter()?);
     trainer.set_adapter(&state.params)?;
     let count = state.params.len();

@@ -30,6 +30,7 @@ mod run;
 mod schema;
 mod stability;
 mod value;
+mod words;
 
 #[cfg(test)]
 mod tests;

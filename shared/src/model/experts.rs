@@ -13,11 +13,12 @@ use super::{Experts, LinearSpec, ModelConfig, TensorSpec};
 use crate::config::TargetModules;
 use crate::error::{Code, Error, Result};
 
-/// Refuses what PEFT would lay over experts as well: only attention of a model with experts is adapted.
+/// Refuses what PEFT would lay over experts as well: in the layers of a model with experts only
+/// attention is adapted.
 ///
 /// # Errors
 /// [`Code::NotYet`].
-pub fn check_experts(
+pub(super) fn check_experts(
     config: &ModelConfig,
     targets: &TargetModules,
     chosen: &[LinearSpec],
@@ -25,9 +26,7 @@ pub fn check_experts(
     if config.experts.is_none() {
         return Ok(());
     }
-    let outside = chosen
-        .iter()
-        .find(|spec| !spec.name.contains(".self_attn."));
+    let outside = chosen.iter().find(|spec| spec.name.contains(".mlp."));
     let what = match (targets, outside) {
         (TargetModules::AllLinear, _) => "all-linear".to_owned(),
         (_, Some(spec)) => spec.name.clone(),

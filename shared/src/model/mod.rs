@@ -28,7 +28,6 @@ pub use adapter::{
 };
 pub use config::{Activation, Biases, Experts, LayerKind, ModelConfig, Norms};
 pub use digest::base_digest;
-pub use experts::check_experts;
 pub use family::SUPPORTED_ARCHITECTURES;
 pub use head::head_rows;
 pub use listing::{LinearSpec, Projection, linears};

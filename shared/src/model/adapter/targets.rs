@@ -5,7 +5,7 @@
 
 use regex::Regex;
 
-use super::super::linears;
+use super::super::{experts::check_experts, linears};
 use super::{AdapterSpec, Candidate, EMBEDDING, HEAD, LinearSpec, ModelConfig, Part};
 use crate::config::{AdapterKind, TargetModules, names_module};
 use crate::error::{Code, Error, Result};
@@ -99,6 +99,7 @@ pub(super) fn chosen(spec: &AdapterSpec, model: &ModelConfig) -> Result<Vec<Cand
     all.extend(linears(model));
     all.push(around(HEAD, hidden, vocabulary));
     let chosen = match_targets(&spec.targets, &all)?;
+    check_experts(model, &spec.targets, &chosen)?;
     if let Some(last) = spec.layers.iter().flatten().max()
         && *last as usize >= model.layers
     {
