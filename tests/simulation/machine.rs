@@ -23,11 +23,11 @@ pub(crate) fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }
 
-/// The state before step 1. Where it is `scaled`, three good steps double its loss scale.
+/// The state before step 1. Where it is `scaled`, two good steps double its loss scale.
 pub(crate) fn first_state(scaled: bool) -> AdapterState {
     let scale = LossScale {
-        good_steps: GROWTH_INTERVAL - 3,
-        ..LossScale::new(8)
+        good_steps: GROWTH_INTERVAL - 2,
+        ..LossScale::new(4)
     };
     AdapterState {
         loss_scale: scaled.then_some(scale),

@@ -82,7 +82,7 @@ mod tests {
         (0..count)
             .map(|layer| ExpectedTensor {
                 key: format!("base_model.model.model.layers.{layer}.q_proj.lora_A.weight"),
-                shape: [rank, 37],
+                shape: vec![rank, 37],
             })
             .collect()
     }
