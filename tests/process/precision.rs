@@ -124,7 +124,7 @@ fn law_qa(set: &[&str]) -> (String, Vec<Value>) {
     for set in set {
         command.args(["--set", set]);
     }
-    let ended = output(command, Duration::from_secs(600));
+    let ended = output(command, Duration::from_secs(3600));
     let stderr = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(0), "{stderr}");
     let text = String::from_utf8(ended.stdout).unwrap();

@@ -30,6 +30,7 @@ mod weights;
 
 use case::Case;
 use compare::{adapter_digest, compare, largest_difference, limits};
+use shared::config::LoraInit;
 use training::{HONEST, Meddling, start, train};
 use worker::train::Trainer;
 
@@ -73,11 +74,15 @@ fn curve(name: &str) {
         .map(String::as_str)
         .collect();
     assert_eq!(keys, expected, "{name}: PEFT's keys in PEFT's order");
-    assert_eq!(
-        adapter_digest(&initial),
-        case.golden.initial_adapter_sha256,
-        "{name}: the first adapter, byte for byte"
-    );
+    // PiSSA's is a decomposition: on another processor than the reference's it rounds otherwise.
+    let here = std::env::var_os("GOLDEN_DEVICE").is_none();
+    if here || case.config.adapter.init != LoraInit::Pissa {
+        assert_eq!(
+            adapter_digest(&initial),
+            case.golden.initial_adapter_sha256,
+            "{name}: the first adapter, byte for byte"
+        );
+    }
     let first = logits_difference(&mut trainer, &case, &case.golden.first_logits);
     assert!(first < limit, "{name}: first logits differ by {first:e}");
 

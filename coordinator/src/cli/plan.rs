@@ -8,7 +8,7 @@ use std::path::Path;
 
 use shared::config::{self, RunConfig};
 use shared::error::Result;
-use shared::model::{AdapterShape, ModelConfig};
+use shared::model::{self, AdapterShape, ModelConfig};
 use shared::plan::Plan;
 use shared::text::{ChatTemplate, TextTokenizer};
 

@@ -3,7 +3,7 @@
 //! In: rows of inputs in the type of compute. Out: rows of outputs in the same type. The adapter's own
 //! part is computed in f32, as PEFT does. Shapes in names: P rows, I inputs, O outputs.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::dora::{directions, stretched};
 use crate::device::{
@@ -141,12 +141,13 @@ impl Linear {
         Ok(())
     }
 
-    /// Length of every row of the frozen weight, in f32.
+    /// Length of every row of the frozen weight, in f32; computed on the CPU, so that a GPU has the same
+    /// first adapter.
     ///
     /// # Errors
     /// libtorch's.
     pub fn lengths(&self) -> TorchResult<Tensor> {
-        directions(&self.dense()?, None)
+        directions(&self.dense()?.f_to_device(Device::Cpu)?, None)
     }
 
     /// Derives anew what follows from the adapter's values.
