@@ -312,7 +312,7 @@ fn activations_computed_again_give_the_same_bits() {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let device = open(DeviceRequest::Cpu, 2).unwrap();
         let mut trainer = Trainer::load(&case.config, &case.base(), device).unwrap();
-        let adapter = weights::weight("lora_any", trainer.layout().len());
+        let adapter = weights::weight("lora_any", trainer.layout().len(), 1.0);
         trainer.set_adapter(&adapter).unwrap();
         for batch in &batches {
             let mut computed = |again: bool| {

@@ -293,7 +293,7 @@ impl Keys<'_> {
             _ => heads,
         };
         let found = self.size_or(key, default)?;
-        if heads % found != 0 {
+        if !heads.is_multiple_of(found) {
             return Err(bad(format!(
                 "num_attention_heads {heads} is not a multiple of num_key_value_heads {found}"
             )));
@@ -306,13 +306,13 @@ impl Keys<'_> {
             .defaults
             .head_dim
             .filter(|_| !self.is_null("head_dim"));
-        if !self.has("head_dim") && default.is_none() && hidden_size % heads != 0 {
+        if !self.has("head_dim") && default.is_none() && !hidden_size.is_multiple_of(heads) {
             return Err(bad(format!(
                 "hidden_size {hidden_size} is not a multiple of num_attention_heads {heads}"
             )));
         }
         let head_dim = self.size_or("head_dim", default.unwrap_or(hidden_size / heads))?;
-        if head_dim % 2 != 0 {
+        if !head_dim.is_multiple_of(2) {
             return Err(bad(format!(
                 "head_dim {head_dim} is odd, rotary positions need pairs"
             )));

@@ -114,7 +114,7 @@ fn views(whole: &TensorSpec, parts: usize) -> Vec<TensorSpec> {
         return Vec::new();
     };
     let pieces = count * parts;
-    if pieces == 0 || rows % parts != 0 {
+    if pieces == 0 || !rows.is_multiple_of(parts) {
         return Vec::new();
     }
     let bytes = whole.bytes / pieces;

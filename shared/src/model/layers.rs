@@ -66,7 +66,9 @@ impl Keys<'_> {
             }
             Windows::Alternating(key, default) => {
                 let every = key.map_or(Ok(default), |key| self.size_or(key, default))?;
-                (1..=layers).map(|place| place % every != 0).collect()
+                (1..=layers)
+                    .map(|place| !place.is_multiple_of(every))
+                    .collect()
             }
         })
     }
@@ -80,7 +82,7 @@ impl Keys<'_> {
         let dense = self.ids("mlp_only_layers")?;
         let is_dense = |layer: usize| dense.iter().any(|&d| usize::try_from(d) == Ok(layer));
         Ok((0..layers)
-            .map(|layer| !is_dense(layer) && (layer + 1) % every == 0)
+            .map(|layer| !is_dense(layer) && (layer + 1).is_multiple_of(every))
             .collect())
     }
 
@@ -139,7 +141,10 @@ mod tests {
         );
         let from = ("max_window_layers", json!(3));
         let switch = ("use_sliding_window", json!(true));
-        assert_eq!(windows("Qwen2ForCausalLM", &[from.clone()]), [none; 4]);
+        assert_eq!(
+            windows("Qwen2ForCausalLM", std::slice::from_ref(&from)),
+            [none; 4]
+        );
         assert_eq!(
             windows("Qwen2ForCausalLM", &[from, switch]),
             [none, none, none, some]

@@ -173,7 +173,7 @@ impl Reader<'_> {
             reason = "a head's width is small, and cut as the reference cuts it"
         )]
         let dims = (self.head_dim as f64 * part) as usize;
-        if dims == 0 || dims % 2 != 0 || dims > self.head_dim {
+        if dims == 0 || !dims.is_multiple_of(2) || dims > self.head_dim {
             return Err(bad(format!(
                 "{dims} of {} elements of a head would be turned, pairs are needed",
                 self.head_dim

@@ -261,7 +261,7 @@ fn yarn_ramp(rope: &Rope) -> TorchResult<Tensor> {
         (low, high) = (low.floor(), high.ceil());
     }
     (low, high) = (low.max(0.0), high.min(dims - 1.0));
-    if low >= high && low <= high {
+    if low == high {
         high += 0.001;
     }
     let pairs = i64::try_from(rope.dims / 2).unwrap_or(i64::MAX);
