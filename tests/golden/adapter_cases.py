@@ -28,8 +28,10 @@ ADAPTERS = {
     "pissa": case(dict(init_lora_weights="pissa"), dict(learning_rate=1e-3)),
     "head_and_norms_whole": case(dict(modules_to_save=["lm_head", "norm", "input_layernorm"])),
     "embedding_and_linear_whole": case(dict(modules_to_save=["embed_tokens", "o_proj"]), None, BIASED),
-    "tied_head_whole": case(dict(modules_to_save=["lm_head"]), dict(learning_rate=1e-3),
-                            dict(tie_word_embeddings=True)),
+    # Narrow, so that logits stay small: PEFT's whole modules learn in bf16, and its updates round.
+    "tied_head_whole": case(dict(modules_to_save=["lm_head"]), None,
+                            dict(tie_word_embeddings=True, hidden_size=8, num_attention_heads=2,
+                                 num_key_value_heads=1)),
     "bias_of_adapted": case(dict(bias="lora_only"), None, BIASED),
     "bias_of_all": case(dict(bias="all"), dict(weight_decay=0.1), BIASED),
     "embedding_and_head": case(None, dict(target_modules=["embed_tokens", "q_proj", "lm_head"])),

@@ -3,7 +3,7 @@
 #
 #   tests/gpu/check.sh OUT [goldens] [seven] [peft]
 #
-# Needs target/release/{coordinator,worker}, target/release/golden (the test binary, see docs/gpu.md) and a
+# Needs coordinator, worker and golden (the test binary, see docs/gpu.md) in BIN (target/release), and a
 # python3 with torch 2.11.0 for CUDA, whose libraries are used. Writes logs and figures to OUT.
 set -u
 out=$1; shift
@@ -13,11 +13,11 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root" || exit 1
 LD_LIBRARY_PATH=$(python3 -c 'import torch, os; print(os.path.join(os.path.dirname(torch.__file__), "lib"))')
 export LD_LIBRARY_PATH
-bin=$root/target/release
+bin=$(cd "${BIN:-target/release}" && pwd)
+export CUBLAS_WORKSPACE_CONFIG=:4096:8 CARGO_MANIFEST_DIR=$root/worker
 work=${GPU_WORK:-/tmp/gpu-check}
 mkdir -p "$work"
 nvidia-smi --query-gpu=name,driver_version,memory.used,memory.total --format=csv | tee "$out/device.txt"
-"$bin/worker" doctor 2>/dev/null | tee -a "$out/device.txt"
 
 case " $what " in *" goldens "*)
     (cd worker && GOLDEN_DEVICE=cuda "$bin/golden" --test-threads=1 --nocapture) > "$out/goldens.txt" 2>&1

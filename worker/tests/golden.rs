@@ -28,7 +28,7 @@ mod training;
 #[path = "golden/weights.rs"]
 mod weights;
 
-use case::Case;
+use case::{Case, golden_folder};
 use compare::{adapter_digest, compare, largest_difference, limits};
 use shared::config::LoraInit;
 use training::{HONEST, Meddling, start, train};
@@ -173,8 +173,7 @@ fn greedy(trainer: &mut Trainer, case: &Case) -> Vec<i64> {
 #[test]
 fn the_reference_versions_are_stored() {
     for name in CASES {
-        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("../tests/golden/{name}.json"));
+        let file = golden_folder().join(format!("{name}.json"));
         let text = std::fs::read_to_string(file).unwrap();
         for version in [
             "\"torch\":\"2.11.0",

@@ -12,7 +12,9 @@ use super::counts::Size;
 use super::memory::{Model, Way, held, value_bytes, way};
 
 /// The driver's context, libtorch's kernels and cuBLAS' workspaces, measured.
-pub const CONTEXT: u64 = 560 << 20;
+pub const CONTEXT: u64 = 660 << 20;
+/// What one part of a quantized weight needs on its way to a dense one (`worker/cshim/quantized.cpp`).
+const PARTS: u64 = 50 << 20;
 const F32: u64 = 4;
 
 /// Memory of the card, bytes.
@@ -54,10 +56,11 @@ pub(super) fn gpu(model: &Model<'_>, sizes: &[Size]) -> Gpu {
             .unwrap_or((0, 0))
     };
     let (kept, again) = (largest(false), largest(true));
+    let parts = if held.quantized > 0 { PARTS } else { 0 };
     let (weights, adapter) = (held.quantized + held.dense, 3 * model.trainable * F32);
-    let fixed = CONTEXT + weights + adapter;
+    let fixed = CONTEXT + parts + weights + adapter;
     Gpu {
-        context: CONTEXT,
+        context: CONTEXT + parts,
         weights,
         adapter,
         activations: kept.0,

@@ -242,7 +242,8 @@ fn head_per_target(shape: &ModelConfig) -> u64 {
 }
 
 /// Bytes per position while the last layer goes back: the gradients of silu, up and their product, and
-/// of the layer's output before and after. Dropped inputs are made again in f32.
+/// of the layer's output before and after. Dropped inputs are made again in f32; where compute is not in f32,
+/// an adapted linear's inputs and both gradients are widened to it.
 fn layer_per_position(model: &Model<'_>) -> u64 {
     let (shape, width) = (model.shape, value_bytes(model.config));
     let (hidden, inner) = (shape.hidden_size as u64, shape.intermediate_size as u64);
@@ -257,7 +258,10 @@ fn layer_per_position(model: &Model<'_>) -> u64 {
     } else {
         0
     };
-    2 * hidden * width + plain.max(dropped).max(sparse)
+    let wide = |l: &LinearSpec| (l.out_features + 2 * l.in_features) as u64 * F32;
+    let widened = model.adapted.iter().map(wide).max().unwrap_or(0);
+    let widened = if width < F32 { widened } else { 0 };
+    2 * hidden * width + (plain + widened).max(dropped).max(sparse)
 }
 
 #[cfg(test)]

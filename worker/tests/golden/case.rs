@@ -111,6 +111,13 @@ pub struct Greedy {
     pub continuation: Vec<i64>,
 }
 
+/// Where the stored numbers lie: beside the crate that cargo runs, else where it was built.
+pub fn golden_folder() -> PathBuf {
+    let crate_folder = std::env::var_os("CARGO_MANIFEST_DIR");
+    let crate_folder = crate_folder.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&crate_folder).join("../tests/golden")
+}
+
 /// A case laid out as folders.
 pub struct Case {
     pub golden: Golden,
@@ -121,8 +128,7 @@ pub struct Case {
 impl Case {
     /// Reads `tests/golden/<name>.json` and writes base model and init_adapter.
     pub fn load(name: &str) -> Self {
-        let file =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/golden/{name}.json"));
+        let file = golden_folder().join(format!("{name}.json"));
         let golden: Golden = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path().join("base");

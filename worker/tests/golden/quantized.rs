@@ -7,7 +7,7 @@ use shared::config::Quantization;
 use tch::{Kind, Tensor};
 use worker::device::{FrozenWeight, Int8, Nf4, nested_map, quantize_int8, quantize_nf4};
 
-use super::case::Case;
+use super::case::{Case, golden_folder};
 use super::compare::base64;
 use super::curve;
 use super::training::{HONEST, train};
@@ -39,10 +39,7 @@ struct AllCodes {
 }
 
 fn stored<T: for<'a> Deserialize<'a>>(name: &str) -> T {
-    let file = format!(
-        "{}/../tests/golden/quantized/{name}.json",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let file = golden_folder().join(format!("quantized/{name}.json"));
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }
 

@@ -9,7 +9,7 @@ use shared::plan::{Plan, StepPlan};
 use shared::wire::message::{Applied, Task};
 use worker::train::{EXTRAS, Extra, MicroBatch, Replica, StepRule, Trainer, collate};
 
-use super::case::Case;
+use super::case::{Case, golden_folder};
 use super::compare::adapter_digest;
 use super::training::start;
 
@@ -34,8 +34,7 @@ struct Logged {
 }
 
 fn scaled(name: &str) -> Scaled {
-    let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = manifest.join(format!("../tests/golden/{name}.json"));
+    let file = golden_folder().join(format!("{name}.json"));
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }
 
