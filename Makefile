@@ -78,6 +78,7 @@ law-qa: build ## configs/law_qa.yaml on the small base model to its end, in fp16
 golden: ## make the golden numbers again (GOLDEN_PYTHON: one with torch, transformers, peft)
 	$(GOLDEN_PYTHON) tests/golden/make_golden.py
 	$(GOLDEN_PYTHON) tests/golden/make_fp16_golden.py
+	OMP_NUM_THREADS=1 $(GOLDEN_PYTHON) tests/golden/make_quantized_golden.py
 	$(GOLDEN_PYTHON) tests/golden/make_data_golden.py
 	$(GOLDEN_PYTHON) tests/golden/make_order_golden.py
 

@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "product.cpp",
         "product.h",
         "allocator.cpp",
+        "quantize.cpp",
         "quantized.cpp",
         "quantized.h",
         "guarded.h",
@@ -46,6 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .file("cshim/shim.cpp")
         .file("cshim/product.cpp")
         .file("cshim/allocator.cpp")
+        .file("cshim/quantize.cpp")
         .file("cshim/quantized.cpp")
         .try_compile("lora_shim")?;
     println!(

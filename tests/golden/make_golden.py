@@ -6,7 +6,8 @@ in worker/tests/golden, so only numbers are stored. Each model is written to dis
 checkpoints have, and read by from_pretrained: what is compared is the format on disk. The cases of
 the model families are in family_cases.py. Run it with the versions in PINNED:
 
-    pip install torch==2.11.0 transformers==5.23.0 peft==0.21.2 accelerate==1.15.0
+    pip install torch==2.11.0 transformers==5.23.0 peft==0.21.2 accelerate==1.15.0 \\
+        bitsandbytes==0.50.2
     OMP_NUM_THREADS=1 python tests/golden/make_golden.py
 
 It writes tests/golden/<case>.json for every case, or only for those named on the command line; a name

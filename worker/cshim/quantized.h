@@ -7,6 +7,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/ivalue.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 
 // O output features, I input features; blocks run over the elements in row order.
@@ -32,8 +34,52 @@ struct FrozenWeight : public torch::CustomClassHolder {
   // The type of compute.
   at::ScalarType compute = at::kFloat;
 
-  // The weight [O, I] in the type of compute.
+  // The weight [O, I] in the type of compute: by a kernel of this program, or by operators that every
+  // device has.
   at::Tensor dense() const;
+  at::Tensor by_operators() const;
 };
 
 using FrozenPointer = c10::intrusive_ptr<FrozenWeight>;
+
+// Twice as wide vectors where the processor has them; the same operations, so the same bits.
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
+
+// Quantiles of the normal distribution, as bitsandbytes rounds them: the values of the codes.
+inline constexpr std::array<float, 16> kNf4 = {
+    -1.0F,
+    -0.6961928009986877F,
+    -0.5250730514526367F,
+    -0.39491748809814453F,
+    -0.28444138169288635F,
+    -0.18477343022823334F,
+    -0.09105003625154495F,
+    0.0F,
+    0.07958029955625534F,
+    0.16093020141124725F,
+    0.24611230194568634F,
+    0.33791524171829224F,
+    0.44070982933044434F,
+    0.5626170039176941F,
+    0.7229568362236023F,
+    1.0F,
+};
+
+// Elements that a thread takes at a time, and how many pieces of a length that is.
+constexpr int64_t kGrain = 1 << 16;
+inline int64_t grain(int64_t elements_each) { return std::max<int64_t>(1, kGrain / elements_each); }
+
+// Calls `body` with a pointer to the elements of a CPU tensor of one of the three types.
+template <typename Body>
+void with_type(const at::Tensor& tensor, Body body) {
+  switch (tensor.scalar_type()) {
+    case at::kFloat: return body(tensor.data_ptr<float>());
+    case at::kBFloat16: return body(tensor.data_ptr<at::BFloat16>());
+    case at::kHalf: return body(tensor.data_ptr<at::Half>());
+    default: TORCH_CHECK(false, "a weight has type ", tensor.scalar_type());
+  }
+}

@@ -73,6 +73,8 @@ char* shim_frozen_nf4(const nf4_parts* parts, void** out);
 char* shim_frozen_int8(tensor codes, tensor scales, int compute, void** out);
 // The weight in the type of compute.
 char* shim_frozen_value(const void* weight, tensor* out);
+// The same as a device without a kernel of this program computes it.
+char* shim_frozen_by_operators(const void* weight, tensor* out);
 void shim_frozen_free(void* weight);
 
 // bitsandbytes' codes of a contiguous weight [O, I] on the CPU, the same for any number of threads. `finite`

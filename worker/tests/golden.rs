@@ -30,7 +30,7 @@ mod weights;
 
 use case::{Case, golden_folder};
 use compare::{adapter_digest, compare, largest_difference, limits};
-use shared::config::LoraInit;
+use shared::config::{LoraInit, Quantization};
 use training::{HONEST, Meddling, start, train};
 use worker::train::Trainer;
 
@@ -97,7 +97,7 @@ fn curve(name: &str) {
         golden.precision,
     );
     assert!(last < limit, "{name}: last logits differ by {last:e}");
-    if case.golden.precision == "f32" && limit.is_finite() {
+    if case.golden.precision == "f32" && case.golden.quantization != Quantization::Int8 {
         assert_eq!(
             greedy(&mut run.trainer, &case),
             case.golden.greedy.continuation,

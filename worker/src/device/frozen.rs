@@ -39,6 +39,7 @@ unsafe extern "C" {
         out: *mut Pointer,
     ) -> *mut c_char;
     fn shim_frozen_value(weight: Pointer, out: *mut Pointer) -> *mut c_char;
+    fn shim_frozen_by_operators(weight: Pointer, out: *mut Pointer) -> *mut c_char;
     fn shim_frozen_free(weight: Pointer);
     fn shim_nf4_quantize(
         weight: Pointer,
@@ -153,6 +154,15 @@ impl FrozenWeight {
     pub fn value(&self) -> TorchResult<Tensor> {
         // SAFETY: a live handle.
         made(|out| unsafe { shim_frozen_value(self.0, out) })
+    }
+
+    /// The same as a GPU computes it, on any device.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn value_by_operators(&self) -> TorchResult<Tensor> {
+        // SAFETY: a live handle.
+        made(|out| unsafe { shim_frozen_by_operators(self.0, out) })
     }
 
     pub(super) fn handle(&self) -> Pointer {

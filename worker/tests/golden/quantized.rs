@@ -141,6 +141,32 @@ fn codes_scales_and_values_are_those_of_bitsandbytes() {
     }
 }
 
+/// What a GPU runs gives the CPU kernel's bits, over several parts and a last block that is not full.
+#[test]
+fn operators_give_the_values_of_the_kernel() {
+    for (rows, columns) in [(2100, 4100), (96, 200), (33, 7), (1, 64)] {
+        let all = weight("operators.weight", rows * columns, 1.0);
+        let dense = Tensor::from_slice(&all).view([rows as i64, columns as i64]);
+        let int8 = quantize_int8(&dense).unwrap().unwrap();
+        for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
+            let mut all = vec![FrozenWeight::int8(&int8, kind).unwrap()];
+            for double in [false, true] {
+                let parts = quantize_nf4(&dense, double).unwrap().unwrap();
+                all.push(FrozenWeight::nf4(&parts, kind, kind).unwrap());
+                all.push(FrozenWeight::nf4(&parts, Kind::BFloat16, kind).unwrap());
+            }
+            for frozen in all {
+                let (kernel, operators) = (frozen.value().unwrap(), frozen.value_by_operators());
+                assert_eq!(kernel.kind(), kind);
+                assert!(
+                    bytes(&kernel) == bytes(&operators.unwrap()),
+                    "{rows} {columns} {kind:?}"
+                );
+            }
+        }
+    }
+}
+
 /// Every part as bytes, to be compared between numbers of threads.
 fn parts(dense: &Tensor) -> Vec<Vec<u8>> {
     let nf4 = quantize_nf4(dense, true).unwrap().unwrap();
@@ -194,7 +220,7 @@ fn runs_over_nf4_are_the_reference_s() {
 }
 
 #[test]
-fn runs_over_int8_are_near_the_reference_s() {
+fn runs_over_int8_are_the_reference_s() {
     curve("quantized/int8");
 }
 
@@ -257,4 +283,37 @@ fn a_checkpoint_with_a_part_cut_off_is_refused() {
         assert_eq!(error.code, shared::error::Code::BadWeights, "{error:?}");
         assert!(error.what.contains("weight"), "{error:?}");
     }
+}
+
+#[test]
+fn another_method_or_type_is_refused_by_name() {
+    let announced = |section: Value| shared::model::announced(Some(&section));
+    for (section, named) in [
+        (
+            serde_json::json!({"quant_method": "gptq", "bits": 4}),
+            "gptq",
+        ),
+        (
+            serde_json::json!({"quant_method": "bitsandbytes", "load_in_4bit": true}),
+            "fp4",
+        ),
+        (serde_json::json!({}), "quant_method"),
+    ] {
+        let error = announced(section).unwrap_err();
+        assert_eq!(error.code, shared::error::Code::BadModelConfig);
+        assert!(error.what.contains(named), "{error:?}");
+    }
+    let config = stored::<Value>("checkpoints")["nf4"]["config"]["quantization_config"].take();
+    let found = announced(config).unwrap();
+    assert_eq!((found.form, found.double), (Quantization::Nf4, true));
+    assert_eq!(shared::model::announced(None).unwrap(), Default::default());
+}
+
+#[test]
+fn pissa_takes_no_part_out_of_quantized_weights() {
+    let mut case = Case::load("quantized/nf4");
+    case.config.adapter.init = shared::config::LoraInit::Pissa;
+    let device = worker::device::Device::Cpu;
+    let error = worker::train::Trainer::load(&case.config, &case.base(), device).unwrap_err();
+    assert_eq!(error.code, shared::error::Code::Contradiction);
 }
