@@ -13,6 +13,9 @@ namespace {
 
 // The longer side of a result is cut into pieces of this length, at least into two.
 constexpr int64_t kBlock = 256;
+// Elements that are widened to f32 at a time, and the fewest rows or columns of a piece.
+constexpr int64_t kWidened = 4 << 20;
+constexpr int64_t kNarrowest = 16;
 
 // OpenMP's parallel region, of the very library that libtorch uses: only inside one of its regions
 // does the math library know that it must not share the work once more.
@@ -23,10 +26,17 @@ Region region() {
   return found;
 }
 
+// Processors without instructions for halves multiply them a hundred times slower than f32, so halves
+// are widened, a piece at a time, multiplied in f32 and rounded once: what such instructions give too.
+bool widened(const at::Tensor& output) {
+  return output.scalar_type() == at::kBFloat16 || output.scalar_type() == at::kHalf;
+}
+
 struct Cut {
   at::Tensor& output;
-  const at::Tensor& left;
-  const at::Tensor& right;
+  // The side that is not cut is widened already.
+  const at::Tensor left;
+  const at::Tensor right;
   double keep;
   double scale;
   int64_t side;
@@ -41,7 +51,14 @@ struct Cut {
     auto part = output.narrow(side, from, count);
     const auto& rows = side == 0 ? left.narrow(0, from, count) : left;
     const auto& columns = side == 1 ? right.narrow(1, from, count) : right;
-    part.addmm_(rows, columns, keep, scale);
+    if (!widened(output)) {
+      part.addmm_(rows, columns, keep, scale);
+      return;
+    }
+    auto sum = at::mm(rows.to(at::kFloat), columns.to(at::kFloat));
+    if (scale != 1.0) sum.mul_(scale);
+    if (keep != 0.0) sum.add_(part.to(at::kFloat), keep);
+    part.copy_(sum);
   }
 
   // What every thread of the region does.
@@ -64,8 +81,14 @@ void run(at::Tensor& output, const at::Tensor& left, const at::Tensor& right, do
   const auto columns = output.size(1);
   const int64_t side = columns >= rows ? 1 : 0;
   const auto length = std::max(rows, columns);
-  const auto block = std::max<int64_t>(1, std::min(kBlock, (length + 1) / 2));
-  Cut cut{output, left, right, keep, scale, side, length, block};
+  const bool wide = widened(output);
+  auto block = std::max<int64_t>(1, std::min(kBlock, (length + 1) / 2));
+  // A widened piece of a long side, such as a vocabulary, stays small.
+  if (wide) block = std::min(block, std::max(kNarrowest, kWidened / std::max<int64_t>(1, left.size(1))));
+  Cut cut{output,
+          wide && side == 1 ? left.to(at::kFloat) : left,
+          wide && side == 0 ? right.to(at::kFloat) : right,
+          keep, scale, side, length, block};
   const auto pieces = (length + block - 1) / block;
   const auto threads = std::min<int64_t>(at::get_num_threads(), pieces);
   if (threads > 1 && !at::in_parallel_region()) {

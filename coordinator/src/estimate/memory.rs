@@ -302,7 +302,7 @@ mod tests {
             adapted: &match_targets(targets, &linears(&shape)).unwrap(),
             shape: &shape,
             config: &config,
-            base: 10_000,
+            base: 20_000,
             trainable: 50,
             stored,
             lies: QuantizationConfig::default(),
@@ -326,7 +326,7 @@ mod tests {
         // 12 V Q is 8400, a layer's gradients are more.
         assert_eq!(found.transient, 20 * 4 * (3 * 48 + 2 * 32));
         assert_eq!((found.adapter, found.integers), (32 * 50, 24 * 54));
-        assert_eq!((found.weights, found.mapped), (0, 40_000));
+        assert_eq!((found.weights, found.mapped), (0, 80_000));
         assert_eq!(found.data, 30 * 5 + 4 * 20);
         let sum = found.runtime + found.data + found.adapter + found.integers;
         assert_eq!(found.peak, sum + found.activations + found.transient);
@@ -382,9 +382,9 @@ mod tests {
         let dropped = of(&targets, drop, 4);
         assert_eq!(dropped.activations - plain.activations, 20 * 2 * 32);
         let half = of(&targets, |config| config.precision = Precision::Bf16, 2);
-        assert_eq!((half.weights, half.mapped), (0, 20_000));
+        assert_eq!((half.weights, half.mapped), (0, 40_000));
         assert!(half.activations < plain.activations);
-        assert_eq!(of(&targets, |_| (), 2).weights, 40_000);
+        assert_eq!(of(&targets, |_| (), 2).weights, 80_000);
     }
 
     #[test]
@@ -398,7 +398,7 @@ mod tests {
         assert_eq!(found.activations, plain.activations);
         assert_eq!(found.transient, plain.transient + 4 * 32 * 48);
         assert_eq!(
-            found.mapped, 40_000,
+            found.mapped, 80_000,
             "the files are read once, and may be dropped"
         );
         // q and o are 32 x 32, k and v 16 x 32, gate, up and down 32 x 48: blocks of 64.
@@ -413,7 +413,7 @@ mod tests {
             |config| config.quantization.form = Quantization::Int8,
             2,
         );
-        let rest = 10_000 - 2 * of_layer.iter().sum::<u64>();
+        let rest = 20_000 - 2 * of_layer.iter().sum::<u64>();
         assert_eq!(converted.weights, found.weights + 4 * rest);
     }
 

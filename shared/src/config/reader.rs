@@ -353,11 +353,9 @@ impl<'a> Reader<'a> {
         let max_steps = self.optional_whole("max_steps");
         let learning_rate = self.real("learning_rate");
         let lr_scheduler_type = self.choice::<LrSchedulerType>("lr_scheduler_type");
-        let warmup_steps = self.whole("warmup_steps");
-        let warmup_ratio = self.real("warmup_ratio");
-        let weight_decay = self.real("weight_decay");
-        let max_grad_norm = self.real("max_grad_norm");
-        let seed = self.whole("seed");
+        let [warmup_steps, seed] = ["warmup_steps", "seed"].map(|name| self.whole(name));
+        let [warmup_ratio, weight_decay, max_grad_norm] =
+            ["warmup_ratio", "weight_decay", "max_grad_norm"].map(|name| self.real(name));
         let precision = self.precision();
         let form = self.choice::<Quantization>("quantization");
         let quantization = form.zip(self.flag("quantization_double"));
@@ -366,9 +364,9 @@ impl<'a> Reader<'a> {
         let max_seq_length = self.small("max_seq_length");
         let overflow = self.choice::<Overflow>("overflow");
         let device = self.take("device", value::device);
-        let save_steps = self.whole("save_steps");
+        let [save_steps, logging_steps] =
+            ["save_steps", "logging_steps"].map(|name| self.whole(name));
         let save_total_limit = self.optional_small("save_total_limit");
-        let logging_steps = self.whole("logging_steps");
         let evaluation = self.evaluation();
         let [shuffle, group_by_length, packing] =
             ["shuffle", "group_by_length", "packing"].map(|name| self.flag(name));
@@ -376,10 +374,9 @@ impl<'a> Reader<'a> {
         let resume_from_checkpoint = self.resume();
         let min_workers = self.small("min_workers");
         let max_workers = self.optional_small("max_workers");
-        let failure_detection = self.real("failure_detection");
-        let ride_through = self.real("ride_through");
+        let [failure_detection, ride_through, audit_rate] =
+            ["failure_detection", "ride_through", "audit_rate"].map(|name| self.real(name));
         let device_class = self.choice::<DeviceClassPolicy>("device_class");
-        let audit_rate = self.real("audit_rate");
         let dialogue = self.choice::<Dialogue>("dialogue");
         let csv_columns = self.take("csv_columns", value::columns);
         let privacy = self.privacy();

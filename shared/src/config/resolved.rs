@@ -73,29 +73,6 @@ pub(super) fn value(config: &RunConfig, key: &str) -> Option<String> {
         "lora_dropout" => real(c.lora_dropout),
         "target_modules" => modules(&c.target_modules),
         "use_rslora" => c.use_rslora.to_string(),
-        "adapter_type" => word(&c.adapter.kind),
-        "use_dora" => c.adapter.use_dora.to_string(),
-        "init_lora_weights" => word(&c.adapter.init),
-        "rank_pattern" => {
-            let pattern = c.adapter.rank_pattern.iter();
-            list(pattern.map(|(name, rank)| text(&format!("{name}={rank}"))))
-        }
-        "alpha_pattern" => {
-            let pattern = c.adapter.alpha_pattern.iter();
-            list(pattern.map(|(name, alpha)| text(&format!("{name}={}", real(*alpha)))))
-        }
-        "layers_to_transform" => {
-            let layers = c.adapter.layers.as_ref();
-            optional(layers.map(|layers| list(layers.iter().map(ToString::to_string))))
-        }
-        "modules_to_save" => list(c.adapter.modules_to_save.iter().map(|name| text(name))),
-        "bias" => word(&c.adapter.bias),
-        "loraplus_lr_ratio" => real(c.adapter.loraplus_lr_ratio.unwrap_or(1.0)),
-        "loraplus_lr_embedding" => real(c.adapter.loraplus_lr_embedding.unwrap_or(1e-6)),
-        "feedforward_modules" => {
-            let names = c.adapter.feedforward_modules.as_ref();
-            optional(names.map(|names| list(names.iter().map(|name| text(name)))))
-        }
         "activation_checkpointing" => text(&word(&c.activation_checkpointing)),
         "init_adapter" => optional(c.init_adapter.as_deref().map(path)),
         "parent" => optional(c.parent.as_deref().map(path)),
@@ -168,6 +145,36 @@ pub(super) fn value(config: &RunConfig, key: &str) -> Option<String> {
         "data_mixing" => word(&c.formats.mixing),
         "columns" => list(c.formats.columns.iter().map(named)),
         "roles" => list(c.formats.roles.iter().map(named)),
+        _ => return of_adapter(config, key),
+    })
+}
+
+/// One value of the kind of adapter as YAML.
+fn of_adapter(c: &RunConfig, key: &str) -> Option<String> {
+    Some(match key {
+        "adapter_type" => word(&c.adapter.kind),
+        "use_dora" => c.adapter.use_dora.to_string(),
+        "init_lora_weights" => word(&c.adapter.init),
+        "rank_pattern" => {
+            let pattern = c.adapter.rank_pattern.iter();
+            list(pattern.map(|(name, rank)| text(&format!("{name}={rank}"))))
+        }
+        "alpha_pattern" => {
+            let pattern = c.adapter.alpha_pattern.iter();
+            list(pattern.map(|(name, alpha)| text(&format!("{name}={}", real(*alpha)))))
+        }
+        "layers_to_transform" => {
+            let layers = c.adapter.layers.as_ref();
+            optional(layers.map(|layers| list(layers.iter().map(ToString::to_string))))
+        }
+        "modules_to_save" => list(c.adapter.modules_to_save.iter().map(|name| text(name))),
+        "bias" => word(&c.adapter.bias),
+        "loraplus_lr_ratio" => real(c.adapter.loraplus_lr_ratio.unwrap_or(1.0)),
+        "loraplus_lr_embedding" => real(c.adapter.loraplus_lr_embedding.unwrap_or(1e-6)),
+        "feedforward_modules" => {
+            let names = c.adapter.feedforward_modules.as_ref();
+            optional(names.map(|names| list(names.iter().map(|name| text(name)))))
+        }
         _ => return None,
     })
 }

@@ -123,11 +123,11 @@ impl AdapterShape {
                 .fix("take it out of one of the two"));
         }
         spec.patterns_match(&chosen)?;
+        if spec.kind == AdapterKind::Lora {
+            targets::check_ranks(spec, &chosen)?;
+        }
         let mut tensors = Vec::new();
         for candidate in &chosen {
-            if spec.kind == AdapterKind::Lora {
-                targets::check_rank(spec.rank_of(&candidate.spec.name), &candidate.spec)?;
-            }
             overlay(spec, candidate, &mut tensors);
         }
         tensors.extend(bias::tensors(spec, model, &chosen, &whole));

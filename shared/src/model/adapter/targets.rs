@@ -146,12 +146,20 @@ pub(super) fn chosen(spec: &AdapterSpec, model: &ModelConfig) -> Result<Vec<Cand
     Ok(found)
 }
 
-/// Checks that the rank fits the matrix.
-pub(super) fn check_rank(rank: u32, spec: &LinearSpec) -> Result<()> {
-    let largest = spec.in_features.min(spec.out_features);
-    if usize::try_from(rank).is_ok_and(|rank| rank <= largest) {
+/// Checks that every rank fits its matrix; a rank that does not is told the largest that fits all it is
+/// meant for.
+pub(super) fn check_ranks(adapter: &AdapterSpec, chosen: &[Candidate]) -> Result<()> {
+    let side = |spec: &LinearSpec| spec.in_features.min(spec.out_features);
+    let rank_of = |found: &Candidate| adapter.rank_of(&found.spec.name);
+    let too_large = |found: &&Candidate| {
+        usize::try_from(rank_of(found)).map_or(true, |rank| rank > side(&found.spec))
+    };
+    let Some(Candidate { spec, .. }) = chosen.iter().find(too_large) else {
         return Ok(());
-    }
+    };
+    let rank = adapter.rank_of(&spec.name);
+    let alike = chosen.iter().filter(|other| rank_of(other) == rank);
+    let largest = alike.map(|other| side(&other.spec)).min().unwrap_or(0);
     let what = format!("lora_rank {rank} is larger than the matrix it adapts");
     Err(Error::new(Code::RankTooLarge, what)
         .why(format!(
