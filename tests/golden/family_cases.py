@@ -103,6 +103,17 @@ FAMILIES = {
     "qwen3_moe": case("qwen3_moe", {**QWEN_EXPERTS, "norm_topk_prob": True, "decoder_sparse_step": 2},
                       dict(target_modules=["q_proj", "v_proj"])),
     "qwen3_moe_unnormed": case("qwen3_moe", QWEN_EXPERTS, dict(target_modules=["q_proj", "k_proj", "o_proj"])),
+    # No rotary positions in the second layer, which has a window for that; all defaults are the family's.
+    "smollm3": case(
+        "smollm3", dict(no_rope_layer_interval=2, use_sliding_window=True, sliding_window=6),
+        dict(target_modules=["q_proj", "k_proj", "down_proj"]),
+        written=dict(no_rope_layers=None, layer_types=None, rope_parameters=None, tie_word_embeddings=None)),
+    # The same by lists: here the layer without rotary positions is the one without a window. With biases.
+    "smollm3_lists": case(
+        "smollm3", dict(
+            no_rope_layers=[0, 1], layer_types=["full_attention", "sliding_attention"], use_sliding_window=True,
+            sliding_window=6, attention_bias=True, mlp_bias=True, tie_word_embeddings=False),
+        dict(target_modules=["v_proj", "o_proj", "up_proj"])),
 }
 
 FAMILY_CASES = {}

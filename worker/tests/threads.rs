@@ -87,9 +87,11 @@ fn batch(lengths: &[usize]) -> MicroBatch {
 /// The number of threads is the process's: one test at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// What a family has that Llama has not: windows, soft caps, norms behind, fused linears, experts.
-fn families() -> [(&'static str, &'static str, Value); 7] {
-    let window = json!({"sliding_window": 16, "use_sliding_window": true, "max_window_layers": 1});
+/// What a family has that Llama has not: windows, soft caps, norms behind, fused linears, experts, layers
+/// without rotary positions.
+fn families() -> [(&'static str, &'static str, Value); 8] {
+    let window = json!({"sliding_window": 16, "use_sliding_window": true, "max_window_layers": 1,
+        "no_rope_layer_interval": 2});
     let experts =
         json!({"num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 96});
     let long = json!({"rope_scaling": {"type": "longrope", "short_factor": vec![1.0; 16],
@@ -98,7 +100,8 @@ fn families() -> [(&'static str, &'static str, Value); 7] {
         ("MistralForCausalLM", "all-linear", window.clone()),
         ("Qwen2ForCausalLM", "all-linear", window.clone()),
         ("Gemma2ForCausalLM", "all-linear", window.clone()),
-        ("Gemma3ForCausalLM", "all-linear", window),
+        ("Gemma3ForCausalLM", "all-linear", window.clone()),
+        ("SmolLM3ForCausalLM", "all-linear", window),
         ("Phi3ForCausalLM", "all-linear", long),
         ("MixtralForCausalLM", "attention", experts.clone()),
         ("Qwen3MoeForCausalLM", "attention", experts),

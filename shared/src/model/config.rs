@@ -118,8 +118,8 @@ pub struct Biases {
 pub struct LayerKind {
     /// A token sees itself and so many before it, less one.
     pub window: Option<usize>,
-    /// Index of its rotary positions.
-    pub rope: usize,
+    /// Index of its rotary positions; `None`: it has none.
+    pub rope: Option<usize>,
     /// It has experts in place of one MLP.
     pub experts: bool,
 }

@@ -15,7 +15,7 @@ pub(super) struct Family {
     pub(super) model_type: &'static str,
     /// What people call it.
     pub(super) about: &'static str,
-    /// Keys beyond [`COMMON_KEYS`] that are read.
+    /// Keys beyond [`super::nearest::COMMON_KEYS`] that are read.
     pub(super) keys: &'static [&'static str],
     pub(super) defaults: Defaults,
     /// The key that names the activation.
@@ -42,6 +42,9 @@ pub(super) struct Family {
     pub(super) windows: Windows,
     /// Layers with a window have rotary positions of their own.
     pub(super) local_rope: bool,
+    /// Layers without rotary positions: those with a 0 in `no_rope_layers`, or every n-th, as
+    /// `no_rope_layer_interval` says; its default.
+    pub(super) unturned_every: Option<usize>,
     /// Layers have experts in place of one MLP.
     pub(super) experts: Option<ExpertKeys>,
 }
@@ -82,6 +85,8 @@ pub(super) enum Windows {
     SwitchedAll,
     /// Where `use_sliding_window` is set: those of `layer_types`, or from `max_window_layers` on.
     SwitchedFrom,
+    /// Where `use_sliding_window` is set: those of `layer_types`, or those without rotary positions.
+    SwitchedUnturned,
     /// Those of `layer_types`, or all but every n-th; the key that may say n, and its default.
     Alternating(Option<&'static str>, usize),
 }
@@ -101,59 +106,6 @@ pub(super) struct ExpertKeys {
     pub(super) module: &'static str,
     pub(super) parts: [&'static str; 3],
 }
-
-/// Keys that every family reads.
-pub(super) const COMMON_KEYS: &[&str] = &[
-    "architectures",
-    "model_type",
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "rms_norm_eps",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-    "max_position_embeddings",
-    "tie_word_embeddings",
-    "eos_token_id",
-    "attention_dropout",
-    "original_max_position_embeddings",
-];
-
-/// Keys that decide nothing here.
-pub(super) const NEUTRAL_KEYS: &[&str] = &[
-    "bos_token_id",
-    "pad_token_id",
-    "unk_token_id",
-    "sep_token_id",
-    "torch_dtype",
-    "dtype",
-    "use_cache",
-    "initializer_range",
-    "transformers_version",
-    "auto_map",
-    "pretraining_tp",
-    "_name_or_path",
-    "attn_implementation",
-    "_attn_implementation",
-    "_attn_implementation_autoset",
-    "cache_implementation",
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-    "is_encoder_decoder",
-    "tokenizer_class",
-    "id2label",
-    "label2id",
-    "problem_type",
-    "chunk_size_feed_forward",
-    "router_aux_loss_coef",
-    "task_specific_params",
-];
 
 const LLAMA: Family = Family {
     architecture: "LlamaForCausalLM",
@@ -189,6 +141,7 @@ const LLAMA: Family = Family {
     partial_rotary: false,
     windows: Windows::Never,
     local_rope: false,
+    unturned_every: None,
     experts: None,
 };
 
@@ -423,9 +376,35 @@ const QWEN3_MOE: Family = Family {
     ..QWEN3
 };
 
+const SMOLLM3: Family = Family {
+    architecture: "SmolLM3ForCausalLM",
+    model_type: "smollm3",
+    about: "SmolLM3",
+    keys: &[
+        "hidden_act",
+        "attention_bias",
+        "mlp_bias",
+        "sliding_window",
+        "use_sliding_window",
+        "layer_types",
+        "no_rope_layers",
+        "no_rope_layer_interval",
+    ],
+    defaults: Defaults {
+        key_value_heads: Some(4),
+        rope_theta: 2_000_000.0,
+        max_position_embeddings: 32_768,
+        tied: true,
+        ..LLAMA.defaults
+    },
+    windows: Windows::SwitchedUnturned,
+    unturned_every: Some(4),
+    ..LLAMA
+};
+
 /// All families.
 pub(super) const FAMILIES: &[Family] = &[
-    LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, PHI3, MIXTRAL, QWEN3_MOE,
+    LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, PHI3, MIXTRAL, QWEN3_MOE, SMOLLM3,
 ];
 
 /// Names under `architectures` that can be trained.
@@ -439,10 +418,12 @@ pub const SUPPORTED_ARCHITECTURES: &[&str] = &[
     PHI3.architecture,
     MIXTRAL.architecture,
     QWEN3_MOE.architecture,
+    SMOLLM3.architecture,
 ];
 
 #[cfg(test)]
 mod tests {
+    use super::super::nearest::COMMON_KEYS;
     use super::*;
 
     #[test]
@@ -460,6 +441,7 @@ mod tests {
             assert_eq!(has("query_pre_attn_scalar"), family.query_scalar.is_some());
             assert_eq!(has("partial_rotary_factor"), family.partial_rotary);
             assert_eq!(has("num_experts_per_tok"), family.experts.is_some());
+            assert_eq!(has("no_rope_layers"), family.unturned_every.is_some());
             for bias in [family.qkv_bias, family.output_bias, family.mlp_bias] {
                 assert!(!matches!(bias, Bias::Key(key) if !has(key)));
             }

@@ -23,24 +23,63 @@ impl Keys<'_> {
         let switched = self.flag("use_sliding_window")?;
         let window = match family.windows {
             Windows::Never => None,
-            Windows::SwitchedAll | Windows::SwitchedFrom => window.filter(|_| switched),
+            Windows::SwitchedAll | Windows::SwitchedFrom | Windows::SwitchedUnturned => {
+                window.filter(|_| switched)
+            }
             Windows::All | Windows::Alternating(..) => window,
         };
-        let slides = self.sliding_layers(family, layers)?;
+        let turned = self.turned_layers(family, layers)?;
+        let slides = self.sliding_layers(family, &turned)?;
+        if family.windows == Windows::SwitchedUnturned
+            && window.is_none()
+            && self.has("layer_types")
+            && slides.contains(&true)
+        {
+            let why =
+                "transformers gives such a layer a window or none, by how attention is computed";
+            return Err(
+                bad("`layer_types` has sliding_attention, and windows are switched off")
+                    .why(why)
+                    .fix("set `use_sliding_window` and `sliding_window`, or name full_attention"),
+            );
+        }
         let sparse = self.sparse_layers(family, layers)?;
-        let kind = |(slides, experts): (bool, bool)| LayerKind {
+        let kind = |((slides, turned), experts): ((bool, bool), bool)| LayerKind {
             window: window.filter(|_| slides),
-            rope: usize::from(family.local_rope && slides),
+            rope: turned.then_some(usize::from(family.local_rope && slides)),
             experts,
         };
-        Ok(slides.into_iter().zip(sparse).map(kind).collect())
+        let kinds = slides.into_iter().zip(turned).zip(sparse);
+        Ok(kinds.map(kind).collect())
     }
 
-    /// Which layers have a window, if there is one.
-    fn sliding_layers(self, family: &Family, layers: usize) -> Result<Vec<bool>> {
+    /// Which layers have rotary positions.
+    fn turned_layers(self, family: &Family, layers: usize) -> Result<Vec<bool>> {
+        let Some(default) = family.unturned_every else {
+            return Ok(vec![true; layers]);
+        };
+        let Some(listed) = self.get("no_rope_layers") else {
+            let every = self.size_or("no_rope_layer_interval", default)?;
+            let is_turned = |place: usize| !place.is_multiple_of(every);
+            return Ok((1..=layers).map(is_turned).collect());
+        };
+        // Longer than needed is allowed, as in the reference.
+        let listed = listed.as_array().filter(|list| list.len() >= layers);
+        let one = |value: &Value| value.as_u64().filter(|&n| n < 2).map(|n| n == 1);
+        let found = listed.and_then(|list| list.iter().take(layers).map(one).collect());
+        found.ok_or_else(|| {
+            bad(format!(
+                "`no_rope_layers` is not a list of {layers} times 0 or 1"
+            ))
+        })
+    }
+
+    /// Which layers have a window, if there is one; `turned` which have rotary positions.
+    fn sliding_layers(self, family: &Family, turned: &[bool]) -> Result<Vec<bool>> {
+        let layers = turned.len();
         let typed = matches!(
             family.windows,
-            Windows::SwitchedFrom | Windows::Alternating(..)
+            Windows::SwitchedFrom | Windows::SwitchedUnturned | Windows::Alternating(..)
         );
         if typed && let Some(types) = self.get("layer_types") {
             let one = |kind: &Value| match kind.as_str() {
@@ -64,6 +103,7 @@ impl Keys<'_> {
                 let first = first.map_or(28, |n| usize::try_from(n).unwrap_or(usize::MAX));
                 (0..layers).map(|layer| layer >= first).collect()
             }
+            Windows::SwitchedUnturned => turned.iter().map(|turned| !turned).collect(),
             Windows::Alternating(key, default) => {
                 let every = key.map_or(Ok(default), |key| self.size_or(key, default))?;
                 (1..=layers)
@@ -166,6 +206,49 @@ mod tests {
             windows("Gemma3ForCausalLM", &[types]),
             [none, none, some, none]
         );
+    }
+
+    #[test]
+    fn layers_without_rotary_positions_are_every_nth_or_those_listed() {
+        let read = |more: &Value| {
+            let mut config = json!({"model_type": "smollm3", "vocab_size": 64, "hidden_size": 32,
+                "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4});
+            for (key, value) in more.as_object().unwrap() {
+                config[key] = value.clone();
+            }
+            ModelConfig::from_json(&config)
+        };
+        let kinds = |more: Value| {
+            let kinds = read(&more).unwrap().layer_kinds;
+            let (ropes, windows): (Vec<_>, Vec<_>) =
+                kinds.iter().map(|kind| (kind.rope, kind.window)).unzip();
+            (ropes, windows)
+        };
+        let (none, some, window) = (None, Some(0), Some(5));
+        let off = vec![None; 4];
+        assert_eq!(
+            kinds(json!({})),
+            (vec![some, some, some, none], off.clone())
+        );
+        assert_eq!(
+            kinds(json!({"no_rope_layer_interval": 2, "sliding_window": 5})),
+            (vec![some, none, some, none], off)
+        );
+        let listed = json!({"no_rope_layers": [0, 1, 0, 1, 1], "no_rope_layer_interval": 3,
+            "use_sliding_window": true, "sliding_window": 5});
+        let expected = vec![none, some, none, some];
+        let windows = vec![window, None, window, None];
+        assert_eq!(kinds(listed.clone()), (expected.clone(), windows));
+        let (full, slides) = ("full_attention", "sliding_attention");
+        let mut both = listed;
+        both["layer_types"] = json!([full, full, slides, slides]);
+        let windows = vec![None, None, window, window];
+        assert_eq!(kinds(both.clone()), (expected, windows));
+        both["use_sliding_window"] = json!(false);
+        assert!(read(&both).is_err(), "a window that depends on the kernel");
+        for wrong in [json!([1, 1, 1]), json!([1, 1, 1, 2]), json!(4)] {
+            assert!(read(&json!({"no_rope_layers": wrong})).is_err());
+        }
     }
 
     #[test]

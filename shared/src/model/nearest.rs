@@ -5,9 +5,62 @@
 
 use serde_json::Value;
 
-use super::family::{COMMON_KEYS, FAMILIES, Family, NEUTRAL_KEYS, SUPPORTED_ARCHITECTURES};
+use super::family::{FAMILIES, Family, SUPPORTED_ARCHITECTURES};
 use super::keys::Keys;
 use crate::error::{Code, Error, Result};
+
+/// Keys that every family reads.
+pub(super) const COMMON_KEYS: &[&str] = &[
+    "architectures",
+    "model_type",
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "rms_norm_eps",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "max_position_embeddings",
+    "tie_word_embeddings",
+    "eos_token_id",
+    "attention_dropout",
+    "original_max_position_embeddings",
+];
+
+/// Keys that decide nothing here.
+const NEUTRAL_KEYS: &[&str] = &[
+    "bos_token_id",
+    "pad_token_id",
+    "unk_token_id",
+    "sep_token_id",
+    "torch_dtype",
+    "dtype",
+    "use_cache",
+    "initializer_range",
+    "transformers_version",
+    "auto_map",
+    "pretraining_tp",
+    "_name_or_path",
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "cache_implementation",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "is_encoder_decoder",
+    "tokenizer_class",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "chunk_size_feed_forward",
+    "router_aux_loss_coef",
+    "task_specific_params",
+];
 
 /// Keys without which nothing can be computed.
 const NEEDED: &[&str] = &[

@@ -74,7 +74,8 @@ impl Visible {
 pub(super) struct Attention<'a> {
     pub config: &'a ModelConfig,
     pub samples: &'a Samples<'a>,
-    pub turns: &'a (Tensor, Tensor),
+    /// The layer's rotary positions, if it has any.
+    pub turns: Option<&'a (Tensor, Tensor)>,
     pub visible: &'a Visible,
     /// The layer's.
     pub window: Option<usize>,
@@ -96,8 +97,12 @@ impl Attention<'_> {
             Some((of_query, of_key)) => (of_query.forward(&query)?, of_key.forward(&key)?),
             None => (query, key),
         };
-        let query_BNTD = rotate(&query, self.turns)?.f_transpose(1, 2)?;
-        let mut key_BKTD = rotate(&key, self.turns)?.f_transpose(1, 2)?;
+        let turned = |all: Tensor| match self.turns {
+            Some(turns) => rotate(&all, turns),
+            None => Ok(all),
+        };
+        let query_BNTD = turned(query)?.f_transpose(1, 2)?;
+        let mut key_BKTD = turned(key)?.f_transpose(1, 2)?;
         let mut value_BKTD = value.f_transpose(1, 2)?;
         if let Some((layer, cache)) = cache {
             (key_BKTD, value_BKTD) = cache.extend(layer, key_BKTD, value_BKTD)?;

@@ -349,11 +349,13 @@ impl Layer {
             let missing = || TchError::Shape(format!("a layer has no {}", projection.path()));
             found.ok_or_else(missing)?.forward(input, masks)
         };
-        let turns = pass.turns.get(self.kind.rope);
+        let no_turns = || TchError::Shape("no rotary positions".into());
+        let turns = self.kind.rope;
+        let turns = turns.map(|rope| pass.turns.get(rope).ok_or_else(no_turns));
         let attention = Attention {
             config,
             samples: &pass.samples,
-            turns: turns.ok_or_else(|| TchError::Shape("no rotary positions".into()))?,
+            turns: turns.transpose()?,
             visible: &pass.visible,
             window: self.kind.window,
             query_key: self.query_key.as_ref(),

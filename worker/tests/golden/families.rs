@@ -39,6 +39,8 @@ families!(
     mixtral_one_tensor,
     qwen3_moe,
     qwen3_moe_unnormed,
+    smollm3,
+    smollm3_lists,
 );
 
 /// The same samples behind each other in one row: windows, rotary positions and experts do not mix them.
@@ -51,6 +53,7 @@ fn packed_the_families_are_the_reference_s_too() {
         "gemma3",
         "phi3_window",
         "mixtral",
+        "smollm3",
     ] {
         let mut case = Case::load(&format!("families/{name}"));
         case.config.packing = true;
@@ -64,6 +67,7 @@ fn packed_the_families_are_the_reference_s_too() {
 #[test]
 fn a_switch_that_is_turned_turns_the_comparison_red() {
     let full = json!(["full_attention", "sliding_attention"]);
+    let full_second = json!(["sliding_attention", "full_attention"]);
     let changes: &[(&str, &str, Value)] = &[
         ("qwen2_window_off", "/use_sliding_window", json!(true)),
         ("qwen2_window_off", "/rope_parameters/factor", json!(2.0)),
@@ -116,6 +120,14 @@ fn a_switch_that_is_turned_turns_the_comparison_red() {
         ("mixtral", "/num_experts_per_tok", json!(1)),
         ("qwen3_moe", "/norm_topk_prob", json!(false)),
         ("qwen3_moe_unnormed", "/norm_topk_prob", json!(true)),
+        ("smollm3", "/no_rope_layer_interval", json!(3)),
+        ("smollm3", "/use_sliding_window", json!(false)),
+        ("smollm3", "/sliding_window", json!(7)),
+        ("smollm3_lists", "/no_rope_layers", json!([1, 1])),
+        ("smollm3_lists", "/no_rope_layers", json!([0, 0])),
+        ("smollm3_lists", "/layer_types", full_second),
+        ("smollm3_lists", "/attention_bias", json!(false)),
+        ("smollm3_lists", "/mlp_bias", json!(false)),
     ];
     let mut unseen = Vec::new();
     for (name, key, value) in changes {
