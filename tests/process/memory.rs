@@ -29,7 +29,7 @@ fn data(folder: &Path) {
     std::fs::write(folder.join("data/rows.jsonl"), rows.join("\n")).unwrap();
 }
 
-fn start(folder: &Path, micro_batch_size: &str) -> (Run, Worker) {
+fn start(folder: &Path, micro_batch_size: &str, checkpointing: &str) -> (Run, Worker) {
     data(folder);
     let config = Run::config(
         folder,
@@ -37,6 +37,7 @@ fn start(folder: &Path, micro_batch_size: &str) -> (Run, Worker) {
             ("train_data_dir", "data"),
             ("batch_size", "8"),
             ("micro_batch_size", micro_batch_size),
+            ("activation_checkpointing", checkpointing),
             ("max_steps", "2"),
             ("max_seq_length", "1024"),
             ("shuffle", "false"),
@@ -50,7 +51,7 @@ fn start(folder: &Path, micro_batch_size: &str) -> (Run, Worker) {
 #[test]
 fn what_does_not_fit_in_the_last_step_is_told_before_the_first() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut run, worker) = start(folder.path(), "8");
+    let (mut run, worker) = start(folder.path(), "8", "off");
     let (code, said) = worker.finish();
     println!("{said}");
     assert_eq!(code, Some(4), "{said}");
@@ -69,10 +70,21 @@ fn what_does_not_fit_in_the_last_step_is_told_before_the_first() {
 #[test]
 fn what_the_message_advises_fits() {
     let folder = tempfile::tempdir().unwrap();
-    let (run, worker) = start(folder.path(), "1");
+    let (run, worker) = start(folder.path(), "1", "off");
     let (code, said) = worker.finish();
     assert_eq!(code, Some(0), "{said}");
     let finished: Finished = run.finish();
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert_eq!(finished.events("step").len(), 2);
+}
+
+#[test]
+fn activations_that_do_not_fit_are_computed_again_unless_that_is_turned_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, worker) = start(folder.path(), "8", "auto");
+    let (code, said) = worker.finish();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("they are computed again"), "{said}");
+    let finished: Finished = run.finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
 }

@@ -4,26 +4,19 @@
 //! that cannot be used.
 //! Keeps: every key is read before any value is asked for, so that all problems are found.
 
+mod groups;
+
 use std::path::{Path, PathBuf};
 
-use super::adapted;
-use super::adapter::{AdapterConfig, AdapterKind, Checkpointing};
+use super::adapter::Checkpointing;
 use super::document::{Item, Source};
-use super::evaluation::EvaluationConfig;
 use super::formats::{FormatConfig, Mixing};
 use super::formatted;
 use super::keys::{Fallback, KEYS, Key, Kind, find};
 use super::layers::{Layers, Written, said};
 use super::load::Origins;
-use super::privacy::{PrivacyConfig, PrivacyMode};
-use super::private;
-use super::quantization::{Quantization, QuantizationConfig};
 use super::rules;
-use super::run::{
-    DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig,
-    TargetModules, TaskType,
-};
-use super::stability::{OnNonFinite, StabilityConfig};
+use super::run::{DeviceClassPolicy, Dialogue, LossOn, Overflow, Precision, RunConfig, TaskType};
 use super::value::{self, Problem, Read, bounds};
 use crate::error::{Code, Error};
 
@@ -171,75 +164,6 @@ impl<'a> Reader<'a> {
             .map(|()| TaskType::TextGeneration)
     }
 
-    fn privacy(&mut self) -> Option<PrivacyConfig> {
-        let mode = self.choice::<PrivacyMode>("privacy");
-        let kinds = self.take("privacy_kinds", private::kinds);
-        let rules = self.take("privacy_rules", private::rules);
-        Some(PrivacyConfig {
-            mode: mode?,
-            kinds: kinds?,
-            rules: rules?,
-        })
-    }
-
-    fn evaluation(&mut self) -> Option<EvaluationConfig> {
-        let dir = self.optional_path("validation_dir");
-        let split = self.real("validation_split");
-        let every = self.optional_whole("eval_steps");
-        let patience = self.optional_small("early_stopping_patience");
-        let threshold = self.real("early_stopping_threshold");
-        let prompts = self.take("eval_prompts", formatted::texts);
-        let max_new_tokens = self.small("eval_max_new_tokens");
-        Some(EvaluationConfig {
-            dir: dir?,
-            split: split?,
-            every: every?,
-            patience: patience?,
-            threshold: threshold?,
-            prompts: prompts?,
-            max_new_tokens: max_new_tokens?,
-        })
-    }
-
-    fn adapter(&mut self) -> Option<AdapterConfig> {
-        let kind = self.choice::<AdapterKind>("adapter_type");
-        let use_dora = self.flag("use_dora");
-        let init = self.choice("init_lora_weights");
-        let rank_pattern = self.take("rank_pattern", adapted::ranks);
-        let alpha_pattern = self.take("alpha_pattern", adapted::alphas);
-        let layers = self.take("layers_to_transform", adapted::layers);
-        let modules_to_save = self.take("modules_to_save", adapted::names);
-        let bias = self.choice("bias");
-        let ratio = self.real("loraplus_lr_ratio");
-        let embedding = self.real("loraplus_lr_embedding");
-        let feedforward_modules = self.take("feedforward_modules", adapted::optional_names);
-        let plus = ratio.is_some_and(|ratio| (ratio - 1.0).abs() > 0.0);
-        Some(AdapterConfig {
-            kind: kind?,
-            use_dora: use_dora?,
-            init: init?,
-            rank_pattern: rank_pattern?,
-            alpha_pattern: alpha_pattern?,
-            layers: layers?,
-            modules_to_save: modules_to_save?,
-            bias: bias?,
-            loraplus_lr_ratio: plus.then_some(ratio?),
-            loraplus_lr_embedding: Some(embedding?).filter(|rate| (rate - 1e-6).abs() > 0.0),
-            feedforward_modules: feedforward_modules?,
-        })
-    }
-
-    /// Names that PEFT takes for the kind of adapter, unless others are written.
-    fn target_modules(&mut self, adapter: Option<&AdapterConfig>) -> Option<TargetModules> {
-        let names: &[&str] = match adapter.map(|adapter| adapter.kind) {
-            Some(AdapterKind::Ia3) => &["down_proj", "k_proj", "v_proj"],
-            _ => &["q_proj", "v_proj"],
-        };
-        let names = names.iter().map(|&name| name.to_owned()).collect();
-        let derived = Some(TargetModules::Names(names));
-        self.take_or("target_modules", adapted::modules, derived)
-    }
-
     fn micro_batch_size(&mut self, batch: Option<u32>, accumulation: Option<u32>) -> Option<u32> {
         let unit = batch.zip(accumulation).map(|(b, a)| default_micro(b, a));
         let size = self.take_or("micro_batch_size", whole, unit)?;
@@ -291,17 +215,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn stability(&mut self) -> Option<StabilityConfig> {
-        let on_non_finite = self.choice::<OnNonFinite>("on_non_finite");
-        let max_skipped_steps = self.small("max_skipped_steps");
-        let initial_loss_scale = self.take("initial_loss_scale", value::power_of_two);
-        Some(StabilityConfig {
-            on_non_finite: on_non_finite?,
-            max_skipped_steps: max_skipped_steps?,
-            initial_loss_scale: initial_loss_scale?,
-        })
-    }
-
     /// `train_on_inputs` and `loss_on`: two keys of one choice, each derived from the other.
     fn learned(&mut self) -> Option<(bool, LossOn)> {
         let flag_written = self.layers.written.contains_key("train_on_inputs");
@@ -331,37 +244,33 @@ impl<'a> Reader<'a> {
 
     /// Every key is read before any is asked for, so that every problem is found.
     pub(super) fn config(&mut self) -> Option<RunConfig> {
-        let train_data_dir = self.path("train_data_dir");
-        let metadata_path = self.optional_path("metadata_path");
-        let base_model = self.path("base_model");
+        let [train_data_dir, base_model, output_dir] =
+            ["train_data_dir", "base_model", "output_dir"].map(|name| self.path(name));
+        let [metadata_path, init_adapter, parent] =
+            ["metadata_path", "init_adapter", "parent"].map(|name| self.optional_path(name));
         let task_type = self.task_type();
-        let output_dir = self.path("output_dir");
         let lora_rank = self.small("lora_rank");
         let twice = lora_rank.map(|rank| 2.0 * f64::from(rank));
         let lora_alpha = self.take_or("lora_alpha", real, twice);
         let lora_dropout = self.real("lora_dropout");
-        let use_rslora = self.flag("use_rslora");
+        let [use_rslora, parent_optimizer] =
+            ["use_rslora", "parent_optimizer"].map(|name| self.flag(name));
         let adapter = self.adapter();
         let target_modules = self.target_modules(adapter.as_ref());
-        let init_adapter = self.optional_path("init_adapter");
-        let parent = self.optional_path("parent");
-        let parent_optimizer = self.flag("parent_optimizer");
         let batch_size = self.small("batch_size");
         let gradient_accumulation_steps = self.small("gradient_accumulation_steps");
         let micro_batch_size = self.micro_batch_size(batch_size, gradient_accumulation_steps);
-        let epochs = self.small("epochs");
+        let [epochs, max_seq_length, min_workers] =
+            ["epochs", "max_seq_length", "min_workers"].map(|name| self.small(name));
         let max_steps = self.optional_whole("max_steps");
-        let learning_rate = self.real("learning_rate");
-        let lr_scheduler_type = self.choice::<LrSchedulerType>("lr_scheduler_type");
-        let [warmup_steps, seed] = ["warmup_steps", "seed"].map(|name| self.whole(name));
-        let [warmup_ratio, weight_decay, max_grad_norm] =
-            ["warmup_ratio", "weight_decay", "max_grad_norm"].map(|name| self.real(name));
+        let (learning_rate, lr_scheduler_type, warmup_steps, warmup_ratio) = self.schedule();
+        let [weight_decay, max_grad_norm] =
+            ["weight_decay", "max_grad_norm"].map(|name| self.real(name));
+        let seed = self.whole("seed");
         let precision = self.precision();
-        let form = self.choice::<Quantization>("quantization");
-        let quantization = form.zip(self.flag("quantization_double"));
+        let quantization = self.quantization();
         let activation_checkpointing = self.choice::<Checkpointing>("activation_checkpointing");
         let stability = self.stability();
-        let max_seq_length = self.small("max_seq_length");
         let overflow = self.choice::<Overflow>("overflow");
         let device = self.take("device", value::device);
         let [save_steps, logging_steps] =
@@ -372,7 +281,6 @@ impl<'a> Reader<'a> {
             ["shuffle", "group_by_length", "packing"].map(|name| self.flag(name));
         let (train_on_inputs, loss_on) = self.learned().unzip();
         let resume_from_checkpoint = self.resume();
-        let min_workers = self.small("min_workers");
         let max_workers = self.optional_small("max_workers");
         let [failure_detection, ride_through, audit_rate] =
             ["failure_detection", "ride_through", "audit_rate"].map(|name| self.real(name));
@@ -409,7 +317,7 @@ impl<'a> Reader<'a> {
             max_grad_norm: max_grad_norm?,
             seed: seed?,
             precision: precision?,
-            quantization: quantization.map(|(form, double)| QuantizationConfig { form, double })?,
+            quantization: quantization?,
             activation_checkpointing: activation_checkpointing?,
             stability: stability?,
             max_seq_length: max_seq_length?,

@@ -94,8 +94,8 @@ impl BaseWeights {
             (None, form) => {
                 let mapped = self.mapped(&name)?;
                 let made = match form {
-                    Quantization::Nf4 => self.into_nf4(&mapped),
-                    _ => self.into_int8(&mapped),
+                    Quantization::Nf4 => self.quantized_nf4(&mapped),
+                    _ => self.quantized_int8(&mapped),
                 };
                 made.transpose().ok_or_else(|| infinite(&name))?
             }
@@ -105,7 +105,7 @@ impl BaseWeights {
 
     /// As transformers does: first in the type of compute, then in four bits. On the CPU, so that every
     /// device has the same codes.
-    fn into_nf4(&self, mapped: &Tensor) -> TorchResult<Option<FrozenWeight>> {
+    fn quantized_nf4(&self, mapped: &Tensor) -> TorchResult<Option<FrozenWeight>> {
         let dense = mapped.f_to_kind(self.kind)?;
         let Some(mut made) = quantize_nf4(&dense, self.quantization.double)? else {
             return Ok(None);
@@ -119,7 +119,7 @@ impl BaseWeights {
         FrozenWeight::nf4(&made, self.kind, self.kind).map(Some)
     }
 
-    fn into_int8(&self, mapped: &Tensor) -> TorchResult<Option<FrozenWeight>> {
+    fn quantized_int8(&self, mapped: &Tensor) -> TorchResult<Option<FrozenWeight>> {
         let dense = mapped.f_to_kind(self.kind)?;
         let Some(mut made) = quantize_int8(&dense)? else {
             return Ok(None);
