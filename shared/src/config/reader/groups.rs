@@ -11,6 +11,7 @@ use super::super::private;
 use super::super::quantization::QuantizationConfig;
 use super::super::run::{LrSchedulerType, TargetModules};
 use super::super::stability::{OnNonFinite, StabilityConfig};
+use super::super::value;
 use super::Reader;
 
 /// Peak, shape, steps and share of warm-up.
