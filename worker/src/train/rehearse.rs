@@ -49,7 +49,7 @@ pub(super) fn rehearse(
         let mut tried = trainer.micro_batch(&batch, gradient, &mut losses);
         let again = may_change && !trainer.computes_again();
         if again && tried.as_ref().is_err_and(|e| e.code == Code::OutOfMemory) {
-            tracing::info!("activations do not fit beside the model: they are computed again");
+            tracing::warn!("activations do not fit beside the model: they are computed again");
             trainer.compute_again(true);
             tried = trainer.micro_batch(&batch, gradient, &mut losses);
         }
@@ -74,7 +74,7 @@ fn decide_on_cpu(trainer: &mut Trainer, batch: &MicroBatch) -> Result<()> {
     };
     let kept = trainer.keeps(batch)?;
     if kept > left / 2 {
-        tracing::info!(
+        tracing::warn!(
             "activations would take {kept} bytes of the {left} that are left: they are computed again"
         );
         trainer.compute_again(true);
