@@ -183,11 +183,14 @@ fn spoiled(folder: &Path) -> String {
     base.display().to_string()
 }
 
+/// Lines of the configuration, steps that are committed, and what is said.
+type Case<'a> = (&'a [(&'a str, &'a str)], usize, &'a str);
+
 #[test]
 fn values_that_are_not_finite_end_the_run_by_policy() {
     let house = tempfile::tempdir().unwrap();
     let base = spoiled(house.path());
-    let cases: [(&[(&str, &str)], usize, &str); 4] = [
+    let cases: [Case<'_>; 4] = [
         (
             &[("max_skipped_steps", "3")],
             3,
