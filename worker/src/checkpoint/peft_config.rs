@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
-use shared::config::{AdapterKind, BiasMode, LoraInit, RunConfig, TargetModules, TaskType};
+use shared::config::{
+    AdapterKind, BiasMode, LoraInit, RunConfig, TargetModules, TaskType, names_module,
+};
 use shared::model::Role;
 
 use crate::adapter::AdapterLayout;
@@ -40,7 +42,7 @@ pub fn peft_config(config: &RunConfig, layout: &AdapterLayout) -> String {
     ]);
     values.extend(match config.adapter.kind {
         AdapterKind::Lora => of_lora(config),
-        AdapterKind::Ia3 => of_ia3(layout),
+        AdapterKind::Ia3 => of_ia3(config, layout),
     });
     // The alternate form of a JSON value is the pretty one, indented by 2.
     format!("{:#}\n", json!(values))
@@ -87,12 +89,23 @@ fn of_lora(config: &RunConfig) -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn of_ia3(layout: &AdapterLayout) -> Vec<(&'static str, Value)> {
-    let inputs = layout
+/// PEFT wants the names of scaled inputs among those of the targets, as they are written there.
+fn of_ia3(config: &RunConfig, layout: &AdapterLayout) -> Vec<(&'static str, Value)> {
+    let scaled = layout
         .tensors
         .iter()
         .filter(|tensor| tensor.role == Role::ScaledInput);
-    let inputs: BTreeSet<&str> = inputs.map(|tensor| last_part(&tensor.module)).collect();
+    let paths: BTreeSet<&str> = scaled.map(|tensor| tensor.module.as_str()).collect();
+    let inputs = match target_modules(config, layout) {
+        Value::Array(mut names) => {
+            names.retain(|name| {
+                let name = name.as_str().unwrap_or_default();
+                paths.iter().any(|path| names_module(name, path))
+            });
+            json!(names)
+        }
+        _ => json!(paths),
+    };
     vec![
         ("feedforward_modules", json!(inputs)),
         ("init_ia3_weights", json!(true)),
