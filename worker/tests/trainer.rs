@@ -20,7 +20,7 @@ mod weights;
 use std::sync::{Mutex, PoisonError};
 
 use case::{Case, Row};
-use shared::config::Precision;
+use shared::config::{AdapterKind, BiasMode, Precision, RunConfig, TargetModules};
 use shared::model::{ModelConfig, base_digest, expected_tensors};
 use shared::plan::MicroBatchPlan;
 use training::{HONEST, train};
@@ -326,6 +326,48 @@ fn activations_computed_again_give_the_same_bits() {
             let (kept, again) = (computed(false), computed(true));
             assert!(kept.0.iter().all(|v| v.is_finite()) && kept.0.iter().any(|v| *v != 0.0));
             assert!(kept == again, "{precision:?}");
+        }
+    }
+}
+
+/// Sums over rows, such as those of magnitudes, scales, norms and biases, are cut by no thread.
+#[test]
+fn every_kind_of_adapter_gives_equal_bits_for_one_two_and_four_threads() {
+    let kinds: [(&str, fn(&mut RunConfig)); 5] = [
+        ("dora", |config| config.adapter.use_dora = true),
+        ("dora with dropout", |config| {
+            config.adapter.use_dora = true;
+            config.lora_dropout = 0.2;
+        }),
+        ("ia3", |config| config.adapter.kind = AdapterKind::Ia3),
+        ("whole modules and biases", |config| {
+            config.adapter.modules_to_save =
+                ["embed_tokens", "norm", "o_proj"].map(Into::into).into();
+            config.adapter.bias = BiasMode::All;
+        }),
+        ("embedding and head with dropout", |config| {
+            let names = ["embed_tokens", "lm_head", "v_proj"];
+            config.target_modules = TargetModules::Names(names.map(Into::into).into());
+            config.lora_dropout = 0.2;
+        }),
+    ];
+    for (name, change) in kinds {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let mut case = wide();
+            case.golden.model["attention_bias"] = true.into();
+            case.rewrite_config();
+            let shape = ModelConfig::load(&case.base()).unwrap();
+            let file = case.base().join("model.safetensors");
+            weights::write_safetensors(&file, &expected_tensors(&shape));
+            case.config.precision = precision;
+            change(&mut case.config);
+            let batch = batch(&case, &[0, 1, 2, 3, 4, 5, 6, 7], 20, 0);
+            let one = compute(&case, &batch, 1);
+            assert!(one.0.iter().all(|v| v.is_finite()) && one.0.iter().any(|v| *v != 0.0));
+            for threads in [2, 4] {
+                let other = compute(&case, &batch, threads);
+                assert!(one == other, "{name}, {precision:?}, {threads} threads");
+            }
         }
     }
 }
