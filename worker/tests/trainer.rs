@@ -330,10 +330,13 @@ fn activations_computed_again_give_the_same_bits() {
     }
 }
 
+/// Makes a configuration one of another kind of adapter.
+type Change = fn(&mut RunConfig);
+
 /// Sums over rows, such as those of magnitudes, scales, norms and biases, are cut by no thread.
 #[test]
 fn every_kind_of_adapter_gives_equal_bits_for_one_two_and_four_threads() {
-    let kinds: [(&str, fn(&mut RunConfig)); 5] = [
+    let kinds: [(&str, Change); 5] = [
         ("dora", |config| config.adapter.use_dora = true),
         ("dora with dropout", |config| {
             config.adapter.use_dora = true;
