@@ -37,7 +37,7 @@ bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, tr
 	$(GOLDEN_PYTHON) tests/bench/step_speed.py --worker target/release/examples/step_speed
 	$(GOLDEN_PYTHON) tests/bench/packing_speed.py --worker target/release/examples/packing_speed
 
-memory: build ## what `coordinator plan` says against real runs (SET: report, fit or names of cases)
+memory: build ## what `coordinator plan` says against real runs (SET: report, fit, kinds or names of cases)
 	$(PYTHON) tests/bench/plan_memory.py --bin target/release --set $(or $(SET),report)
 
 memory-large: build ## peak memory on 1B parameters and 150,000 words against PEFT (GOLDEN_PYTHON: one with torch, transformers, peft, bitsandbytes)

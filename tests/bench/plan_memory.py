@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `coordinator plan` says against what a run really does: memory, adapter bytes, steps.
 
-    plan_memory.py --bin target/release [--set report|fit|NAME,NAME] [--steps 3] [--json FILE]
+    plan_memory.py --bin target/release [--set report|fit|kinds|NAME,NAME] [--steps 3] [--json FILE]
 
 Each case makes a base model of 50M parameters or more (values from a hash, no training) and data of
 its own, asks `coordinator plan --output json`, and then trains a few steps with real workers. Peak
@@ -89,6 +89,29 @@ FIT = {
     "fit_bf16": case(model(8000, 640, 1728, 10, 10, 2, False, "BF16"), bf16="true"),
     "fit_bf16_all": case(model(8000, 640, 1728, 10, 10, 2, False, "BF16"), bf16="true",
                          target_modules="all-linear", lora_dropout=0.1),
+}
+
+KINDS = {
+    # Every kind of adapter and of weights that has a term of its own.
+    "kinds_dora": case(model(8000, 640, 1728, 10, 10, 10, False, "F32"), use_dora="true",
+                       target_modules="all-linear"),
+    "kinds_dora_dropout": case(model(8000, 640, 1728, 10, 10, 2, True, "F32"), use_dora="true",
+                               target_modules="all-linear", lora_dropout=0.1),
+    "kinds_ia3": case(model(8000, 640, 1728, 10, 10, 2, False, "F32"), adapter_type="ia3",
+                      target_modules="[k_proj, v_proj, down_proj]"),
+    "kinds_ia3_bf16": case(model(8000, 640, 1728, 10, 10, 2, False, "BF16"), adapter_type="ia3",
+                           target_modules="all-linear", bf16="true"),
+    "kinds_whole_head": case(model(16000, 512, 1408, 10, 8, 8, False, "F32"),
+                             modules_to_save="[lm_head]"),
+    "kinds_whole_ends_bf16": case(model(16000, 512, 1408, 10, 8, 8, False, "BF16"), bf16="true",
+                                  modules_to_save="[lm_head, model.embed_tokens]"),
+    "kinds_embedding": case(model(16000, 512, 1408, 10, 8, 8, False, "F32"),
+                            target_modules="[embed_tokens, v_proj, lm_head]"),
+    "kinds_nf4": case(model(8000, 640, 1728, 10, 10, 2, True, "F32"), quantization="nf4",
+                      target_modules="all-linear"),
+    "kinds_nf4_bf16_again": case(model(8000, 640, 1728, 10, 10, 2, True, "BF16"), quantization="nf4",
+                                 target_modules="all-linear", bf16="true", activation_checkpointing="on"),
+    "kinds_int8": case(model(8000, 640, 1728, 10, 10, 2, True, "F32"), quantization="int8"),
 }
 
 
@@ -266,9 +289,9 @@ def main():
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--json", help="also write every number here, a line per case")
     given = parser.parse_args()
-    cases = {"report": REPORT, "fit": FIT}.get(given.set)
+    cases = {"report": REPORT, "fit": FIT, "kinds": KINDS}.get(given.set)
     if cases is None:
-        every = {**REPORT, **FIT}
+        every = {**REPORT, **FIT, **KINDS}
         cases = {name: every[name] for name in given.set.split(",")}
     idle_bytes = idle(given.bin / "worker")
     print(f"a worker that waits: {idle_bytes / MIB:.1f} MiB anonymous")

@@ -339,6 +339,33 @@ impl Finished {
         Run::start(folder, &config, &["--local-workers", &workers]).finish()
     }
 
+    /// Runs with two workers, of whom one is killed after the second step.
+    #[must_use]
+    pub fn killed(folder: &Path, lines: &[(&str, &str)]) -> Self {
+        let config = Run::config(folder, lines);
+        let mut run = Run::start(folder, &config, &["--wait-workers", "2"]);
+        let (stays, dies) = (run.worker(&[]), run.worker(&[]));
+        run.event("step");
+        run.event("step");
+        dies.signal("KILL");
+        let finished = run.finish();
+        assert_eq!(stays.finish().0, Some(0));
+        finished
+    }
+
+    /// Stopped after the second step with two workers, and resumed with one.
+    #[must_use]
+    pub fn resumed(folder: &Path, lines: &[(&str, &str)]) -> Self {
+        let config = Run::config(folder, lines);
+        let mut run = Run::start(folder, &config, &["--local-workers", "2"]);
+        run.event("step");
+        run.event("step");
+        run.signal("TERM");
+        let stopped = run.finish();
+        assert_eq!(stopped.code, Some(6), "{}", stopped.stderr);
+        Run::start(folder, &config, &["--local-workers", "1"]).finish()
+    }
+
     /// SHA-256 of the adapter.
     #[must_use]
     pub fn adapter(&self) -> String {

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use cluster_tests::{Finished, Run};
+use cluster_tests::Finished;
 use serde_json::Value;
 
 const COMMON: &[(&str, &str)] = &[
@@ -21,31 +21,6 @@ const COMMON: &[(&str, &str)] = &[
 fn outcome(finished: &Finished) -> (String, Value) {
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     (finished.adapter(), finished.log_history())
-}
-
-/// One of two workers is killed after the second step.
-fn killed(folder: &Path, lines: &[(&str, &str)]) -> Finished {
-    let config = Run::config(folder, lines);
-    let mut run = Run::start(folder, &config, &["--wait-workers", "2"]);
-    let (stays, dies) = (run.worker(&[]), run.worker(&[]));
-    run.event("step");
-    run.event("step");
-    dies.signal("KILL");
-    let finished = run.finish();
-    assert_eq!(stays.finish().0, Some(0));
-    finished
-}
-
-/// Stopped after the second step with two workers, and resumed with one.
-fn resumed(folder: &Path, lines: &[(&str, &str)]) -> Finished {
-    let config = Run::config(folder, lines);
-    let mut run = Run::start(folder, &config, &["--local-workers", "2"]);
-    run.event("step");
-    run.event("step");
-    run.signal("TERM");
-    let stopped = run.finish();
-    assert_eq!(stopped.code, Some(6), "{}", stopped.stderr);
-    Run::start(folder, &config, &["--local-workers", "1"]).finish()
 }
 
 /// The short form of the matrix for one configuration; returns the adapter's digest.
@@ -62,9 +37,9 @@ fn same_bytes(name: &str, more: &[(&str, &str)]) -> String {
         let found = run(&|folder| Finished::local(folder, &lines, workers));
         others.push((format!("{workers} workers"), found));
     }
-    let found = run(&|folder| killed(folder, &lines));
+    let found = run(&|folder| Finished::killed(folder, &lines));
     others.push(("2 workers, one killed".into(), found));
-    let found = run(&|folder| resumed(folder, &lines));
+    let found = run(&|folder| Finished::resumed(folder, &lines));
     others.push(("2 workers, resumed with 1".into(), found));
     for (how, found) in others {
         println!("{name}: {how}: sha256 {}", found.0);

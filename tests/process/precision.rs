@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use cluster_tests::{Finished, Run, coordinator, output, repository};
+use cluster_tests::{Finished, coordinator, output, repository};
 use serde_json::Value;
 
 /// The first steps overflow until the scale fits.
@@ -45,31 +45,6 @@ fn outcome(finished: &Finished) -> Outcome {
     )
 }
 
-/// One of two workers is killed after the second step.
-fn killed(folder: &Path) -> Finished {
-    let config = Run::config(folder, LINES);
-    let mut run = Run::start(folder, &config, &["--wait-workers", "2"]);
-    let (stays, dies) = (run.worker(&[]), run.worker(&[]));
-    run.event("step");
-    run.event("step");
-    dies.signal("KILL");
-    let finished = run.finish();
-    assert_eq!(stays.finish().0, Some(0));
-    finished
-}
-
-/// Stopped after the second step with two workers, and resumed with one.
-fn resumed(folder: &Path) -> Finished {
-    let config = Run::config(folder, LINES);
-    let mut run = Run::start(folder, &config, &["--local-workers", "2"]);
-    run.event("step");
-    run.event("step");
-    run.signal("TERM");
-    let stopped = run.finish();
-    assert_eq!(stopped.code, Some(6), "{}", stopped.stderr);
-    Run::start(folder, &config, &["--local-workers", "1"]).finish()
-}
-
 #[test]
 fn fp16_with_overflows_gives_the_same_bytes_whoever_computes() {
     let run = |how: &dyn Fn(&Path) -> Finished| {
@@ -91,10 +66,10 @@ fn fp16_with_overflows_gives_the_same_bytes_whoever_computes() {
         println!("{workers} workers: sha256 {}", found.0);
         assert_eq!(found, one, "{workers} workers");
     }
-    let (found, _) = run(&killed);
+    let (found, _) = run(&|folder| Finished::killed(folder, LINES));
     println!("2 workers, one killed: sha256 {}", found.0);
     assert_eq!(found, one);
-    let (found, _) = run(&resumed);
+    let (found, _) = run(&|folder| Finished::resumed(folder, LINES));
     println!("2 workers, resumed with 1: sha256 {}", found.0);
     assert_eq!(found, one);
 }

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use shared::config::{self, Loaded, RunConfig};
+use shared::config::{self, AdapterKind, Loaded, RunConfig};
 use shared::error::{Error, Result};
+use shared::model::AdapterSpec;
 
 /// What `check` found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,8 +23,8 @@ pub struct Report {
     pub global_batch: u64,
     /// Units of work in a whole step: as many workers can be busy at once.
     pub micro_batches_per_step: u64,
-    /// The factor on the adapter's output.
-    pub scaling: f64,
+    /// The factor on what a pair adds, where no pattern gives a module its own. IA3 has none.
+    pub scaling: Option<f64>,
     /// What would stop `up` on this machine.
     pub warnings: Vec<String>,
     /// Advice.
@@ -58,10 +59,16 @@ pub fn run(config: &Path, set: &[String], cwd: &Path) -> Result<Report> {
         keys: key_lines(&loaded),
         global_batch: loaded.config.global_batch(),
         micro_batches_per_step: config::micro_batches_per_step(&loaded.config),
-        scaling: loaded.config.scaling(),
+        scaling: scaling(&loaded.config),
         warnings,
         notices: loaded.notices,
     })
+}
+
+/// Of a module that no pattern names.
+fn scaling(config: &RunConfig) -> Option<f64> {
+    let spec = AdapterSpec::from(config);
+    (spec.kind == AdapterKind::Lora).then(|| spec.scaling_of(""))
 }
 
 fn key_lines(loaded: &Loaded) -> Vec<KeyLine> {
@@ -127,7 +134,17 @@ impl Report {
             "at most {} can compute at once\n",
             counted(busy, "worker", "workers")
         ));
-        text.push_str(&format!("the adapter is scaled by {}\n", self.scaling));
+        if let Some(scaling) = self.scaling {
+            text.push_str(&format!("the adapter is scaled by {scaling}"));
+            let own = ["rank_pattern", "alpha_pattern"];
+            let own = own.map(|pattern| self.keys.iter().find(|line| line.key == pattern));
+            let own = own.iter().flatten().filter(|line| line.value != json!([]));
+            let own: Vec<&str> = own.map(|line| line.key.as_str()).collect();
+            if !own.is_empty() {
+                text.push_str(&format!(", but where {} says otherwise", own.join(" or ")));
+            }
+            text.push('\n');
+        }
         for line in &self.warnings {
             text.push_str(&format!("warning: {line}\n"));
         }

@@ -4,7 +4,7 @@
 //! nothing. Evidence is named, and a rule of thumb is called one.
 
 use serde::Serialize;
-use shared::config::{RunConfig, TargetModules};
+use shared::config::{AdapterKind, RunConfig, TargetModules};
 
 /// Fewer samples are little data.
 const LITTLE_DATA: u64 = 1000;
@@ -12,6 +12,8 @@ const LITTLE_DATA: u64 = 1000;
 const FEW_SIGHTS: u64 = 500;
 /// Rates outside are unusual for LoRA.
 const USUAL_RATES: std::ops::RangeInclusive<f64> = 1e-5..=3e-4;
+/// Rates outside are unusual for IA3.
+const USUAL_VECTOR_RATES: std::ops::RangeInclusive<f64> = 1e-3..=1e-2;
 /// Rates for little data.
 const LITTLE_DATA_RATES: std::ops::RangeInclusive<f64> = 1e-4..=2e-4;
 /// From this rank on the usual scaling holds an adapter back.
@@ -50,16 +52,29 @@ pub struct Facts {
 /// The advice for a run.
 #[must_use]
 pub fn advice(config: &RunConfig, facts: &Facts) -> Vec<Advice> {
+    let pairs = config.adapter.kind == AdapterKind::Lora;
     let all = [
-        Some(rank(config.lora_rank)),
-        rate(config, facts),
+        pairs.then(|| rank(config.lora_rank)),
+        if pairs {
+            rate(config, facts)
+        } else {
+            vectors_rate(config.learning_rate)
+        },
         sights(facts),
-        targets(&config.target_modules),
-        scaling(config),
+        targets(&config.target_modules).filter(|_| pairs),
+        scaling(config).filter(|_| pairs),
         padding(config, facts),
         idle(facts),
     ];
     all.into_iter().flatten().collect()
+}
+
+fn vectors_rate(rate: f64) -> Option<Advice> {
+    (!USUAL_VECTOR_RATES.contains(&rate)).then(|| Advice {
+        about: "learning_rate",
+        text: format!("learning_rate {rate:e} is outside 1e-3 to 1e-2, usual for IA3's vectors"),
+        evidence: "a rule of thumb around the 3e-3 of (IA)3's paper (Liu et al., 2022)".into(),
+    })
 }
 
 fn rank(rank: u32) -> Advice {

@@ -38,18 +38,18 @@ pub struct Gpu {
 
 /// The peak over micro-batches of these sizes.
 pub(super) fn gpu(model: &Model<'_>, sizes: &[Size]) -> Gpu {
-    let held = held(model);
+    let (held, learned) = (held(model), model.learned());
     let vocabulary = model.shape.vocab_size;
     let rows = head_rows(vocabulary, true) as u64;
     // In the type of compute and back, in f32, their logarithms, and the gradient of both.
     let logit = 2 * value_bytes(model.config) + 3 * F32;
     let needs = |size: &Size, way: &Way| {
-        let head = size.targets.min(rows) * vocabulary as u64 * logit;
+        let head = size.targets.min(rows) * vocabulary as u64 * logit + learned.head_bytes;
         let in_layer = size.computed * way.around + held.temporary;
         (size.computed * way.kept, head.max(in_layer))
     };
     let largest = |again: bool| {
-        let way = way(model, again);
+        let way = way(model, &learned, again);
         let needs = sizes.iter().map(|size| needs(size, &way));
         needs
             .max_by_key(|(kept, around)| kept + around)
@@ -57,7 +57,10 @@ pub(super) fn gpu(model: &Model<'_>, sizes: &[Size]) -> Gpu {
     };
     let (kept, again) = (largest(false), largest(true));
     let parts = if held.quantized > 0 { PARTS } else { 0 };
-    let (weights, adapter) = (held.quantized + held.dense, 3 * model.trainable * F32);
+    let (weights, adapter) = (
+        held.quantized + held.dense,
+        3 * model.adapter.elements() * F32,
+    );
     let fixed = CONTEXT + parts + weights + adapter;
     Gpu {
         context: CONTEXT + parts,

@@ -12,9 +12,12 @@
 use serde::Serialize;
 use shared::config::{Checkpointing, Precision, QuantizationConfig, RunConfig};
 use shared::model::Projection::{Down, Gate, GateUp, Key, Output, Query, QueryKeyValue, Up, Value};
-use shared::model::{Experts, LinearSpec, ModelConfig, Projection, head_rows, linears};
+use shared::model::{
+    AdapterShape, Experts, LinearSpec, ModelConfig, Projection, head_rows, linears,
+};
 
 use super::counts::Size;
+use super::learned::{Learned, learned};
 use super::weights::{Held, Weights, weights};
 
 /// What libtorch, its kernels and the threads take at first use, measured.
@@ -39,8 +42,8 @@ pub struct Memory {
     pub integers: u64,
     /// What the decoder keeps of the largest micro-batch for the backward pass.
     pub activations: u64,
-    /// The larger of logits with their gradients and a layer's gradients with a quantized weight made
-    /// dense; with `activations` at least the adapter's gradients.
+    /// The larger of logits with their gradients and those of a head that learns, and of a layer's
+    /// gradients with a quantized weight made dense.
     pub transient: u64,
     /// All of it.
     pub peak: u64,
@@ -52,14 +55,12 @@ pub struct Memory {
 pub struct Model<'a> {
     /// Shape of the base model.
     pub shape: &'a ModelConfig,
-    /// The adapted linears.
-    pub adapted: &'a [LinearSpec],
+    /// What learns.
+    pub adapter: &'a AdapterShape,
     /// The configuration.
     pub config: &'a RunConfig,
     /// Parameters of the base model.
     pub base: u64,
-    /// Elements of the adapter.
-    pub trainable: u64,
     /// Bytes of a value in the weight files.
     pub stored: u64,
     /// How the weight files hold the linears.
@@ -75,21 +76,22 @@ pub struct Model<'a> {
 /// The peak over micro-batches of these sizes.
 #[must_use]
 pub fn memory(model: &Model<'_>, sizes: &[Size]) -> Memory {
-    let n = model.trainable;
+    let n = model.adapter.elements();
+    let learned = model.learned();
     let again = model.config.activation_checkpointing == Checkpointing::On;
-    let way = way(model, again);
+    let way = way(model, &learned, again);
     let held = held(model);
     let rows = head_rows(model.shape.vocab_size, false) as u64;
     let head = head_per_target(model.shape);
     let needs = |size: &Size| {
         let activations = size.computed * way.kept;
-        let in_layer = size.computed * way.around + held.temporary;
-        let transient = (size.targets.min(rows) * head).max(in_layer);
-        (activations + transient, activations)
+        let in_layer = size.computed * way.around + held.temporary + learned.layer_bytes;
+        let in_head = size.targets.min(rows) * head + learned.head_bytes;
+        (activations + in_head.max(in_layer), activations)
     };
     let (whole, activations) = sizes.iter().map(needs).max().unwrap_or((0, 0));
-    // At the end of the backward pass the adapter's gradients stand where activations were.
-    let compute = whole.max(n * F32);
+    // The embedding's gradients come when nothing else is left.
+    let compute = whole.max(learned.embedding_bytes);
     let mut memory = Memory {
         runtime: RUNTIME,
         weights: held.made + held.converted,
@@ -116,6 +118,13 @@ pub fn memory(model: &Model<'_>, sizes: &[Size]) -> Memory {
     memory
 }
 
+impl Model<'_> {
+    /// What learns, as the worker's memory sees it.
+    pub(super) fn learned(&self) -> Learned<'_> {
+        learned(self.adapter, self.config, self.shape.layers)
+    }
+}
+
 /// The base model's weights as the configuration wants them held.
 pub(super) fn held(model: &Model<'_>) -> Weights {
     weights(&Held {
@@ -137,8 +146,8 @@ pub(super) struct Way {
 }
 
 /// With activations kept, or computed `again`: then every layer keeps its input, and one its graph.
-pub(super) fn way(model: &Model<'_>, again: bool) -> Way {
-    let (kept, around) = (kept_per_position(model), layer_per_position(model));
+pub(super) fn way(model: &Model<'_>, learned: &Learned<'_>, again: bool) -> Way {
+    let (kept, around) = (kept_per_position(model, learned), layer_per_position(model));
     if !again {
         return Way { kept, around };
     }
@@ -162,26 +171,29 @@ pub(super) fn value_bytes(config: &RunConfig) -> u64 {
 ///
 /// A layer keeps, as soon as something before it learns: the two inputs of the norms in f32; the
 /// normed values where q, k, v or gate, up are adapted; q, k, v, the mixed values and a number per
-/// head of attention; gate, its silu and up of the MLP; their product where down is adapted. Every
-/// adapted linear keeps R numbers in f32, and a byte per input where inputs are dropped.
-fn kept_per_position(model: &Model<'_>) -> u64 {
+/// head of attention; gate, its silu and up of the MLP; their product where down is adapted; and what
+/// lies over each linear keeps its own ([`Learned`]).
+fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>) -> u64 {
     let (shape, width) = (model.shape, value_bytes(model.config));
     let [hidden, inner, heads] =
         [shape.hidden_size, shape.intermediate_size, shape.heads].map(|n| n as u64);
     let queries = heads * shape.head_dim as u64;
     let keys = (shape.key_value_heads * shape.head_dim) as u64;
-    let drops = model.config.lora_dropout > 0.0;
     let all = linears(shape);
-    let mut kept = 0;
-    // Whether a gradient reaches the values that come in.
-    let mut flows = false;
-    for (layer, kind) in shape.layer_kinds.iter().enumerate() {
-        let here = all.iter().filter(|linear| linear.layer == layer);
-        let adapted: Vec<_> = here.filter(|l| model.adapted.contains(l)).collect();
-        for linear in &adapted {
-            kept += u64::from(model.config.lora_rank) * F32;
-            kept += if drops { linear.in_features as u64 } else { 0 };
+    let mut of_layers = vec![Vec::new(); shape.layers];
+    for linear in &all {
+        if let (Some(_), Some(of_layer)) = (
+            learned.kept.get(linear.name.as_str()),
+            of_layers.get_mut(linear.layer),
+        ) {
+            of_layer.push(linear);
         }
+    }
+    let mut kept: u64 = learned.kept.values().sum();
+    // Whether a gradient reaches the values that come in.
+    let mut flows = learned.embedding;
+    for (layer, kind) in shape.layer_kinds.iter().enumerate() {
+        let adapted = of_layers.get(layer).map_or(&[][..], Vec::as_slice);
         let adapts = |any: &[Projection]| {
             let names = |linear: &LinearSpec| any.iter().any(|p| linear.name.ends_with(p.path()));
             adapted.iter().any(|linear| names(linear))
@@ -189,7 +201,9 @@ fn kept_per_position(model: &Model<'_>) -> u64 {
         let qkv = adapts(&[Query, Key, Value, QueryKeyValue]);
         kept += if flows { hidden * F32 } else { 0 };
         kept += if qkv { hidden * width } else { 0 };
-        let attention = flows || qkv;
+        // A norm or a bias that learns lets gradients flow from somewhere in the layer on.
+        let other = learned.layers.get(layer).is_some_and(|learns| *learns) && adapted.is_empty();
+        let attention = flows || qkv || other;
         if attention {
             kept += (2 * queries + 2 * keys) * width + heads * F32;
             kept += of_scores(model);
@@ -247,7 +261,8 @@ fn head_per_target(shape: &ModelConfig) -> u64 {
 fn layer_per_position(model: &Model<'_>) -> u64 {
     let (shape, width) = (model.shape, value_bytes(model.config));
     let (hidden, inner) = (shape.hidden_size as u64, shape.intermediate_size as u64);
-    let down = model.adapted.iter().any(|l| l.short_name() == "down_proj");
+    let adapted = &model.adapter.adapted;
+    let down = adapted.iter().any(|l| l.short_name() == "down_proj");
     let plain = 3 * inner * width;
     let sparse = shape.experts.map_or(0, |experts| {
         let inner = experts.intermediate_size as u64;
@@ -259,7 +274,7 @@ fn layer_per_position(model: &Model<'_>) -> u64 {
         0
     };
     let wide = |l: &LinearSpec| (l.out_features + 2 * l.in_features) as u64 * F32;
-    let widened = model.adapted.iter().map(wide).max().unwrap_or(0);
+    let widened = adapted.iter().map(wide).max().unwrap_or(0);
     let widened = if width < F32 { widened } else { 0 };
     2 * hidden * width + (plain + widened).max(dropped).max(sparse)
 }
@@ -267,8 +282,7 @@ fn layer_per_position(model: &Model<'_>) -> u64 {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use shared::config::{Quantization, TargetModules};
-    use shared::model::match_targets;
+    use shared::config::{AdapterKind, Quantization, TargetModules};
 
     use super::*;
     use crate::estimate::tests::config;
@@ -282,28 +296,46 @@ mod tests {
         of_model("llama", targets, change, stored)
     }
 
+    fn of_untied(targets: &TargetModules, change: impl Fn(&mut RunConfig)) -> Memory {
+        let mut shape = shape("llama");
+        shape.tie_word_embeddings = false;
+        of_shape(&shape, targets, change, 4)
+    }
+
     fn of_model(
         model_type: &str,
         targets: &TargetModules,
         change: impl Fn(&mut RunConfig),
         stored: u64,
     ) -> Memory {
+        of_shape(&shape(model_type), targets, change, stored)
+    }
+
+    fn shape(model_type: &str) -> ModelConfig {
         let shape = ModelConfig::from_json(&json!({
             "model_type": model_type, "vocab_size": 100, "hidden_size": 32,
             "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
             "num_key_value_heads": 2, "tie_word_embeddings": true, "head_dim": 8,
             "num_local_experts": 5, "num_experts_per_tok": 2,
         }));
-        let shape = shape.unwrap();
+        shape.unwrap()
+    }
+
+    fn of_shape(
+        shape: &ModelConfig,
+        targets: &TargetModules,
+        change: impl Fn(&mut RunConfig),
+        stored: u64,
+    ) -> Memory {
         let mut config = config();
         config.lora_rank = 3;
+        config.target_modules = targets.clone();
         change(&mut config);
         let model = Model {
-            adapted: &match_targets(targets, &linears(&shape)).unwrap(),
-            shape: &shape,
+            adapter: &AdapterShape::new(&(&config).into(), shape).unwrap(),
+            shape,
             config: &config,
             base: 20_000,
-            trainable: 50,
             stored,
             lies: QuantizationConfig::default(),
             samples: 4,
@@ -323,9 +355,11 @@ mod tests {
         // Two layers: norms' inputs (not the first's) and outputs, attention, MLP with its product.
         let layer = 4 * (2 * 32 + 2 * 32 + 2 * 32 + 2 * 16 + 4 + 4 * 48 + 7 * 3);
         assert_eq!(found.activations, 20 * (2 * layer - 4 * 32));
-        // 12 V Q is 8400, a layer's gradients are more.
-        assert_eq!(found.transient, 20 * 4 * (3 * 48 + 2 * 32));
-        assert_eq!((found.adapter, found.integers), (32 * 50, 24 * 54));
+        // 12 V Q is 8400, a layer's gradients are more: of positions, and of pairs of rank 3.
+        let of_layer = 3 * (2 * 64 + 2 * 48 + 3 * 80);
+        assert_eq!(found.transient, 20 * 4 * (3 * 48 + 2 * 32) + 4 * of_layer);
+        let n = 2 * of_layer;
+        assert_eq!((found.adapter, found.integers), (32 * n, 24 * (n + 4)));
         assert_eq!((found.weights, found.mapped), (0, 80_000));
         assert_eq!(found.data, 30 * 5 + 4 * 20);
         let sum = found.runtime + found.data + found.adapter + found.integers;
@@ -418,9 +452,39 @@ mod tests {
     }
 
     #[test]
-    fn a_large_adapter_needs_room_for_its_gradients() {
-        let few = |_: &mut RunConfig| ();
-        let found = of(&names(&["layers.1.mlp.down_proj"]), few, 4);
-        assert!(found.activations + found.transient >= 4 * 50);
+    fn each_kind_of_adapter_keeps_its_own() {
+        let q = names(&["q_proj"]);
+        let lora = of(&q, |_| (), 4).activations;
+        let kept = |change: &dyn Fn(&mut RunConfig)| of(&q, change, 4).activations;
+        // Two layers; 20 positions of 32 values are stretched, or scaled, in place of three ranks.
+        let dora = kept(&|config| config.adapter.use_dora = true);
+        assert_eq!(dora, lora + 2 * 20 * 4 * 32);
+        let vectors = kept(&|config| config.adapter.kind = AdapterKind::Ia3);
+        assert_eq!(vectors, lora + 2 * 20 * 4 * (32 - 3));
+        let dropped = kept(&|config| (config.adapter.use_dora, config.lora_dropout) = (true, 0.1));
+        assert_eq!(dropped, dora + 2 * 20 * (1 + 4) * 32);
+        let own = kept(&|config| config.adapter.rank_pattern = vec![("q_proj".into(), 5)]);
+        assert_eq!(own, lora + 2 * 20 * 4 * 2);
+    }
+
+    #[test]
+    fn a_head_and_an_embedding_that_learn_need_room_for_their_gradients() {
+        let q = names(&["q_proj"]);
+        let whole = |module: &str, precision| {
+            let change = |config: &mut RunConfig| {
+                config.adapter.modules_to_save = vec![module.into()];
+                config.precision = precision;
+            };
+            of_untied(&q, change)
+        };
+        let logits = 7 * 3 * 4 * 100;
+        let found = whole("lm_head", Precision::F32);
+        assert_eq!(found.transient, logits + 2 * 4 * 32 * 100);
+        let found = whole("lm_head", Precision::Bf16);
+        assert_eq!(found.transient, logits + (2 * 4 + 2 * 2) * 32 * 100);
+        let plain = of_untied(&q, |_| ());
+        let found = whole("model.embed_tokens", Precision::F32);
+        // The first layer keeps its norm's input too.
+        assert_eq!(found.activations, plain.activations + 20 * 4 * 32);
     }
 }

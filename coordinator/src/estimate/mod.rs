@@ -1,6 +1,6 @@
 //! What a run will compute, store, send, need and take, before any weight is read.
 //!
-//! `counts` steps, tokens and padding · `memory` of a worker · `weights` as it holds them · `files` bytes on disk · `wire` bytes
+//! `counts` steps, tokens and padding · `memory` of a worker · `learned` what learns · `weights` as it holds them · `files` bytes on disk · `wire` bytes
 //! between workers · `engines` who can serve the result · `pace` time · `advice` what to think of ·
 //! `page` for people.
 //! In: the configuration, the base model's shape, the plan and the samples' lengths. Out:
@@ -12,6 +12,7 @@ pub mod counts;
 pub mod engines;
 pub mod files;
 pub mod gpu;
+mod learned;
 pub mod memory;
 pub mod pace;
 mod page;
@@ -142,10 +143,9 @@ impl Estimate {
         };
         let model = Model {
             shape: subject.shape,
-            adapted: &subject.adapter.adapted,
+            adapter: subject.adapter,
             config,
             base: parameters.base,
-            trainable: parameters.trainable,
             stored: subject.stored,
             lies: subject.lies,
             samples: counts.samples,

@@ -82,10 +82,9 @@ fn seven_billion_parameters_in_four_bits_fit_eight_gib() {
         config.quantization.form = form;
         let model = Model {
             shape: &shape,
-            adapted: &adapter.adapted,
+            adapter: &adapter,
             config: &config,
             base: 6_738_415_616,
-            trainable: 39_976_960,
             stored: 2,
             lies: QuantizationConfig::default(),
             samples: 1000,
@@ -160,6 +159,10 @@ fn advice_has_evidence_and_is_silent_where_there_is_nothing_to_say() {
         "--workers",
     ];
     assert_eq!(abouts(&config, 90), all);
+    config.adapter.kind = shared::config::AdapterKind::Ia3;
+    assert_eq!(abouts(&config, 1), ["epochs"]);
+    config.learning_rate = 1e-4;
+    assert_eq!(abouts(&config, 1), ["learning_rate", "epochs"]);
 }
 
 #[test]

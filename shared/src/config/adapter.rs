@@ -85,7 +85,7 @@ pub enum Checkpointing {
 }
 
 /// PEFT's and Trainer's learning rate of an embedding's pair under LoRA+.
-const EMBEDDING_RATE: f64 = 1e-6;
+pub(super) const EMBEDDING_RATE: f64 = 1e-6;
 
 impl RunConfig {
     /// The learning rate of an embedding's pair, where LoRA+ gives it one of its own.

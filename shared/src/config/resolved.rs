@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use super::adapter::EMBEDDING_RATE;
 use super::document::{Node, Source};
 use super::formats::{DataSource, Named};
 use super::keys::{ALL_LINEAR, KEYS, REGEX};
@@ -170,7 +171,7 @@ fn of_adapter(c: &RunConfig, key: &str) -> Option<String> {
         "modules_to_save" => list(c.adapter.modules_to_save.iter().map(|name| text(name))),
         "bias" => word(&c.adapter.bias),
         "loraplus_lr_ratio" => real(c.adapter.loraplus_lr_ratio.unwrap_or(1.0)),
-        "loraplus_lr_embedding" => real(c.adapter.loraplus_lr_embedding.unwrap_or(1e-6)),
+        "loraplus_lr_embedding" => real(c.adapter.loraplus_lr_embedding.unwrap_or(EMBEDDING_RATE)),
         "feedforward_modules" => {
             let names = c.adapter.feedforward_modules.as_ref();
             optional(names.map(|names| list(names.iter().map(|name| text(name)))))

@@ -244,15 +244,4 @@ impl RunConfig {
             self.loss_on
         }
     }
-
-    /// The factor on B·A.
-    #[must_use]
-    pub fn scaling(&self) -> f64 {
-        let rank = f64::from(self.lora_rank);
-        if self.use_rslora {
-            self.lora_alpha / rank.sqrt()
-        } else {
-            self.lora_alpha / rank
-        }
-    }
 }

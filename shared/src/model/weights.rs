@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::{Dtype, SafeTensors};
 
 use super::quantized::{announced_in, stored};
@@ -164,6 +164,21 @@ impl WeightFiles {
             .get(spec.file)
             .and_then(|map| map.get(spec.start..spec.start + spec.bytes))
             .unwrap_or_default()
+    }
+
+    /// Gives the pages of a tensor that was copied back to the machine. Read again they are as before;
+    /// a machine that will not take them loses nothing but memory.
+    pub fn release(&self, spec: &TensorSpec) {
+        let Some(map) = self.maps.get(spec.file) else {
+            return;
+        };
+        // SAFETY: the map shows a file and is never written, so that its pages come back from there.
+        let given = unsafe {
+            map.unchecked_advise_range(UncheckedAdvice::DontNeed, spec.start, spec.bytes)
+        };
+        if let Err(error) = given {
+            tracing::debug!(%error, "the machine keeps pages of the base model");
+        }
     }
 
     fn add(&mut self, path: &Path) -> Result<()> {

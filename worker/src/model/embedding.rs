@@ -53,10 +53,4 @@ impl Embedding {
         let change_PH = learning_linear(&low_PR, &pair.b_HR)?.f_mul_scalar(pair.scaling)?;
         base_PH.f_add(&scaled(change_PH)?)?.f_to_kind(kind)
     }
-
-    /// Whether anything of it learns.
-    #[must_use]
-    pub fn learns(&self) -> bool {
-        self.learning_VH.is_some() || self.pair.is_some()
-    }
 }

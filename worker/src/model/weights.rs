@@ -1,9 +1,9 @@
 //! Tensors straight from the mapped weight files.
 //!
 //! On the CPU, in the type of the file, a tensor is the file's own pages: nothing is copied and
-//! nothing may ever be written. In another type or on another device it is converted once. A linear's
-//! weight may be held quantized: its codes are the file's pages too where it lies so, or are made
-//! from one weight after the other at load.
+//! nothing may ever be written. In another type or on another device it is converted once, and its
+//! pages go back to the machine. A linear's weight may be held quantized: its codes are the file's
+//! pages too where it lies so, or are made from one weight after the other at load.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -77,8 +77,13 @@ impl BaseWeights {
     /// # Errors
     /// [`Code::MissingTensor`] for a name nobody checked, and libtorch's.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        let load = |mapped: Tensor| mapped.f_to_device(self.device)?.f_to_kind(self.kind);
-        load(self.mapped(name)?).map_err(failed(&format!("loading {name}")))
+        let load = |mapped: &Tensor| mapped.f_to_device(self.device)?.f_to_kind(self.kind);
+        let mapped = self.mapped(name)?;
+        let loaded = load(&mapped).map_err(failed(&format!("loading {name}")))?;
+        if loaded.device() != mapped.device() || loaded.kind() != mapped.kind() {
+            self.release(name);
+        }
+        Ok(loaded)
     }
 
     /// The weight of a linear, named by its module, dense or quantized.
@@ -97,6 +102,7 @@ impl BaseWeights {
                     Quantization::Nf4 => self.quantized_nf4(&mapped),
                     _ => self.quantized_int8(&mapped),
                 };
+                self.release(&name);
                 made.transpose().ok_or_else(|| infinite(&name))?
             }
         };
@@ -185,6 +191,13 @@ impl BaseWeights {
         let flat = self.view(name, kind)?;
         let shaped = flat.f_view(shape.as_slice());
         shaped.map_err(failed(&format!("loading {name}")))
+    }
+
+    /// The pages of a tensor that stands elsewhere now.
+    fn release(&self, name: &str) {
+        if let Some(spec) = self.files.spec(name) {
+            self.files.release(spec);
+        }
     }
 
     /// The bytes of a tensor as elements of a type, in one row.

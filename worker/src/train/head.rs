@@ -57,7 +57,7 @@ impl Head<'_> {
                 learnt = found;
             } else {
                 for (sum, more) in learnt.iter_mut().zip(&found) {
-                    *sum = sum.f_add(more)?;
+                    let _ = sum.f_add_(more)?;
                 }
             }
             copy_losses(&losses_C, from, losses)

@@ -3,7 +3,7 @@
 //! Keeps: every key of a group is read before any value is asked for, so that all problems are found.
 
 use super::super::adapted;
-use super::super::adapter::{AdapterConfig, AdapterKind};
+use super::super::adapter::{AdapterConfig, AdapterKind, EMBEDDING_RATE};
 use super::super::evaluation::EvaluationConfig;
 use super::super::formatted;
 use super::super::privacy::{PrivacyConfig, PrivacyMode};
@@ -76,7 +76,8 @@ impl Reader<'_> {
             modules_to_save: modules_to_save?,
             bias: bias?,
             loraplus_lr_ratio: plus.then_some(ratio?),
-            loraplus_lr_embedding: Some(embedding?).filter(|rate| (rate - 1e-6).abs() > 0.0),
+            loraplus_lr_embedding: Some(embedding?)
+                .filter(|rate| (rate - EMBEDDING_RATE).abs() > 0.0),
             feedforward_modules: feedforward_modules?,
         })
     }
