@@ -34,7 +34,10 @@ KINDS = {
     "ia3": {"adapter_type": "ia3", "learning_rate": "5e-3"},
     "ia3 of layers": {"adapter_type": "ia3", "layers_to_transform": "[1]", "learning_rate": "5e-3"},
     "fp16": {"fp16": "true"},
+    "ia3 and whole modules": {"adapter_type": "ia3", "modules_to_save": "[lm_head]", "learning_rate": "5e-3"},
     "nf4": {"quantization": "nf4"},
+    "nf4 and a whole linear": {"quantization": "nf4", "target_modules": "attention",
+                               "modules_to_save": "[model.layers.1.mlp.down_proj]"},
 }
 
 

@@ -85,7 +85,8 @@ def main():
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rstrip("\n")
         texts &= said == answer.rstrip("\n")
         print(f"{question} -> {said}" + ("" if said == answer else f"   PEFT: {answer}"))
-    print(f"logits differ by at most {worst:.1e}, greedy text equal {texts}")
+    logits = "" if given.text_only else f"logits differ by at most {worst:.1e}, "
+    print(f"{logits}greedy text equal {texts}")
     sys.exit(0 if not missing and not unexpected and same and worst <= LIMIT and texts else 1)
 
 

@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 
 use case::{Case, Row};
 use shared::config::{AdapterKind, BiasMode, Precision, RunConfig, TargetModules};
-use shared::model::{ModelConfig, base_digest, expected_tensors};
+use shared::model::{ModelConfig, base_digest, expected_tensors, head_rows};
 use shared::plan::MicroBatchPlan;
 use training::{HONEST, train};
 use worker::device::{Device, DeviceRequest, open};
@@ -126,6 +126,37 @@ fn padding_and_company_change_nothing_but_the_last_bits() {
     let sum: Vec<f32> = one.0.iter().zip(&other.0).map(|(a, b)| a + b).collect();
     let scale = together.0.iter().fold(0f32, |m, v| m.max(v.abs()));
     assert!(largest(&together.0, &sum) < 1e-4 * scale, "gradients");
+}
+
+/// Of 400,000 words 20 positions are one part: a batch has several, a row alone has one.
+#[test]
+fn a_head_in_several_parts_has_the_losses_and_gradients_of_one() {
+    let mut case = Case::load("gqa_qv");
+    case.golden.model["vocab_size"] = 400_000.into();
+    case.rewrite_config();
+    let shape = ModelConfig::load(&case.base()).unwrap();
+    let file = case.base().join("model.safetensors");
+    weights::write_safetensors(&file, &expected_tensors(&shape));
+    let names = ["lm_head", "v_proj"];
+    case.config.target_modules = TargetModules::Names(names.map(Into::into).into());
+    case.config.lora_dropout = 0.3;
+    let rows = head_rows(shape.vocab_size, false);
+    let all = [0, 1, 2, 3, 4, 5, 6, 7];
+    let together = compute(&case, &batch(&case, &all, 24, 0), 1);
+    assert!(together.1.len() > 2 * rows, "{} targets", together.1.len());
+    let (mut losses, mut sum) = (Vec::new(), vec![0f32; together.0.len()]);
+    for (position, row) in (0..).zip(all) {
+        let alone = compute(&case, &batch(&case, &[row], 24, position), 1);
+        assert!(alone.1.len() <= rows, "{} targets", alone.1.len());
+        losses.extend(alone.1);
+        sum.iter_mut().zip(&alone.0).for_each(|(s, g)| *s += g);
+    }
+    assert!(largest(&together.1, &losses) < 1e-4, "losses");
+    let scale = together.0.iter().fold(0f32, |m, v| m.max(v.abs()));
+    assert!(
+        scale > 0.0 && largest(&together.0, &sum) < 1e-4 * scale,
+        "gradients"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use shared::config::RunConfig;
 use shared::model::{AdapterShape, AdapterTensor, Part, Role};
 
-use super::memory::value_bytes;
+use super::memory::{drops_in_dora, value_bytes};
 
 const F32: u64 = 4;
 
@@ -36,11 +36,8 @@ pub(super) fn learned<'a>(
     layers: usize,
 ) -> Learned<'a> {
     let width = value_bytes(config);
-    let per_drop = match (config.lora_dropout > 0.0, config.adapter.use_dora) {
-        (false, _) => 0,
-        (true, false) => 1,
-        (true, true) => 1 + width,
-    };
+    let per_drop =
+        u64::from(config.lora_dropout > 0.0) + if drops_in_dora(config) { width } else { 0 };
     let mut found = Learned {
         layers: vec![false; layers],
         ..Learned::default()

@@ -75,15 +75,33 @@ impl BaseWeights {
     /// One tensor on the device, in the type of compute.
     ///
     /// # Errors
-    /// [`Code::MissingTensor`] for a name nobody checked, and libtorch's.
+    /// [`Code::MissingTensor`] for a name nobody checked, [`Code::BadWeights`] for a value that the type of
+    /// compute cannot hold, and libtorch's.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         let load = |mapped: &Tensor| mapped.f_to_device(self.device)?.f_to_kind(self.kind);
         let mapped = self.mapped(name)?;
         let loaded = load(&mapped).map_err(failed(&format!("loading {name}")))?;
+        if loaded.kind() != mapped.kind() && self.kind == Kind::Half {
+            self.check_range(name, &loaded)?;
+        }
         if loaded.device() != mapped.device() || loaded.kind() != mapped.kind() {
             self.release(name);
         }
         Ok(loaded)
+    }
+
+    /// Nothing became infinite on the way to fp16, whose largest value is 65504.
+    fn check_range(&self, name: &str, loaded: &Tensor) -> Result<()> {
+        let all = |loaded: &Tensor| loaded.f_isfinite()?.f_all()?.f_int64_value(&[]);
+        if all(loaded).map_err(failed(&format!("loading {name}")))? == 1 {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::BadWeights,
+            format!("the tensor {name} does not fit into fp16"),
+        )
+        .why("it holds a value beyond 65504, or one that is not a finite number")
+        .fix("--set bf16=true --set fp16=false, or leave both out for f32"))
     }
 
     /// The weight of a linear, named by its module, dense or quantized.
@@ -240,3 +258,7 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "weights_tests.rs"]
+mod tests;
