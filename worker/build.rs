@@ -11,8 +11,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     for source in [
         "shim.cpp",
         "shim.h",
+        "attention.cpp",
         "product.cpp",
         "product.h",
+        "region.cpp",
+        "region.h",
         "allocator.cpp",
         "quantize.cpp",
         "quantized.cpp",
@@ -45,7 +48,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         // A product and a sum are rounded one after the other on every processor.
         .flag("-ffp-contract=off")
         .file("cshim/shim.cpp")
+        .file("cshim/attention.cpp")
         .file("cshim/product.cpp")
+        .file("cshim/region.cpp")
         .file("cshim/allocator.cpp")
         .file("cshim/quantize.cpp")
         .file("cshim/quantized.cpp")

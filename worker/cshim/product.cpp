@@ -1,13 +1,10 @@
 #include "product.h"
 
-#include <ATen/Parallel.h>
-#include <ATen/core/LegacyTypeDispatch.h>
-#include <dlfcn.h>
+#include "region.h"
+
+#include <ATen/cpu/Utils.h>
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
-#include <mutex>
 
 namespace {
 
@@ -17,19 +14,18 @@ constexpr int64_t kBlock = 256;
 constexpr int64_t kWidened = 4 << 20;
 constexpr int64_t kNarrowest = 16;
 
-// OpenMP's parallel region, of the very library that libtorch uses: only inside one of its regions
-// does the math library know that it must not share the work once more.
-using Region = void (*)(void (*body)(void*), void* data, unsigned threads, unsigned flags);
-
-Region region() {
-  static const auto found = reinterpret_cast<Region>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
-  return found;
+bool has(const char* name) {
+  const auto all = at::cpu::get_cpu_capabilities();
+  const auto found = all.find(name);
+  return found != all.end() && found->second.isBool() && found->second.toBool();
 }
 
 // Processors without instructions for halves multiply them a hundred times slower than f32, so halves
 // are widened, a piece at a time, multiplied in f32 and rounded once: what such instructions give too.
-bool widened(const at::Tensor& output) {
-  return output.scalar_type() == at::kBFloat16 || output.scalar_type() == at::kHalf;
+// They are used where the processor has them for bf16 (libtorch has none for fp16 that are faster).
+bool widened(const at::Tensor& output, bool plain) {
+  const auto type = output.scalar_type();
+  return type == at::kHalf || (type == at::kBFloat16 && !(plain && *bf16_instructions() != '\0'));
 }
 
 struct Cut {
@@ -39,19 +35,18 @@ struct Cut {
   const at::Tensor right;
   double keep;
   double scale;
+  bool wide;
   int64_t side;
-  int64_t length;
-  int64_t block;
-  std::atomic<int64_t> next{0};
-  std::mutex mutex{};
-  std::exception_ptr error{};
 
-  void piece(int64_t from) {
-    const auto count = std::min(block, length - from);
+  void piece(int64_t from, int64_t count) const {
     auto part = output.narrow(side, from, count);
     const auto& rows = side == 0 ? left.narrow(0, from, count) : left;
     const auto& columns = side == 1 ? right.narrow(1, from, count) : right;
-    if (!widened(output)) {
+    if (!wide && output.scalar_type() == at::kBFloat16) {
+      part.copy_(at::mm(rows, columns));
+      return;
+    }
+    if (!wide) {
       part.addmm_(rows, columns, keep, scale);
       return;
     }
@@ -59,19 +54,6 @@ struct Cut {
     if (scale != 1.0) sum.mul_(scale);
     if (keep != 0.0) sum.add_(part.to(at::kFloat), keep);
     part.copy_(sum);
-  }
-
-  // What every thread of the region does.
-  void work() noexcept {
-    at::AutoDispatchBelowADInplaceOrView no_gradients;
-    for (int64_t from = next.fetch_add(block); from < length; from = next.fetch_add(block)) {
-      try {
-        piece(from);
-      } catch (...) {
-        std::lock_guard<std::mutex> guard(mutex);
-        error = std::current_exception();
-      }
-    }
   }
 };
 
@@ -81,27 +63,25 @@ void run(at::Tensor& output, const at::Tensor& left, const at::Tensor& right, do
   const auto columns = output.size(1);
   const int64_t side = columns >= rows ? 1 : 0;
   const auto length = std::max(rows, columns);
-  const bool wide = widened(output);
+  const bool wide = widened(output, keep == 0.0 && scale == 1.0);
   auto block = std::max<int64_t>(1, std::min(kBlock, (length + 1) / 2));
   // A widened piece of a long side, such as a vocabulary, stays small.
   if (wide) block = std::min(block, std::max(kNarrowest, kWidened / std::max<int64_t>(1, left.size(1))));
   Cut cut{output,
           wide && side == 1 ? left.to(at::kFloat) : left,
           wide && side == 0 ? right.to(at::kFloat) : right,
-          keep, scale, side, length, block};
-  const auto pieces = (length + block - 1) / block;
-  const auto threads = std::min<int64_t>(at::get_num_threads(), pieces);
-  if (threads > 1 && !at::in_parallel_region()) {
-    TORCH_CHECK(region() != nullptr, "libtorch's OpenMP has no GOMP_parallel");
-    auto body = [](void* data) { static_cast<Cut*>(data)->work(); };
-    region()(body, &cut, static_cast<unsigned>(threads), 0);
-  } else {
-    cut.work();
-  }
-  if (cut.error) std::rethrow_exception(cut.error);
+          keep, scale, wide, side};
+  in_blocks(length, block, [&](int64_t from, int64_t to) { cut.piece(from, to - from); });
 }
 
 }  // namespace
+
+const char* bf16_instructions() {
+  static const char* found = has("amx_bf16") && at::cpu::init_amx() ? "amx_bf16"
+                             : has("avx512_bf16")                  ? "avx512_bf16"
+                                                                   : "";
+  return found;
+}
 
 at::Tensor product(const at::Tensor& left, const at::Tensor& right) {
   if (!left.is_cpu()) return at::mm(left, right);

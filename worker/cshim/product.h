@@ -14,3 +14,6 @@ at::Tensor product(const at::Tensor& left, const at::Tensor& right);
 // output [M, N] += scale * left [M, K] times right [K, N].
 void add_product(at::Tensor& output, const at::Tensor& left, const at::Tensor& right,
                  double scale);
+
+// The instructions that multiply bf16 on this CPU, "amx_bf16" or "avx512_bf16"; "" where it has none.
+const char* bf16_instructions();

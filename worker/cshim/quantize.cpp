@@ -2,8 +2,8 @@
 #include "quantized.h"
 
 #include "guarded.h"
+#include "region.h"
 
-#include <ATen/Parallel.h>
 
 #include <atomic>
 #include <cmath>
@@ -111,10 +111,8 @@ struct Nested {
 // The scales of the blocks, less their mean, in eight bits.
 Nested nest(const at::Tensor& absmax) {
   float offset = 0.0F;
-  // torch's own mean, as one thread computes it: inside a parallel region it takes no second one.
-  at::parallel_for(0, 2, 1, [&](int64_t from, int64_t) {
-    if (from == 0) offset = absmax.mean().item<float>();
-  });
+  // torch's own mean, as one thread computes it.
+  alone([&] { offset = absmax.mean().item<float>(); });
   const auto centred = absmax.sub(offset);
   const auto count = centred.size(0);
   const auto blocks = (count + kNestedBlock - 1) / kNestedBlock;
@@ -175,7 +173,7 @@ char* shim_nf4_quantize(tensor weight, int nested, int* finite, tensor* packed, 
     auto* largest_of = absmax.data_ptr<float>();
     std::atomic<bool> good{true};
     with_type(values, [&](auto* from) {
-      at::parallel_for(0, blocks, grain(kBlock), [&](int64_t first, int64_t last) {
+      in_blocks(blocks, grain(kBlock), [&](int64_t first, int64_t last) {
         for (int64_t block = first; block < last; ++block) {
           const auto start = block * kBlock;
           const auto length = std::min(kBlock, count - start);
@@ -212,7 +210,7 @@ char* shim_int8_quantize(tensor weight, int* finite, tensor* codes, tensor* scal
     auto* largest_of = absmax.data_ptr<float>();
     std::atomic<bool> good{true};
     with_type(values, [&](auto* from) {
-      at::parallel_for(0, rows, grain(columns), [&](int64_t first, int64_t last) {
+      in_blocks(rows, grain(columns), [&](int64_t first, int64_t last) {
         std::vector<float> row_of(static_cast<size_t>(columns));
         for (int64_t row = first; row < last; ++row) {
           // bitsandbytes takes weights in float16.

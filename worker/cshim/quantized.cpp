@@ -1,8 +1,8 @@
 #include "quantized.h"
 
 #include "guarded.h"
+#include "region.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 
 #include <algorithm>
@@ -74,7 +74,7 @@ void nf4_on_cpu(const FrozenWeight& weight, const at::Tensor& output) {
   const auto* packed = weight.values.const_data_ptr<uint8_t>();
   const auto* table = pairs();
   with_type(output, [&](auto* into) {
-    at::parallel_for(0, blocks, grain(weight.block), [&](int64_t from, int64_t to) {
+    in_blocks(blocks, grain(weight.block), [&](int64_t from, int64_t to) {
       std::array<float, 4096> values;
       for (int64_t block = from; block < to; ++block) {
         const auto start = block * weight.block;
@@ -125,7 +125,7 @@ void int8_on_cpu(const FrozenWeight& weight, const at::Tensor& output) {
   const auto* scales = weight.scales.const_data_ptr<float>();
   const auto columns = weight.columns;
   with_type(output, [&](auto* into) {
-    at::parallel_for(0, weight.rows, grain(columns), [&](int64_t from, int64_t to) {
+    in_blocks(weight.rows, grain(columns), [&](int64_t from, int64_t to) {
       std::vector<float> values(static_cast<size_t>(columns));
       for (int64_t row = from; row < to; ++row) {
         scale_row(codes + row * columns, columns, scales[row], values.data());

@@ -3,6 +3,7 @@
 #include "guarded.h"
 #include "product.h"
 #include "quantized.h"
+#include "region.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -150,8 +151,14 @@ char* shim_set_deterministic() {
   });
 }
 
+void shim_set_threads(int threads) { set_threads(threads); }
+
 char* shim_cpu_capability(char** text) {
-  return guarded([&] { *text = strdup(at::get_cpu_capability().c_str()); });
+  return guarded([&] {
+    auto found = at::get_cpu_capability();
+    if (*bf16_instructions() != '\0') found += std::string("+") + bf16_instructions();
+    *text = strdup(found.c_str());
+  });
 }
 
 char* shim_lora_linear(tensor input, const void* weight, tensor bias, tensor a, tensor b,

@@ -20,13 +20,17 @@ void shim_free(char* text);
 // Deterministic kernels or an error, no TF32, no autotuning, no kernel that adds in any order.
 char* shim_set_deterministic();
 
+// How many threads compute on the CPU; 0 is as many as libtorch would take.
+void shim_set_threads(int threads);
+
 // From here on tensors on the CPU lie in memory that can be used again when they are gone.
 void shim_use_plain_allocator();
 
 // Bytes that tensors on the CPU take now.
 size_t shim_held_bytes();
 
-// "AVX512" and the like: which kernels libtorch picks on this CPU. Freed with shim_free.
+// "AVX512" and the like: which kernels libtorch picks on this CPU, and "+amx_bf16" or "+avx512_bf16" where it
+// multiplies bf16 by instructions of its own. Freed with shim_free.
 char* shim_cpu_capability(char** out);
 
 // output = input weight^T + bias + scaling * (keep_scale keep . input) a^T b^T. `bias` and `keep` may be
@@ -36,6 +40,11 @@ char* shim_lora_linear(tensor input, const void* weight, tensor bias, tensor a, 
 
 // output = input weight^T + bias, of a frozen weight without a pair. `bias` may be null.
 char* shim_frozen_linear(tensor input, const void* weight, tensor bias, tensor* output);
+
+// Attention [B, T, N, D] of queries [B, N, T, D] over keys and values [B, K, S, D] on the CPU, with gradients. `seen`
+// (booleans [T, S]) may be null; `causal` hides later positions.
+char* shim_attention(tensor query, tensor key, tensor value, tensor seen, int causal, double scale,
+                     tensor* output);
 
 // output = input weight^T, both with a gradient.
 char* shim_learning_linear(tensor input, tensor weight, tensor* output);

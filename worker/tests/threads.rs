@@ -199,6 +199,55 @@ fn one_to_four_threads_give_equal_bits_for_every_shape() {
     assert!(differ.is_empty(), "{} differ: {differ:#?}", differ.len());
 }
 
+/// Sums of a thousand products and more, and more elements than one thread is given by libtorch: where its
+/// threads, and how many they are, would show.
+#[test]
+fn any_number_of_threads_gives_equal_bits_at_the_width_of_real_models() {
+    reexec_with_environment().unwrap();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let wide = json!({"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 1,
+        "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 128, "attention_bias": true});
+    let [llama, gemma] = ["LlamaForCausalLM", "Gemma2ForCausalLM"]
+        .map(|architecture| base_of(folder.path(), architecture, &wide));
+    let kinds = [
+        (&llama, "bf16: false"),
+        (&llama, "bf16: true"),
+        (&llama, "fp16: true"),
+        (&llama, "quantization: nf4\nbf16: true\nlora_dropout: 0.1"),
+        (&llama, "quantization: int8"),
+        (&llama, "use_dora: true\nlora_dropout: 0.1"),
+        (&llama, "adapter_type: ia3"),
+        (
+            &llama,
+            "modules_to_save: [norm, embed_tokens, lm_head]\nbias: all",
+        ),
+        (&gemma, "bf16: false"),
+        (&gemma, "bf16: true"),
+    ];
+    let mut differ = Vec::new();
+    for (base, lines) in kinds {
+        let config = config_of(folder.path(), base, "all-linear", lines, 8);
+        let mut found = Vec::new();
+        for threads in [1, 2, 3, 5] {
+            // Loading counts too: what is quantized or made longer there.
+            let device = open(DeviceRequest::Cpu, threads).unwrap();
+            let mut trainer = Trainer::load(&config, base, device).unwrap();
+            let adapter = weights::weight("lora_any", trainer.layout().len(), 1.0);
+            trainer.set_adapter(&adapter).unwrap();
+            let batches = [vec![83; 3], vec![501]];
+            let all = batches.map(|lengths| bits(&mut trainer, &batch(&lengths), threads));
+            found.push((threads, all));
+        }
+        for (threads, all) in &found[1..] {
+            if *all != found[0].1 {
+                differ.push(format!("{}, {lines}, {threads} threads", base.display()));
+            }
+        }
+    }
+    assert!(differ.is_empty(), "{} differ: {differ:#?}", differ.len());
+}
+
 /// Gradient and losses, bit for bit.
 fn bits(trainer: &mut Trainer, batch: &MicroBatch, threads: usize) -> Vec<u32> {
     open(DeviceRequest::Cpu, threads).unwrap();

@@ -1,7 +1,7 @@
 //! PiSSA: the first pair of a linear is the base's own largest part, and is taken out of it.
 //!
 //! In: a decoder with the base model's weights. Out: A and B of every pair, and a decoder whose adapted
-//! weights are what is left (arXiv:2404.02948). Keeps: computed on the CPU by one thread, so that no
+//! weights are what is left (arXiv:2404.02948). Keeps: computed on the CPU by libtorch's one thread, so that no
 //! number of threads changes a bit of it. Shapes in names: I inputs, O outputs, R rank.
 
 #![allow(non_snake_case)]
@@ -23,11 +23,7 @@ pub fn take_out(
     layout: &AdapterLayout,
     spec: &AdapterSpec,
 ) -> TorchResult<Vec<f32>> {
-    let threads = tch::get_num_threads();
-    tch::set_num_threads(1);
-    let taken = no_grad(|| take_all(decoder, layout, spec));
-    tch::set_num_threads(threads);
-    taken
+    no_grad(|| take_all(decoder, layout, spec))
 }
 
 fn take_all(

@@ -12,7 +12,7 @@ use tch::{Cuda, Device};
 use super::environment::CUBLAS_WORKSPACE;
 use super::libraries::{CudaLibrary, load_cuda};
 use super::shim::use_plain_allocator;
-use super::{failed, set_deterministic};
+use super::{failed, set_deterministic, set_threads};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,11 +71,7 @@ pub fn open(request: DeviceRequest, threads: usize) -> Result<Device> {
         }
         DeviceRequest::Cuda(index) => cuda(index)?,
     };
-    if let Ok(threads) = i32::try_from(threads)
-        && threads > 0
-    {
-        tch::set_num_threads(threads);
-    }
+    set_threads(threads);
     use_plain_allocator();
     set_deterministic().map_err(failed("setting deterministic kernels"))?;
     Ok(device)

@@ -13,7 +13,7 @@ use super::shim::cpu_capability;
 /// The version of libtorch this program was built for.
 const TORCH: &str = "torch-2.11.0";
 
-/// The fingerprint, such as `cpu x86_64 AVX512 AuthenticAMD/25/17 torch-2.11.0`.
+/// The fingerprint, such as `cpu x86_64 AVX512+avx512_bf16 AuthenticAMD/25/17 torch-2.11.0`.
 ///
 /// # Errors
 /// libtorch's.
@@ -39,10 +39,16 @@ pub fn device_class(device: Device) -> Result<String> {
     }
 }
 
-/// Variables by which MKL is told to choose other code than the processor's.
+/// Variables by which MKL and oneDNN are told to choose other code than the processor's.
 fn told(variable: impl Fn(&str) -> Option<String>) -> String {
-    let names = ["MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"].into_iter();
+    let names = [
+        "MKL_CBWR",
+        "MKL_ENABLE_INSTRUCTIONS",
+        "ONEDNN_MAX_CPU_ISA",
+        "DNNL_MAX_CPU_ISA",
+    ];
     names
+        .into_iter()
         .filter_map(|name| Some(format!(" {name}={}", variable(name)?)))
         .collect()
 }

@@ -21,8 +21,8 @@ pub use frozen::{FrozenWeight, Int8, Nested, Nf4, nested_map, quantize_int8, qua
 pub use libraries::{CudaLibrary, load_cuda};
 pub use memory::available_memory;
 pub use shim::{
-    Dropout, Generator, LoraWeights, frozen_linear, frozen_product, gradients, held_bytes,
-    learning_linear, lora_linear, product, set_deterministic,
+    Dropout, Generator, LoraWeights, attention, frozen_linear, frozen_product, gradients,
+    held_bytes, learning_linear, lora_linear, product, set_deterministic, set_threads,
 };
 pub use torch::{TorchResult, caught, failed};
 

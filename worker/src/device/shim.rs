@@ -19,6 +19,16 @@ unsafe extern "C" {
     fn shim_use_plain_allocator();
     fn shim_held_bytes() -> usize;
     fn shim_set_deterministic() -> *mut c_char;
+    fn shim_set_threads(threads: i32);
+    fn shim_attention(
+        query: Pointer,
+        key: Pointer,
+        value: Pointer,
+        seen: Pointer,
+        causal: i32,
+        scale: f64,
+        output: *mut Pointer,
+    ) -> *mut c_char;
     fn shim_cpu_capability(out: *mut *mut c_char) -> *mut c_char;
     fn shim_lora_linear(
         input: Pointer,
@@ -262,6 +272,32 @@ pub(super) fn use_plain_allocator() {
 pub fn held_bytes() -> u64 {
     // SAFETY: no argument; reads a counter.
     unsafe { shim_held_bytes() as u64 }
+}
+
+/// How many threads compute on the CPU; 0 is as many as libtorch would take. No bit depends on it.
+pub fn set_threads(threads: usize) {
+    // SAFETY: a number.
+    unsafe { shim_set_threads(i32::try_from(threads).unwrap_or(i32::MAX)) }
+}
+
+/// Attention `[B, T, N, D]` of queries `[B, N, T, D]` over keys and values `[B, K, S, D]` on the CPU.
+/// `seen` is true where a query sees a key, `[T, S]`.
+///
+/// # Errors
+/// libtorch's.
+pub fn attention(
+    [query, key, value]: [&Tensor; 3],
+    seen: Option<&Tensor>,
+    causal: bool,
+    scale: f64,
+) -> TorchResult<Tensor> {
+    let mut output: Pointer = std::ptr::null_mut();
+    let [query, key, value] = [query, key, value].map(pointer);
+    let (seen, causal) = (maybe(seen), i32::from(causal));
+    // SAFETY: live tensors, null where the shim takes it; `output` is written when no message comes back.
+    check(unsafe { shim_attention(query, key, value, seen, causal, scale, &raw mut output) })?;
+    // SAFETY: the shim handed over a new tensor.
+    Ok(unsafe { owned(output) })
 }
 
 /// Which kernels libtorch picks on this CPU, such as `AVX512`.

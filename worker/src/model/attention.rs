@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 use super::KeyValueCache;
 use super::norm::RmsNorm;
 use super::rope::rotate;
-use crate::device::TorchResult;
+use crate::device::{TorchResult, attention, learning_linear};
 
 /// Where the samples lie.
 #[derive(Clone, Copy, Debug)]
@@ -175,13 +175,18 @@ impl Attention<'_> {
                 .capped(query, &key, &value, cap, mask)?
                 .f_transpose(1, 2);
         }
+        let causal = length > 1 && mask.is_none();
+        if query.device() == Device::Cpu {
+            let scale = self.config.query_scale;
+            return attention([query, &key, &value], mask, causal, scale);
+        }
         Tensor::f_scaled_dot_product_attention(
             query,
             &key,
             &value,
             mask,
             0.0,
-            length > 1 && mask.is_none(),
+            causal,
             self.config.query_scale,
             self.config.heads != self.config.key_value_heads,
         )?
@@ -198,15 +203,7 @@ impl Attention<'_> {
         mask: Option<&Tensor>,
     ) -> TorchResult<Tensor> {
         let kind = query_BNTD.f_kind()?;
-        let (rows, groups, length, width) = key_BKTD.size4()?;
-        let each = self.config.heads as i64 / groups;
-        let repeat = |all: &Tensor| {
-            all.f_unsqueeze(2)?
-                .f_expand([rows, groups, each, length, width], false)?
-                .f_reshape([rows, groups * each, length, width])
-        };
-        let mut scores_BNTT = query_BNTD
-            .f_matmul(&repeat(key_BKTD)?.f_transpose(2, 3)?)?
+        let mut scores_BNTT = products(query_BNTD, key_BKTD)?
             .f_mul_scalar(self.config.query_scale)?
             .f_div_scalar(cap)?
             .f_tanh()?
@@ -214,9 +211,35 @@ impl Attention<'_> {
         if let Some(mask) = mask {
             scores_BNTT = scores_BNTT.f_masked_fill(&mask.f_logical_not()?, f64::NEG_INFINITY)?;
         }
-        scores_BNTT
-            .f_softmax(-1, Kind::Float)?
-            .f_to_kind(kind)?
-            .f_matmul(&repeat(value_BKTD)?)
+        let shares_BNTT = scores_BNTT.f_softmax(-1, Kind::Float)?.f_to_kind(kind)?;
+        products(&shares_BNTT, &value_BKTD.f_transpose(2, 3)?)
     }
+}
+
+/// `left [B, N, T, I]` times the transpose of `right [B, K, S, I]`, whose heads serve several each.
+///
+/// On the CPU one product per head: how one for all is cut depends on the number of threads.
+fn products(left_BNTI: &Tensor, right_BKSI: &Tensor) -> TorchResult<Tensor> {
+    let (rows, heads, length, _) = left_BNTI.size4()?;
+    let (_, groups, there, width) = right_BKSI.size4()?;
+    let each = heads / groups;
+    if left_BNTI.device() != Device::Cpu {
+        let repeated = right_BKSI
+            .f_unsqueeze(2)?
+            .f_expand([rows, groups, each, there, width], false)?
+            .f_reshape([rows, heads, there, width])?;
+        return left_BNTI.f_matmul(&repeated.f_transpose(2, 3)?);
+    }
+    let by_head = |all: &Tensor| all.f_flatten(0, 1)?.f_unbind(0);
+    let (left, right) = (by_head(left_BNTI)?, by_head(right_BKSI)?);
+    let each = usize::try_from(each).unwrap_or(1).max(1);
+    let served = right
+        .iter()
+        .flat_map(|right| std::iter::repeat_n(right, each));
+    let found: Vec<Tensor> = left
+        .iter()
+        .zip(served)
+        .map(|(left, right)| learning_linear(left, right))
+        .collect::<TorchResult<_>>()?;
+    Tensor::f_stack(&found, 0)?.f_view([rows, heads, length, there])
 }

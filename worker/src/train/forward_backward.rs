@@ -214,7 +214,7 @@ impl Trainer {
         if places.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let found = no_grad(|| -> TorchResult<(Vec<f32>, Vec<bool>)> {
+        let compute = || -> TorchResult<(Vec<f32>, Vec<bool>)> {
             let here = Here::of(batch, &places, &wanted, self.device)?;
             let lengths = batch.lengths();
             let packed = here.packed.then_some(&lengths[..]);
@@ -229,8 +229,8 @@ impl Trainer {
             };
             let hits = head.losses_and_hits(&hidden_QH, &here.wanted_Q, &mut losses)?;
             Ok((losses, hits))
-        });
-        found.map_err(failed("evaluating a micro-batch"))
+        };
+        no_grad(compute).map_err(failed("evaluating a micro-batch"))
     }
 
     /// The likeliest answer to a prompt, without dropout and without the token that ends it.
@@ -258,7 +258,7 @@ impl Trainer {
     /// # Errors
     /// libtorch's.
     pub fn logits(&mut self, tokens: &[i64]) -> Result<Vec<f32>> {
-        let logits = no_grad(|| -> TorchResult<Vec<f32>> {
+        let compute = || -> TorchResult<Vec<f32>> {
             let tokens_BT = Tensor::f_from_slice(tokens)?
                 .f_to_device(self.device)?
                 .f_unsqueeze(0)?;
@@ -268,8 +268,8 @@ impl Trainer {
                 .logits(&hidden_PH, None)?
                 .f_to_device(Device::Cpu)?;
             Vec::try_from(logits_PV.f_flatten(0, -1)?)
-        });
-        logits.map_err(failed("computing logits"))
+        };
+        no_grad(compute).map_err(failed("computing logits"))
     }
 
     fn compute(

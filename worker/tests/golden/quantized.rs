@@ -5,7 +5,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::config::Quantization;
 use tch::{Kind, Tensor};
-use worker::device::{FrozenWeight, Int8, Nf4, nested_map, quantize_int8, quantize_nf4};
+use worker::device::{
+    FrozenWeight, Int8, Nf4, nested_map, quantize_int8, quantize_nf4, set_threads,
+};
 
 use super::case::{Case, golden_folder};
 use super::compare::base64;
@@ -191,13 +193,13 @@ fn codes_are_the_same_for_any_number_of_threads() {
     // More blocks than torch sums in one thread.
     let shape = [1100, 2048];
     let dense = Tensor::from_slice(&weight("threads.weight", 1100 * 2048, 1.0)).view(shape);
-    tch::set_num_threads(1);
+    set_threads(1);
     let one = parts(&dense);
     for threads in [2, 3, 4] {
-        tch::set_num_threads(threads);
+        set_threads(threads);
         assert!(parts(&dense) == one, "{threads} threads");
     }
-    tch::set_num_threads(1);
+    set_threads(1);
 }
 
 #[test]
