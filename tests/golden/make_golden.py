@@ -362,6 +362,9 @@ def run_case(name, case):
         {"step": e["step"], **{k: float(e[k]) for k in ("epoch", "loss", "grad_norm", "learning_rate")}}
         for e in log
     ]
+    if case.get("peft", {}).get("init_lora_weights") == "pissa":
+        # A decomposition: its last digits are the processor's.
+        golden["initial_adapter"] = base64_of(initial)
     final = flat(adapter_tensors(model))
     golden["final_adapter"] = base64_of(final)
     golden["update_norm"] = float(np.linalg.norm((final - initial).astype(np.float64)))

@@ -48,6 +48,9 @@ pub struct Golden {
     pub final_logits: BTreeMap<usize, Vec<f32>>,
     pub total_steps: u64,
     pub log_history: Vec<Logged>,
+    /// Where the first adapter is a decomposition of the base, whose last digits are the processor's.
+    #[serde(default)]
+    pub initial_adapter: Option<String>,
     pub final_adapter: String,
     pub update_norm: f64,
     pub greedy: Greedy,

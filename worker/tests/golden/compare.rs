@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
-use shared::config::{LoraInit, Quantization};
+use shared::config::Quantization;
 
 use super::case::Case;
 use super::training::Run;
@@ -42,23 +42,10 @@ const HALF: Limits = Limits {
 /// logits that are compared, in eight bits. Ours stay as they are.
 const INT8: Limits = Limits { logits: 0.1, ..F32 };
 
-/// PiSSA's start rounds otherwise on another processor than the reference's.
-const ELSEWHERE: Limits = Limits {
-    adapter: 1e-3,
-    ..F32
-};
-
 /// The limits of a case, by its type of compute.
 pub fn limits(case: &Case) -> &'static Limits {
     if case.golden.quantization == Quantization::Int8 {
         return &INT8;
-    }
-    if case.config.adapter.init == LoraInit::Pissa && std::env::var_os("GOLDEN_DEVICE").is_some() {
-        return if case.golden.precision == "f32" {
-            &ELSEWHERE
-        } else {
-            &HALF
-        };
     }
     if case.golden.precision == "f32" {
         &F32
@@ -147,7 +134,18 @@ pub fn compare(case: &Case, run: &Run) -> Result<Differences, String> {
     if expected.len() != run.state.params.len() {
         return Err("the last adapter has another length".into());
     }
-    found.adapter = norm(run.state.params.iter().zip(&expected)) / golden.update_norm;
+    found.adapter = match &golden.initial_adapter {
+        None => norm(run.state.params.iter().zip(&expected)),
+        // Of the updates: the first adapters' own difference has its own bound.
+        Some(first) => {
+            let first = decode(first);
+            let updates = |last: &[f32], first: &[f32]| -> Vec<f32> {
+                last.iter().zip(first).map(|(a, b)| a - b).collect()
+            };
+            let ours = updates(&run.state.params, &run.initial);
+            norm(ours.iter().zip(&updates(&expected, &first)))
+        }
+    } / golden.update_norm;
     let update = norm(run.state.params.iter().zip(&run.initial));
     if found.adapter > limits.adapter {
         return Err(format!(
@@ -162,6 +160,14 @@ pub fn compare(case: &Case, run: &Run) -> Result<Differences, String> {
         ));
     }
     Ok(found)
+}
+
+/// How far a first adapter is from the reference's, of its own size.
+pub fn distance(ours: &[f32], reference: &str) -> f64 {
+    let reference = decode(reference);
+    assert_eq!(ours.len(), reference.len());
+    let size = norm(reference.iter().zip(&vec![0.0; reference.len()]));
+    norm(ours.iter().zip(&reference)) / size
 }
 
 /// The L2 norm of a difference.
