@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "product.cpp",
         "product.h",
         "region.cpp",
+        "rows.cpp",
         "region.h",
         "allocator.cpp",
         "quantize.cpp",
@@ -51,6 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .file("cshim/attention.cpp")
         .file("cshim/product.cpp")
         .file("cshim/region.cpp")
+        .file("cshim/rows.cpp")
         .file("cshim/allocator.cpp")
         .file("cshim/quantize.cpp")
         .file("cshim/quantized.cpp")

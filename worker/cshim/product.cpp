@@ -68,8 +68,8 @@ void run(at::Tensor& output, const at::Tensor& left, const at::Tensor& right, do
   // A widened piece of a long side, such as a vocabulary, stays small.
   if (wide) block = std::min(block, std::max(kNarrowest, kWidened / std::max<int64_t>(1, left.size(1))));
   Cut cut{output,
-          wide && side == 1 ? left.to(at::kFloat) : left,
-          wide && side == 0 ? right.to(at::kFloat) : right,
+          wide && side == 1 ? as_type(left, at::kFloat) : left,
+          wide && side == 0 ? as_type(right, at::kFloat) : right,
           keep, scale, wide, side};
   in_blocks(length, block, [&](int64_t from, int64_t to) { cut.piece(from, to - from); });
 }
@@ -81,6 +81,42 @@ const char* bf16_instructions() {
                              : has("avx512_bf16")                  ? "avx512_bf16"
                                                                    : "";
   return found;
+}
+
+namespace {
+
+// Elements that a thread takes at a time.
+constexpr int64_t kShared = 1 << 17;
+
+void each_rows(const at::Tensor& value, const std::function<void(int64_t, int64_t)>& body) {
+  const auto rows = value.size(0);
+  in_blocks(rows, std::max<int64_t>(1, kShared * rows / std::max<int64_t>(1, value.numel())),
+            [&](int64_t from, int64_t to) { body(from, to - from); });
+}
+
+bool shared(const at::Tensor& value) {
+  return value.is_cpu() && value.dim() == 2 && value.numel() > kShared && value.size(0) > 1;
+}
+
+}  // namespace
+
+at::Tensor as_type(const at::Tensor& value, at::ScalarType type) {
+  if (value.scalar_type() == type || !shared(value)) return value.to(type);
+  auto made = at::empty(value.sizes(), value.options().dtype(type));
+  each_rows(value, [&](int64_t from, int64_t count) {
+    made.narrow(0, from, count).copy_(value.narrow(0, from, count));
+  });
+  return made;
+}
+
+at::Tensor dropped(const at::Tensor& value, const at::Tensor& keep, double scale) {
+  if (!shared(value)) return at::mul(value, keep).mul_(scale);
+  auto made = at::empty(value.sizes(), value.options());
+  each_rows(value, [&](int64_t from, int64_t count) {
+    auto part = made.narrow(0, from, count);
+    at::mul_out(part, value.narrow(0, from, count), keep.narrow(0, from, count)).mul_(scale);
+  });
+  return made;
 }
 
 at::Tensor product(const at::Tensor& left, const at::Tensor& right) {

@@ -15,5 +15,11 @@ at::Tensor product(const at::Tensor& left, const at::Tensor& right);
 void add_product(at::Tensor& output, const at::Tensor& left, const at::Tensor& right,
                  double scale);
 
+// The value in another type; rows are shared by the threads.
+at::Tensor as_type(const at::Tensor& value, at::ScalarType type);
+
+// value * keep * scale of a [B, I] value, rows shared likewise.
+at::Tensor dropped(const at::Tensor& value, const at::Tensor& keep, double scale);
+
 // The instructions that multiply bf16 on this CPU, "amx_bf16" or "avx512_bf16"; "" where it has none.
 const char* bf16_instructions();

@@ -1,6 +1,7 @@
 #include "quantized.h"
 
 #include "guarded.h"
+#include "product.h"
 #include "region.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
@@ -158,7 +159,7 @@ at::Tensor FrozenWeight::dense() const {
   at::AutoDispatchBelowADInplaceOrView no_gradients;
   auto output = at::empty({rows, columns}, values.options().dtype(first_type(*this)));
   form == Form::Nf4 ? nf4_on_cpu(*this, output) : int8_on_cpu(*this, output);
-  return output.to(compute);
+  return as_type(output, compute);
 }
 
 at::Tensor FrozenWeight::by_operators() const {

@@ -70,12 +70,18 @@ void alone(const std::function<void()>& body) {
   });
 }
 
-void in_blocks(int64_t count, int64_t block, const std::function<void(int64_t, int64_t)>& body) {
+void share(int64_t count, int64_t block, const std::function<void(int64_t, int64_t)>& body) {
   std::atomic<int64_t> next{0};
   on_threads([&] {
-    at::AutoDispatchBelowADInplaceOrView no_gradients;
     for (auto from = next.fetch_add(block); from < count; from = next.fetch_add(block)) {
       body(from, std::min(from + block, count));
     }
+  });
+}
+
+void in_blocks(int64_t count, int64_t block, const std::function<void(int64_t, int64_t)>& body) {
+  share(count, block, [&](int64_t from, int64_t to) {
+    at::AutoDispatchBelowADInplaceOrView no_gradients;
+    body(from, to);
   });
 }

@@ -22,4 +22,7 @@ void alone(const std::function<void()>& body);
 
 // Cuts [0, count) into blocks of one length, whatever the number of threads, and calls `body` with
 // the ends of each, as one of a region.
+void share(int64_t count, int64_t block, const std::function<void(int64_t, int64_t)>& body);
+
+// The same, without a graph.
 void in_blocks(int64_t count, int64_t block, const std::function<void(int64_t, int64_t)>& body);

@@ -38,15 +38,15 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
                           const std::optional<Variable>& keep_BI, double keep_scale) {
     auto output_BO = product(input_BI, weight->dense().t());
     if (bias_O) output_BO.add_(*bias_O);
-    auto dropped_BI = dropped(input_BI.to(a_RI.scalar_type()), keep_BI, keep_scale);
+    auto dropped_BI = maybe_dropped(as_type(input_BI, a_RI.scalar_type()), keep_BI, keep_scale);
     auto low_BR = product(dropped_BI, a_RI.t());
     if (output_BO.scalar_type() == b_OR.scalar_type()) {
       add_product(output_BO, low_BR, b_OR.t(), scaling);
     } else {
       auto type = output_BO.scalar_type();
-      output_BO = output_BO.to(b_OR.scalar_type());
+      output_BO = as_type(output_BO, b_OR.scalar_type());
       add_product(output_BO, low_BR, b_OR.t(), scaling);
-      output_BO = output_BO.to(type);
+      output_BO = as_type(output_BO, type);
     }
     ctx->save_for_backward({input_BI, a_RI, b_OR, low_BR, keep_BI.value_or(Variable())});
     ctx->saved_data["weight"] = c10::IValue::make_capsule(weight);
@@ -67,10 +67,10 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
     const double keep_scale = ctx->saved_data["keep_scale"].toDouble();
     const auto& gradient_BO = gradients[0];
 
-    auto wide_BO = gradient_BO.to(b_OR.scalar_type());
+    auto wide_BO = as_type(gradient_BO, b_OR.scalar_type());
     auto low_gradient_BR = product(wide_BO, b_OR).mul_(scaling);
     auto b_gradient_OR = product(wide_BO.t(), low_BR).mul_(scaling);
-    auto dropped_BI = dropped(input_BI.to(a_RI.scalar_type()), keep_BI, keep_scale);
+    auto dropped_BI = maybe_dropped(as_type(input_BI, a_RI.scalar_type()), keep_BI, keep_scale);
     auto a_gradient_RI = product(low_gradient_BR.t(), dropped_BI);
 
     Variable input_gradient_BI;
@@ -79,17 +79,17 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
       if (!keep_BI && input_gradient_BI.scalar_type() == a_RI.scalar_type()) {
         add_product(input_gradient_BI, low_gradient_BR, a_RI, 1.0);
       } else {
-        auto through_BI = dropped(product(low_gradient_BR, a_RI), keep_BI, keep_scale);
-        input_gradient_BI.add_(through_BI.to(input_gradient_BI.scalar_type()));
+        auto through_BI = maybe_dropped(product(low_gradient_BR, a_RI), keep_BI, keep_scale);
+        input_gradient_BI.add_(as_type(through_BI, input_gradient_BI.scalar_type()));
       }
     }
     return {input_gradient_BI, Variable(), Variable(), a_gradient_RI,
             b_gradient_OR,     Variable(), Variable(), Variable()};
   }
 
-  static Variable dropped(const Variable& value, const std::optional<Variable>& keep,
-                          double keep_scale) {
-    return keep ? at::mul(value, *keep).mul_(keep_scale) : value;
+  static Variable maybe_dropped(const Variable& value, const std::optional<Variable>& keep,
+                                double keep_scale) {
+    return keep ? dropped(value, *keep, keep_scale) : value;
   }
 };
 

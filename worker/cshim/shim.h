@@ -46,6 +46,15 @@ char* shim_frozen_linear(tensor input, const void* weight, tensor bias, tensor* 
 char* shim_attention(tensor query, tensor key, tensor value, tensor seen, int causal, double scale,
                      tensor* output);
 
+// A function of rows: writes a new tensor, or a message and returns another number than 0. Inputs are its own.
+using row_rule = int (*)(void* data, tensor* inputs, size_t count, tensor* output, char* message, size_t room);
+
+// The function on blocks of rows of the first `cut` inputs, of at most three, with gradients. Where it is `linear` in
+// the first, that is not kept. `release` is called with `data` once, whatever happens, when nothing needs the function
+// any more.
+char* shim_by_rows(row_rule rule, void* data, void (*release)(void* data), const tensor* inputs, size_t count,
+                   size_t cut, int linear, tensor* output);
+
 // output = input weight^T, both with a gradient.
 char* shim_learning_linear(tensor input, tensor weight, tensor* output);
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use shared::model::head_rows;
 
 use super::counts::Size;
-use super::memory::{Model, Way, held, value_bytes, way};
+use super::memory::{Model, Place, Way, held, value_bytes, way};
 
 /// The driver's context, libtorch's kernels and cuBLAS' workspaces, measured.
 pub const CONTEXT: u64 = 660 << 20;
@@ -49,7 +49,7 @@ pub(super) fn gpu(model: &Model<'_>, sizes: &[Size]) -> Gpu {
         (size.computed * way.kept, head.max(in_layer))
     };
     let largest = |again: bool| {
-        let way = way(model, &learned, again);
+        let way = way(model, &learned, again, Place::Gpu);
         let needs = sizes.iter().map(|size| needs(size, &way));
         needs
             .max_by_key(|(kept, around)| kept + around)

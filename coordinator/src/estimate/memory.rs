@@ -79,10 +79,10 @@ pub fn memory(model: &Model<'_>, sizes: &[Size]) -> Memory {
     let n = model.adapter.elements();
     let learned = model.learned();
     let again = model.config.activation_checkpointing == Checkpointing::On;
-    let way = way(model, &learned, again);
+    let way = way(model, &learned, again, Place::Cpu);
     let held = held(model);
     let rows = head_rows(model.shape.vocab_size, false) as u64;
-    let head = head_per_target(model.shape);
+    let head = head_per_target(model.shape, value_bytes(model.config));
     let needs = |size: &Size| {
         let activations = size.computed * way.kept;
         let in_layer = size.computed * way.around + held.temporary + learned.layer_bytes;
@@ -145,9 +145,18 @@ pub(super) struct Way {
     pub around: u64,
 }
 
+/// Where a worker computes. On the CPU norms and gates keep what comes in and nothing between
+/// (`worker/cshim/rows.cpp`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Cpu,
+    Gpu,
+}
+
 /// With activations kept, or computed `again`: then every layer keeps its input, and one its graph.
-pub(super) fn way(model: &Model<'_>, learned: &Learned<'_>, again: bool) -> Way {
-    let (kept, around) = (kept_per_position(model, learned), layer_per_position(model));
+pub(super) fn way(model: &Model<'_>, learned: &Learned<'_>, again: bool, place: Place) -> Way {
+    let kept = kept_per_position(model, learned, place);
+    let around = layer_per_position(model);
     if !again {
         return Way { kept, around };
     }
@@ -169,13 +178,17 @@ pub(super) fn value_bytes(config: &RunConfig) -> u64 {
 
 /// Bytes per position that the graph keeps from the forward pass.
 ///
-/// A layer keeps, as soon as something before it learns: the two inputs of the norms in f32; the
+/// A layer keeps, as soon as something before it learns: the two inputs of the norms, on a GPU in f32; the
 /// normed values where q, k, v or gate, up are adapted; q, k, v, the mixed values and a number per
-/// head of attention; gate, its silu and up of the MLP; their product where down is adapted; and what
+/// head of attention; gate and up of the MLP, on a GPU the gate's silu too; their product where down is adapted; and what
 /// lies over each linear keeps its own ([`Learned`]). Linears share what comes in, unless each keeps
 /// its own with inputs dropped (DoRA).
-fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>) -> u64 {
+fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> u64 {
     let (shape, width) = (model.shape, value_bytes(model.config));
+    let (in_norm, of_gate) = match place {
+        Place::Cpu => (width, 1),
+        Place::Gpu => (F32, 2),
+    };
     let [hidden, inner, heads] =
         [shape.hidden_size, shape.intermediate_size, shape.heads].map(|n| n as u64);
     let queries = heads * shape.head_dim as u64;
@@ -205,7 +218,7 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>) -> u64 {
             adapted.iter().any(|linear| names(linear))
         };
         let qkv = adapts(&[Query, Key, Value, QueryKeyValue]);
-        kept += if flows { hidden * F32 } else { 0 };
+        kept += if flows { hidden * in_norm } else { 0 };
         kept += if qkv { hidden * shared } else { 0 };
         // A norm or a bias that learns lets gradients flow from somewhere in the layer on.
         let other = learned.layers.get(layer).is_some_and(|learns| *learns) && adapted.is_empty();
@@ -213,16 +226,16 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>) -> u64 {
         if attention {
             kept += (2 * queries + 2 * keys) * width + heads * F32;
             kept += of_scores(model);
-            kept += u64::from(shape.norms.query_key) * (queries + keys) * F32;
+            kept += u64::from(shape.norms.query_key) * (queries + keys) * in_norm;
         } else if adapts(&[Output]) {
             kept += queries * shared;
         }
         flows = attention || adapts(&[Output]);
         // Norms behind attention and MLP keep what comes in, as those before do.
         let around = u64::from(shape.norms.around);
-        kept += u64::from(flows) * (1 + around) * hidden * F32;
+        kept += u64::from(flows) * (1 + around) * hidden * in_norm;
         if let Some(experts) = shape.experts.filter(|_| kind.experts) {
-            kept += u64::from(flows) * of_experts(&experts, hidden, width);
+            kept += u64::from(flows) * of_experts(&experts, hidden, width, of_gate);
             continue;
         }
         let both = adapts(&[GateUp]);
@@ -231,11 +244,11 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>) -> u64 {
         kept += if gate || up { hidden * shared } else { 0 };
         let (gate_learns, up_learns) = (flows || gate, flows || up);
         // Gate for its activation, that for up's gradient, up for the activation's.
-        let of_mlp = 2 * u64::from(gate_learns) + u64::from(up_learns);
+        let of_mlp = of_gate * u64::from(gate_learns) + u64::from(up_learns);
         kept += of_mlp * inner * width;
         kept += if down { inner * shared } else { 0 };
         flows = gate_learns || up_learns || down;
-        kept += u64::from(flows) * around * hidden * F32;
+        kept += u64::from(flows) * around * hidden * in_norm;
     }
     kept
 }
@@ -252,18 +265,19 @@ fn of_scores(model: &Model<'_>) -> u64 {
     capped * model.shape.heads as u64 * model.longest * 2 * F32
 }
 
-/// Experts of a token: gate, its activation and up of each, what each gave and its weight, the router's
+/// Experts of a token: gate (and its activation) and up of each, what each gave and its weight, the router's
 /// probabilities, and two places in the order of experts.
-fn of_experts(experts: &Experts, hidden: u64, width: u64) -> u64 {
+fn of_experts(experts: &Experts, hidden: u64, width: u64, of_gate: u64) -> u64 {
     let inner = experts.intermediate_size as u64;
-    let each = 3 * inner * width + hidden * width + F32 + 2 * I64;
+    let each = (of_gate + 1) * inner * width + hidden * width + F32 + 2 * I64;
     experts.per_token as u64 * each + experts.count as u64 * F32
 }
 
-/// Bytes per predicting position while the loss goes back: its logarithms, their gradient and that of
-/// the logits, all f32.
-fn head_per_target(shape: &ModelConfig) -> u64 {
-    3 * F32 * shape.vocab_size as u64
+/// Bytes per predicting position while the loss goes back: the logits and their gradient in f32, and both
+/// in the type of compute where that is another.
+fn head_per_target(shape: &ModelConfig, width: u64) -> u64 {
+    let narrow = if width < F32 { 2 * width } else { 0 };
+    (2 * F32 + narrow) * shape.vocab_size as u64
 }
 
 /// Bytes per position while the last layer goes back: the gradients of silu, up and their product, and

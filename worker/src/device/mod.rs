@@ -2,7 +2,7 @@
 //!
 //! `libraries` CUDA on demand · `choice` device strings · `environment` what must be set before
 //! the process starts · `class` the fingerprint under which equal bits are promised · `torch`
-//! libtorch's failures as coded ones · `memory` what the machine has left · `shim` what tch does not
+//! libtorch's failures as coded ones · `memory` what the machine has left · `rows` what is computed row by row · `shim` what tch does not
 //! reach · `frozen` weights that never learn, dense or quantized.
 
 mod choice;
@@ -11,6 +11,7 @@ mod environment;
 mod frozen;
 mod libraries;
 mod memory;
+mod rows;
 mod shim;
 mod torch;
 
@@ -20,6 +21,7 @@ pub use environment::reexec_with_environment;
 pub use frozen::{FrozenWeight, Int8, Nested, Nf4, nested_map, quantize_int8, quantize_nf4};
 pub use libraries::{CudaLibrary, load_cuda};
 pub use memory::available_memory;
+pub use rows::{by_rows, linear_by_rows};
 pub use shim::{
     Dropout, Generator, LoraWeights, attention, frozen_linear, frozen_product, gradients,
     held_bytes, learning_linear, lora_linear, product, set_deterministic, set_threads,

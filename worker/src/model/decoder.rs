@@ -9,11 +9,11 @@ use shared::model::{EMBEDDING, HEAD, LayerKind, ModelConfig, Projection};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::attention::{Attention, Samples, Visible};
-use super::mlp::{ExpertLayer, activate};
+use super::mlp::{ExpertLayer, gated};
 use super::norm::RmsNorm;
 use super::rope::{RopeTable, Stage};
 use super::{BaseWeights, Embedding, KeyValueCache, Linear, Masks};
-use crate::device::{FrozenWeight, TorchResult, failed};
+use crate::device::{FrozenWeight, TorchResult, by_rows, failed};
 
 /// Positions the rotary tables start with; they grow on demand.
 const FIRST_POSITIONS: i64 = 512;
@@ -256,11 +256,17 @@ impl Decoder {
     pub fn logits(&self, hidden_PH: &Tensor, masks: Masks<'_>) -> TorchResult<Tensor> {
         let normed_PH = self.norm.forward(hidden_PH)?;
         let logits_PV = self.head.forward(&normed_PH, masks)?;
-        let logits_PV = match self.config.logit_soft_cap {
-            Some(cap) => logits_PV.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?,
-            None => logits_PV,
-        };
-        logits_PV.f_to_kind(Kind::Float)
+        let cap = self.config.logit_soft_cap;
+        if cap.is_none() && logits_PV.f_kind()? == Kind::Float {
+            return Ok(logits_PV);
+        }
+        by_rows(&[&logits_PV], &[], move |all| {
+            let capped_PV = match cap {
+                Some(cap) => all[0].f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?,
+                None => all[0].shallow_clone(),
+            };
+            capped_PV.f_to_kind(Kind::Float)
+        })
     }
 }
 
@@ -383,9 +389,11 @@ impl Layer {
                 } else {
                     (linear(Projection::Gate, &normed_PH)?, None)
                 };
-                let gate_PI = activate(config.activation, &gate_PI)?;
                 let up_PI = up_PI.map_or_else(|| linear(Projection::Up, &normed_PH), Ok)?;
-                linear(Projection::Down, &gate_PI.f_mul(&up_PI)?)?
+                linear(
+                    Projection::Down,
+                    &gated(config.activation, &gate_PI, &up_PI)?,
+                )?
             }
         };
         hidden_PH.f_add(&behind(&self.behind_mlp, output_PH)?)

@@ -11,14 +11,18 @@ use shared::model::{Activation, Experts};
 use tch::{Device, Kind, Tensor};
 
 use super::BaseWeights;
-use crate::device::{TorchResult, frozen_linear};
+use crate::device::{TorchResult, by_rows, frozen_linear};
 
-/// The activation of the gate.
-pub(super) fn activate(activation: Activation, gate_PI: &Tensor) -> TorchResult<Tensor> {
-    match activation {
-        Activation::Silu => gate_PI.f_silu(),
-        Activation::GeluTanh => gate_PI.f_gelu("tanh"),
-    }
+/// What passes the gate: its activation times the other values.
+pub(super) fn gated(
+    activation: Activation,
+    gate_PI: &Tensor,
+    up_PI: &Tensor,
+) -> TorchResult<Tensor> {
+    by_rows(&[gate_PI, up_PI], &[], move |all| match activation {
+        Activation::Silu => all[0].f_silu()?.f_mul(&all[1]),
+        Activation::GeluTanh => all[0].f_gelu("tanh")?.f_mul(&all[1]),
+    })
 }
 
 /// Router and experts of one layer.
@@ -73,8 +77,8 @@ impl ExpertLayer {
             .iter()
             .zip(&busy)
             .map(|(rows, ([gate, up, down], _))| {
-                let gate = activate(activation, &frozen_linear(rows, gate, None)?)?;
-                let inner = gate.f_mul(&frozen_linear(rows, up, None)?)?;
+                let gate = frozen_linear(rows, gate, None)?;
+                let inner = gated(activation, &gate, &frozen_linear(rows, up, None)?)?;
                 frozen_linear(&inner, down, None)
             })
             .collect::<TorchResult<_>>()?;

@@ -8,7 +8,7 @@
 use shared::model::{Rope, RopeScaling};
 use tch::{Device, Kind, Tensor};
 
-use crate::device::TorchResult;
+use crate::device::{TorchResult, linear_by_rows};
 
 /// Tables of cosines and sines, grown on demand.
 #[derive(Debug)]
@@ -134,17 +134,34 @@ impl Table {
 
 /// Turns `[B, T, N, D]` by the tables of its positions; elements beyond the tables stay.
 pub(super) fn rotate(x_BTND: &Tensor, tables: &(Tensor, Tensor)) -> TorchResult<Tensor> {
-    let (cos, sin) = tables;
-    let (width, turned) = (x_BTND.size()[3], cos.size()[2]);
-    if turned < width {
-        let parts = x_BTND.f_split_with_sizes([turned, width - turned].as_slice(), 3)?;
-        return Tensor::f_cat(&[rotate(&parts[0], tables)?, parts[1].shallow_clone()], 3);
+    let (rows, length, heads, width) = x_BTND.size4()?;
+    let of_rows = |table_T1D: &Tensor| {
+        let turned = table_T1D.size()[2];
+        table_T1D
+            .f_unsqueeze(0)?
+            .f_expand([rows, length, 1, turned], false)?
+            .f_reshape([rows * length, 1, turned])
+    };
+    let x_PND = x_BTND.f_reshape([rows * length, heads, width])?;
+    let (cos, sin) = (of_rows(&tables.0)?, of_rows(&tables.1)?);
+    linear_by_rows(&[&x_PND, &cos, &sin], |all| {
+        turned(&all[0], &all[1], &all[2])
+    })?
+    .f_view([rows, length, heads, width])
+}
+
+fn turned(x_PND: &Tensor, cos_P1D: &Tensor, sin_P1D: &Tensor) -> TorchResult<Tensor> {
+    let (width, part) = (x_PND.size()[2], cos_P1D.size()[2]);
+    if part < width {
+        let parts = x_PND.f_split_with_sizes([part, width - part].as_slice(), 2)?;
+        let first = turned(&parts[0], cos_P1D, sin_P1D)?;
+        return Tensor::f_cat(&[first, parts[1].shallow_clone()], 2);
     }
     let half = width / 2;
-    let left = x_BTND.f_narrow(3, 0, half)?;
-    let right = x_BTND.f_narrow(3, half, half)?;
-    let turned = Tensor::f_cat(&[right.f_neg()?, left], 3)?;
-    x_BTND.f_mul(cos)?.f_add(&turned.f_mul(sin)?)
+    let left = x_PND.f_narrow(2, 0, half)?;
+    let right = x_PND.f_narrow(2, half, half)?;
+    let swapped = Tensor::f_cat(&[right.f_neg()?, left], 2)?;
+    x_PND.f_mul(cos_P1D)?.f_add(&swapped.f_mul(sin_P1D)?)
 }
 
 fn tables(

@@ -12,7 +12,7 @@ use shared::model::head_rows;
 use tch::{Device, Reduction, TchError, Tensor, no_grad};
 
 use super::IGNORED;
-use crate::device::{Dropout, TorchResult, gradients};
+use crate::device::{Dropout, TorchResult, by_rows, gradients};
 use crate::model::{Decoder, Masks};
 
 /// The output head of a decoder.
@@ -126,7 +126,9 @@ impl Head<'_> {
 }
 
 fn cross_entropies(logits_CV: &Tensor, wanted_C: &Tensor) -> TorchResult<Tensor> {
-    logits_CV.f_cross_entropy_loss(wanted_C, None::<&Tensor>, Reduction::None, IGNORED, 0.0)
+    by_rows(&[logits_CV, wanted_C], &[], |all| {
+        all[0].f_cross_entropy_loss(&all[1], None::<&Tensor>, Reduction::None, IGNORED, 0.0)
+    })
 }
 
 fn copy_losses(losses_C: &Tensor, from: usize, losses: &mut [f32]) -> TorchResult<()> {

@@ -1,0 +1,194 @@
+//! What is computed row by row, with the same bits for any number of threads.
+//!
+//! In: tensors, a function of some of their rows. Out: what it gives for all of them. On the CPU blocks
+//! of rows are computed by the threads of this program (`worker/cshim/rows.cpp`); elsewhere it is all at once.
+
+use std::any::Any;
+use std::ffi::{c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tch::{Device, Tensor};
+
+use super::shim::{Pointer, check, owned, pointer};
+use super::torch::TorchResult;
+
+type Body = extern "C" fn(
+    data: *mut c_void,
+    inputs: *mut Pointer,
+    count: usize,
+    output: *mut Pointer,
+    message: *mut c_char,
+    room: usize,
+) -> i32;
+
+unsafe extern "C" {
+    fn shim_by_rows(
+        rule: Body,
+        data: *mut c_void,
+        release: extern "C" fn(*mut c_void),
+        inputs: *const Pointer,
+        count: usize,
+        cut: usize,
+        linear: i32,
+        output: *mut Pointer,
+    ) -> *mut c_char;
+}
+
+/// Applies `rule` to blocks of rows of the tensors in `cut`, and to those in `whole` as they are; three in
+/// all at most. Every tensor gets a gradient that asks for one; only the inputs are kept for it.
+///
+/// # Errors
+/// Those of `rule`, and libtorch's.
+pub fn by_rows<R>(cut: &[&Tensor], whole: &[&Tensor], rule: R) -> TorchResult<Tensor>
+where
+    R: Fn(&[Tensor]) -> TorchResult<Tensor> + Send + Sync + 'static,
+{
+    apply(cut, whole, false, rule)
+}
+
+/// The same for a rule that is linear in the first tensor, which is not kept.
+///
+/// # Errors
+/// Those of `rule`, and libtorch's.
+pub fn linear_by_rows<R>(cut: &[&Tensor], rule: R) -> TorchResult<Tensor>
+where
+    R: Fn(&[Tensor]) -> TorchResult<Tensor> + Send + Sync + 'static,
+{
+    apply(cut, &[], true, rule)
+}
+
+fn apply<R>(cut: &[&Tensor], whole: &[&Tensor], linear: bool, rule: R) -> TorchResult<Tensor>
+where
+    R: Fn(&[Tensor]) -> TorchResult<Tensor> + Send + Sync + 'static,
+{
+    let all = || cut.iter().chain(whole);
+    let on_cpu = all().all(|tensor| tensor.device() == Device::Cpu);
+    if !on_cpu {
+        let all: Vec<Tensor> = all().map(|tensor| tensor.shallow_clone()).collect();
+        return rule(&all);
+    }
+    let inputs: Vec<Pointer> = all().map(|tensor| pointer(tensor)).collect();
+    let data = Box::into_raw(Box::new(rule)).cast();
+    let mut output: Pointer = std::ptr::null_mut();
+    // SAFETY: live tensors; the shim calls `release` once with the data that both functions expect, and
+    // writes `output` when no message comes back.
+    check(unsafe {
+        shim_by_rows(
+            block::<R>,
+            data,
+            release::<R>,
+            inputs.as_ptr(),
+            inputs.len(),
+            cut.len(),
+            i32::from(linear),
+            &raw mut output,
+        )
+    })?;
+    // SAFETY: the shim handed over a new tensor.
+    Ok(unsafe { owned(output) })
+}
+
+extern "C" fn release<R>(data: *mut c_void) {
+    // SAFETY: made by `by_rows`, and given back once.
+    drop(unsafe { Box::from_raw(data.cast::<R>()) });
+}
+
+extern "C" fn block<R>(
+    data: *mut c_void,
+    inputs: *mut Pointer,
+    count: usize,
+    output: *mut Pointer,
+    message: *mut c_char,
+    room: usize,
+) -> i32
+where
+    R: Fn(&[Tensor]) -> TorchResult<Tensor> + Send + Sync + 'static,
+{
+    // SAFETY: the data of `by_rows`, only read; so many new tensors, which are this call's own.
+    let (rule, inputs) = unsafe {
+        let inputs = std::slice::from_raw_parts(inputs, count);
+        let inputs: Vec<Tensor> = inputs.iter().map(|&input| owned(input)).collect();
+        (&*data.cast::<R>(), inputs)
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| rule(&inputs)));
+    let failure = match outcome {
+        Ok(Ok(found)) => {
+            // SAFETY: a place for one tensor; the shim takes a new one that shares the values.
+            unsafe { *output = pointer(&found) };
+            std::mem::forget(found);
+            return 0;
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => said(panic.as_ref()),
+    };
+    let length = failure.len().min(room.saturating_sub(1));
+    // SAFETY: `room` bytes that are zero; the last one stays so.
+    unsafe { std::ptr::copy_nonoverlapping(failure.as_ptr().cast(), message, length) };
+    1
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, TchError};
+
+    use super::*;
+    use crate::device::{gradients, set_threads};
+
+    /// Rows of another width than a vector's, more than a block, with a weight that every block sees.
+    #[test]
+    fn values_and_gradients_are_those_of_all_rows_at_once() {
+        tch::manual_seed(5);
+        let kind = (Kind::Float, Device::Cpu);
+        let (x, w) = (Tensor::randn([700, 501], kind), Tensor::randn([501], kind));
+        let seed = Tensor::randn([700, 501], kind);
+        let rule = |all: &[Tensor]| all[0].f_silu()?.f_mul(&all[1]);
+        let inputs = || [&x, &w].map(|t| t.detach().set_requires_grad(true));
+        let plain = inputs();
+        let expected = rule(&plain).unwrap();
+        let expected_of = gradients(&expected, &seed, &[&plain[0], &plain[1]]).unwrap();
+        let mut bits = Vec::new();
+        for threads in [1, 2, 3, 5] {
+            set_threads(threads);
+            let [x, w] = inputs();
+            let found = by_rows(&[&x], &[&w], rule).unwrap();
+            assert!(found.allclose(&expected, 1e-6, 1e-6, false));
+            let found_of = gradients(&found, &seed, &[&x, &w]).unwrap();
+            for (found, expected) in found_of.iter().zip(&expected_of) {
+                assert!(found.allclose(expected, 1e-4, 1e-4, false));
+            }
+            let all = [&found, &found_of[0], &found_of[1]];
+            bits.push(all.map(|t| Vec::<f32>::try_from(t.detach().flatten(0, -1)).unwrap()));
+        }
+        assert!(bits.iter().all(|these| *these == bits[0]));
+        set_threads(1);
+    }
+
+    #[test]
+    fn a_linear_rule_has_its_gradient_without_its_input() {
+        let kind = (Kind::Float, Device::Cpu);
+        let x = Tensor::randn([900, 300], kind).set_requires_grad(true);
+        let (cos, seed) = (
+            Tensor::randn([900, 300], kind),
+            Tensor::ones([900, 300], kind),
+        );
+        let found = linear_by_rows(&[&x, &cos], |all| all[0].f_mul(&all[1])).unwrap();
+        assert_eq!(found.detach(), (&x * &cos).detach());
+        let of_x = gradients(&found, &seed, &[&x]).unwrap();
+        assert_eq!(of_x[0], cos);
+    }
+
+    #[test]
+    fn a_failure_and_a_panic_come_back_as_failures() {
+        let x = Tensor::ones([3], (Kind::Float, Device::Cpu));
+        let error = by_rows(&[&x], &[], |_| Err(TchError::Shape("no rows".into()))).unwrap_err();
+        assert!(error.to_string().contains("no rows"), "{error}");
+        let error = by_rows(&[&x], &[], |_| panic!("out of memory")).unwrap_err();
+        assert!(error.to_string().contains("out of memory"), "{error}");
+    }
+}
