@@ -8,7 +8,7 @@
 use tch::{Kind, Tensor};
 
 use crate::device::{
-    Dropout, FrozenWeight, LoraWeights, TorchResult, frozen_product, lora_linear, product,
+    Dropout, FrozenWeight, LoraWeights, TorchResult, by_rows, frozen_product, lora_linear, product,
 };
 
 /// Rows of the weight that are widened at a time.
@@ -24,15 +24,27 @@ pub(super) fn directions(weight_OI: &Tensor, pair: Option<&LoraWeights>) -> Torc
     let mut from = 0;
     while from < outputs {
         let rows = ROWS.min(outputs - from);
-        let mut wide_OI = weight_OI.f_narrow(0, from, rows)?.f_to_kind(Kind::Float)?;
-        if let Some(pair) = pair {
-            let change_OI = product(&pair.b_OR.f_narrow(0, from, rows)?, &pair.a_RI)?;
-            wide_OI = wide_OI.f_add(&change_OI.f_mul_scalar(pair.scaling)?)?;
-        }
-        lengths.push(wide_OI.f_norm_scalaropt_dim(2, [1], false)?);
+        let part = |all: &Tensor| all.f_narrow(0, from, rows);
+        lengths.push(match pair {
+            None => by_rows(&[&part(weight_OI)?], &[], |all| length(&all[0], None))?,
+            Some(pair) => {
+                let scaling = pair.scaling;
+                let cut = [&part(weight_OI)?, &part(&pair.b_OR)?];
+                by_rows(&cut, &[&pair.a_RI], move |all| {
+                    let change_OI = product(&all[1], &all[2])?.f_mul_scalar(scaling)?;
+                    length(&all[0], Some(&change_OI))
+                })?
+            }
+        });
         from += rows;
     }
     Tensor::f_cat(&lengths, 0)
+}
+
+fn length(weight_OI: &Tensor, change_OI: Option<&Tensor>) -> TorchResult<Tensor> {
+    let wide_OI = weight_OI.f_to_kind(Kind::Float)?;
+    let changed_OI = change_OI.map_or_else(|| Ok(wide_OI.shallow_clone()), |c| wide_OI.f_add(c))?;
+    changed_OI.f_norm_scalaropt_dim(2, [1], false)
 }
 
 /// The product with the stretched directions, without a bias.

@@ -15,7 +15,7 @@ use shared::model::{ModelConfig, Stored, StoredNf4, WeightFiles, scale_name};
 use tch::{Device, Kind, Tensor};
 
 use crate::device::{
-    FrozenWeight, Int8, Nested, Nf4, TorchResult, failed, quantize_int8, quantize_nf4,
+    FrozenWeight, Int8, Nested, Nf4, TorchResult, by_rows, failed, quantize_int8, quantize_nf4,
 };
 
 /// The frozen tensors of a base model. Keeps the maps alive as long as any clone of it.
@@ -78,7 +78,7 @@ impl BaseWeights {
     /// [`Code::MissingTensor`] for a name nobody checked, [`Code::BadWeights`] for a value that the type of
     /// compute cannot hold, and libtorch's.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        let load = |mapped: &Tensor| mapped.f_to_device(self.device)?.f_to_kind(self.kind);
+        let load = |mapped: &Tensor| self.converted(&mapped.f_to_device(self.device)?);
         let mapped = self.mapped(name)?;
         let loaded = load(&mapped).map_err(failed(&format!("loading {name}")))?;
         if loaded.kind() != mapped.kind() && self.kind == Kind::Half {
@@ -88,6 +88,15 @@ impl BaseWeights {
             self.release(name);
         }
         Ok(loaded)
+    }
+
+    /// In the type of compute; the same pages where that is theirs.
+    fn converted(&self, mapped: &Tensor) -> TorchResult<Tensor> {
+        let kind = self.kind;
+        if mapped.f_kind()? == kind {
+            return Ok(mapped.shallow_clone());
+        }
+        by_rows(&[mapped], &[], move |all| all[0].f_to_kind(kind))
     }
 
     /// Nothing became infinite on the way to fp16, whose largest value is 65504.
@@ -130,7 +139,7 @@ impl BaseWeights {
     /// As transformers does: first in the type of compute, then in four bits. On the CPU, so that every
     /// device has the same codes.
     fn quantized_nf4(&self, mapped: &Tensor) -> TorchResult<Option<FrozenWeight>> {
-        let dense = mapped.f_to_kind(self.kind)?;
+        let dense = self.converted(mapped)?;
         let Some(mut made) = quantize_nf4(&dense, self.quantization.double)? else {
             return Ok(None);
         };
@@ -144,7 +153,7 @@ impl BaseWeights {
     }
 
     fn quantized_int8(&self, mapped: &Tensor) -> TorchResult<Option<FrozenWeight>> {
-        let dense = mapped.f_to_kind(self.kind)?;
+        let dense = self.converted(mapped)?;
         let Some(mut made) = quantize_int8(&dense)? else {
             return Ok(None);
         };
