@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "shim.cpp",
         "shim.h",
         "attention.cpp",
+        "loss.cpp",
         "product.cpp",
         "product.h",
         "region.cpp",
@@ -50,6 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flag("-ffp-contract=off")
         .file("cshim/shim.cpp")
         .file("cshim/attention.cpp")
+        .file("cshim/loss.cpp")
         .file("cshim/product.cpp")
         .file("cshim/region.cpp")
         .file("cshim/rows.cpp")

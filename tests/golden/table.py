@@ -16,7 +16,7 @@ HEAD = """# Goldens: the differences to transformers and PEFT
 
 Made by `tests/golden/table.py` from what `worker/tests/golden.rs` prints. Each case trains a tiny model of hashed
 weights for some steps; the reference is transformers 5.23.0 with PEFT 0.21.2 on torch 2.11.0 (NF4 and int8:
-bitsandbytes 0.50.2), on a CPU. First adapters are equal byte for byte. Shown are the largest differences: of the logits before
+bitsandbytes 0.50.2), on a CPU. First adapters are equal byte for byte (of PiSSA on the same processor; elsewhere within 1e-5). Shown are the largest differences: of the logits before
 and after training, of any step's loss, of the gradient's norm (relative), and of the last adapter (relative to its
 update). Limits in f32: loss 1e-5 in the first step and 2e-5 in any, gradient's norm 1e-5, adapter 1e-4, logits 1e-4; in bf16 and
 fp16: loss 2e-2. In bf16 PEFT's whole modules and biases learn in bf16, ours in f32.

@@ -46,6 +46,9 @@ char* shim_frozen_linear(tensor input, const void* weight, tensor bias, tensor* 
 char* shim_attention(tensor query, tensor key, tensor value, tensor seen, int causal, double scale,
                      tensor* output);
 
+// losses [C] of logits [C, V] in f32 for wanted words [C] on the CPU, with the gradient of the logits.
+char* shim_cross_entropy(tensor logits, tensor wanted, tensor* losses);
+
 // A function of rows: writes a new tensor, or a message and returns another number than 0. Inputs are its own.
 using row_rule = int (*)(void* data, tensor* inputs, size_t count, tensor* output, char* message, size_t room);
 

@@ -23,8 +23,8 @@ pub use libraries::{CudaLibrary, load_cuda};
 pub use memory::available_memory;
 pub use rows::{by_rows, linear_by_rows};
 pub use shim::{
-    Dropout, Generator, LoraWeights, attention, frozen_linear, frozen_product, gradients,
-    held_bytes, learning_linear, lora_linear, product, set_deterministic, set_threads,
+    Dropout, Generator, LoraWeights, attention, cross_entropy, frozen_linear, frozen_product,
+    gradients, held_bytes, learning_linear, lora_linear, product, set_deterministic, set_threads,
 };
 pub use torch::{TorchResult, caught, failed};
 

@@ -7,7 +7,7 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
-use tch::{TchError, Tensor};
+use tch::{Device, Reduction, TchError, Tensor};
 
 use super::frozen::FrozenWeight;
 use super::torch::TorchResult;
@@ -19,6 +19,7 @@ unsafe extern "C" {
     fn shim_use_plain_allocator();
     fn shim_held_bytes() -> usize;
     fn shim_set_deterministic() -> *mut c_char;
+    fn shim_cross_entropy(logits: Pointer, wanted: Pointer, losses: *mut Pointer) -> *mut c_char;
     fn shim_set_threads(threads: i32);
     fn shim_attention(
         query: Pointer,
@@ -298,6 +299,22 @@ pub fn attention(
     check(unsafe { shim_attention(query, key, value, seen, causal, scale, &raw mut output) })?;
     // SAFETY: the shim handed over a new tensor.
     Ok(unsafe { owned(output) })
+}
+
+/// The cross entropy of each row of logits `[C, V]`, in f32, with the word `[C]` that is wanted there.
+///
+/// # Errors
+/// libtorch's.
+pub fn cross_entropy(logits_CV: &Tensor, wanted_C: &Tensor) -> TorchResult<Tensor> {
+    if logits_CV.device() != Device::Cpu {
+        let none = Reduction::None;
+        return logits_CV.f_cross_entropy_loss(wanted_C, None::<&Tensor>, none, -100, 0.0);
+    }
+    let mut losses: Pointer = std::ptr::null_mut();
+    // SAFETY: live tensors; `losses` is written when no message comes back.
+    check(unsafe { shim_cross_entropy(pointer(logits_CV), pointer(wanted_C), &raw mut losses) })?;
+    // SAFETY: the shim handed over a new tensor.
+    Ok(unsafe { owned(losses) })
 }
 
 /// Which kernels libtorch picks on this CPU, such as `AVX512`.

@@ -9,10 +9,9 @@
 #![allow(non_snake_case)]
 
 use shared::model::head_rows;
-use tch::{Device, Reduction, TchError, Tensor, no_grad};
+use tch::{Device, TchError, Tensor, no_grad};
 
-use super::IGNORED;
-use crate::device::{Dropout, TorchResult, by_rows, gradients};
+use crate::device::{Dropout, TorchResult, cross_entropy, gradients};
 use crate::model::{Decoder, Masks};
 
 /// The output head of a decoder.
@@ -46,7 +45,7 @@ impl Head<'_> {
             let mask = |site: usize| self.mask(site, from, leaf_CH.size()[0]);
             let masks: Masks<'_> = self.masks.is_some().then_some(&mask);
             let logits_CV = self.decoder.logits(&leaf_CH, masks)?;
-            let losses_C = cross_entropies(&logits_CV, wanted_C)?;
+            let losses_C = cross_entropy(&logits_CV, wanted_C)?;
             drop(logits_CV);
             let seed_C = losses_C.f_full_like(share)?;
             let mut wanted: Vec<&Tensor> = self.windows.iter().collect();
@@ -85,7 +84,7 @@ impl Head<'_> {
                 let logits_CV = self.decoder.logits(hidden_CH, None)?;
                 let right_C = logits_CV.f_argmax(-1, false)?.f_eq_tensor(wanted_C)?;
                 hits.extend(Vec::<bool>::try_from(right_C.f_to_device(Device::Cpu)?)?);
-                copy_losses(&cross_entropies(&logits_CV, wanted_C)?, from, losses)
+                copy_losses(&cross_entropy(&logits_CV, wanted_C)?, from, losses)
             })
         })?;
         Ok(hits)
@@ -123,12 +122,6 @@ impl Head<'_> {
         }
         Ok(())
     }
-}
-
-fn cross_entropies(logits_CV: &Tensor, wanted_C: &Tensor) -> TorchResult<Tensor> {
-    by_rows(&[logits_CV, wanted_C], &[], |all| {
-        all[0].f_cross_entropy_loss(&all[1], None::<&Tensor>, Reduction::None, IGNORED, 0.0)
-    })
 }
 
 fn copy_losses(losses_C: &Tensor, from: usize, losses: &mut [f32]) -> TorchResult<()> {
