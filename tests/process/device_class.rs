@@ -27,7 +27,7 @@ const LINES: &[(&str, &str)] = &[
 
 /// Makes a worker one of another class, on a machine that has more than plain kernels.
 const FOREIGN: (&str, &str) = ("ATEN_CPU_CAPABILITY", "default");
-const PLAIN: &str = " DEFAULT ";
+const PLAIN: &str = " DEFAULT";
 
 /// What two workers of this machine give.
 struct Native {

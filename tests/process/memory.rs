@@ -14,7 +14,7 @@ use std::time::Duration;
 use cluster_tests::{Finished, Run, Worker};
 
 /// What a worker may have of its own: enough for one long row, not for eight.
-const MEGABYTES: u64 = 450;
+const MEGABYTES: u64 = 360;
 
 /// 8 short rows, then 8 long ones.
 fn data(folder: &Path) {

@@ -82,7 +82,7 @@ impl BaseWeights {
         let mapped = self.mapped(name)?;
         let loaded = load(&mapped).map_err(failed(&format!("loading {name}")))?;
         if loaded.kind() != mapped.kind() && self.kind == Kind::Half {
-            self.check_range(name, &loaded)?;
+            check_range(name, &mapped, &loaded)?;
         }
         if loaded.device() != mapped.device() || loaded.kind() != mapped.kind() {
             self.release(name);
@@ -97,20 +97,6 @@ impl BaseWeights {
             return Ok(mapped.shallow_clone());
         }
         by_rows(&[mapped], &[], move |all| all[0].f_to_kind(kind))
-    }
-
-    /// Nothing became infinite on the way to fp16, whose largest value is 65504.
-    fn check_range(&self, name: &str, loaded: &Tensor) -> Result<()> {
-        let all = |loaded: &Tensor| loaded.f_isfinite()?.f_all()?.f_int64_value(&[]);
-        if all(loaded).map_err(failed(&format!("loading {name}")))? == 1 {
-            return Ok(());
-        }
-        Err(Error::new(
-            Code::BadWeights,
-            format!("the tensor {name} does not fit into fp16"),
-        )
-        .why("it holds a value beyond 65504, or one that is not a finite number")
-        .fix("--set bf16=true --set fp16=false, or leave both out for f32"))
     }
 
     /// The weight of a linear, named by its module, dense or quantized.
@@ -244,6 +230,23 @@ impl BaseWeights {
         };
         tensor.map_err(failed(&format!("loading {name}")))
     }
+}
+
+/// Nothing became infinite on the way to fp16, whose largest value is 65504.
+fn check_range(name: &str, before: &Tensor, after: &Tensor) -> Result<()> {
+    let sound = || -> TorchResult<i64> {
+        let strange_before = before.f_isfinite()?.f_logical_not()?;
+        let finite = after.f_isfinite()?.f_to_device(before.device())?;
+        let kept = finite.f_logical_or(&strange_before)?;
+        kept.f_all()?.f_int64_value(&[])
+    };
+    if sound().map_err(failed(&format!("loading {name}")))? == 1 {
+        return Ok(());
+    }
+    let what = format!("the tensor {name} does not fit into fp16");
+    Err(Error::new(Code::BadWeights, what)
+        .why("it holds a value beyond 65504")
+        .fix("--set bf16=true --set fp16=false, or leave both out for f32"))
 }
 
 fn missing(name: &str) -> Error {
