@@ -218,7 +218,7 @@ impl Attention<'_> {
 
 /// `left [B, N, T, I]` times the transpose of `right [B, K, S, I]`, whose heads serve several each.
 ///
-/// On the CPU one product per head: how one for all is cut depends on the number of threads.
+/// On the CPU one product per head: libtorch would compute one for all on its one thread.
 fn products(left_BNTI: &Tensor, right_BKSI: &Tensor) -> TorchResult<Tensor> {
     let (rows, heads, length, _) = left_BNTI.size4()?;
     let (_, groups, there, width) = right_BKSI.size4()?;
