@@ -12,10 +12,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         "shim.cpp",
         "shim.h",
         "attention.cpp",
+        "gate.cpp",
         "loss.cpp",
         "product.cpp",
         "product.h",
         "region.cpp",
+        "rotary.cpp",
         "rows.cpp",
         "region.h",
         "allocator.cpp",
@@ -51,9 +53,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flag("-ffp-contract=off")
         .file("cshim/shim.cpp")
         .file("cshim/attention.cpp")
+        .file("cshim/gate.cpp")
         .file("cshim/loss.cpp")
         .file("cshim/product.cpp")
         .file("cshim/region.cpp")
+        .file("cshim/rotary.cpp")
         .file("cshim/rows.cpp")
         .file("cshim/allocator.cpp")
         .file("cshim/quantize.cpp")

@@ -7,20 +7,11 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
-
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
-
-// Elements of a block, about.
-constexpr int64_t kElements = 1 << 17;
-
-int64_t block(const at::Tensor& logits_CV) {
-  return std::max<int64_t>(1, kElements / std::max<int64_t>(1, logits_CV.size(1)));
-}
 
 // C rows, V words.
 struct CrossEntropy : public torch::autograd::Function<CrossEntropy> {
@@ -28,7 +19,7 @@ struct CrossEntropy : public torch::autograd::Function<CrossEntropy> {
     const auto rows = logits_CV.size(0);
     auto losses_C = at::empty({rows}, logits_CV.options());
     auto sums_C = at::empty({rows}, logits_CV.options());
-    in_blocks(rows, block(logits_CV), [&](int64_t from, int64_t to) {
+    in_blocks(rows, rows_in_block(logits_CV.size(1)), [&](int64_t from, int64_t to) {
       const auto part = [&](const at::Tensor& all) { return all.narrow(0, from, to - from); };
       const auto logits = part(logits_CV);
       part(sums_C).copy_(at::logsumexp(logits, {1}));
@@ -43,7 +34,7 @@ struct CrossEntropy : public torch::autograd::Function<CrossEntropy> {
     const auto saved = ctx->get_saved_variables();
     const auto& logits_CV = saved[0];
     auto of_logits_CV = at::empty(logits_CV.sizes(), logits_CV.options());
-    in_blocks(logits_CV.size(0), block(logits_CV), [&](int64_t from, int64_t to) {
+    in_blocks(logits_CV.size(0), rows_in_block(logits_CV.size(1)), [&](int64_t from, int64_t to) {
       const auto part = [&](const at::Tensor& all) { return all.narrow(0, from, to - from); };
       const auto columns = [&](const at::Tensor& all_C) { return part(all_C).unsqueeze(1); };
       auto of_logits = part(of_logits_CV);

@@ -85,17 +85,14 @@ const char* bf16_instructions() {
 
 namespace {
 
-// Elements that a thread takes at a time.
-constexpr int64_t kShared = 1 << 17;
-
-void each_rows(const at::Tensor& value, const std::function<void(int64_t, int64_t)>& body) {
-  const auto rows = value.size(0);
-  in_blocks(rows, std::max<int64_t>(1, kShared * rows / std::max<int64_t>(1, value.numel())),
-            [&](int64_t from, int64_t to) { body(from, to - from); });
+// Whether rows are worth sharing: more than a block.
+bool shared(const at::Tensor& value) {
+  return value.is_cpu() && value.dim() == 2 && value.size(0) > rows_in_block(value.size(1));
 }
 
-bool shared(const at::Tensor& value) {
-  return value.is_cpu() && value.dim() == 2 && value.numel() > kShared && value.size(0) > 1;
+void each_rows(const at::Tensor& value, const std::function<void(int64_t, int64_t)>& body) {
+  in_blocks(value.size(0), rows_in_block(value.size(1)),
+            [&](int64_t from, int64_t to) { body(from, to - from); });
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 #include "guarded.h"
 #include "region.h"
 
-
 #include <atomic>
 #include <cmath>
 #include <limits>
@@ -110,9 +109,8 @@ struct Nested {
 
 // The scales of the blocks, less their mean, in eight bits.
 Nested nest(const at::Tensor& absmax) {
-  float offset = 0.0F;
-  // torch's own mean, as one thread computes it.
-  alone([&] { offset = absmax.mean().item<float>(); });
+  // torch's own mean, as its one thread computes it.
+  const auto offset = absmax.mean().item<float>();
   const auto centred = absmax.sub(offset);
   const auto count = centred.size(0);
   const auto blocks = (count + kNestedBlock - 1) / kNestedBlock;
@@ -173,7 +171,7 @@ char* shim_nf4_quantize(tensor weight, int nested, int* finite, tensor* packed, 
     auto* largest_of = absmax.data_ptr<float>();
     std::atomic<bool> good{true};
     with_type(values, [&](auto* from) {
-      in_blocks(blocks, grain(kBlock), [&](int64_t first, int64_t last) {
+      in_blocks(blocks, rows_in_block(kBlock), [&](int64_t first, int64_t last) {
         for (int64_t block = first; block < last; ++block) {
           const auto start = block * kBlock;
           const auto length = std::min(kBlock, count - start);
@@ -210,7 +208,7 @@ char* shim_int8_quantize(tensor weight, int* finite, tensor* codes, tensor* scal
     auto* largest_of = absmax.data_ptr<float>();
     std::atomic<bool> good{true};
     with_type(values, [&](auto* from) {
-      in_blocks(rows, grain(columns), [&](int64_t first, int64_t last) {
+      in_blocks(rows, rows_in_block(columns), [&](int64_t first, int64_t last) {
         std::vector<float> row_of(static_cast<size_t>(columns));
         for (int64_t row = first; row < last; ++row) {
           // bitsandbytes takes weights in float16.

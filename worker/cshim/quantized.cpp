@@ -75,7 +75,7 @@ void nf4_on_cpu(const FrozenWeight& weight, const at::Tensor& output) {
   const auto* packed = weight.values.const_data_ptr<uint8_t>();
   const auto* table = pairs();
   with_type(output, [&](auto* into) {
-    in_blocks(blocks, grain(weight.block), [&](int64_t from, int64_t to) {
+    in_blocks(blocks, rows_in_block(weight.block), [&](int64_t from, int64_t to) {
       std::array<float, 4096> values;
       for (int64_t block = from; block < to; ++block) {
         const auto start = block * weight.block;
@@ -126,7 +126,7 @@ void int8_on_cpu(const FrozenWeight& weight, const at::Tensor& output) {
   const auto* scales = weight.scales.const_data_ptr<float>();
   const auto columns = weight.columns;
   with_type(output, [&](auto* into) {
-    in_blocks(weight.rows, grain(columns), [&](int64_t from, int64_t to) {
+    in_blocks(weight.rows, rows_in_block(columns), [&](int64_t from, int64_t to) {
       std::vector<float> values(static_cast<size_t>(columns));
       for (int64_t row = from; row < to; ++row) {
         scale_row(codes + row * columns, columns, scales[row], values.data());

@@ -69,10 +69,6 @@ inline constexpr std::array<float, 16> kNf4 = {
     1.0F,
 };
 
-// Elements that a thread takes at a time, and how many pieces of a length that is.
-constexpr int64_t kGrain = 1 << 16;
-inline int64_t grain(int64_t elements_each) { return std::max<int64_t>(1, kGrain / elements_each); }
-
 // Calls `body` with a pointer to the elements of a CPU tensor of one of the three types.
 template <typename Body>
 void with_type(const at::Tensor& tensor, Body body) {

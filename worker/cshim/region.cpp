@@ -13,6 +13,9 @@
 
 namespace {
 
+// Elements of a block: what a core's own cache holds beside what is made of them.
+constexpr int64_t kElements = 1 << 17;
+
 using Region = void (*)(void (*body)(void*), void* data, unsigned threads, unsigned flags);
 
 Region region() {
@@ -84,4 +87,8 @@ void in_blocks(int64_t count, int64_t block, const std::function<void(int64_t, i
     at::AutoDispatchBelowADInplaceOrView no_gradients;
     body(from, to);
   });
+}
+
+int64_t rows_in_block(int64_t elements) {
+  return std::max<int64_t>(1, kElements / std::max<int64_t>(1, elements));
 }

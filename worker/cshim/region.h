@@ -26,3 +26,6 @@ void share(int64_t count, int64_t block, const std::function<void(int64_t, int64
 
 // The same, without a graph.
 void in_blocks(int64_t count, int64_t block, const std::function<void(int64_t, int64_t)>& body);
+
+// How many rows of so many elements each a block has: some 131,072 elements, one row at least.
+int64_t rows_in_block(int64_t elements);

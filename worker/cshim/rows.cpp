@@ -21,9 +21,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// Elements of the first input in a block, about.
-constexpr int64_t kElements = 1 << 17;
-
 // A function of rows, and whatever it knows.
 struct Rule : public torch::CustomClassHolder {
   row_rule body;
@@ -58,9 +55,7 @@ struct Inputs {
 
   int64_t rows() const { return all[0].size(0); }
 
-  int64_t block() const {
-    return std::max<int64_t>(1, kElements * rows() / std::max<int64_t>(1, all[0].numel()));
-  }
+  int64_t block() const { return rows_in_block(all[0].numel() / std::max<int64_t>(1, rows())); }
 
   variable_list part(int64_t from, int64_t to) const {
     variable_list found;
@@ -94,16 +89,13 @@ at::Tensor forward_by_rows(const Rule& rule, const Inputs& inputs) {
 }
 
 struct ByRows : public torch::autograd::Function<ByRows> {
-  static Variable forward(AutogradContext* ctx, const RulePointer& rule, int64_t cut, bool linear,
+  static Variable forward(AutogradContext* ctx, const RulePointer& rule, int64_t cut,
                           const Variable& first, const std::optional<Variable>& second,
                           const std::optional<Variable>& third) {
     Inputs inputs{{first}, cut};
     if (second) inputs.all.push_back(*second);
     if (third) inputs.all.push_back(*third);
-    auto kept = inputs.all;
-    // Any values of that shape give the same gradients: one number stands for all of them.
-    if (linear) kept[0] = at::zeros({1}, first.options()).expand(first.sizes());
-    ctx->save_for_backward(kept);
+    ctx->save_for_backward(inputs.all);
     ctx->saved_data["rule"] = c10::IValue::make_capsule(rule);
     ctx->saved_data["cut"] = cut;
     return forward_by_rows(*rule, inputs);
@@ -149,7 +141,7 @@ struct ByRows : public torch::autograd::Function<ByRows> {
       }
     }
     found.resize(3);
-    return {Variable(), Variable(), Variable(), found[0], found[1], found[2]};
+    return {Variable(), Variable(), found[0], found[1], found[2]};
   }
 };
 
@@ -158,13 +150,12 @@ struct ByRows : public torch::autograd::Function<ByRows> {
 extern "C" {
 
 char* shim_by_rows(row_rule rule, void* data, void (*release)(void* data), const tensor* inputs, size_t count,
-                   size_t cut, int linear, tensor* output) {
+                   size_t cut, tensor* output) {
   return guarded([&] {
     auto held = c10::make_intrusive<Rule>(rule, data, release);
     TORCH_CHECK(count >= 1 && count <= 3 && cut >= 1, count, " inputs");
     const auto optional = [&](size_t i) { return i < count ? maybe(inputs[i]) : std::nullopt; };
-    *output = out(ByRows::apply(held, static_cast<int64_t>(cut), linear != 0, in(inputs[0]), optional(1),
-                                optional(2)));
+    *output = out(ByRows::apply(held, static_cast<int64_t>(cut), in(inputs[0]), optional(1), optional(2)));
   });
 }
 }

@@ -49,14 +49,20 @@ char* shim_attention(tensor query, tensor key, tensor value, tensor seen, int ca
 // losses [C] of logits [C, V] in f32 for wanted words [C] on the CPU, with the gradient of the logits.
 char* shim_cross_entropy(tensor logits, tensor wanted, tensor* losses);
 
+// The gate's silu, or its gelu in the form with tanh, times the other values on the CPU, both [P, I], with gradients.
+char* shim_gated(tensor gate, tensor up, int gelu_tanh, tensor* output);
+
+// Heads [B, T, N, D] turned by the cosines and sines of their positions, [T, 1, R] in the same type, on the CPU, with a
+// gradient; elements of a head beyond R, which is even, stay.
+char* shim_rotated(tensor heads, tensor cos, tensor sin, tensor* output);
+
 // A function of rows: writes a new tensor, or a message and returns another number than 0. Inputs are its own.
 using row_rule = int (*)(void* data, tensor* inputs, size_t count, tensor* output, char* message, size_t room);
 
-// The function on blocks of rows of the first `cut` inputs, of at most three, with gradients. Where it is `linear` in
-// the first, that is not kept. `release` is called with `data` once, whatever happens, when nothing needs the function
-// any more.
+// The function on blocks of rows of the first `cut` inputs, of at most three, with gradients. `release` is called with
+// `data` once, whatever happens, when nothing needs the function any more.
 char* shim_by_rows(row_rule rule, void* data, void (*release)(void* data), const tensor* inputs, size_t count,
-                   size_t cut, int linear, tensor* output);
+                   size_t cut, tensor* output);
 
 // output = input weight^T, both with a gradient.
 char* shim_learning_linear(tensor input, tensor weight, tensor* output);

@@ -2,13 +2,14 @@
 //!
 //! `libraries` CUDA on demand · `choice` device strings · `environment` what must be set before
 //! the process starts · `class` the fingerprint under which equal bits are promised · `torch`
-//! libtorch's failures as coded ones · `memory` what the machine has left · `rows` what is computed row by row · `shim` what tch does not
-//! reach · `frozen` weights that never learn, dense or quantized.
+//! libtorch's failures as coded ones · `memory` what the machine has left · `rows` what is computed row by row · `kernels`
+//! parts of the model that have a kernel of this program · `shim` what tch does not reach · `frozen` weights that never learn, dense or quantized.
 
 mod choice;
 mod class;
 mod environment;
 mod frozen;
+mod kernels;
 mod libraries;
 mod memory;
 mod rows;
@@ -19,12 +20,13 @@ pub use choice::{DeviceRequest, open};
 pub use class::device_class;
 pub use environment::reexec_with_environment;
 pub use frozen::{FrozenWeight, Int8, Nested, Nf4, nested_map, quantize_int8, quantize_nf4};
+pub use kernels::{attention, cross_entropy, gated, rotated};
 pub use libraries::{CudaLibrary, load_cuda};
 pub use memory::available_memory;
-pub use rows::{by_rows, linear_by_rows};
+pub use rows::by_rows;
 pub use shim::{
-    Dropout, Generator, LoraWeights, attention, cross_entropy, frozen_linear, frozen_product,
-    gradients, held_bytes, learning_linear, lora_linear, product, set_deterministic, set_threads,
+    Dropout, Generator, LoraWeights, frozen_linear, frozen_product, gradients, held_bytes,
+    learning_linear, lora_linear, product, set_deterministic, set_threads,
 };
 pub use torch::{TorchResult, caught, failed};
 

@@ -3,14 +3,12 @@
 //! In: tensors, a function of some of their rows. Out: what it gives for all of them. On the CPU blocks
 //! of rows are computed by the threads of this program (`worker/cshim/rows.cpp`); elsewhere it is all at once.
 
-use std::any::Any;
 use std::ffi::{c_char, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::{Device, Tensor};
 
 use super::shim::{Pointer, check, owned, pointer};
-use super::torch::TorchResult;
+use super::torch::{TorchResult, caught};
 
 type Body = extern "C" fn(
     data: *mut c_void,
@@ -29,7 +27,6 @@ unsafe extern "C" {
         inputs: *const Pointer,
         count: usize,
         cut: usize,
-        linear: i32,
         output: *mut Pointer,
     ) -> *mut c_char;
 }
@@ -40,24 +37,6 @@ unsafe extern "C" {
 /// # Errors
 /// Those of `rule`, and libtorch's.
 pub fn by_rows<R>(cut: &[&Tensor], whole: &[&Tensor], rule: R) -> TorchResult<Tensor>
-where
-    R: Fn(&[Tensor]) -> TorchResult<Tensor> + Send + Sync + 'static,
-{
-    apply(cut, whole, false, rule)
-}
-
-/// The same for a rule that is linear in the first tensor, which is not kept.
-///
-/// # Errors
-/// Those of `rule`, and libtorch's.
-pub fn linear_by_rows<R>(cut: &[&Tensor], rule: R) -> TorchResult<Tensor>
-where
-    R: Fn(&[Tensor]) -> TorchResult<Tensor> + Send + Sync + 'static,
-{
-    apply(cut, &[], true, rule)
-}
-
-fn apply<R>(cut: &[&Tensor], whole: &[&Tensor], linear: bool, rule: R) -> TorchResult<Tensor>
 where
     R: Fn(&[Tensor]) -> TorchResult<Tensor> + Send + Sync + 'static,
 {
@@ -80,7 +59,6 @@ where
             inputs.as_ptr(),
             inputs.len(),
             cut.len(),
-            i32::from(linear),
             &raw mut output,
         )
     })?;
@@ -110,27 +88,19 @@ where
         let inputs: Vec<Tensor> = inputs.iter().map(|&input| owned(input)).collect();
         (&*data.cast::<R>(), inputs)
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| rule(&inputs)));
-    let failure = match outcome {
-        Ok(Ok(found)) => {
+    let failure = match caught(|| rule(&inputs)) {
+        Ok(found) => {
             // SAFETY: a place for one tensor; the shim takes a new one that shares the values.
             unsafe { *output = pointer(&found) };
             std::mem::forget(found);
             return 0;
         }
-        Ok(Err(error)) => error.to_string(),
-        Err(panic) => said(panic.as_ref()),
+        Err(error) => error.to_string(),
     };
     let length = failure.len().min(room.saturating_sub(1));
     // SAFETY: `room` bytes that are zero; the last one stays so.
     unsafe { std::ptr::copy_nonoverlapping(failure.as_ptr().cast(), message, length) };
     1
-}
-
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -167,20 +137,6 @@ mod tests {
         }
         assert!(bits.iter().all(|these| *these == bits[0]));
         set_threads(1);
-    }
-
-    #[test]
-    fn a_linear_rule_has_its_gradient_without_its_input() {
-        let kind = (Kind::Float, Device::Cpu);
-        let x = Tensor::randn([900, 300], kind).set_requires_grad(true);
-        let (cos, seed) = (
-            Tensor::randn([900, 300], kind),
-            Tensor::ones([900, 300], kind),
-        );
-        let found = linear_by_rows(&[&x, &cos], |all| all[0].f_mul(&all[1])).unwrap();
-        assert_eq!(found.detach(), (&x * &cos).detach());
-        let of_x = gradients(&found, &seed, &[&x]).unwrap();
-        assert_eq!(of_x[0], cos);
     }
 
     #[test]

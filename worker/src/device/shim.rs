@@ -7,7 +7,7 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
-use tch::{Device, Reduction, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use super::frozen::FrozenWeight;
 use super::torch::TorchResult;
@@ -19,17 +19,7 @@ unsafe extern "C" {
     fn shim_use_plain_allocator();
     fn shim_held_bytes() -> usize;
     fn shim_set_deterministic() -> *mut c_char;
-    fn shim_cross_entropy(logits: Pointer, wanted: Pointer, losses: *mut Pointer) -> *mut c_char;
     fn shim_set_threads(threads: i32);
-    fn shim_attention(
-        query: Pointer,
-        key: Pointer,
-        value: Pointer,
-        seen: Pointer,
-        causal: i32,
-        scale: f64,
-        output: *mut Pointer,
-    ) -> *mut c_char;
     fn shim_cpu_capability(out: *mut *mut c_char) -> *mut c_char;
     fn shim_lora_linear(
         input: Pointer,
@@ -63,7 +53,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
-fn maybe(value: Option<&Tensor>) -> Pointer {
+pub(super) fn maybe(value: Option<&Tensor>) -> Pointer {
     value.map_or(std::ptr::null_mut(), pointer)
 }
 
@@ -116,7 +106,7 @@ pub fn lora_linear(
     };
     check(message)?;
     // SAFETY: the shim handed over a new tensor.
-    Ok(unsafe { Tensor::from_ptr(output.cast()) })
+    Ok(unsafe { owned(output) })
 }
 
 /// The product with a frozen weight that has no pair; only the input gets a gradient.
@@ -153,7 +143,7 @@ pub fn frozen_product(
     };
     check(message)?;
     // SAFETY: the shim handed over a new tensor.
-    Ok(unsafe { Tensor::from_ptr(output.cast()) })
+    Ok(unsafe { owned(output) })
 }
 
 /// The product with a weight that learns: input and weight get a gradient.
@@ -165,7 +155,7 @@ pub fn learning_linear(input_BI: &Tensor, weight_OI: &Tensor) -> TorchResult<Ten
     // SAFETY: live tensors; `output` is written when and only when no message comes back.
     check(unsafe { shim_learning_linear(pointer(input_BI), pointer(weight_OI), &raw mut output) })?;
     // SAFETY: the shim handed over a new tensor.
-    Ok(unsafe { Tensor::from_ptr(output.cast()) })
+    Ok(unsafe { owned(output) })
 }
 
 /// The product of two matrices, without a graph; the same bits for any number of threads.
@@ -177,7 +167,7 @@ pub fn product(left: &Tensor, right: &Tensor) -> TorchResult<Tensor> {
     // SAFETY: live tensors; `output` is written when and only when no message comes back.
     check(unsafe { shim_product(pointer(left), pointer(right), &raw mut output) })?;
     // SAFETY: the shim handed over a new tensor.
-    Ok(unsafe { Tensor::from_ptr(output.cast()) })
+    Ok(unsafe { owned(output) })
 }
 
 /// Gradients of `sum(output * seed)` with respect to `inputs`; the graph is freed.
@@ -199,10 +189,7 @@ pub fn gradients(output: &Tensor, seed: &Tensor, inputs: &[&Tensor]) -> TorchRes
     };
     check(message)?;
     // SAFETY: the shim handed over new tensors in every place.
-    Ok(found
-        .into_iter()
-        .map(|p| unsafe { Tensor::from_ptr(p.cast()) })
-        .collect())
+    Ok(found.into_iter().map(|p| unsafe { owned(p) }).collect())
 }
 
 /// torch's CPU generator with a state of its own: nobody else draws from it.
@@ -279,42 +266,6 @@ pub fn held_bytes() -> u64 {
 pub fn set_threads(threads: usize) {
     // SAFETY: a number.
     unsafe { shim_set_threads(i32::try_from(threads).unwrap_or(i32::MAX)) }
-}
-
-/// Attention `[B, T, N, D]` of queries `[B, N, T, D]` over keys and values `[B, K, S, D]` on the CPU.
-/// `seen` is true where a query sees a key, `[T, S]`.
-///
-/// # Errors
-/// libtorch's.
-pub fn attention(
-    [query, key, value]: [&Tensor; 3],
-    seen: Option<&Tensor>,
-    causal: bool,
-    scale: f64,
-) -> TorchResult<Tensor> {
-    let mut output: Pointer = std::ptr::null_mut();
-    let [query, key, value] = [query, key, value].map(pointer);
-    let (seen, causal) = (maybe(seen), i32::from(causal));
-    // SAFETY: live tensors, null where the shim takes it; `output` is written when no message comes back.
-    check(unsafe { shim_attention(query, key, value, seen, causal, scale, &raw mut output) })?;
-    // SAFETY: the shim handed over a new tensor.
-    Ok(unsafe { owned(output) })
-}
-
-/// The cross entropy of each row of logits `[C, V]`, in f32, with the word `[C]` that is wanted there.
-///
-/// # Errors
-/// libtorch's.
-pub fn cross_entropy(logits_CV: &Tensor, wanted_C: &Tensor) -> TorchResult<Tensor> {
-    if logits_CV.device() != Device::Cpu {
-        let none = Reduction::None;
-        return logits_CV.f_cross_entropy_loss(wanted_C, None::<&Tensor>, none, -100, 0.0);
-    }
-    let mut losses: Pointer = std::ptr::null_mut();
-    // SAFETY: live tensors; `losses` is written when no message comes back.
-    check(unsafe { shim_cross_entropy(pointer(logits_CV), pointer(wanted_C), &raw mut losses) })?;
-    // SAFETY: the shim handed over a new tensor.
-    Ok(unsafe { owned(losses) })
 }
 
 /// Which kernels libtorch picks on this CPU, such as `AVX512`.

@@ -13,8 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::KeyValueCache;
 use super::norm::RmsNorm;
-use super::rope::rotate;
-use crate::device::{TorchResult, attention, learning_linear};
+use crate::device::{TorchResult, attention, learning_linear, rotated};
 
 /// Where the samples lie.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +97,7 @@ impl Attention<'_> {
             None => (query, key),
         };
         let turned = |all: Tensor| match self.turns {
-            Some(turns) => rotate(&all, turns),
+            Some((cos, sin)) => rotated(&all, cos, sin),
             None => Ok(all),
         };
         let query_BNTD = turned(query)?.f_transpose(1, 2)?;
@@ -176,21 +175,7 @@ impl Attention<'_> {
                 .f_transpose(1, 2);
         }
         let causal = length > 1 && mask.is_none();
-        if query.device() == Device::Cpu {
-            let scale = self.config.query_scale;
-            return attention([query, &key, &value], mask, causal, scale);
-        }
-        Tensor::f_scaled_dot_product_attention(
-            query,
-            &key,
-            &value,
-            mask,
-            0.0,
-            causal,
-            self.config.query_scale,
-            self.config.heads != self.config.key_value_heads,
-        )?
-        .f_transpose(1, 2)
+        attention([query, &key, &value], mask, causal, self.config.query_scale)
     }
 
     /// Attention whose scores have a soft cap, step by step.

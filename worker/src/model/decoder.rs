@@ -9,11 +9,11 @@ use shared::model::{EMBEDDING, HEAD, LayerKind, ModelConfig, Projection};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::attention::{Attention, Samples, Visible};
-use super::mlp::{ExpertLayer, gated};
+use super::mlp::ExpertLayer;
 use super::norm::RmsNorm;
 use super::rope::{RopeTable, Stage};
 use super::{BaseWeights, Embedding, KeyValueCache, Linear, Masks};
-use crate::device::{FrozenWeight, TorchResult, by_rows, failed};
+use crate::device::{FrozenWeight, TorchResult, by_rows, failed, gated};
 
 /// Positions the rotary tables start with; they grow on demand.
 const FIRST_POSITIONS: i64 = 512;

@@ -11,19 +11,7 @@ use shared::model::{Activation, Experts};
 use tch::{Device, Kind, Tensor};
 
 use super::BaseWeights;
-use crate::device::{TorchResult, by_rows, frozen_linear};
-
-/// What passes the gate: its activation times the other values.
-pub(super) fn gated(
-    activation: Activation,
-    gate_PI: &Tensor,
-    up_PI: &Tensor,
-) -> TorchResult<Tensor> {
-    by_rows(&[gate_PI, up_PI], &[], move |all| match activation {
-        Activation::Silu => all[0].f_silu()?.f_mul(&all[1]),
-        Activation::GeluTanh => all[0].f_gelu("tanh")?.f_mul(&all[1]),
-    })
-}
+use crate::device::{TorchResult, frozen_linear, gated};
 
 /// Router and experts of one layer.
 #[derive(Debug)]

@@ -8,7 +8,7 @@
 use shared::model::{Rope, RopeScaling};
 use tch::{Device, Kind, Tensor};
 
-use crate::device::{TorchResult, linear_by_rows};
+use crate::device::TorchResult;
 
 /// Tables of cosines and sines, grown on demand.
 #[derive(Debug)]
@@ -130,38 +130,6 @@ impl Table {
         }
         Ok(self)
     }
-}
-
-/// Turns `[B, T, N, D]` by the tables of its positions; elements beyond the tables stay.
-pub(super) fn rotate(x_BTND: &Tensor, tables: &(Tensor, Tensor)) -> TorchResult<Tensor> {
-    let (rows, length, heads, width) = x_BTND.size4()?;
-    let of_rows = |table_T1D: &Tensor| {
-        let turned = table_T1D.size()[2];
-        table_T1D
-            .f_unsqueeze(0)?
-            .f_expand([rows, length, 1, turned], false)?
-            .f_reshape([rows * length, 1, turned])
-    };
-    let x_PND = x_BTND.f_reshape([rows * length, heads, width])?;
-    let (cos, sin) = (of_rows(&tables.0)?, of_rows(&tables.1)?);
-    linear_by_rows(&[&x_PND, &cos, &sin], |all| {
-        turned(&all[0], &all[1], &all[2])
-    })?
-    .f_view([rows, length, heads, width])
-}
-
-fn turned(x_PND: &Tensor, cos_P1D: &Tensor, sin_P1D: &Tensor) -> TorchResult<Tensor> {
-    let (width, part) = (x_PND.size()[2], cos_P1D.size()[2]);
-    if part < width {
-        let parts = x_PND.f_split_with_sizes([part, width - part].as_slice(), 2)?;
-        let first = turned(&parts[0], cos_P1D, sin_P1D)?;
-        return Tensor::f_cat(&[first, parts[1].shallow_clone()], 2);
-    }
-    let half = width / 2;
-    let left = x_PND.f_narrow(2, 0, half)?;
-    let right = x_PND.f_narrow(2, half, half)?;
-    let swapped = Tensor::f_cat(&[right.f_neg()?, left], 2)?;
-    x_PND.f_mul(cos_P1D)?.f_add(&swapped.f_mul(sin_P1D)?)
 }
 
 fn tables(
@@ -341,20 +309,6 @@ mod tests {
         let (short, long) = (values(&rope, Stage::Plain), values(&rope, Stage::Exact(24)));
         assert_eq!(short[0], long[0]);
         assert!(long[3] < short[3], "{long:?} {short:?}");
-    }
-
-    #[test]
-    fn a_part_of_a_head_is_turned_and_the_rest_stays() {
-        let rope = Rope {
-            theta: 10_000.0,
-            dims: 4,
-            scaling: RopeScaling::Default,
-        };
-        let mut table = RopeTable::new(&rope, 8, Device::Cpu, Kind::Float).unwrap();
-        let x = Tensor::rand([1, 5, 2, 10], (Kind::Float, Device::Cpu));
-        let turned = rotate(&x, &table.at(0, 5).unwrap()).unwrap();
-        assert_eq!(turned.narrow(3, 4, 6), x.narrow(3, 4, 6));
-        assert_ne!(turned.narrow(3, 0, 4), x.narrow(3, 0, 4));
     }
 
     #[test]
