@@ -13,7 +13,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "shim.h",
         "attention.cpp",
         "gate.cpp",
+        "halves.cpp",
+        "halves.h",
         "loss.cpp",
+        "norm.cpp",
         "product.cpp",
         "product.h",
         "region.cpp",
@@ -54,7 +57,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .file("cshim/shim.cpp")
         .file("cshim/attention.cpp")
         .file("cshim/gate.cpp")
+        .file("cshim/halves.cpp")
         .file("cshim/loss.cpp")
+        .file("cshim/norm.cpp")
         .file("cshim/product.cpp")
         .file("cshim/region.cpp")
         .file("cshim/rotary.cpp")

@@ -43,23 +43,6 @@ WIDE void scale_row(const int8_t* codes, int64_t count, float scale, float* valu
   }
 }
 
-// Finite values only: to the nearest, ties to even.
-WIDE void narrow(const float* values, int64_t count, at::BFloat16* into) {
-  const auto* bits = reinterpret_cast<const uint32_t*>(values);
-  auto* out = reinterpret_cast<uint16_t*>(into);
-  for (int64_t i = 0; i < count; ++i) {
-    out[i] = static_cast<uint16_t>((bits[i] + 0x7fffU + ((bits[i] >> 16) & 1U)) >> 16);
-  }
-}
-
-void narrow(const float* values, int64_t count, at::Half* into) {
-  for (int64_t i = 0; i < count; ++i) into[i] = static_cast<at::Half>(values[i]);
-}
-
-void narrow(const float* values, int64_t count, float* into) {
-  std::copy(values, values + count, into);
-}
-
 // The largest magnitude of a block in f32.
 float scale_of(const FrozenWeight& weight, int64_t block) {
   if (weight.scales.scalar_type() == at::kFloat) return weight.scales.const_data_ptr<float>()[block];

@@ -4,6 +4,8 @@
 // anew, nothing dense is kept in the graph. Codes, scales and values are bitsandbytes', bit for bit.
 #pragma once
 
+#include "halves.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/ivalue.h>
 
@@ -41,13 +43,6 @@ struct FrozenWeight : public torch::CustomClassHolder {
 };
 
 using FrozenPointer = c10::intrusive_ptr<FrozenWeight>;
-
-// Twice as wide vectors where the processor has them; the same operations, so the same bits.
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__)
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE
-#endif
 
 // Quantiles of the normal distribution, as bitsandbytes rounds them: the values of the codes.
 inline constexpr std::array<float, 16> kNf4 = {

@@ -3,6 +3,7 @@
 // Nothing is kept but the tables: the way back turns the other way. Each product and each sum is rounded to the type of
 // compute, as libtorch's operators round them one by one.
 #include "guarded.h"
+#include "halves.h"
 #include "quantized.h"
 #include "region.h"
 
@@ -10,7 +11,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 namespace {
@@ -26,24 +26,6 @@ struct Turn {
   std::vector<float> sin_left{};
   std::vector<float> sin_right{};
 };
-
-inline uint32_t bits_of(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
-inline float value_of(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-// To the nearest bf16, ties to even.
-inline float rounded(float value) {
-  const auto bits = bits_of(value);
-  return value_of((bits + 0x7fffU + ((bits >> 16) & 1U)) & 0xffff0000U);
-}
 
 WIDE void turn_head(const float* from, const Turn& turn, int64_t half, float* into) {
   const auto* cos_left = turn.cos_left.data();
@@ -66,10 +48,10 @@ WIDE void turn_head(const at::BFloat16* from, const Turn& turn, int64_t half, at
   for (int64_t i = 0; i < half; ++i) {
     const float left = value_of(static_cast<uint32_t>(values[i]) << 16);
     const float right = value_of(static_cast<uint32_t>(values[half + i]) << 16);
-    const float turned_left = rounded(left * cos_left[i]) - rounded(right * sin_left[i]);
-    const float turned_right = rounded(right * cos_right[i]) + rounded(left * sin_right[i]);
-    found[i] = static_cast<uint16_t>(bits_of(rounded(turned_left)) >> 16);
-    found[half + i] = static_cast<uint16_t>(bits_of(rounded(turned_right)) >> 16);
+    const float turned_left = bf16_of(left * cos_left[i]) - bf16_of(right * sin_left[i]);
+    const float turned_right = bf16_of(right * cos_right[i]) + bf16_of(left * sin_right[i]);
+    found[i] = static_cast<uint16_t>(bits_of(bf16_of(turned_left)) >> 16);
+    found[half + i] = static_cast<uint16_t>(bits_of(bf16_of(turned_right)) >> 16);
   }
 }
 

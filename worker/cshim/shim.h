@@ -52,6 +52,10 @@ char* shim_cross_entropy(tensor logits, tensor wanted, tensor* losses);
 // The gate's silu, or its gelu in the form with tanh, times the other values on the CPU, both [P, I], with gradients.
 char* shim_gated(tensor gate, tensor up, int gelu_tanh, tensor* output);
 
+// Rows [P, H] over their root mean square, times a weight [H] that is frozen, on the CPU, with a gradient. Rounded to the
+// rows' type before it is weighed, or after where the weight has another.
+char* shim_normed(tensor input, tensor weight, double eps, tensor* output);
+
 // Heads [B, T, N, D] turned by the cosines and sines of their positions, [T, 1, R] in the same type, on the CPU, with a
 // gradient; elements of a head beyond R, which is even, stay.
 char* shim_rotated(tensor heads, tensor cos, tensor sin, tensor* output);

@@ -27,6 +27,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn shim_cross_entropy(logits: Pointer, wanted: Pointer, losses: *mut Pointer) -> *mut c_char;
     fn shim_gated(gate: Pointer, up: Pointer, gelu_tanh: i32, output: *mut Pointer) -> *mut c_char;
+    fn shim_normed(input: Pointer, weight: Pointer, eps: f64, output: *mut Pointer) -> *mut c_char;
     fn shim_rotated(
         heads: Pointer,
         cos: Pointer,
@@ -82,6 +83,21 @@ pub fn gated(activation: Activation, gate_PI: &Tensor, up_PI: &Tensor) -> TorchR
     made(|output| unsafe { shim_gated(gate, up, gelu_tanh, output) })
 }
 
+/// Rows `[P, H]` over their root mean square, times a weight `[H]` that is frozen: rounded to the rows' type
+/// before it is weighed (`LlamaRMSNorm` of transformers), or after where the weight has another type
+/// (`Gemma2RMSNorm`, with a weight 1 + w in f32).
+///
+/// # Errors
+/// libtorch's.
+pub fn normed(input_PH: &Tensor, weight_H: &Tensor, eps: f64) -> TorchResult<Tensor> {
+    if input_PH.device() != Device::Cpu {
+        return operators::normed(input_PH, weight_H, eps);
+    }
+    let (input, weight) = (pointer(input_PH), pointer(weight_H));
+    // SAFETY: live tensors.
+    made(|output| unsafe { shim_normed(input, weight, eps, output) })
+}
+
 /// Heads `[B, T, N, D]` turned by cosines and sines of their positions, `[T, 1, R]`; elements beyond R stay
 /// (`apply_rotary_pos_emb` of transformers, also with `partial_rotary_factor`).
 ///
@@ -104,8 +120,10 @@ fn made(call: impl FnOnce(*mut Pointer) -> *mut c_char) -> TorchResult<Tensor> {
     Ok(unsafe { owned(output) })
 }
 
-/// The same by libtorch's operators, on any device.
-mod operators {
+/// The same by libtorch's operators, on any device, with a gradient of everything.
+pub(super) mod operators {
+    use tch::Kind;
+
     use super::{Activation, Reduction, Tensor, TorchResult};
 
     pub(super) fn attention(
@@ -135,6 +153,22 @@ mod operators {
         match activation {
             Activation::Silu => gate_PI.f_silu()?.f_mul(up_PI),
             Activation::GeluTanh => gate_PI.f_gelu("tanh")?.f_mul(up_PI),
+        }
+    }
+
+    /// As [`super::normed`].
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn normed(input_PH: &Tensor, weight_H: &Tensor, eps: f64) -> TorchResult<Tensor> {
+        let kind = input_PH.f_kind()?;
+        let wide_PH = input_PH.f_to_kind(Kind::Float)?;
+        let variance = wide_PH.f_square()?.f_mean_dim(-1, true, Kind::Float)?;
+        let scaled_PH = wide_PH.f_mul(&variance.f_add_scalar(eps)?.f_rsqrt()?)?;
+        if weight_H.f_kind()? == kind {
+            weight_H.f_mul(&scaled_PH.f_to_kind(kind)?)
+        } else {
+            scaled_PH.f_mul(weight_H)?.f_to_kind(kind)
         }
     }
 
@@ -236,6 +270,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn normed_rows_are_those_of_operators() {
+        for kind in KINDS {
+            let tolerance = if kind == Kind::Float { 1e-6 } else { 3e-3 };
+            for (width, of_weight) in [(1000, kind), (501, Kind::Float), (7, kind)] {
+                let weight = random(9, &[width], of_weight);
+                let rows = random(10, &[300, width + 3], kind);
+                let part = |all: &[Tensor]| all[0].narrow(1, 2, width);
+                let [found, expected] = both(
+                    &[rows],
+                    |all| normed(&part(all), &weight, 1e-5),
+                    |all| operators::normed(&part(all), &weight, 1e-5),
+                );
+                close(&found, &expected, tolerance);
+            }
+        }
+    }
+
     /// Whole heads and parts of heads, as they come from a product and from attention.
     #[test]
     fn turned_heads_are_those_of_operators_to_the_bit() {
@@ -303,6 +355,8 @@ mod tests {
         let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
         let error = gated(Activation::Silu, &ones(&[3, 4]), &ones(&[3, 5])).unwrap_err();
         assert!(error.to_string().contains("[3, 4] for [3, 5]"), "{error}");
+        let error = normed(&ones(&[3, 4]), &ones(&[5]), 1e-5).unwrap_err();
+        assert!(error.to_string().contains("[5] for rows of 4"), "{error}");
         let heads = ones(&[1, 3, 2, 4]);
         let error = rotated(&heads, &ones(&[2, 1, 4]), &ones(&[2, 1, 4])).unwrap_err();
         assert!(error.to_string().contains("2 rows for 3"), "{error}");

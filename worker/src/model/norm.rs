@@ -8,7 +8,7 @@ use shared::model::ModelConfig;
 use tch::{Kind, Tensor};
 
 use super::BaseWeights;
-use crate::device::{TorchResult, by_rows, failed};
+use crate::device::{TorchResult, by_rows, failed, normed, normed_by_operators};
 
 /// A norm over the last dimension.
 #[derive(Debug)]
@@ -57,36 +57,22 @@ impl RmsNorm {
     /// Whatever dimensions come before the one that is normed.
     pub(super) fn forward(&self, hidden: &Tensor) -> TorchResult<Tensor> {
         let hidden_PH = hidden.f_flatten(0, -2)?;
-        self.by_rows(&hidden_PH)?.f_view_as(hidden)
+        let normed_PH = match &self.learning_H {
+            Some(learning_H) => self.learning(&hidden_PH, learning_H),
+            None => normed(&hidden_PH, &self.weight_H, self.eps),
+        };
+        normed_PH?.f_view_as(hidden)
     }
 
-    fn by_rows(&self, hidden_PH: &Tensor) -> TorchResult<Tensor> {
+    fn learning(&self, hidden_PH: &Tensor, weight_H: &Tensor) -> TorchResult<Tensor> {
         let (eps, plus_one) = (self.eps, self.plus_one);
-        if let Some(learning_H) = &self.learning_H {
-            return by_rows(&[hidden_PH], &[learning_H], move |all| {
-                let weight_H = if plus_one {
-                    all[1].f_add_scalar(1.0)?
-                } else {
-                    all[1].f_to_kind(all[0].f_kind()?)?
-                };
-                normed(&all[0], &weight_H, eps, plus_one)
-            });
-        }
-        let weight_H = &self.weight_H;
         by_rows(&[hidden_PH], &[weight_H], move |all| {
-            normed(&all[0], &all[1], eps, plus_one)
+            let weight_H = if plus_one {
+                all[1].f_add_scalar(1.0)?
+            } else {
+                all[1].f_to_kind(all[0].f_kind()?)?
+            };
+            normed_by_operators(&all[0], &weight_H, eps)
         })
     }
-}
-
-/// In f32; rounded to the type of compute before it is weighed, or after by one more than the weight.
-fn normed(hidden_PH: &Tensor, weight_H: &Tensor, eps: f64, plus_one: bool) -> TorchResult<Tensor> {
-    let kind = hidden_PH.f_kind()?;
-    let wide_PH = hidden_PH.f_to_kind(Kind::Float)?;
-    let variance = wide_PH.f_square()?.f_mean_dim(-1, true, Kind::Float)?;
-    let scaled_PH = wide_PH.f_mul(&variance.f_add_scalar(eps)?.f_rsqrt()?)?;
-    if plus_one {
-        return scaled_PH.f_mul(weight_H)?.f_to_kind(kind);
-    }
-    weight_H.f_mul(&scaled_PH.f_to_kind(kind)?)
 }
