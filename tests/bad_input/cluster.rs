@@ -40,6 +40,17 @@ fn cuda_without_a_gpu_names_the_alternative() {
 }
 
 #[test]
+fn an_openmp_that_gives_one_thread_is_refused() {
+    let output = cluster_tests::worker()
+        .args(["generate", "--base", "nowhere", "--prompt", "hello"])
+        .env("OMP_THREAD_LIMIT", "1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap());
+}
+
+#[test]
 fn a_worker_with_another_base_model_is_refused() {
     let scene = Scene::new();
     let config = Run::config(scene.path(), &[]);

@@ -52,6 +52,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("target/release"))
     parser.add_argument("--text-only", action="store_true")
     given = parser.parse_args()
+    given.output, given.build = given.output.resolve(), given.build.resolve()
     resolved = (given.output / "resolved.yaml").read_text()
     base = re.search(r"^base_model: *\"?([^\"#\n]+?)\"? *(#|$)", resolved, re.M).group(1)
 

@@ -30,8 +30,7 @@ struct Work {
 
   void one() noexcept {
     try {
-      TORCH_CHECK(at::in_parallel_region(),
-                  "OpenMP gives one thread only: unset OMP_THREAD_LIMIT and OMP_MAX_ACTIVE_LEVELS");
+      TORCH_CHECK(at::in_parallel_region(), "OpenMP gives one thread only");
       body();
     } catch (...) {
       std::lock_guard<std::mutex> guard(mutex);
@@ -54,7 +53,8 @@ void run(const std::function<void()>& body) {
 }  // namespace
 
 void set_threads(int64_t threads) {
-  wanted = threads > 0 ? threads : at::get_num_threads();
+  static const int64_t all = at::get_num_threads();
+  wanted = threads > 0 ? threads : all;
   at::set_num_threads(1);
 }
 

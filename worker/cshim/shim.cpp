@@ -151,6 +151,10 @@ char* shim_set_deterministic() {
   });
 }
 
+char* shim_check_threads() {
+  return guarded([] { on_threads([] {}); });
+}
+
 void shim_set_threads(int threads) { set_threads(threads); }
 
 char* shim_cpu_capability(char** text) {

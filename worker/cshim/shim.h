@@ -23,6 +23,9 @@ char* shim_set_deterministic();
 // How many threads compute on the CPU; 0 is as many as libtorch would take.
 void shim_set_threads(int threads);
 
+// Whether OpenMP lets threads work together.
+char* shim_check_threads();
+
 // From here on tensors on the CPU lie in memory that can be used again when they are gone.
 void shim_use_plain_allocator();
 

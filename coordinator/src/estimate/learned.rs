@@ -17,15 +17,13 @@ const F32: u64 = 4;
 pub struct Learned<'a> {
     /// Bytes per position that the graph keeps for a linear beside its input, by the linear's path.
     pub kept: HashMap<&'a str, u64>,
-    /// Whether the embedding learns.
-    pub embedding: bool,
     /// Layers in which anything learns.
     pub layers: Vec<bool>,
     /// Bytes of the gradients of the layer that has most of them.
     pub layer_bytes: u64,
     /// Bytes of what the last norm and the output head need to learn, the head's logits aside.
     pub head_bytes: u64,
-    /// Bytes of the embedding's gradients.
+    /// Bytes of the embedding's gradients; 0 where it does not learn.
     pub embedding_bytes: u64,
 }
 
@@ -61,7 +59,6 @@ pub(super) fn learned<'a>(
             *found.kept.entry(tensor.module.as_str()).or_default() += kept;
         }
     }
-    found.embedding = found.embedding_bytes > 0;
     found.layer_bytes = bytes.into_iter().max().unwrap_or(0);
     found
 }

@@ -146,7 +146,7 @@ pub(super) struct Way {
 }
 
 /// Where a worker computes. On the CPU norms and gates keep what comes in and nothing between
-/// (`worker/cshim/rows.cpp`).
+/// (`worker/cshim/{norm,gate}.cpp`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Cpu,
@@ -210,7 +210,7 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> 
     };
     let mut kept: u64 = learned.kept.values().sum();
     // Whether a gradient reaches the values that come in.
-    let mut flows = learned.embedding;
+    let mut flows = learned.embedding_bytes > 0;
     for (layer, kind) in shape.layer_kinds.iter().enumerate() {
         let adapted = of_layers.get(layer).map_or(&[][..], Vec::as_slice);
         let adapts = |any: &[Projection]| {

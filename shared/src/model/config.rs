@@ -143,6 +143,10 @@ pub struct Experts {
     pub parts: [&'static str; 3],
 }
 
+/// Of a file that came broken, or of a model that is not built.
+const REMEDY: &str =
+    "take config.json anew from where the base model came from, or choose another base model";
+
 impl ModelConfig {
     /// Reads `folder/config.json`.
     ///
@@ -164,8 +168,16 @@ impl ModelConfig {
             Error::new(Code::BadModelConfig, "config.json is not JSON")
                 .at_line(&file, u64::try_from(e.line()).unwrap_or(0))
                 .why(e.to_string())
+                .fix(REMEDY)
         })?;
-        Self::from_json(&value).map_err(|e| e.in_file(&file))
+        Self::from_json(&value).map_err(|e| {
+            let error = e.in_file(&file);
+            if error.fix.is_empty() {
+                error.fix(REMEDY)
+            } else {
+                error
+            }
+        })
     }
 
     /// Reads the JSON value of a config.json.
@@ -268,7 +280,11 @@ impl Keys<'_> {
         ] {
             let value = self.get(key).and_then(Value::as_f64);
             if let Some(value) = value.filter(|v| v.abs() > 0.0) {
-                return Err(bad(format!("`{key}` {value} is not supported, only 0 is")));
+                return Err(
+                    bad(format!("`{key}` {value} is not supported, only 0 is")).fix(format!(
+                        "set `{key}` to 0 in config.json; the adapter's own is lora_dropout"
+                    )),
+                );
             }
         }
         for (key, what) in [

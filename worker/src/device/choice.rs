@@ -11,7 +11,7 @@ use tch::{Cuda, Device};
 
 use super::environment::CUBLAS_WORKSPACE;
 use super::libraries::{CudaLibrary, load_cuda};
-use super::shim::use_plain_allocator;
+use super::shim::{check_threads, use_plain_allocator};
 use super::{failed, set_deterministic, set_threads};
 
 /// What was asked for.
@@ -58,7 +58,7 @@ impl fmt::Display for DeviceRequest {
 /// Opens the device, sets the number of threads (0 leaves libtorch's) and determinism.
 ///
 /// # Errors
-/// [`Code::NoDevice`] when it is not there.
+/// [`Code::NoDevice`] when it is not there, [`Code::NoLibtorch`] when OpenMP gives no threads.
 pub fn open(request: DeviceRequest, threads: usize) -> Result<Device> {
     let device = match request {
         DeviceRequest::Cpu => Device::Cpu,
@@ -72,6 +72,11 @@ pub fn open(request: DeviceRequest, threads: usize) -> Result<Device> {
         DeviceRequest::Cuda(index) => cuda(index)?,
     };
     set_threads(threads);
+    check_threads().map_err(|error| {
+        Error::new(Code::NoLibtorch, "threads cannot work together here")
+            .why(error.to_string())
+            .fix("unset OMP_THREAD_LIMIT and OMP_MAX_ACTIVE_LEVELS")
+    })?;
     use_plain_allocator();
     set_deterministic().map_err(failed("setting deterministic kernels"))?;
     Ok(device)

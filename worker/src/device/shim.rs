@@ -20,6 +20,7 @@ unsafe extern "C" {
     fn shim_held_bytes() -> usize;
     fn shim_set_deterministic() -> *mut c_char;
     fn shim_set_threads(threads: i32);
+    fn shim_check_threads() -> *mut c_char;
     fn shim_cpu_capability(out: *mut *mut c_char) -> *mut c_char;
     fn shim_lora_linear(
         input: Pointer,
@@ -266,6 +267,12 @@ pub fn held_bytes() -> u64 {
 pub fn set_threads(threads: usize) {
     // SAFETY: a number.
     unsafe { shim_set_threads(i32::try_from(threads).unwrap_or(i32::MAX)) }
+}
+
+/// Whether OpenMP lets threads work together, without which bits would depend on their number.
+pub(super) fn check_threads() -> TorchResult<()> {
+    // SAFETY: no argument; nothing is computed.
+    check(unsafe { shim_check_threads() })
 }
 
 /// Which kernels libtorch picks on this CPU, such as `AVX512`.
