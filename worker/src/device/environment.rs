@@ -1,6 +1,6 @@
 //! What must be in the environment before the process starts.
 //!
-//! OpenMP and malloc read their settings when they are loaded, cuBLAS before its first call; so the process starts
+//! OpenMP reads its settings when it is loaded, cuBLAS before its first call; so the process starts
 //! itself once more with them set. A value the user has set is kept. The process id stays.
 
 use std::os::unix::process::CommandExt;
@@ -11,12 +11,16 @@ use shared::error::{Code, Error, Result};
 /// Deterministic cuBLAS needs a fixed workspace.
 pub(super) const CUBLAS_WORKSPACE: (&str, &str) = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
 
-/// Idle threads of libgomp sleep at once. Measured on two cores: a spin of 20000 rounds saves one
-/// worker alone about 4 % of a step, and costs two workers that share the cores up to three times.
-const OPENMP: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "passive"), ("OMP_DYNAMIC", "false")];
+/// As many threads as are asked for.
+const TEAM: (&str, &str) = ("OMP_DYNAMIC", "false");
 
-/// One heap for all threads: what one frees another can use, and it is not kept per thread.
-const HEAP: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
+/// Idle threads of libgomp look for work this often before they sleep, unless [`WAIT_POLICY`] says
+/// otherwise. Measured on two cores (`docs/benchmarks.md`): 2000 rounds save one worker alone 3 to 6 % of a step, and cost
+/// two workers that share the cores 3 %; 20000 cost them a third more time.
+const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "2000");
+
+/// What a user may have set in the place of [`SPIN`].
+const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
 
 /// Says that the process was started again.
 const MARK: &str = "LORA_WORKER_ENVIRONMENT";
@@ -45,8 +49,9 @@ pub fn reexec_with_environment() -> Result<()> {
         command.arg0(name);
     }
     command.args(arguments).env(MARK, "1");
-    for (key, value) in OPENMP.iter().chain([&CUBLAS_WORKSPACE, &HEAP]) {
-        if std::env::var_os(key).is_none() {
+    for (key, value) in [TEAM, SPIN, CUBLAS_WORKSPACE] {
+        let chosen = key == SPIN.0 && std::env::var_os(WAIT_POLICY).is_some();
+        if !chosen && std::env::var_os(key).is_none() {
             command.env(key, value);
         }
     }
