@@ -20,6 +20,12 @@ at::Tensor head(const at::Tensor& all_BNTD, int64_t row, int64_t number) {
   return all_BNTD.narrow(0, row, 1).narrow(1, number, 1);
 }
 
+// The same in f32: libtorch's kernel would ask oneDNN for each small product of halves, and threads would wait for each
+// other there.
+at::Tensor widened(const at::Tensor& all_BNTD, int64_t row, int64_t number) {
+  return head(all_BNTD, row, number).to(at::kFloat);
+}
+
 // Each head of each row.
 void each_head(int64_t rows, int64_t heads, const std::function<void(int64_t, int64_t)>& body) {
   in_blocks(rows * heads, 1, [&](int64_t one, int64_t) { body(one / heads, one % heads); });
@@ -39,8 +45,8 @@ struct Attention : public torch::autograd::Function<Attention> {
     auto sums_BNT = at::empty({rows, heads, length}, query_BNTD.options().dtype(at::kFloat));
     each_head(rows, heads, [&](int64_t row, int64_t number) {
       auto [mixed, sums] = at::_scaled_dot_product_flash_attention_for_cpu(
-          head(query_BNTD, row, number), head(key_BKSD, row, number / each),
-          head(value_BKSD, row, number / each), 0.0, causal, mask_TS, scale);
+          widened(query_BNTD, row, number), widened(key_BKSD, row, number / each),
+          widened(value_BKSD, row, number / each), 0.0, causal, mask_TS, scale);
       mixed_BTND.select(0, row).select(1, number).copy_(mixed.view({length, -1}));
       sums_BNT.select(0, row).select(0, number).copy_(sums.reshape({length}));
     });
@@ -79,9 +85,9 @@ struct Attention : public torch::autograd::Function<Attention> {
     auto for_value_BNSD = at::empty(wide, value_BKSD.options());
     each_head(rows, heads, [&](int64_t row, int64_t number) {
       auto [of_query, for_key, for_value] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-          head(gradient_BNTD, row, number), head(query_BNTD, row, number),
-          head(key_BKSD, row, number / each), head(value_BKSD, row, number / each),
-          head(mixed_BNTD, row, number), head(sums_BNT, row, number), 0.0, causal, mask_TS, scale);
+          widened(gradient_BNTD, row, number), widened(query_BNTD, row, number),
+          widened(key_BKSD, row, number / each), widened(value_BKSD, row, number / each),
+          widened(mixed_BNTD, row, number), head(sums_BNT, row, number), 0.0, causal, mask_TS, scale);
       head(of_query_BNTD, row, number).copy_(of_query);
       head(for_key_BNSD, row, number).copy_(for_key);
       head(for_value_BNSD, row, number).copy_(for_value);
@@ -102,8 +108,8 @@ struct Attention : public torch::autograd::Function<Attention> {
 };
 
 // What is added to scores: nothing where it is seen.
-at::Tensor added(const at::Tensor& seen, const at::Tensor& like) {
-  auto made = at::zeros(seen.sizes(), like.options());
+at::Tensor added(const at::Tensor& seen) {
+  auto made = at::zeros(seen.sizes(), at::kFloat);
   return made.masked_fill_(seen.logical_not(), -std::numeric_limits<double>::infinity());
 }
 
@@ -116,7 +122,7 @@ char* shim_attention(tensor query, tensor key, tensor value, tensor seen, int ca
   return guarded([&] {
     TORCH_CHECK(in(query).is_cpu(), "attention by head is the CPU's");
     auto mask = maybe(seen);
-    if (mask) mask = added(*mask, in(query));
+    if (mask) mask = added(*mask);
     *output = out(Attention::apply(in(query), in(key), in(value), mask, causal != 0, scale));
   });
 }

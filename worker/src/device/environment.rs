@@ -1,6 +1,6 @@
 //! What must be in the environment before the process starts.
 //!
-//! OpenMP reads its settings when it is loaded, cuBLAS before its first call; so the process starts
+//! OpenMP and malloc read their settings when they are loaded, cuBLAS before its first call; so the process starts
 //! itself once more with them set. A value the user has set is kept. The process id stays.
 
 use std::os::unix::process::CommandExt;
@@ -18,6 +18,10 @@ const TEAM: (&str, &str) = ("OMP_DYNAMIC", "false");
 /// otherwise. Measured on two cores (`docs/benchmarks.md`): 2000 rounds save one worker alone 3 to 6 % of a step, and cost
 /// two workers that share the cores 3 %; 20000 cost them a third more time.
 const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "2000");
+
+/// One heap for all threads: what one frees another can use, and it is not kept per thread
+/// (`docs/decisions/0010-plain-malloc-for-tensors.md`).
+const HEAP: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
 
 /// What a user may have set in the place of [`SPIN`].
 const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
@@ -49,7 +53,7 @@ pub fn reexec_with_environment() -> Result<()> {
         command.arg0(name);
     }
     command.args(arguments).env(MARK, "1");
-    for (key, value) in [TEAM, SPIN, CUBLAS_WORKSPACE] {
+    for (key, value) in [TEAM, SPIN, HEAP, CUBLAS_WORKSPACE] {
         let chosen = key == SPIN.0 && std::env::var_os(WAIT_POLICY).is_some();
         if !chosen && std::env::var_os(key).is_none() {
             command.env(key, value);
