@@ -6,8 +6,8 @@
 Each case makes a base model of 50M parameters or more (values from a hash, no training) and data of
 its own, asks `coordinator plan --output json`, and then trains a few steps with real workers. Peak
 memory is the larger of the largest RssAnon of /proc/PID/status, read every 2 ms, and of the kernel's own
-peak of all resident memory without the file pages that are resident at the end (each page of the
-weights that is read stays), minus the RssAnon of a worker that waits for a coordinator: libtorch is
+peak of all resident memory without the most file pages that were resident (each page of the weights that is
+read stays, or goes back before the peak), minus the RssAnon of a worker that waits for a coordinator: libtorch is
 loaded there, and no model. Of several workers the one that needs most counts. The formula was fitted on `fit`; `report` was chosen before.
 """
 
@@ -192,7 +192,7 @@ class Watch(threading.Thread):
 
     def __init__(self, pid):
         super().__init__(daemon=True)
-        self.path, self.seen, self.kernels = f"/proc/{pid}/status", 0, 0
+        self.path, self.seen, self.kernels, self.files = f"/proc/{pid}/status", 0, 0, 0
 
     def run(self):
         while True:
@@ -204,7 +204,9 @@ class Watch(threading.Thread):
             if "RssAnon:" not in text:
                 return
             self.seen = max(self.seen, field(text, "RssAnon"))
-            self.kernels = field(text, "VmHWM") - field(text, "RssFile") - field(text, "RssShmem")
+            # A process that ends gives its file pages back first.
+            self.files = max(self.files, field(text, "RssFile") + field(text, "RssShmem"))
+            self.kernels = field(text, "VmHWM") - self.files
             time.sleep(0.002)
 
 

@@ -16,7 +16,7 @@ const TEAM: (&str, &str) = ("OMP_DYNAMIC", "false");
 
 /// Idle threads of libgomp look for work this often before they sleep, unless [`WAIT_POLICY`] says
 /// otherwise. Measured on two cores (`docs/benchmarks.md`): 2000 rounds save one worker alone 3 to 6 % of a step, and cost
-/// two workers that share the cores 3 %; 20000 cost them a third more time.
+/// two workers that share the cores 2 to 5 %; 20000 make them 1.4 times as slow.
 const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "2000");
 
 /// One heap for all threads: what one frees another can use, and it is not kept per thread
