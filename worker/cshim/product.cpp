@@ -49,8 +49,13 @@ struct Matrix {
   bool by_columns;
 
   explicit Matrix(const at::Tensor& given)
-      : values(given.stride(0) == 1 || given.stride(1) == 1 ? given : given.contiguous()),
-        by_columns(values.stride(1) != 1) {}
+      : values(fits(given, 0) || fits(given, 1) ? given : given.contiguous()), by_columns(!fits(values, 0)) {}
+
+  // Whether rows (0) or columns (1) lie one behind the other; expanded ones lie on each other.
+  static bool fits(const at::Tensor& given, int64_t along) {
+    const bool apart = given.size(along) <= 1 || given.stride(along) >= given.size(1 - along);
+    return apart && (given.stride(1 - along) == 1 || given.size(1 - along) <= 1);
+  }
 
   int order() const { return by_columns ? kTransposed : kAsItIs; }
   const void* data() const { return values.const_data_ptr(); }

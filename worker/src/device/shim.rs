@@ -359,6 +359,41 @@ mod tests {
         }
     }
 
+    /// Rows and columns that lie apart, across, on each other, or are single.
+    #[test]
+    fn products_of_every_layout_equal_those_of_operators() {
+        let mut generator = Generator::new(3).unwrap();
+        let mut random = |shape: [i64; 2]| generator.uniform(&shape, -1.0, 1.0).unwrap();
+        for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
+            let [left, right, row, column] =
+                [[70, 300], [300, 90], [1, 300], [300, 1]].map(|s| random(s).to_kind(kind));
+            let cases = [
+                (left.shallow_clone(), right.shallow_clone()),
+                (left.tr().contiguous().tr(), right.tr().contiguous().tr()),
+                (
+                    left.narrow(1, 7, 200),
+                    right.narrow(0, 7, 200).narrow(1, 3, 50),
+                ),
+                (row.expand([40, 300], false), right.shallow_clone()),
+                (left.shallow_clone(), column.expand([300, 40], false)),
+                (row.shallow_clone(), column.shallow_clone()),
+                (column.narrow(0, 0, 50), row.shallow_clone()),
+                (left.slice(1, 0, 300, 2), right.slice(0, 0, 300, 2)),
+            ];
+            for (number, (left, right)) in cases.iter().enumerate() {
+                let found = product(left, right).unwrap();
+                let wide = |t: &Tensor| t.to_kind(Kind::Double);
+                let expected = wide(left).matmul(&wide(right));
+                let apart = (wide(&found) - &expected).norm().double_value(&[]);
+                let share = if kind == Kind::Float { 1e-6 } else { 4e-3 };
+                assert!(
+                    apart <= share * expected.norm().double_value(&[]),
+                    "{kind:?} {number}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn a_failure_in_the_shim_is_an_error_not_an_end() {
         let ones = |shape: [i64; 2]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
