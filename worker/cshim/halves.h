@@ -1,7 +1,7 @@
 // Values of the three types of compute as f32, and rounded back: to the nearest, ties to even, as libtorch does.
 //
-// Plain arithmetic that the compiler lays out for the processor's vectors; the same bits on each. A value that is
-// no number stays none.
+// Plain arithmetic that the compiler lays out for the processor's vectors; the same bits on each. A NaN that arithmetic
+// made, or that was bf16, stays one; in bf16 one with the highest payloads in f32 would not.
 #pragma once
 
 #include <c10/util/BFloat16.h>

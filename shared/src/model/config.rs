@@ -428,6 +428,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_refused_has_a_place_and_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        for text in ["{", "[]", "{\"model_type\": \"llama\", \"hidden_size\": 0}"] {
+            std::fs::write(&file, text).unwrap();
+            let error = ModelConfig::load(folder.path()).unwrap_err();
+            assert!(error.place.is_some(), "{text}: {error:?}");
+            assert_eq!(error.fix, [REMEDY], "{text}");
+        }
+    }
+
+    #[test]
     fn one_eos_id_or_several() {
         assert_eq!(with("eos_token_id", json!(2)).unwrap().eos_token_ids, [2]);
         assert_eq!(

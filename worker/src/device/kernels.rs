@@ -351,6 +351,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_or_infinite_is_so_where_operators_have_it() {
+        for kind in KINDS {
+            for value in [f64::NAN, f64::INFINITY] {
+                let rows = random(11, &[6, 64], kind);
+                let _ = rows.get(2).get(5).fill_(value);
+                let weight = random(12, &[64], kind);
+                let found = normed(&rows, &weight, 1e-5).unwrap();
+                let expected = operators::normed(&rows, &weight, 1e-5).unwrap();
+                assert_eq!(found.isfinite(), expected.isfinite(), "{kind:?} {value}");
+                assert!(!bool::try_from(found.isfinite().all()).unwrap());
+                let heads = rows.view([1, 6, 2, 32]);
+                let (cos, sin) = (random(13, &[6, 1, 32], kind), random(14, &[6, 1, 32], kind));
+                let found = rotated(&heads, &cos, &sin).unwrap();
+                let expected = operators::rotated(&heads, &cos, &sin).unwrap();
+                assert_eq!(found.isfinite(), expected.isfinite(), "{kind:?} {value}");
+                assert!(!bool::try_from(found.isfinite().all()).unwrap());
+            }
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_an_error() {
         let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
         let error = gated(Activation::Silu, &ones(&[3, 4]), &ones(&[3, 5])).unwrap_err();
