@@ -59,7 +59,7 @@ pub(crate) fn patience(setting: &Setting) -> Patience {
 
 /// The run of a single worker without any fault.
 pub(crate) fn reference(setting: &Setting) -> Reference {
-    let mut replica = Replica::new(PARAMETERS, 1);
+    let mut replica = Replica::new(PARAMETERS);
     replica.adopt(first_state(setting.scaled));
     let mut digests = BTreeMap::new();
     let mut course = Course::new(patience(setting), BTreeMap::new());

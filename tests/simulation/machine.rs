@@ -123,7 +123,7 @@ impl Machine {
             peer_address: peer_address.to_owned(),
             ..Hello::default()
         };
-        let mut replica = Replica::new(PARAMETERS, 1);
+        let mut replica = Replica::new(PARAMETERS);
         replica.evaluates(width(1), evaluation::PARTS as usize);
         Self {
             number,

@@ -17,7 +17,7 @@ use shared::config::RunConfig;
 use shared::dataset::Sample;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::numerics::{self, AdamW, AdapterState};
+use shared::numerics::{self, AdamW, AdapterState, Update};
 use shared::plan::Plan;
 use worker::device::{self, DeviceRequest};
 use worker::train::{Trainer, collate};
@@ -110,8 +110,14 @@ impl Way {
         }
         let norm = numerics::grad_norm(&total);
         let mut next = AdapterState::default();
-        let adamw = AdamW::default();
-        numerics::apply(&self.state, &mut next, &total, norm, 1.0, 1e-3, &adamw);
+        let update = Update {
+            grad_norm: norm,
+            max_grad_norm: 1.0,
+            learning_rate: 1e-3,
+            adamw: AdamW::default(),
+            groups: &[],
+        };
+        numerics::apply(&self.state, &mut next, &total, &update);
         self.state = next;
         self.seconds.push(start.elapsed().as_secs_f64());
         self.cpu_seconds.push(cpu_seconds() - cpu);

@@ -15,7 +15,7 @@ use common::config;
 use shared::config::Quantization;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::numerics::{self, AdamW, AdapterState};
+use shared::numerics::{self, AdamW, AdapterState, Update};
 use worker::device::{self, DeviceRequest};
 use worker::train::{MicroBatch, Segment, Trainer};
 
@@ -70,11 +70,17 @@ fn main() -> Result<()> {
         let quantized = start.elapsed().as_secs_f64();
         let norm = numerics::grad_norm(&integers);
         let mut next = AdapterState::default();
-        let adamw = AdamW {
-            weight_decay: 0.01,
-            ..AdamW::default()
+        let update = Update {
+            grad_norm: norm,
+            max_grad_norm: 1.0,
+            learning_rate: 1e-3,
+            adamw: AdamW {
+                weight_decay: 0.01,
+                ..AdamW::default()
+            },
+            groups: &[],
         };
-        numerics::apply(&state, &mut next, &integers, norm, 1.0, 1e-3, &adamw);
+        numerics::apply(&state, &mut next, &integers, &update);
         state = next;
         trainer.set_adapter(&state.params)?;
         let whole = start.elapsed().as_secs_f64();

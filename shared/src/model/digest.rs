@@ -34,7 +34,8 @@ struct Remembered {
     digest: String,
 }
 
-/// Digest (blake3, hex) over config.json and the weight files in name order.
+/// Digest (blake3, hex) over config.json and the weight files in name order, by the threads of the pool that the caller
+/// runs in.
 ///
 /// # Errors
 /// The ones of a folder without readable weights, and [`Code::Io`] when reading fails.
@@ -87,7 +88,7 @@ fn digest_files(files: &[PathBuf]) -> Result<String> {
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());
         hasher.update(&(map.len() as u64).to_le_bytes());
-        hasher.update(&map);
+        hasher.update_rayon(&map);
     }
     Ok(hasher.finalize().to_hex().to_string())
 }

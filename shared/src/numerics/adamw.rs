@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::parallel::{share, threads_for};
+use super::parallel::{each, share};
 use super::quantize::dequantize;
 use super::state::AdapterState;
 
@@ -47,6 +47,21 @@ pub struct Group {
     pub decays: bool,
 }
 
+/// What one update goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Update<'a> {
+    /// The gradient's norm before clipping.
+    pub grad_norm: f64,
+    /// Gradients are clipped at this norm; 0 means never.
+    pub max_grad_norm: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The optimizer's constants.
+    pub adamw: AdamW,
+    /// What learns alike, in order; none is all of it.
+    pub groups: &'a [Group],
+}
+
 /// What is the same for every element of a group in one step.
 #[derive(Clone, Copy)]
 struct Factors {
@@ -60,44 +75,8 @@ struct Factors {
     step_size: f32,
 }
 
-/// Writes the state after one update of elements that all learn alike. `max_grad_norm` 0 never clips.
-pub fn apply(
-    state: &AdapterState,
-    next: &mut AdapterState,
-    total: &[i64],
-    grad_norm: f64,
-    max_grad_norm: f64,
-    learning_rate: f64,
-    adamw: &AdamW,
-) {
-    let threads = threads_for(total.len());
-    apply_with_threads(
-        state,
-        next,
-        total,
-        grad_norm,
-        max_grad_norm,
-        learning_rate,
-        adamw,
-        &[],
-        threads,
-    );
-}
-
-/// [`apply`] for groups in order, none for all alike, by this many threads; the number of threads
-/// changes nothing but the time.
-#[allow(clippy::too_many_arguments)]
-pub fn apply_with_threads(
-    state: &AdapterState,
-    next: &mut AdapterState,
-    total: &[i64],
-    grad_norm: f64,
-    max_grad_norm: f64,
-    learning_rate: f64,
-    adamw: &AdamW,
-    groups: &[Group],
-    threads: usize,
-) {
+/// Writes the state after one update.
+pub fn apply(state: &AdapterState, next: &mut AdapterState, total: &[i64], update: &Update<'_>) {
     debug_assert_eq!(state.len(), total.len());
     let n = state.len();
     next.step = state.step.next();
@@ -106,26 +85,21 @@ pub fn apply_with_threads(
     for values in [&mut next.params, &mut next.m, &mut next.v] {
         values.resize(n, 0.0);
     }
-    let update = next.optimizer_steps;
-    let of = |rate: f64, adamw: &AdamW| factors(update, grad_norm, max_grad_norm, rate, adamw);
-    let mut ends = vec![(n, of(learning_rate, adamw))];
-    if !groups.is_empty() {
-        let group = |group: &Group| {
-            let weight_decay = if group.decays {
-                adamw.weight_decay
-            } else {
-                0.0
-            };
-            let adamw = AdamW {
-                weight_decay,
-                ..*adamw
-            };
-            (group.end, of(learning_rate * group.rate, &adamw))
-        };
-        ends = groups.iter().map(group).collect();
-    }
-    let ends = &ends[..];
-    let share = share(n, threads);
+    let all = [Group {
+        end: n,
+        rate: 1.0,
+        decays: true,
+    }];
+    let groups = if update.groups.is_empty() {
+        &all
+    } else {
+        update.groups
+    };
+    let ends: Vec<(usize, Factors)> = groups
+        .iter()
+        .map(|group| (group.end, factors(next.optimizer_steps, update, group)))
+        .collect();
+    let share = share(n);
     let old = state
         .params
         .chunks(share)
@@ -133,19 +107,17 @@ pub fn apply_with_threads(
         .zip(state.v.chunks(share));
     let new =
         (next.params.chunks_mut(share).zip(next.m.chunks_mut(share))).zip(next.v.chunks_mut(share));
-    let mut shares = (0..)
+    let shares = (0..)
         .step_by(share)
         .zip(old.zip(new).zip(total.chunks(share)));
-    let first = shares.next();
-    std::thread::scope(|scope| {
-        for (from, (((old, v), (new, next_v)), total)) in shares {
-            scope.spawn(move || {
-                update_groups(from, (old.0, old.1, v), (new.0, new.1, next_v), total, ends);
-            });
-        }
-        if let Some((from, (((old, v), (new, next_v)), total))) = first {
-            update_groups(from, (old.0, old.1, v), (new.0, new.1, next_v), total, ends);
-        }
+    each(shares, |(from, (((old, v), (new, next_v)), total))| {
+        update_groups(
+            from,
+            (old.0, old.1, v),
+            (new.0, new.1, next_v),
+            total,
+            &ends,
+        );
     });
 }
 
@@ -180,24 +152,24 @@ fn update_groups(
     }
 }
 
-fn factors(
-    update: u64,
-    grad_norm: f64,
-    max_grad_norm: f64,
-    learning_rate: f64,
-    adamw: &AdamW,
-) -> Factors {
-    let clip = if max_grad_norm > 0.0 {
+fn factors(number: u64, update: &Update<'_>, group: &Group) -> Factors {
+    let (adamw, learning_rate) = (&update.adamw, update.learning_rate * group.rate);
+    let weight_decay = if group.decays {
+        adamw.weight_decay
+    } else {
+        0.0
+    };
+    let clip = if update.max_grad_norm > 0.0 {
         // Torch divides in f32.
-        (max_grad_norm as f32 / (grad_norm as f32 + 1e-6)).min(1.0)
+        (update.max_grad_norm as f32 / (update.grad_norm as f32 + 1e-6)).min(1.0)
     } else {
         1.0
     };
-    let correction1 = 1.0 - power(adamw.beta1, update);
-    let correction2 = 1.0 - power(adamw.beta2, update);
+    let correction1 = 1.0 - power(adamw.beta1, number);
+    let correction2 = 1.0 - power(adamw.beta2, number);
     Factors {
         clip,
-        decay: (1.0 - learning_rate * adamw.weight_decay) as f32,
+        decay: (1.0 - learning_rate * weight_decay) as f32,
         towards: (1.0 - adamw.beta1) as f32,
         keep: adamw.beta2 as f32,
         fresh: (1.0 - adamw.beta2) as f32,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::ids::Step;
 use crate::numerics::grad_norm;
+use crate::numerics::parallel::in_pools;
 
 /// The same hash as the script that made the golden numbers; exact in f32.
 fn value(i: u64, bits: i32) -> f32 {
@@ -11,6 +12,16 @@ fn value(i: u64, bits: i32) -> f32 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^= z >> 31;
     ((z >> 40) as f64 - f64::from(1 << 23)) as f32 * 2f32.powi(-bits)
+}
+
+fn update(grad_norm: f64, max_grad_norm: f64, learning_rate: f64, adamw: AdamW) -> Update<'static> {
+    Update {
+        grad_norm,
+        max_grad_norm,
+        learning_rate,
+        adamw,
+        groups: &[],
+    }
 }
 
 fn integers(values: impl Iterator<Item = f32>) -> Vec<i64> {
@@ -59,7 +70,7 @@ fn fifty_steps_equal_torch_within_a_few_last_bits() {
         norms.push(norm);
         let mut next = AdapterState::default();
         let rate = 1e-3 * (51 - s) as f64 / 50.0;
-        apply(&state, &mut next, &total, norm, 1.0, rate, &adamw);
+        apply(&state, &mut next, &total, &update(norm, 1.0, rate, adamw));
         state = next;
     }
     assert_eq!((state.step, state.optimizer_steps), (Step(50), 50));
@@ -79,30 +90,35 @@ fn fifty_steps_equal_torch_within_a_few_last_bits() {
 
 #[test]
 fn threads_change_no_bit() {
-    let n = 50_001u64;
+    let n = 1_100_003u64;
     let mut state = AdapterState::new((0..n).map(|i| value(i, 26)).collect());
     state.m = (0..n).map(|i| value(i + 1, 28)).collect();
     state.v = (0..n).map(|i| value(i + 2, 30).abs()).collect();
     let total = integers((0..n).map(|i| value(i + 3, 24)));
-    let adamw = AdamW::default();
-    let mut one = AdapterState::default();
-    apply_with_threads(&state, &mut one, &total, 3.0, 1.0, 1e-3, &adamw, &[], 1);
-    for threads in [2, 3, 5, 100] {
-        let mut other = AdapterState::default();
-        apply_with_threads(
-            &state,
-            &mut other,
-            &total,
-            3.0,
-            1.0,
-            1e-3,
-            &adamw,
-            &[],
-            threads,
-        );
-        assert_eq!(
-            super::super::state_digest(&one),
-            super::super::state_digest(&other)
+    let rule = update(3.0, 1.0, 1e-3, AdamW::default());
+    // Short enough for one share each.
+    let pieces = (0..n as usize).step_by(500_000).map(|from| {
+        let part = from..(from + 500_000).min(n as usize);
+        let mut piece = AdapterState::new(state.params[part.clone()].to_vec());
+        piece.m = state.m[part.clone()].to_vec();
+        piece.v = state.v[part.clone()].to_vec();
+        let mut next = AdapterState::default();
+        apply(&piece, &mut next, &total[part], &rule);
+        next
+    });
+    let pieces: Vec<AdapterState> = pieces.collect();
+    let join = |of: fn(&AdapterState) -> &Vec<f32>| {
+        let values: Vec<u32> = pieces.iter().flat_map(of).map(|x| x.to_bits()).collect();
+        values
+    };
+    let plain = [join(|s| &s.params), join(|s| &s.m), join(|s| &s.v)];
+    for found in in_pools(|| {
+        let mut next = AdapterState::default();
+        apply(&state, &mut next, &total, &rule);
+        [next.params, next.m, next.v]
+    }) {
+        assert!(
+            found.map(|values| values.into_iter().map(f32::to_bits).collect::<Vec<_>>()) == plain
         );
     }
 }
@@ -117,15 +133,8 @@ fn clipping_is_off_at_zero_and_inactive_below_the_bound() {
             eps: 1e-2,
             ..AdamW::default()
         };
-        apply(
-            &state,
-            &mut next,
-            &total,
-            grad_norm(&total),
-            max_grad_norm,
-            1e-2,
-            &adamw,
-        );
+        let rule = update(grad_norm(&total), max_grad_norm, 1e-2, adamw);
+        apply(&state, &mut next, &total, &rule);
         next
     };
     assert_eq!(run(0.0), run(10.0));
@@ -141,7 +150,7 @@ fn an_element_without_gradient_only_decays() {
         weight_decay: 0.5,
         ..AdamW::default()
     };
-    apply(&state, &mut next, &[0], 0.0, 1.0, 0.25, &adamw);
+    apply(&state, &mut next, &[0], &update(0.0, 1.0, 0.25, adamw));
     assert_eq!(next.params, [1.75]);
 }
 
@@ -155,7 +164,7 @@ fn powers_are_those_of_repeated_multiplication() {
 
 #[test]
 fn a_group_learns_at_its_own_rate_and_decay_whoever_shares_the_work() {
-    let n = 2000usize;
+    let n = 1_200_000usize;
     let start = AdapterState::new((0..n as u64).map(|i| value(i, 24)).collect());
     let total = integers((0..n as u64).map(|i| value(7 * i + 1, 25)));
     let norm = grad_norm(&total);
@@ -163,27 +172,34 @@ fn a_group_learns_at_its_own_rate_and_decay_whoever_shares_the_work() {
         weight_decay: 0.1,
         ..AdamW::default()
     };
-    let alone = |rate: f64, adamw: &AdamW| {
+    let alone = |rate: f64, adamw: AdamW| {
         let mut next = AdapterState::default();
-        apply(&start, &mut next, &total, norm, 1.0, rate, adamw);
+        apply(&start, &mut next, &total, &update(norm, 1.0, rate, adamw));
         next
     };
-    let (plain, fast) = (alone(1e-3, &decaying), alone(16e-3, &AdamW::default()));
+    let (plain, fast) = (alone(1e-3, decaying), alone(16e-3, AdamW::default()));
     let group = |end, rate, decays| Group { end, rate, decays };
+    // One is a single element, one goes over several shares.
     let groups = [
         group(700, 1.0, true),
         group(701, 16.0, false),
-        group(n, 1.0, true),
+        group(900_000, 1.0, true),
+        group(n, 16.0, false),
     ];
-    for threads in [1, 2, 3, 7] {
+    let rule = Update {
+        groups: &groups,
+        ..update(norm, 1.0, 1e-3, decaying)
+    };
+    for next in in_pools(|| {
         let mut next = AdapterState::default();
-        apply_with_threads(
-            &start, &mut next, &total, norm, 1.0, 1e-3, &decaying, &groups, threads,
-        );
-        assert_eq!(next.params[..700], plain.params[..700]);
+        apply(&start, &mut next, &total, &rule);
+        next
+    }) {
+        assert!(next.params[..700] == plain.params[..700]);
         assert_eq!(next.params[700], fast.params[700]);
         assert_ne!(next.params[700], plain.params[700]);
-        assert_eq!(next.params[701..], plain.params[701..]);
-        assert_eq!((&next.m, &next.v), (&plain.m, &plain.v));
+        assert!(next.params[701..900_000] == plain.params[701..900_000]);
+        assert!(next.params[900_000..] == fast.params[900_000..]);
+        assert!((&next.m, &next.v) == (&plain.m, &plain.v));
     }
 }

@@ -10,6 +10,8 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
+use super::parallel::{each, share};
+
 const BITS: u32 = 61;
 const PRIME: u64 = (1 << BITS) - 1;
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -43,16 +45,37 @@ impl Sum for Fingerprint {
 /// The fingerprint of `integers`, which start at element `first_index` of the whole.
 #[must_use]
 pub fn fingerprint(integers: &[i64], first_index: u64) -> Fingerprint {
+    let share = share(integers.len());
+    let mut parts = vec![Fingerprint::default(); integers.len().div_ceil(share)];
+    let indices = (first_index..).step_by(share);
+    let shares = integers.chunks(share).zip(indices).zip(&mut parts);
+    each(shares, |((integers, index), part)| {
+        *part = of_share(integers, index);
+    });
+    parts.into_iter().sum()
+}
+
+fn of_share(integers: &[i64], first_index: u64) -> Fingerprint {
     let mut counter = first_index.wrapping_mul(STRIDE);
+    let (batches, rest) = integers.as_chunks::<BATCH>();
     let mut total = 0i128;
-    for batch in integers.chunks(BATCH) {
-        let mut sum = 0i128;
-        for &integer in batch {
-            sum += i128::from(weight(counter)) * i128::from(integer);
-            counter = counter.wrapping_add(STRIDE);
-        }
-        total += fold(sum);
+    for batch in batches {
+        // Weights before products: neither waits for the other then.
+        let weights: [i64; BATCH] =
+            std::array::from_fn(|i| weight(counter.wrapping_add(STRIDE.wrapping_mul(i as u64))));
+        let (even, odd) = (0..BATCH / 2).fold((0, 0), |(even, odd), i| {
+            let product = |i: usize| i128::from(weights[i]) * i128::from(batch[i]);
+            (even + product(2 * i), odd + product(2 * i + 1))
+        });
+        total += fold(even + odd);
+        counter = counter.wrapping_add(STRIDE.wrapping_mul(BATCH as u64));
     }
+    let mut sum = 0i128;
+    for &integer in rest {
+        sum += i128::from(weight(counter)) * i128::from(integer);
+        counter = counter.wrapping_add(STRIDE);
+    }
+    total += fold(sum);
     Fingerprint(total.rem_euclid(i128::from(PRIME)) as u64)
 }
 
@@ -75,6 +98,7 @@ fn fold(sum: i128) -> i128 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::parallel::in_pools;
     use super::*;
 
     fn slow(integers: &[i64], first_index: u64) -> u64 {
@@ -98,6 +122,15 @@ mod tests {
         );
         assert_eq!(fingerprint(&[i64::MIN; 33], 5).0, slow(&[i64::MIN; 33], 5));
         assert_eq!(fingerprint(&[i64::MAX; 32], 5).0, slow(&[i64::MAX; 32], 5));
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        let integers: Vec<i64> = (0..1_100_003u64)
+            .map(|i| i.wrapping_mul(0x2545_f491_4f6c_dd1d) as i64)
+            .collect();
+        let found = in_pools(|| fingerprint(&integers, 5).0);
+        assert_eq!(found, [slow(&integers, 5); 4]);
     }
 
     proptest! {

@@ -3,7 +3,8 @@
 //! In: micro-batch gradients and token losses as f32. Out: exact integer sums, one next adapter
 //! state, digests. Stations: `loss_scale` what fp16 needs, `quantize` gradient to integers,
 //! `fingerprint` a check that adds like the sums, `norm` and `adamw` total to next state, `state`
-//! what is agreed on, `dropout` the one random draw of a step.
+//! what is agreed on, `dropout` the one random draw of a step, `parallel`
+//! how long vectors are shared out to the threads of the pool that the caller runs in.
 //! Keeps: the same bytes on any machine, for any split of the work and any number of threads. So:
 //! no fused multiply-add, no transcendental function of the standard library, no order that depends
 //! on threads. Not here: sockets, tensors, policy.
@@ -17,11 +18,11 @@ mod parallel;
 mod quantize;
 mod state;
 
-pub use adamw::{AdamW, Group, apply, apply_with_threads};
+pub use adamw::{AdamW, Group, Update, apply};
 pub use dropout::{dropout_mask, dropout_threshold};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use loss_scale::{GROWTH_INTERVAL, LARGEST_LOSS_SCALE, LossScale, unscale};
-pub use norm::{grad_norm, grad_norm_with_threads};
+pub use norm::grad_norm;
 pub use quantize::{
     GRADIENT_SCALE_BITS, LOSS_SCALE_BITS, Overflow, accumulate, add_losses, dequantize, loss_value,
     quantize_into, quantize_losses,

@@ -4,7 +4,7 @@
 //! Keeps: eight lanes inside a chunk of 4096, lanes then chunks joined in order, so the value is
 //! the same for any number of threads.
 
-use super::parallel::{CHUNK, share, threads_for};
+use super::parallel::{CHUNK, each, share};
 use super::quantize::dequantize;
 
 const LANES: usize = 8;
@@ -12,27 +12,12 @@ const LANES: usize = 8;
 /// The norm.
 #[must_use]
 pub fn grad_norm(total: &[i64]) -> f64 {
-    grad_norm_with_threads(total, threads_for(total.len()))
-}
-
-/// The norm, computed by this many threads; the number changes nothing but the time.
-#[must_use]
-pub fn grad_norm_with_threads(total: &[i64], threads: usize) -> f64 {
     let mut sums = vec![0f64; total.len().div_ceil(CHUNK)];
-    let share = share(total.len(), threads);
-    let work = |total: &[i64], sums: &mut [f64]| {
+    let share = share(total.len());
+    let shares = total.chunks(share).zip(sums.chunks_mut(share / CHUNK));
+    each(shares, |(total, sums)| {
         for (sum, chunk) in sums.iter_mut().zip(total.chunks(CHUNK)) {
             *sum = sum_of_squares(chunk);
-        }
-    };
-    let mut shares = total.chunks(share).zip(sums.chunks_mut(share / CHUNK));
-    let first = shares.next();
-    std::thread::scope(|scope| {
-        for (total, sums) in shares {
-            scope.spawn(move || work(total, sums));
-        }
-        if let Some((total, sums)) = first {
-            work(total, sums);
         }
     });
     // The square root is correctly rounded everywhere.
@@ -58,6 +43,7 @@ fn sum_of_squares(chunk: &[i64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parallel::in_pools;
     use super::*;
 
     fn integers(n: usize) -> Vec<i64> {
@@ -81,17 +67,11 @@ mod tests {
 
     #[test]
     fn threads_change_no_bit() {
-        for n in [1, 4095, 4096, 4097, 100_003] {
-            let total = integers(n);
-            let one = grad_norm_with_threads(&total, 1).to_bits();
-            for threads in [2, 3, 4, 7, 64] {
-                assert_eq!(
-                    grad_norm_with_threads(&total, threads).to_bits(),
-                    one,
-                    "{n} {threads}"
-                );
-            }
-        }
+        let total = integers(4_300_003);
+        let plain = total.chunks(CHUNK).map(sum_of_squares);
+        let plain = plain.fold(0.0, |total, sum| total + sum).sqrt().to_bits();
+        let found = in_pools(|| grad_norm(&total).to_bits());
+        assert_eq!(found, [plain; 4]);
     }
 
     #[test]

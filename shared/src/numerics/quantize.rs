@@ -4,6 +4,10 @@
 //! fit. Multiplying an f32 by a power of two is exact in f64, so the only rounding is half to even.
 //! Keeps: integer sums of values that passed the check cannot wrap, whatever the order.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::parallel::{each, share};
+
 /// Gradients are integers of 2^-44.
 pub const GRADIENT_SCALE_BITS: u32 = 44;
 /// Losses are integers of 2^-40.
@@ -44,6 +48,18 @@ impl std::ops::BitOrAssign for Overflow {
 pub fn quantize_into(gradient: &[f32], micro_batches_in_step: u32, out: &mut [i64]) -> Overflow {
     debug_assert_eq!(gradient.len(), out.len());
     let parts = u64::from(micro_batches_in_step.max(1));
+    let share = share(gradient.len());
+    let overflow = AtomicBool::new(false);
+    let shares = gradient.chunks(share).zip(out.chunks_mut(share));
+    each(shares, |(values, integers)| {
+        if quantize_share(values, parts, integers).0 {
+            overflow.store(true, Ordering::Relaxed);
+        }
+    });
+    Overflow(overflow.into_inner())
+}
+
+fn quantize_share(gradient: &[f32], parts: u64, out: &mut [i64]) -> Overflow {
     let mut overflow = Overflow(false);
     for (values, integers) in gradient.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
         // 2^51 of the vector path times 2^12 micro-batches is the bound itself.
@@ -95,9 +111,15 @@ pub fn add_losses(one: i64, other: i64) -> Option<i64> {
 /// Adds integers element by element, wrapping.
 pub fn accumulate(into: &mut [i64], add: &[i64]) {
     debug_assert_eq!(into.len(), add.len());
-    for (sum, &part) in into.iter_mut().zip(add) {
-        *sum = sum.wrapping_add(part);
-    }
+    let share = share(into.len());
+    each(
+        into.chunks_mut(share).zip(add.chunks(share)),
+        |(into, add)| {
+            for (sum, &part) in into.iter_mut().zip(add) {
+                *sum = sum.wrapping_add(part);
+            }
+        },
+    );
 }
 
 /// The one way back from an integer to a gradient.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::numerics::parallel::in_pools;
 
 /// `round_half_even(value * 2^scale)` from the bits of the f32, in integers only.
 fn exact(value: f32, scale: i32) -> Option<i128> {
@@ -176,5 +177,34 @@ proptest! {
         let mut total = vec![0; 5];
         workers.iter().rev().for_each(|w| accumulate(&mut total, w));
         prop_assert_eq!(total, straight);
+    }
+}
+
+#[test]
+fn threads_change_no_integer_and_hide_no_overflow() {
+    let mut gradient: Vec<f32> = (0..1_100_003u32)
+        .map(|i| (i.wrapping_mul(0x9e37_79b9) as f32 - 2e9) * 1e-8)
+        .collect();
+    let quantized = |gradient: &[f32]| {
+        in_pools(|| {
+            let mut integers = vec![7; gradient.len()];
+            let overflow = quantize_into(gradient, 3, &mut integers);
+            accumulate(&mut integers, &vec![5; gradient.len()]);
+            (overflow.0, integers)
+        })
+    };
+    let right = |gradient: &[f32], found: &[i64]| {
+        let plain = gradient.iter().map(|value| {
+            let scaled = (f64::from(*value) * GRADIENT_SCALE).round_ties_even();
+            5 + if scaled.is_finite() { scaled as i64 } else { 0 }
+        });
+        plain.zip(found).all(|(plain, found)| plain == *found)
+    };
+    for (overflow, integers) in quantized(&gradient) {
+        assert!(!overflow && right(&gradient, &integers));
+    }
+    gradient[1_000_000] = f32::NAN;
+    for (overflow, integers) in quantized(&gradient) {
+        assert!(overflow && right(&gradient, &integers));
     }
 }

@@ -4,7 +4,10 @@
 //! in fp16. Out: one digest of all of it. Keeps: equal digests mean equal bytes. Not here: names and shapes, which the worker's
 //! layout knows.
 
+use zerocopy::IntoBytes;
+
 use super::LossScale;
+use super::parallel::is_worthwhile;
 use crate::ids::Step;
 
 /// The adapter and its optimizer after a step.
@@ -129,17 +132,22 @@ fn up_to_params(state: &AdapterState) -> blake3::Hasher {
 }
 
 fn hash_floats(hasher: &mut blake3::Hasher, values: &[f32]) {
-    let mut bytes = vec![0u8; 1 << 16];
-    for part in values.chunks(bytes.len() / 4) {
-        for (place, value) in bytes.chunks_exact_mut(4).zip(part) {
-            place.copy_from_slice(&value.to_le_bytes());
-        }
-        hasher.update(&bytes[..part.len() * 4]);
+    const {
+        assert!(
+            cfg!(target_endian = "little"),
+            "digests are over little endian bytes"
+        )
+    }
+    if is_worthwhile(values.len()) {
+        hasher.update_rayon(values.as_bytes());
+    } else {
+        hasher.update(values.as_bytes());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::parallel::in_pools;
     use super::*;
 
     #[test]
@@ -173,6 +181,18 @@ mod tests {
         seen.push(state_digest(&state));
         let distinct: std::collections::HashSet<_> = seen.iter().collect();
         assert_eq!(distinct.len(), seen.len());
+    }
+
+    #[test]
+    fn threads_change_no_digest() {
+        let mut state = AdapterState::new((0..1_100_003).map(|i| i as f32).collect());
+        state.step = Step(3);
+        let mut bytes = [3, 0, 1_100_003u64].map(u64::to_le_bytes).concat();
+        let values = state.params.iter().chain(&state.m).chain(&state.v);
+        bytes.extend(values.flat_map(|value| value.to_le_bytes()));
+        let plain = blake3::hash(&bytes).to_hex().to_string();
+        let found = in_pools(|| state_digest(&state));
+        assert!(found.iter().all(|digest| *digest == plain), "{found:?}");
     }
 
     #[test]

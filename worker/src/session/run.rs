@@ -61,7 +61,12 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     let withdrawn = Withdrawn::default();
     let faults = options.faults.clone();
     let (state_sender, state_outcomes) = mpsc::channel(QUEUE);
-    let state = state_thread::spawn(Arc::clone(&committed), faults.clone(), state_sender)?;
+    let state = state_thread::spawn(
+        Arc::clone(&committed),
+        options.threads,
+        faults.clone(),
+        state_sender,
+    )?;
     let feed = Arc::new(CommittedFeed(state.clone()));
     let (server, bound) = PeerServer::bind(options.listen, feed).await?;
     let host = options
@@ -206,7 +211,7 @@ impl Running {
             DeviceOutcome::Loaded(loaded, run) => {
                 tracing::info!("the base model is loaded on {}", loaded.device);
                 self.run = Some(run.clone());
-                self.job(StateJob::Begin(run, self.options.threads))?;
+                self.job(StateJob::Begin(run))?;
                 Input::Loaded(loaded)
             }
             DeviceOutcome::Initial(first) => {

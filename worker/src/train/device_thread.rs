@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
+use rayon::ThreadPool;
 use shared::config::RunConfig;
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
@@ -25,6 +26,7 @@ use super::forward_backward::Trainer;
 use super::rehearse::rehearse;
 use super::state_thread::{CommittedState, committed};
 use super::sums::{BufferPool, Extra};
+use super::threads;
 use crate::adapter::AdapterLayout;
 use crate::device::{self, Device};
 
@@ -157,6 +159,8 @@ struct OnDevice {
     step_plan: Option<StepPlan>,
     gradient: Vec<f32>,
     losses: Vec<f32>,
+    /// For the integers.
+    host: ThreadPool,
 }
 
 impl Room {
@@ -277,7 +281,8 @@ impl OnDevice {
             .micro_batch(&batch, &mut self.gradient, &mut self.losses)?;
         let mut integers = self.pool.take();
         let (gradient, extras) = integers.split_at_mut(self.gradient.len());
-        let overflow = numerics::quantize_into(&self.gradient, count, gradient);
+        let quantize = || numerics::quantize_into(&self.gradient, count, gradient);
+        let overflow = self.host.install(quantize);
         let (loss, loss_overflow) = numerics::quantize_losses(&self.losses);
         extras[Extra::Loss as usize] = loss;
         extras[Extra::TargetTokens as usize] = i64::try_from(self.losses.len()).unwrap_or(-1);
@@ -285,7 +290,8 @@ impl OnDevice {
         let overflow = overflow.0 || loss_overflow || loss_too_large;
         extras[Extra::Overflows as usize] = i64::from(overflow);
         extras[Extra::MicroBatches as usize] = 1;
-        let Fingerprint(fingerprint) = numerics::fingerprint(&integers, 0);
+        let proved = || numerics::fingerprint(&integers, 0);
+        let Fingerprint(fingerprint) = self.host.install(proved);
         let computed = Computed {
             micro_batch: id,
             fingerprint,
@@ -341,7 +347,8 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
     let request = requested_device(&config.device, load.device.as_deref());
     let device = device::open(request.parse()?, load.threads)?;
     let base = load.base_model.unwrap_or_else(|| config.base_model.clone());
-    let base_digest = shared::model::base_digest(&base)?;
+    let host = threads::pool("host", load.threads)?;
+    let base_digest = host.install(|| shared::model::base_digest(&base))?;
     if base_digest != welcome.base_digest {
         return Err(Error::new(
             Code::BaseModelDiffers,
@@ -393,6 +400,7 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
         step_plan: None,
         gradient,
         losses: Vec::new(),
+        host,
     };
     Ok((loaded, run, on_device))
 }

@@ -21,6 +21,7 @@ mod rehearse;
 mod replica;
 pub mod state_thread;
 mod sums;
+mod threads;
 
 pub use collate::{IGNORED, MicroBatch, Segment, collate};
 pub use forward_backward::Trainer;

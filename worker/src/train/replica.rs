@@ -1,5 +1,6 @@
 //! What one worker holds of the run: the committed state, the integers of the step in work, and the
-//! next state before it is committed. No tensor, no clock, no socket.
+//! next state before it is committed. No tensor, no clock, no socket; long vectors are shared out to the threads of
+//! the pool that the caller runs in.
 //!
 //! In: integers of micro-batches, credits, totals. Out: the sum to be reduced, digests, the state.
 //! Keeps: the committed state changes only by a commit; until then the next one is a shadow.
@@ -8,14 +9,11 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::{MicroBatchId, Step};
-use shared::numerics::{self, AdamW, AdapterState, Fingerprint, Group, StateDigests};
+use shared::numerics::{self, AdamW, AdapterState, Fingerprint, Group, StateDigests, Update};
 use shared::wire::message::{Applied, Task};
 
 use super::sums::{BufferPool, EXTRAS, Extra, Sums};
 use crate::collective::slice;
-
-/// From so many elements on clip and optimizer are worth more than one thread.
-const WORTH_THREADS: usize = 1 << 20;
 
 /// What a step's update needs to know of the plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,15 +49,14 @@ pub struct Replica {
     total: Option<Arc<Vec<i64>>>,
     /// Fingerprints of the sum that was handed out last, by slice.
     sent: Vec<u64>,
-    threads: usize,
     /// What learns alike; none is all of it.
     groups: Vec<Group>,
 }
 
 impl Replica {
-    /// For adapters of `parameters` elements; `threads` change nothing but the time.
+    /// For adapters of `parameters` elements.
     #[must_use]
-    pub fn new(parameters: usize, threads: usize) -> Self {
+    pub fn new(parameters: usize) -> Self {
         Self {
             sums: Sums::new(parameters),
             evaluation: Sums::of_length(1),
@@ -70,12 +67,6 @@ impl Replica {
             shaded: StateDigests::default(),
             total: None,
             sent: Vec::new(),
-            // Below this size threads cost more than they bring.
-            threads: if parameters < WORTH_THREADS {
-                1
-            } else {
-                threads
-            },
             groups: Vec::new(),
         }
     }
@@ -296,26 +287,22 @@ impl Replica {
             )));
         }
         let skipped = extra(Extra::Overflows) != 0;
-        let grad_norm = numerics::grad_norm_with_threads(gradient, self.threads);
+        let grad_norm = numerics::grad_norm(gradient);
         let mut next = self.shadow.take().unwrap_or_default();
         if skipped {
             self.state.skip(&mut next);
         } else {
-            let adamw = AdamW {
-                weight_decay: rule.weight_decay,
-                ..AdamW::default()
-            };
-            numerics::apply_with_threads(
-                &self.state,
-                &mut next,
-                gradient,
+            let update = Update {
                 grad_norm,
-                rule.max_grad_norm,
-                rule.learning_rate,
-                &adamw,
-                &self.groups,
-                self.threads,
-            );
+                max_grad_norm: rule.max_grad_norm,
+                learning_rate: rule.learning_rate,
+                adamw: AdamW {
+                    weight_decay: rule.weight_decay,
+                    ..AdamW::default()
+                },
+                groups: &self.groups,
+            };
+            numerics::apply(&self.state, &mut next, gradient, &update);
         }
         self.shaded = StateDigests::of(&next);
         self.shadow = Some(next);

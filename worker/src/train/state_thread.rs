@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::device_thread::LoadedRun;
 use super::replica::{Replica, StepRule};
+use super::threads;
 use crate::checkpoint;
 
 /// Jobs waiting at most: the coordinator gives few at a time.
@@ -55,8 +56,8 @@ pub struct Followed {
 /// What the thread is asked to do.
 #[derive(Debug)]
 pub enum StateJob {
-    /// A run is loaded, for this many threads.
-    Begin(LoadedRun, usize),
+    /// A run is loaded.
+    Begin(LoadedRun),
     /// A state from elsewhere: drawn, or taken from a member.
     Adopt(Box<AdapterState>),
     /// The adapter that was drawn for the state before step 1.
@@ -110,16 +111,19 @@ pub enum StateOutcome {
     Broken(Error),
 }
 
-/// Starts the thread; it ends when the sender is dropped.
+/// Starts the thread, and the others that long vectors are shared out to: `threads` in all. It ends when the sender is
+/// dropped.
 ///
 /// # Errors
 /// [`Code::Io`] when no thread can be made.
 pub fn spawn(
     published: CommittedState,
+    threads: usize,
     faults: Faults,
     outcomes: tokio::sync::mpsc::Sender<StateOutcome>,
 ) -> Result<mpsc::SyncSender<StateJob>> {
     let (sender, jobs) = mpsc::sync_channel(QUEUE);
+    let pool = threads::pool("state", threads)?;
     std::thread::Builder::new()
         .name("state".into())
         .spawn(move || {
@@ -130,12 +134,14 @@ pub fn spawn(
                 run: None,
                 followers: Vec::new(),
             };
-            for job in jobs {
-                if let Err(error) = room.take(job) {
-                    room.tell(StateOutcome::Broken(error));
-                    return;
+            pool.install(move || {
+                for job in jobs {
+                    if let Err(error) = room.take(job) {
+                        room.tell(StateOutcome::Broken(error));
+                        return;
+                    }
                 }
-            }
+            });
         })
         .map_err(|e| Error::new(Code::Io, "no state thread").why(e.to_string()))?;
     Ok(sender)
@@ -156,8 +162,8 @@ impl Room {
     }
 
     fn take(&mut self, job: StateJob) -> Result<()> {
-        if let StateJob::Begin(run, threads) = job {
-            let mut replica = Replica::new(run.layout.len(), threads);
+        if let StateJob::Begin(run) = job {
+            let mut replica = Replica::new(run.layout.len());
             replica.share(run.pool.clone());
             replica.learns(groups(&run.config, &run.layout.tensors));
             let planned = &run.evaluation;

@@ -1,7 +1,7 @@
 //! Integers of the step in work: a side buffer per micro-batch, and the sum of what counts.
 //!
 //! In: quantized gradients. Out: one vector to be reduced.
-//! Keeps: a micro-batch enters the sum once, and only when it is credited. The sum is shared
+//! Keeps: a micro-batch enters the sum once, and only when it is credited; the first one is the sum. It is shared
 //! read-only with a reduce in flight; a later credit goes into a copy.
 
 use std::collections::BTreeMap;
@@ -34,7 +34,8 @@ const SPARE: usize = 4;
 #[derive(Debug)]
 pub struct Sums {
     side: BTreeMap<MicroBatchId, Vec<i64>>,
-    sum: Arc<Vec<i64>>,
+    /// Of what is credited; none while nothing is.
+    sum: Option<Arc<Vec<i64>>>,
     pool: BufferPool,
 }
 
@@ -81,7 +82,7 @@ impl Sums {
     pub fn new(parameters: usize) -> Self {
         Self {
             side: BTreeMap::new(),
-            sum: Arc::new(vec![0; parameters + EXTRAS]),
+            sum: None,
             pool: BufferPool::new(parameters),
         }
     }
@@ -91,7 +92,7 @@ impl Sums {
     pub fn of_length(length: usize) -> Self {
         Self {
             side: BTreeMap::new(),
-            sum: Arc::new(vec![0; length]),
+            sum: None,
             pool: BufferPool {
                 length,
                 free: Arc::default(),
@@ -117,9 +118,14 @@ impl Sums {
                 format!("micro-batch {micro_batch} was never computed here"),
             )
         })?;
-        let sum: &mut Vec<i64> = Arc::make_mut(&mut self.sum);
-        numerics::accumulate(sum, &integers);
-        self.pool.put(integers);
+        match &mut self.sum {
+            None => self.sum = Some(Arc::new(integers)),
+            Some(sum) => {
+                let sum: &mut Vec<i64> = Arc::make_mut(sum);
+                numerics::accumulate(sum, &integers);
+                self.pool.put(integers);
+            }
+        }
         Ok(())
     }
 
@@ -134,9 +140,11 @@ impl Sums {
 
     /// Changes one bit of the sum: what damaged memory does.
     pub fn flip_bit(&mut self) {
-        if let Some(first) = Arc::make_mut(&mut self.sum).first_mut() {
+        let mut sum = self.sum();
+        if let Some(first) = Arc::make_mut(&mut sum).first_mut() {
             *first ^= 1;
         }
+        self.sum = Some(sum);
     }
 
     /// Lets buffers go back to where others take them from.
@@ -146,8 +154,13 @@ impl Sums {
 
     /// What this worker contributes.
     #[must_use]
-    pub fn sum(&self) -> Arc<Vec<i64>> {
-        Arc::clone(&self.sum)
+    pub fn sum(&mut self) -> Arc<Vec<i64>> {
+        let zeros = || {
+            let mut zeros = self.pool.take();
+            zeros.fill(0);
+            Arc::new(zeros)
+        };
+        Arc::clone(self.sum.get_or_insert_with(zeros))
     }
 
     /// Forgets the step.
@@ -155,9 +168,9 @@ impl Sums {
         while let Some((_, buffer)) = self.side.pop_first() {
             self.pool.put(buffer);
         }
-        match Arc::get_mut(&mut self.sum) {
-            Some(sum) => sum.fill(0),
-            None => self.sum = Arc::new(vec![0; self.sum.len()]),
+        // A reduce in flight keeps what it was given.
+        if let Some(sum) = self.sum.take().and_then(Arc::into_inner) {
+            self.pool.put(sum);
         }
     }
 }
@@ -174,6 +187,16 @@ mod tests {
         sums.credit(MicroBatchId(1)).unwrap();
         assert_eq!(*sums.sum(), [7, 0, 0, 0, 1]);
         assert!(sums.credit(MicroBatchId(1)).is_err());
+    }
+
+    #[test]
+    fn who_has_nothing_gives_zeros() {
+        let mut sums = Sums::new(1);
+        sums.pool.put(vec![3; 5]);
+        assert_eq!(*sums.sum(), [0; 5]);
+        sums.keep(MicroBatchId(0), vec![5, 0, 0, 0, 1]);
+        sums.credit(MicroBatchId(0)).unwrap();
+        assert_eq!(*sums.sum(), [5, 0, 0, 0, 1]);
     }
 
     #[test]

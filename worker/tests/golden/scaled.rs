@@ -110,7 +110,7 @@ fn curve(name: &str) {
         case.golden.initial_adapter_sha256,
         "{name}: the first adapter, byte for byte"
     );
-    let mut replica = Replica::new(initial.len(), 1);
+    let mut replica = Replica::new(initial.len());
     replica.adopt(AdapterState {
         loss_scale: LossScale::of(&case.config),
         ..AdapterState::new(initial)

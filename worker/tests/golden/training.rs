@@ -4,7 +4,7 @@
 use shared::dataset::Sample;
 use shared::ids::Step;
 use shared::model::groups;
-use shared::numerics::{self, AdamW, AdapterState};
+use shared::numerics::{self, AdamW, AdapterState, Update};
 use shared::plan::Plan;
 use worker::device::{DeviceRequest, open};
 use worker::train::{Trainer, collate};
@@ -103,17 +103,14 @@ pub fn train(case: &Case, meddling: &Meddling) -> Run {
         let grad_norm = numerics::grad_norm(&total);
         let rate = planned.learning_rate * meddling.learning_rate;
         let mut next = AdapterState::default();
-        numerics::apply_with_threads(
-            &state,
-            &mut next,
-            &total,
+        let update = Update {
             grad_norm,
-            case.config.max_grad_norm,
-            rate,
-            &adamw,
-            &groups,
-            1,
-        );
+            max_grad_norm: case.config.max_grad_norm,
+            learning_rate: rate,
+            adamw,
+            groups: &groups,
+        };
+        numerics::apply(&state, &mut next, &total, &update);
         state = next;
         trainer.set_adapter(&state.params).unwrap();
         steps.push(Trained {
