@@ -8,29 +8,16 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
-    for source in [
-        "shim.cpp",
-        "shim.h",
-        "attention.cpp",
-        "gate.cpp",
-        "halves.cpp",
-        "halves.h",
-        "loss.cpp",
-        "norm.cpp",
-        "product.cpp",
-        "product.h",
-        "region.cpp",
-        "rotary.cpp",
-        "rows.cpp",
-        "region.h",
-        "allocator.cpp",
-        "quantize.cpp",
-        "quantized.cpp",
-        "quantized.h",
-        "guarded.h",
-    ] {
-        println!("cargo:rerun-if-changed=cshim/{source}");
+    println!("cargo:rerun-if-changed=cshim");
+    let mut sources = Vec::new();
+    for entry in std::fs::read_dir("cshim")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "cpp") {
+            sources.push(path);
+        }
     }
+    // One order on every machine, for the same library.
+    sources.sort();
     let view = PathBuf::from(std::env::var("LIBTORCH")?);
     // The set-up writes this file anew whenever the view changes.
     println!(
@@ -54,19 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flag("-Wextra")
         // A product and a sum are rounded one after the other on every processor.
         .flag("-ffp-contract=off")
-        .file("cshim/shim.cpp")
-        .file("cshim/attention.cpp")
-        .file("cshim/gate.cpp")
-        .file("cshim/halves.cpp")
-        .file("cshim/loss.cpp")
-        .file("cshim/norm.cpp")
-        .file("cshim/product.cpp")
-        .file("cshim/region.cpp")
-        .file("cshim/rotary.cpp")
-        .file("cshim/rows.cpp")
-        .file("cshim/allocator.cpp")
-        .file("cshim/quantize.cpp")
-        .file("cshim/quantized.cpp")
+        .files(sources)
         .try_compile("lora_shim")?;
     println!(
         "cargo:rustc-link-search=native={}",

@@ -4,7 +4,9 @@
 // made, or that was bf16, stays one; in bf16 one with the highest payloads in f32 would not.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <c10/util/BFloat16.h>
+#include <c10/util/Exception.h>
 #include <c10/util/Half.h>
 
 #include <cstdint>
@@ -44,3 +46,14 @@ void widen(const c10::Half* values, int64_t count, float* into);
 void narrow(const float* values, int64_t count, float* into);
 void narrow(const float* values, int64_t count, c10::BFloat16* into);
 void narrow(const float* values, int64_t count, c10::Half* into);
+
+// Calls `body` with a pointer to the elements of a CPU tensor of one of the three types.
+template <typename Body>
+void with_type(const at::Tensor& tensor, Body body) {
+  switch (tensor.scalar_type()) {
+    case at::kFloat: return body(tensor.data_ptr<float>());
+    case at::kBFloat16: return body(tensor.data_ptr<at::BFloat16>());
+    case at::kHalf: return body(tensor.data_ptr<at::Half>());
+    default: TORCH_CHECK(false, "no type of compute: ", tensor.scalar_type());
+  }
+}

@@ -5,7 +5,6 @@
 // r (g w - x r^2 mean(g w x)).
 #include "guarded.h"
 #include "halves.h"
-#include "quantized.h"
 #include "region.h"
 
 #include <ATen/ATen.h>

@@ -1,5 +1,6 @@
 #include "product.h"
 
+#include "kernels.h"
 #include "region.h"
 
 #include <ATen/cpu/Utils.h>
@@ -137,7 +138,7 @@ namespace {
 
 // Whether rows are worth sharing: more than a block.
 bool shared(const at::Tensor& value) {
-  return value.is_cpu() && value.dim() == 2 && value.size(0) > rows_in_block(value.size(1));
+  return has_kernels(value) && value.dim() == 2 && value.size(0) > rows_in_block(value.size(1));
 }
 
 void each_rows(const at::Tensor& value, const std::function<void(int64_t, int64_t)>& body) {
@@ -167,7 +168,7 @@ at::Tensor dropped(const at::Tensor& value, const at::Tensor& keep, double scale
 }
 
 at::Tensor product(const at::Tensor& left, const at::Tensor& right) {
-  if (!left.is_cpu()) return at::mm(left, right);
+  if (!has_kernels(left)) return at::mm(left, right);
   auto output = at::empty({left.size(0), right.size(1)}, left.options());
   run(output, left, right, 0.0, 1.0);
   return output;
@@ -175,7 +176,7 @@ at::Tensor product(const at::Tensor& left, const at::Tensor& right) {
 
 void add_product(at::Tensor& output, const at::Tensor& left, const at::Tensor& right,
                  double scale) {
-  if (output.is_cpu()) {
+  if (has_kernels(output)) {
     run(output, left, right, 1.0, scale);
   } else {
     output.addmm_(left, right, 1.0, scale);

@@ -1,6 +1,7 @@
 #include "quantized.h"
 
 #include "guarded.h"
+#include "kernels.h"
 #include "product.h"
 #include "region.h"
 
@@ -138,7 +139,7 @@ at::ScalarType first_type(const FrozenWeight& weight) {
 
 at::Tensor FrozenWeight::dense() const {
   if (form == Form::Dense) return values;
-  if (!values.is_cpu()) return by_operators();
+  if (!has_kernels(values)) return by_operators();
   at::AutoDispatchBelowADInplaceOrView no_gradients;
   auto output = at::empty({rows, columns}, values.options().dtype(first_type(*this)));
   form == Form::Nf4 ? nf4_on_cpu(*this, output) : int8_on_cpu(*this, output);

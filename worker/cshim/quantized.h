@@ -63,14 +63,3 @@ inline constexpr std::array<float, 16> kNf4 = {
     0.7229568362236023F,
     1.0F,
 };
-
-// Calls `body` with a pointer to the elements of a CPU tensor of one of the three types.
-template <typename Body>
-void with_type(const at::Tensor& tensor, Body body) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat: return body(tensor.data_ptr<float>());
-    case at::kBFloat16: return body(tensor.data_ptr<at::BFloat16>());
-    case at::kHalf: return body(tensor.data_ptr<at::Half>());
-    default: TORCH_CHECK(false, "a weight has type ", tensor.scalar_type());
-  }
-}

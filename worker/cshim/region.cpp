@@ -50,6 +50,15 @@ void run(const std::function<void()>& body) {
   if (work.error) std::rethrow_exception(work.error);
 }
 
+// Once, on this thread, as the one that works of a region: what libtorch does in it is done by this thread alone.
+void alone(const std::function<void()>& body) {
+  if (at::in_parallel_region()) return body();
+  const auto caller = std::this_thread::get_id();
+  run([&] {
+    if (std::this_thread::get_id() == caller) body();
+  });
+}
+
 }  // namespace
 
 void set_threads(int64_t threads) {
@@ -63,14 +72,6 @@ int64_t threads() { return wanted > 0 ? wanted.load() : at::get_num_threads(); }
 void on_threads(const std::function<void()>& body) {
   if (threads() <= 1 || at::in_parallel_region()) return alone(body);
   run(body);
-}
-
-void alone(const std::function<void()>& body) {
-  if (at::in_parallel_region()) return body();
-  const auto caller = std::this_thread::get_id();
-  run([&] {
-    if (std::this_thread::get_id() == caller) body();
-  });
 }
 
 void share(int64_t count, int64_t block, const std::function<void(int64_t, int64_t)>& body) {

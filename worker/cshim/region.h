@@ -16,10 +16,6 @@ int64_t threads();
 // Calls `body` on all of them at once, each time as one of a region.
 void on_threads(const std::function<void()>& body);
 
-// Calls `body` once, on this thread, as the one that works of a region: what libtorch does in it is
-// done by this thread alone.
-void alone(const std::function<void()>& body);
-
 // Cuts [0, count) into blocks of one length, whatever the number of threads, and calls `body` with
 // the ends of each, as one of a region.
 void share(int64_t count, int64_t block, const std::function<void(int64_t, int64_t)>& body);

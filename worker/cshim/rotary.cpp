@@ -4,7 +4,6 @@
 // compute, as libtorch's operators round them one by one.
 #include "guarded.h"
 #include "halves.h"
-#include "quantized.h"
 #include "region.h"
 
 #include <ATen/ATen.h>

@@ -1,6 +1,7 @@
 #include "shim.h"
 
 #include "guarded.h"
+#include "kernels.h"
 #include "product.h"
 #include "quantized.h"
 #include "region.h"
@@ -154,6 +155,10 @@ char* shim_set_deterministic() {
 char* shim_check_threads() {
   return guarded([] { on_threads([] {}); });
 }
+
+int shim_has_kernels(tensor value) { return has_kernels(in(value)) ? 1 : 0; }
+
+void shim_only_operators() { only_operators(); }
 
 void shim_set_threads(int threads) { set_threads(threads); }
 

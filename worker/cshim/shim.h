@@ -20,6 +20,10 @@ void shim_free(char* text);
 // Deterministic kernels or an error, no TF32, no autotuning, no kernel that adds in any order.
 char* shim_set_deterministic();
 
+// Whether kernels of this program compute on a tensor's device, and that none does from here on (kernels.h).
+int shim_has_kernels(tensor value);
+void shim_only_operators();
+
 // How many threads compute on the CPU; 0 is as many as libtorch would take.
 void shim_set_threads(int threads);
 

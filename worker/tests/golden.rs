@@ -244,3 +244,19 @@ fn an_error_of_a_thousandth_in_any_stage_turns_it_red() {
         assert!(seen.is_err(), "an error in the {stage} went unseen");
     }
 }
+
+/// Every case once more without this program's kernels, in a process of its own: all of what a GPU computes but CUDA's
+/// kernels.
+#[test]
+fn libtorch_s_operators_alone_stay_within_the_same_limits() {
+    let tests = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(tests)
+        .args(["--skip", "libtorch_s_operators_alone"])
+        .env("GOLDEN_DEVICE", "operators")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    let passed = said.matches(" ... ok").count();
+    assert!(passed > CASES.len(), "{passed} tests\n{said}");
+}

@@ -38,7 +38,7 @@ pub struct Memory {
     /// The adapter: committed state and shadow copy, each with two moments, the values on the device
     /// and the gradient; all f32.
     pub adapter: u64,
-    /// Sums, the micro-batch in work and the total, as i64.
+    /// The sum, the total, and the micro-batch in work where a worker has several in a step, as i64.
     pub integers: u64,
     /// What the decoder keeps of the largest micro-batch for the backward pass.
     pub activations: u64,
@@ -71,6 +71,8 @@ pub struct Model<'a> {
     pub tokens: u64,
     /// Tokens of the longest.
     pub longest: u64,
+    /// Whether a worker computes several micro-batches of a step: the first one is its sum.
+    pub several: bool,
 }
 
 /// The peak over micro-batches of these sizes.
@@ -98,7 +100,7 @@ pub fn memory(model: &Model<'_>, sizes: &[Size]) -> Memory {
         // Ids and targets of a token; an offset, two numbers of the plan and a place in the order.
         data: model.tokens * 5 + model.samples * 20,
         adapter: n * F32 * (3 + 3 + 1 + 1),
-        integers: (n + super::wire::EXTRAS) * I64 * 3,
+        integers: (n + super::wire::EXTRAS) * I64 * (2 + u64::from(model.several)),
         activations: activations.min(compute),
         transient: compute - activations.min(compute),
         peak: 0,

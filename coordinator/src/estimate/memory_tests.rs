@@ -60,6 +60,7 @@ fn of_shape(
         samples: 4,
         tokens: 30,
         longest: 10,
+        several: true,
     };
     memory(&model, &[SIZE])
 }

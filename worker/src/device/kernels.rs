@@ -10,12 +10,14 @@
 use std::ffi::c_char;
 
 use shared::model::Activation;
-use tch::{Device, Reduction, Tensor};
+use tch::{Reduction, Tensor};
 
 use super::shim::{Pointer, check, maybe, owned, pointer};
 use super::torch::TorchResult;
 
 unsafe extern "C" {
+    fn shim_has_kernels(value: Pointer) -> i32;
+    fn shim_only_operators();
     fn shim_attention(
         query: Pointer,
         key: Pointer,
@@ -36,6 +38,19 @@ unsafe extern "C" {
     ) -> *mut c_char;
 }
 
+/// Whether kernels of this program compute on the device that holds a tensor: on the CPU.
+pub fn has_kernels(value: &Tensor) -> bool {
+    // SAFETY: a live tensor.
+    unsafe { shim_has_kernels(pointer(value)) == 1 }
+}
+
+/// From here on none does: the CPU computes as a GPU would, by libtorch's operators. For tests of that on machines
+/// without one.
+pub fn only_operators() {
+    // SAFETY: sets a flag.
+    unsafe { shim_only_operators() };
+}
+
 /// Attention `[B, T, N, D]` of queries `[B, N, T, D]` over keys and values `[B, K, S, D]`. `seen` is true
 /// where a query sees a key, `[T, S]`; `causal` hides later positions.
 ///
@@ -47,7 +62,7 @@ pub fn attention(
     causal: bool,
     scale: f64,
 ) -> TorchResult<Tensor> {
-    if query.device() != Device::Cpu {
+    if !has_kernels(query) {
         return operators::attention([query, key, value], seen, causal, scale);
     }
     let [query, key, value] = [query, key, value].map(pointer);
@@ -61,7 +76,7 @@ pub fn attention(
 /// # Errors
 /// libtorch's.
 pub fn cross_entropy(logits_CV: &Tensor, wanted_C: &Tensor) -> TorchResult<Tensor> {
-    if logits_CV.device() != Device::Cpu {
+    if !has_kernels(logits_CV) {
         return operators::cross_entropy(logits_CV, wanted_C);
     }
     let (logits, wanted) = (pointer(logits_CV), pointer(wanted_C));
@@ -74,7 +89,7 @@ pub fn cross_entropy(logits_CV: &Tensor, wanted_C: &Tensor) -> TorchResult<Tenso
 /// # Errors
 /// libtorch's.
 pub fn gated(activation: Activation, gate_PI: &Tensor, up_PI: &Tensor) -> TorchResult<Tensor> {
-    if gate_PI.device() != Device::Cpu {
+    if !has_kernels(gate_PI) {
         return operators::gated(activation, gate_PI, up_PI);
     }
     let (gate, up) = (pointer(gate_PI), pointer(up_PI));
@@ -90,7 +105,7 @@ pub fn gated(activation: Activation, gate_PI: &Tensor, up_PI: &Tensor) -> TorchR
 /// # Errors
 /// libtorch's.
 pub fn normed(input_PH: &Tensor, weight_H: &Tensor, eps: f64) -> TorchResult<Tensor> {
-    if input_PH.device() != Device::Cpu {
+    if !has_kernels(input_PH) {
         return operators::normed(input_PH, weight_H, eps);
     }
     let (input, weight) = (pointer(input_PH), pointer(weight_H));
@@ -104,7 +119,7 @@ pub fn normed(input_PH: &Tensor, weight_H: &Tensor, eps: f64) -> TorchResult<Ten
 /// # Errors
 /// libtorch's.
 pub fn rotated(heads_BTND: &Tensor, cos_T1R: &Tensor, sin_T1R: &Tensor) -> TorchResult<Tensor> {
-    if heads_BTND.device() != Device::Cpu {
+    if !has_kernels(heads_BTND) {
         return operators::rotated(heads_BTND, cos_T1R, sin_T1R);
     }
     let (heads, cos, sin) = (pointer(heads_BTND), pointer(cos_T1R), pointer(sin_T1R));
@@ -189,7 +204,7 @@ pub(super) mod operators {
 
 #[cfg(test)]
 mod tests {
-    use tch::Kind;
+    use tch::{Device, Kind};
 
     use super::*;
     use crate::device::{Generator, gradients, set_threads};

@@ -21,7 +21,7 @@ pub use class::device_class;
 pub use environment::reexec_with_environment;
 pub use frozen::{FrozenWeight, Int8, Nested, Nf4, nested_map, quantize_int8, quantize_nf4};
 pub use kernels::operators::normed as normed_by_operators;
-pub use kernels::{attention, cross_entropy, gated, normed, rotated};
+pub use kernels::{attention, cross_entropy, gated, has_kernels, normed, only_operators, rotated};
 pub use libraries::{CudaLibrary, load_cuda};
 pub use memory::available_memory;
 pub use rows::by_rows;

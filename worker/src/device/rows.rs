@@ -5,8 +5,9 @@
 
 use std::ffi::{c_char, c_void};
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
+use super::kernels::has_kernels;
 use super::shim::{Pointer, check, owned, pointer};
 use super::torch::{TorchResult, caught};
 
@@ -41,8 +42,7 @@ where
     R: Fn(&[Tensor]) -> TorchResult<Tensor> + Send + Sync + 'static,
 {
     let all = || cut.iter().chain(whole);
-    let on_cpu = all().all(|tensor| tensor.device() == Device::Cpu);
-    if !on_cpu {
+    if !all().all(|tensor| has_kernels(tensor)) {
         let all: Vec<Tensor> = all().map(|tensor| tensor.shallow_clone()).collect();
         return rule(&all);
     }
@@ -105,7 +105,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use tch::{Kind, TchError};
+    use tch::{Device, Kind, TchError};
 
     use super::*;
     use crate::device::{gradients, set_threads};

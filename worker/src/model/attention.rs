@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::KeyValueCache;
 use super::norm::RmsNorm;
-use crate::device::{TorchResult, attention, learning_linear, rotated};
+use crate::device::{TorchResult, attention, has_kernels, learning_linear, rotated};
 
 /// Where the samples lie.
 #[derive(Clone, Copy, Debug)]
@@ -208,7 +208,7 @@ fn products(left_BNTI: &Tensor, right_BKSI: &Tensor) -> TorchResult<Tensor> {
     let (rows, heads, length, _) = left_BNTI.size4()?;
     let (_, groups, there, width) = right_BKSI.size4()?;
     let each = heads / groups;
-    if left_BNTI.device() != Device::Cpu {
+    if !has_kernels(left_BNTI) {
         let repeated = right_BKSI
             .f_unsqueeze(2)?
             .f_expand([rows, groups, each, there, width], false)?

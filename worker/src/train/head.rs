@@ -11,7 +11,7 @@
 use shared::model::head_rows;
 use tch::{Device, TchError, Tensor, no_grad};
 
-use crate::device::{Dropout, TorchResult, cross_entropy, gradients};
+use crate::device::{Dropout, TorchResult, cross_entropy, gradients, has_kernels};
 use crate::model::{Decoder, Masks};
 
 /// The output head of a decoder.
@@ -108,8 +108,7 @@ impl Head<'_> {
         wanted_Q: &Tensor,
         mut work: impl FnMut(usize, &Tensor, &Tensor) -> TorchResult<()>,
     ) -> TorchResult<()> {
-        let on_gpu = hidden_QH.device() != Device::Cpu;
-        let rows = head_rows(self.decoder.config.vocab_size, on_gpu);
+        let rows = head_rows(self.decoder.config.vocab_size, !has_kernels(hidden_QH));
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let all = hidden_QH.size()[0];
         let mut from = 0;

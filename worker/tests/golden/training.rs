@@ -6,7 +6,7 @@ use shared::ids::Step;
 use shared::model::groups;
 use shared::numerics::{self, AdamW, AdapterState, Update};
 use shared::plan::Plan;
-use worker::device::{DeviceRequest, open};
+use worker::device::{DeviceRequest, only_operators, open};
 use worker::train::{Trainer, collate};
 
 use super::case::Case;
@@ -42,10 +42,16 @@ pub const HONEST: Meddling = Meddling {
     learning_rate: 1.0,
 };
 
-/// The CPU, unless `GOLDEN_DEVICE` names another.
+/// The CPU, unless `GOLDEN_DEVICE` names another; `operators` is the CPU that computes as a GPU does.
 fn device() -> DeviceRequest {
-    let named = std::env::var("GOLDEN_DEVICE");
-    named.map_or(DeviceRequest::Cpu, |name| name.parse().unwrap())
+    match std::env::var("GOLDEN_DEVICE").as_deref() {
+        Err(_) => DeviceRequest::Cpu,
+        Ok("operators") => {
+            only_operators();
+            DeviceRequest::Cpu
+        }
+        Ok(name) => name.parse().unwrap(),
+    }
 }
 
 /// A trainer with the first adapter set.
