@@ -83,21 +83,43 @@ fn packed_one_two_and_four_workers_give_the_same_bytes_and_the_unpacked_losses()
     }
 }
 
+/// One worker with so many threads.
+fn with_threads(lines: &[(&str, &str)], threads: &str) -> (String, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Run::config(folder.path(), lines);
+    let run = Run::start(folder.path(), &config, &[]);
+    let worker = run.worker(&["--threads", threads]);
+    let finished = run.finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert_eq!(worker.finish().0, Some(0));
+    println!("{threads} thread(s): sha256 {}", finished.adapter());
+    (finished.adapter(), finished.log_history())
+}
+
 #[test]
 fn one_two_and_four_threads_give_the_same_bytes() {
-    let mut adapters = Vec::new();
-    for threads in ["1", "2", "4"] {
-        let folder = tempfile::tempdir().unwrap();
-        let config = Run::config(folder.path(), LINES);
-        let run = Run::start(folder.path(), &config, &[]);
-        let worker = run.worker(&["--threads", threads]);
-        let finished = run.finish();
-        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-        assert_eq!(worker.finish().0, Some(0));
-        println!("{threads} thread(s): sha256 {}", finished.adapter());
-        adapters.push((finished.adapter(), finished.log_history()));
-    }
-    assert!(adapters.windows(2).all(|pair| pair[0] == pair[1]));
+    let found = ["1", "2", "4"].map(|threads| with_threads(LINES, threads));
+    assert!(found.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// 1,118,208 elements: long enough that the host shares out integers, proofs and updates to its threads.
+#[test]
+fn a_long_adapter_has_the_same_bytes_for_any_threads_and_workers() {
+    let wide = "[q_proj, o_proj, gate_proj, up_proj, down_proj]";
+    let lines = [
+        ("lora_rank", "112"),
+        ("target_modules", wide),
+        ("max_steps", "3"),
+    ];
+    let long = [LINES, &lines].concat();
+    let found = ["1", "2", "3"].map(|threads| with_threads(&long, threads));
+    assert!(found.windows(2).all(|pair| pair[0] == pair[1]));
+    let folder = tempfile::tempdir().unwrap();
+    let two = Finished::local(folder.path(), &long, 2);
+    assert_eq!(two.code, Some(0), "{}", two.stderr);
+    assert_eq!((two.adapter(), two.log_history()), found[0]);
+    let file = two.output.join("adapter_model.safetensors");
+    assert!(std::fs::metadata(file).unwrap().len() > 4 << 20);
 }
 
 #[test]
