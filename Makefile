@@ -36,6 +36,7 @@ bench: build ## speed and memory against PEFT (GOLDEN_PYTHON: one with torch, tr
 	$(CARGO) build --release --locked -p worker --examples
 	$(GOLDEN_PYTHON) tests/bench/step_speed.py --worker target/release/examples/step_speed
 	$(GOLDEN_PYTHON) tests/bench/packing_speed.py --worker target/release/examples/packing_speed
+	for threads in 1 $$(nproc); do target/release/examples/host_step 39976960 6 $$threads; done
 
 memory: build ## what `coordinator plan` says against real runs (SET: report, fit, kinds or names of cases)
 	$(PYTHON) tests/bench/plan_memory.py --bin target/release --set $(or $(SET),report)

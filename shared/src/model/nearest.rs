@@ -1,7 +1,10 @@
 //! Which family a config.json belongs to, or which one it is nearest to and what differs.
 //!
 //! In: the keys of config.json. Out: the [`Family`], or [`Code::UnsupportedArchitecture`] that names the
-//! supported architecture with the fewest keys that would be computed otherwise, and those keys.
+//! supported architecture with the fewest keys that would be computed otherwise, and those keys, and one whose name is
+//! alike.
+
+use std::cmp::Reverse;
 
 use serde_json::Value;
 
@@ -75,6 +78,12 @@ const NEEDED: &[&str] = &[
 /// As many keys are named; a model of another kind has dozens.
 const NAMED: usize = 12;
 
+/// A family whose name begins with as many letters of the model's is named too,
+const ALIKE: usize = 2;
+
+/// unless it has so many differences more than the nearest.
+const MARGIN: usize = 2;
+
 /// The family of a config.json.
 ///
 /// # Errors
@@ -106,26 +115,32 @@ fn unsupported(keys: Keys<'_>, named: &[&str], model_type: Option<&str>) -> Erro
         format!("the base model's architecture is not supported: {found}"),
     );
     let name = model_type.or(named.first().copied()).unwrap_or_default();
-    let candidates = FAMILIES
-        .iter()
-        .map(|family| (Differences::of(keys, family), family));
-    let nearest = candidates.min_by_key(|(differences, family)| {
-        let alike = name
-            .bytes()
-            .zip(family.model_type.bytes())
-            .take_while(|(a, b)| a.eq_ignore_ascii_case(b))
-            .count();
-        (differences.count(), std::cmp::Reverse(alike))
-    });
-    let error = match nearest {
-        Some((differences, family)) => error.why(format!(
-            "nearest: {} ({}); {}",
-            family.architecture,
-            family.about,
-            differences.text()
-        )),
-        None => error,
+    let alike = |family: &Family| {
+        let pairs = name.bytes().zip(family.model_type.bytes());
+        pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
     };
+    let mut candidates: Vec<(Differences, &Family)> = FAMILIES
+        .iter()
+        .map(|family| (Differences::of(keys, family), family))
+        .collect();
+    candidates.sort_by_key(|(differences, family)| (differences.count(), Reverse(alike(family))));
+    let least = candidates.first().map_or(0, |(least, _)| least.count());
+    // A key that one family alone reads may hide the one that the name means.
+    let meant = candidates.iter().skip(1).filter(|(differences, family)| {
+        alike(family) >= ALIKE && differences.count() <= least + MARGIN
+    });
+    let meant = meant.min_by_key(|(_, family)| Reverse(alike(family)));
+    let near = candidates.iter().take(1).chain(meant);
+    let error =
+        near.zip(["nearest", "then"])
+            .fold(error, |error, ((differences, family), rank)| {
+                error.why(format!(
+                    "{rank}: {} ({}); {}",
+                    family.architecture,
+                    family.about,
+                    differences.text()
+                ))
+            });
     error
         .why(format!("supported: {}", SUPPORTED_ARCHITECTURES.join(", ")))
         .fix("choose a base model of a supported architecture")
@@ -228,6 +243,23 @@ mod tests {
             text.contains("supported: LlamaForCausalLM, Mistral"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_key_that_one_family_alone_reads_does_not_hide_the_other() {
+        let text = why(
+            &json!({"architectures": ["MinistralForCausalLM"], "model_type": "ministral",
+            "vocab_size": 8, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 1, "rms_norm_eps": 1e-6, "sliding_window": 4,
+            "layer_types": ["sliding_attention"]}),
+        );
+        assert!(text.contains("nearest: Qwen2ForCausalLM"), "{text}");
+        assert!(text.contains("then: MistralForCausalLM"), "{text}");
+        assert!(
+            text.contains("leave out what `layer_types` decide"),
+            "{text}"
+        );
+        assert_eq!(text.matches("then: ").count(), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use shared::model::{AdapterSpec, AdapterTensor, Role};
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use super::AdapterLayout;
-use crate::device::{LoraWeights, TorchResult};
+use crate::device::{LoraWeights, TorchResult, copy_in};
 use crate::model::{Decoder, EmbeddingPair, Module, Overlay};
 
 /// The live adapter of one decoder.
@@ -93,9 +93,8 @@ impl LiveAdapter {
     /// # Errors
     /// libtorch's, also when the length is another.
     pub fn set(&mut self, decoder: &mut Decoder, values: &[f32]) -> TorchResult<()> {
-        let values = Tensor::f_from_slice(values)?;
         no_grad(|| {
-            self.flat.f_copy_(&values)?;
+            copy_in(values, &mut self.flat)?;
             decoder.renew()
         })
     }

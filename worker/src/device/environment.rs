@@ -53,11 +53,32 @@ pub fn reexec_with_environment() -> Result<()> {
         command.arg0(name);
     }
     command.args(arguments).env(MARK, "1");
-    for (key, value) in [TEAM, SPIN, HEAP, CUBLAS_WORKSPACE] {
-        let chosen = key == SPIN.0 && std::env::var_os(WAIT_POLICY).is_some();
-        if !chosen && std::env::var_os(key).is_none() {
-            command.env(key, value);
-        }
-    }
+    command.envs(settings(|key| std::env::var_os(key).is_some()));
     Err(failed(command.exec()))
+}
+
+/// What is set: everything that the user has not decided.
+fn settings(decided: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
+    let all = [TEAM, SPIN, HEAP, CUBLAS_WORKSPACE].into_iter();
+    all.filter(|(key, _)| !(decided(key) || *key == SPIN.0 && decided(WAIT_POLICY)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_user_has_decided_is_kept() {
+        let all = [TEAM, SPIN, HEAP, CUBLAS_WORKSPACE];
+        assert_eq!(settings(|_| false), all);
+        assert_eq!(settings(|_| true), []);
+        for (key, _) in all {
+            let rest = settings(|asked| asked == key);
+            assert_eq!(rest.len(), 3);
+            assert!(rest.iter().all(|(other, _)| *other != key));
+        }
+        let waits = settings(|asked| asked == WAIT_POLICY);
+        assert_eq!(waits, [TEAM, HEAP, CUBLAS_WORKSPACE]);
+    }
 }

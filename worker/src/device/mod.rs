@@ -2,13 +2,14 @@
 //!
 //! `libraries` CUDA on demand · `choice` device strings · `environment` what must be set before
 //! the process starts · `class` the fingerprint under which equal bits are promised · `torch`
-//! libtorch's failures as coded ones · `memory` what the machine has left · `rows` what is computed row by row · `kernels`
+//! libtorch's failures as coded ones · `memory` what the machine has left · `host` vectors to and from a device · `rows` what is computed row by row · `kernels`
 //! parts of the model that have a kernel of this program · `shim` what tch does not reach · `frozen` weights that never learn, dense or quantized.
 
 mod choice;
 mod class;
 mod environment;
 mod frozen;
+mod host;
 mod kernels;
 mod libraries;
 mod memory;
@@ -20,6 +21,7 @@ pub use choice::{DeviceRequest, open};
 pub use class::device_class;
 pub use environment::reexec_with_environment;
 pub use frozen::{FrozenWeight, Int8, Nested, Nf4, nested_map, quantize_int8, quantize_nf4};
+pub use host::{copy_in, copy_out};
 pub use kernels::operators::normed as normed_by_operators;
 pub use kernels::{attention, cross_entropy, gated, has_kernels, normed, only_operators, rotated};
 pub use libraries::{CudaLibrary, load_cuda};

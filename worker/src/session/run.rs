@@ -61,12 +61,8 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     let withdrawn = Withdrawn::default();
     let faults = options.faults.clone();
     let (state_sender, state_outcomes) = mpsc::channel(QUEUE);
-    let state = state_thread::spawn(
-        Arc::clone(&committed),
-        options.threads,
-        faults.clone(),
-        state_sender,
-    )?;
+    let (published, threads) = (Arc::clone(&committed), options.threads);
+    let state = state_thread::spawn(published, threads, faults.clone(), state_sender)?;
     let feed = Arc::new(CommittedFeed(state.clone()));
     let (server, bound) = PeerServer::bind(options.listen, feed).await?;
     let host = options

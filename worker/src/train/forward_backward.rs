@@ -332,7 +332,7 @@ impl Trainer {
                 .f_index_add_(0, &here.places_Q, &gradient_QH)?;
         drop((hidden_PH, hidden_QH, gradient_QH));
 
-        let mut found = Gradients::new(&self.layout, device, gradient);
+        let mut found = Gradients::new(&self.layout, gradient);
         found.add(Part::Head, of_head)?;
         let further = layers.backward(path, gradient_PH, of_layer, |layer, values| {
             found.add(Part::Layer(layer), values)

@@ -5,24 +5,22 @@
 //! they come in one copy.
 
 use shared::model::Part;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::adapter::AdapterLayout;
-use crate::device::TorchResult;
+use crate::device::{TorchResult, copy_out, has_kernels};
 
 /// The gradients found so far.
 pub(super) struct Gradients<'a> {
     layout: &'a AdapterLayout,
-    device: Device,
     into: &'a mut [f32],
     waiting: Vec<(usize, Tensor)>,
 }
 
 impl<'a> Gradients<'a> {
-    pub(super) fn new(layout: &'a AdapterLayout, device: Device, into: &'a mut [f32]) -> Self {
+    pub(super) fn new(layout: &'a AdapterLayout, into: &'a mut [f32]) -> Self {
         Self {
             layout,
-            device,
             into,
             waiting: Vec::new(),
         }
@@ -34,15 +32,12 @@ impl<'a> Gradients<'a> {
     /// libtorch's.
     pub(super) fn add(&mut self, part: Part, values: Vec<Tensor>) -> TorchResult<()> {
         for (tensor, values) in self.layout.of_part(part).zip(values) {
-            if self.device == Device::Cpu {
-                let place = self
-                    .into
-                    .get_mut(self.layout.range(tensor))
-                    .unwrap_or_default();
-                let elements = place.len();
-                values.f_contiguous()?.f_copy_data(place, elements)?;
+            let values = values.f_reshape([-1])?;
+            if has_kernels(&values) {
+                let place = self.into.get_mut(self.layout.range(tensor));
+                copy_out(&values, place.unwrap_or_default())?;
             } else {
-                self.waiting.push((tensor, values.f_reshape([-1])?));
+                self.waiting.push((tensor, values));
             }
         }
         Ok(())
@@ -58,9 +53,6 @@ impl<'a> Gradients<'a> {
         }
         self.waiting.sort_by_key(|(tensor, _)| *tensor);
         let flat: Vec<&Tensor> = self.waiting.iter().map(|(_, values)| values).collect();
-        let elements = self.into.len();
-        Tensor::f_cat(&flat, 0)?
-            .f_to_device(Device::Cpu)?
-            .f_copy_data(self.into, elements)
+        copy_out(&Tensor::f_cat(&flat, 0)?, self.into)
     }
 }
