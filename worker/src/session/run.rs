@@ -15,7 +15,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connect::Stream;
+use super::drain::DrainSignal;
 use super::feed::CommittedFeed;
+use super::greeting;
 use super::reducer::{Reduced, Reducer};
 use super::state::{Action, Ending, Input, Session};
 use super::tasks::{self, Event};
@@ -72,10 +74,10 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     let greeting = Hello {
         version: env!("CARGO_PKG_VERSION").into(),
         protocol: PROTOCOL,
-        name: host_and_process(),
+        name: greeting::host_and_process(),
         device: options.device.clone().unwrap_or_default(),
         peer_address: format!("{host}:{}", bound.port()),
-        incarnation: incarnation(),
+        incarnation: greeting::incarnation(),
         resume: None,
     };
     let (device_sender, device_outcomes) = mpsc::channel(QUEUE);
@@ -143,7 +145,7 @@ struct Running {
 
 impl Running {
     async fn work(mut self, mut session: Session, mut inlets: Inlets) -> Result<Ending> {
-        let mut drain = drain_signal()?;
+        let mut drain = DrainSignal::listen()?;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -445,56 +447,4 @@ async fn next(
 fn stuck(who: &str) -> Error {
     let what = format!("{who} does not take orders any more");
     Error::new(Code::Internal, what)
-}
-
-/// SIGTERM and interrupt: the first drains, the second ends the process at once.
-struct DrainSignal {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    asked: bool,
-}
-
-impl DrainSignal {
-    async fn recv(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-        if self.asked {
-            std::process::exit(i32::from(shared::error::ExitCode::Interrupted as u8));
-        }
-        self.asked = true;
-    }
-}
-
-fn drain_signal() -> Result<DrainSignal> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| {
-        signal(kind).map_err(|e| Error::new(Code::Io, "no signal handler").why(e.to_string()))
-    };
-    Ok(DrainSignal {
-        terminate: listen(SignalKind::terminate())?,
-        interrupt: listen(SignalKind::interrupt())?,
-        asked: false,
-    })
-}
-
-fn host_and_process() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() {
-        "worker"
-    } else {
-        host.trim()
-    };
-    format!("{host}:{}", std::process::id())
-}
-
-/// Differs at every start: process and nanoseconds; used as a name only.
-fn incarnation() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    format!(
-        "{:x}-{:x}",
-        std::process::id(),
-        now.map(|d| d.as_nanos()).unwrap_or_default()
-    )
 }
