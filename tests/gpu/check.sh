@@ -1,13 +1,13 @@
 #!/bin/bash
 # What a GPU can show, in one call: goldens on CUDA, a 7B-shaped model in bf16 and NF4, the same by PEFT.
 #
-#   tests/gpu/check.sh OUT [goldens] [seven] [peft]
+#   tests/gpu/check.sh OUT [goldens] [host] [seven] [peft]
 #
-# Needs coordinator, worker and golden (the test binary, see docs/gpu.md) in BIN (target/release), and a
+# Needs coordinator, worker, golden and host_step (see docs/gpu.md) in BIN (target/release), and a
 # python3 with torch 2.11.0 for CUDA, whose libraries are used. Writes logs and figures to OUT.
 set -u
 out=$1; shift
-what=${*:-goldens seven peft}
+what=${*:-goldens host seven peft}
 mkdir -p "$out"
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root" || exit 1
@@ -22,6 +22,10 @@ nvidia-smi --query-gpu=name,driver_version,memory.used,memory.total --format=csv
 case " $what " in *" goldens "*)
     (cd worker && GOLDEN_DEVICE=cuda "$bin/golden" --test-threads=1 --nocapture) > "$out/goldens.txt" 2>&1
     echo "goldens: exit $?"; grep -E '^test result|FAILED|panicked' "$out/goldens.txt" | head -40
+esac
+
+case " $what " in *" host "*)
+    for threads in 1 4 "$(nproc)"; do "$bin/host_step" 39976960 5 "$threads"; done | tee "$out/host.jsonl"
 esac
 
 # One run: NAME KEY=VALUE...; prints the peak of the whole card, its plan, and the middle of the steps' speed.

@@ -15,8 +15,8 @@ const F32: u64 = 4;
 /// What learns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned<'a> {
-    /// Bytes per position that the graph keeps for a linear beside its input, by the linear's path.
-    pub kept: HashMap<&'a str, u64>,
+    /// What the graph keeps for a linear, by the linear's path.
+    pub kept: HashMap<&'a str, Kept>,
     /// Layers in which anything learns.
     pub layers: Vec<bool>,
     /// Bytes of the gradients of the layer that has most of them.
@@ -25,6 +25,15 @@ pub struct Learned<'a> {
     pub head_bytes: u64,
     /// Bytes of the embedding's gradients; 0 where it does not learn.
     pub embedding_bytes: u64,
+}
+
+/// What the graph keeps for a linear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Bytes per position beside its input.
+    pub bytes: u64,
+    /// Whether its input is kept too, which linears that read the same one share.
+    pub input: bool,
 }
 
 /// Looks at every tensor of an adapter.
@@ -56,7 +65,9 @@ pub(super) fn learned<'a>(
             Part::Head => found.head_bytes += of_head(tensor, size, width),
         }
         if let Some(kept) = kept(tensor, width, per_drop) {
-            *found.kept.entry(tensor.module.as_str()).or_default() += kept;
+            let sum = found.kept.entry(tensor.module.as_str()).or_default();
+            sum.bytes += kept;
+            sum.input |= tensor.role != Role::ScaledOutput;
         }
     }
     found.layer_bytes = bytes.into_iter().max().unwrap_or(0);

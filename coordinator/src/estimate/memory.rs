@@ -38,7 +38,7 @@ pub struct Memory {
     /// The adapter: committed state and shadow copy, each with two moments, the values on the device
     /// and the gradient; all f32.
     pub adapter: u64,
-    /// The sum, the total, and the micro-batch in work where a worker has several in a step, as i64.
+    /// The sum and the total, and what else is summed up beside them, as i64.
     pub integers: u64,
     /// What the decoder keeps of the largest micro-batch for the backward pass.
     pub activations: u64,
@@ -71,8 +71,8 @@ pub struct Model<'a> {
     pub tokens: u64,
     /// Tokens of the longest.
     pub longest: u64,
-    /// Whether a worker computes several micro-batches of a step: the first one is its sum.
-    pub several: bool,
+    /// Vectors of integers that a worker holds.
+    pub integer_vectors: u64,
 }
 
 /// The peak over micro-batches of these sizes.
@@ -100,7 +100,7 @@ pub fn memory(model: &Model<'_>, sizes: &[Size]) -> Memory {
         // Ids and targets of a token; an offset, two numbers of the plan and a place in the order.
         data: model.tokens * 5 + model.samples * 20,
         adapter: n * F32 * (3 + 3 + 1 + 1),
-        integers: (n + super::wire::EXTRAS) * I64 * (2 + u64::from(model.several)),
+        integers: (n + super::wire::EXTRAS) * I64 * model.integer_vectors,
         activations: activations.min(compute),
         transient: compute - activations.min(compute),
         peak: 0,
@@ -198,11 +198,11 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> 
     let all = linears(shape);
     let mut of_layers = vec![Vec::new(); shape.layers];
     for linear in &all {
-        if let (Some(_), Some(of_layer)) = (
+        if let (Some(kept), Some(of_layer)) = (
             learned.kept.get(linear.name.as_str()),
             of_layers.get_mut(linear.layer),
         ) {
-            of_layer.push(linear);
+            of_layer.push((linear, kept.input));
         }
     }
     let shared = if drops_in_dora(model.config) {
@@ -210,18 +210,23 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> 
     } else {
         width
     };
-    let mut kept: u64 = learned.kept.values().sum();
+    let mut kept: u64 = learned.kept.values().map(|kept| kept.bytes).sum();
     // Whether a gradient reaches the values that come in.
     let mut flows = learned.embedding_bytes > 0;
     for (layer, kind) in shape.layer_kinds.iter().enumerate() {
         let adapted = of_layers.get(layer).map_or(&[][..], Vec::as_slice);
-        let adapts = |any: &[Projection]| {
-            let names = |linear: &LinearSpec| any.iter().any(|p| linear.name.ends_with(p.path()));
-            adapted.iter().any(|linear| names(linear))
+        let is_of = |linear: &LinearSpec, any: &[Projection]| {
+            any.iter().any(|p| linear.name.ends_with(p.path()))
         };
-        let qkv = adapts(&[Query, Key, Value, QueryKeyValue]);
+        let adapts = |any: &[Projection]| adapted.iter().any(|(linear, _)| is_of(linear, any));
+        let keeps = |any: &[Projection]| {
+            let keeps = |&(linear, input): &(&LinearSpec, bool)| input && is_of(linear, any);
+            adapted.iter().any(keeps)
+        };
+        let in_attention = [Query, Key, Value, QueryKeyValue];
+        let qkv = adapts(&in_attention);
         kept += if flows { hidden * in_norm } else { 0 };
-        kept += if qkv { hidden * shared } else { 0 };
+        kept += u64::from(keeps(&in_attention)) * hidden * shared;
         // A norm or a bias that learns lets gradients flow from somewhere in the layer on.
         let other = learned.layers.get(layer).is_some_and(|learns| *learns) && adapted.is_empty();
         let attention = flows || qkv || other;
@@ -229,7 +234,7 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> 
             kept += (2 * queries + 2 * keys) * width + heads * F32;
             kept += of_scores(model);
             kept += u64::from(shape.norms.query_key) * (queries + keys) * in_norm;
-        } else if adapts(&[Output]) {
+        } else if keeps(&[Output]) {
             kept += queries * shared;
         }
         flows = attention || adapts(&[Output]);
@@ -243,12 +248,12 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> 
         let both = adapts(&[GateUp]);
         let (gate, up) = (both || adapts(&[Gate]), both || adapts(&[Up]));
         let down = adapts(&[Down]);
-        kept += if gate || up { hidden * shared } else { 0 };
+        kept += u64::from(keeps(&[GateUp, Gate, Up])) * hidden * shared;
         let (gate_learns, up_learns) = (flows || gate, flows || up);
         // Gate for its activation, that for up's gradient, up for the activation's.
         let of_mlp = of_gate * u64::from(gate_learns) + u64::from(up_learns);
         kept += of_mlp * inner * width;
-        kept += if down { inner * shared } else { 0 };
+        kept += u64::from(keeps(&[Down])) * inner * shared;
         flows = gate_learns || up_learns || down;
         kept += u64::from(flows) * around * hidden * in_norm;
     }

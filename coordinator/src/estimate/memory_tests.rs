@@ -60,7 +60,7 @@ fn of_shape(
         samples: 4,
         tokens: 30,
         longest: 10,
-        several: true,
+        integer_vectors: 4,
     };
     memory(&model, &[SIZE])
 }
@@ -79,7 +79,7 @@ fn every_part_follows_its_formula() {
     let of_layer = 3 * (2 * 64 + 2 * 48 + 3 * 80);
     assert_eq!(found.transient, 20 * 4 * (3 * 48 + 2 * 32) + 4 * of_layer);
     let n = 2 * of_layer;
-    assert_eq!((found.adapter, found.integers), (32 * n, 24 * (n + 4)));
+    assert_eq!((found.adapter, found.integers), (32 * n, 32 * (n + 4)));
     assert_eq!((found.weights, found.mapped), (0, 80_000));
     assert_eq!(found.data, 30 * 5 + 4 * 20);
     let sum = found.runtime + found.data + found.adapter + found.integers;
@@ -180,7 +180,8 @@ fn each_kind_of_adapter_keeps_its_own() {
     let dora = kept(&|config| config.adapter.use_dora = true);
     assert_eq!(dora, lora + 2 * 20 * 4 * 32);
     let vectors = kept(&|config| config.adapter.kind = AdapterKind::Ia3);
-    assert_eq!(vectors, lora + 2 * 20 * 4 * (32 - 3));
+    // Scaled outputs need no inputs.
+    assert_eq!(vectors, lora - 2 * 20 * 4 * 3);
     let dropped = kept(&|config| (config.adapter.use_dora, config.lora_dropout) = (true, 0.1));
     assert_eq!(dropped, dora + 2 * 20 * 32);
     let own = kept(&|config| config.adapter.rank_pattern = vec![("q_proj".into(), 5)]);

@@ -151,7 +151,7 @@ impl Estimate {
             samples: counts.samples,
             tokens: counts.dataset_tokens,
             longest: counts.longest,
-            several: counts.micro_batches_per_step > subject.workers || config.audit_rate > 0.0,
+            integer_vectors: subject.plan.integer_vectors(config.audit_rate > 0.0) as u64,
         };
         let time = match (subject.rate, &subject.earlier) {
             (Some(rate), _) => pace::given(rate, &counts),

@@ -90,7 +90,7 @@ fn seven_billion_parameters_in_four_bits_fit_eight_gib() {
             samples: 1000,
             tokens: 512_000,
             longest: 512,
-            several: false,
+            integer_vectors: 2,
         };
         let size = Size {
             computed: rows * 512,

@@ -118,6 +118,18 @@ impl Plan {
             .div_ceil(self.micro_batch_size)
     }
 
+    /// Vectors of integers, each as long as the adapter, that a worker holds at most: the sum and the total; where a
+    /// step has several micro-batches or they are audited, also the one in work, and a copy of the sum when more is
+    /// credited while a reduce is in flight.
+    #[must_use]
+    pub fn integer_vectors(&self, audits: bool) -> usize {
+        if self.micro_batches_per_step() > 1 || audits {
+            4
+        } else {
+            2
+        }
+    }
+
     /// What step `step` (from 1) computes. A step past the end is planned as if training went on.
     #[must_use]
     pub fn step(&self, step: Step) -> StepPlan {

@@ -151,6 +151,21 @@ fn a_warmup_ratio_is_rounded_up_and_warmup_steps_win() {
 }
 
 #[test]
+fn a_lone_micro_batch_is_its_own_sum() {
+    let vectors = |micro_batch_size, audits| {
+        let config = RunConfig {
+            batch_size: 4,
+            gradient_accumulation_steps: 1,
+            micro_batch_size,
+            ..config()
+        };
+        plan(&config, 20).integer_vectors(audits)
+    };
+    let found = [(4, false), (4, true), (2, false)].map(|(size, audits)| vectors(size, audits));
+    assert_eq!(found, [2, 4, 4]);
+}
+
+#[test]
 fn no_data_is_no_step() {
     let plan = plan(
         &RunConfig {

@@ -17,8 +17,10 @@ use super::forward_backward::Trainer;
 use crate::device::available_memory;
 
 /// Bytes per parameter of the adapter that a run has in memory beside the device's: parameters and
-/// two moments, once committed and once as a shadow, and four vectors of integers.
-const STATE_BYTES: usize = 2 * 3 * 4 + 4 * 8;
+/// two moments, once committed and once as a shadow,
+const STATE_BYTES: usize = 2 * 3 * 4;
+/// and one of each vector of integers.
+const INTEGER_BYTES: usize = 8;
 
 /// Computes the largest micro-batches of the run, and forgets them.
 ///
@@ -35,7 +37,8 @@ pub(super) fn rehearse(
     let Some(first) = largest.first() else {
         return Ok(());
     };
-    let state = room_for_the_state(gradient.len())
+    let integers = plan.integer_vectors(config.audit_rate > 0.0);
+    let state = room_for_the_state(gradient.len(), integers)
         .map_err(|e| too_large(e, first, config.micro_batch_size, config.precision))?;
     let mut losses = Vec::new();
     let may_change = settle(config.activation_checkpointing, trainer);
@@ -83,8 +86,8 @@ fn decide_on_cpu(trainer: &mut Trainer, batch: &MicroBatch) -> Result<()> {
 }
 
 /// Memory that the state will need; written to, so that it is really there.
-fn room_for_the_state(parameters: usize) -> Result<Vec<u8>> {
-    let bytes = parameters.saturating_mul(STATE_BYTES);
+fn room_for_the_state(parameters: usize, integers: usize) -> Result<Vec<u8>> {
+    let bytes = parameters.saturating_mul(STATE_BYTES + integers * INTEGER_BYTES);
     let mut room = Vec::new();
     room.try_reserve_exact(bytes).map_err(|e| {
         let what = format!("no {bytes} bytes for the state of {parameters} parameters");
