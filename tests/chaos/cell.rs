@@ -102,7 +102,10 @@ impl Cell {
             }
             run = again;
         } else if workers == 1 && fault.victim == Victim::Worker {
-            // Nobody else is there: somebody comes.
+            // Nobody else is there: somebody comes, and not before the victim is known to be gone.
+            if !fault.said.is_empty() {
+                run.told(fault.said);
+            }
             late.push(run.worker(&["--threads", "1"]));
         }
         let finished = run.finish();
