@@ -443,7 +443,10 @@ mod tests {
             assert_eq!(has("num_experts_per_tok"), family.experts.is_some());
             assert_eq!(has("no_rope_layers"), family.unturned_every.is_some());
             for bias in [family.qkv_bias, family.output_bias, family.mlp_bias] {
-                assert!(!matches!(bias, Bias::Key(key) if !has(key)));
+                assert!(match bias {
+                    Bias::Never | Bias::Always => true,
+                    Bias::Key(key) => has(key),
+                });
             }
         }
     }

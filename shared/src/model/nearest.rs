@@ -78,10 +78,10 @@ const NEEDED: &[&str] = &[
 /// As many keys are named; a model of another kind has dozens.
 const NAMED: usize = 12;
 
-/// A family whose name begins with as many letters of the model's is named too,
+/// A family whose name begins with as many letters of the model's is its kin,
 const ALIKE: usize = 2;
 
-/// unless it has so many differences more than the nearest.
+/// and is named beside the nearest unless it has more differences than so many.
 const MARGIN: usize = 2;
 
 /// The family of a config.json.
@@ -117,7 +117,9 @@ fn unsupported(keys: Keys<'_>, named: &[&str], model_type: Option<&str>) -> Erro
     let name = model_type.or(named.first().copied()).unwrap_or_default();
     let alike = |family: &Family| {
         let pairs = name.bytes().zip(family.model_type.bytes());
-        pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
+        let alike = pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+        // Fewer letters are chance.
+        if alike < ALIKE { 0 } else { alike }
     };
     let mut candidates: Vec<(Differences, &Family)> = FAMILIES
         .iter()
@@ -126,9 +128,10 @@ fn unsupported(keys: Keys<'_>, named: &[&str], model_type: Option<&str>) -> Erro
     candidates.sort_by_key(|(differences, family)| (differences.count(), Reverse(alike(family))));
     let least = candidates.first().map_or(0, |(least, _)| least.count());
     // A key that one family alone reads may hide the one that the name means.
-    let meant = candidates.iter().skip(1).filter(|(differences, family)| {
-        alike(family) >= ALIKE && differences.count() <= least + MARGIN
-    });
+    let meant = candidates
+        .iter()
+        .skip(1)
+        .filter(|(differences, family)| alike(family) > 0 && differences.count() <= least + MARGIN);
     let meant = meant.min_by_key(|(_, family)| Reverse(alike(family)));
     let near = candidates.iter().take(1).chain(meant);
     let error =
@@ -260,6 +263,17 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches("then: ").count(), 1);
+    }
+
+    #[test]
+    fn one_letter_in_common_is_chance() {
+        let text = why(
+            &json!({"model_type": "seed_oss", "vocab_size": 8, "hidden_size": 8,
+            "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
+            "rms_norm_eps": 1e-6}),
+        );
+        assert!(text.contains("nearest: LlamaForCausalLM"), "{text}");
+        assert!(!text.contains("then: "), "{text}");
     }
 
     #[test]
