@@ -1,31 +1,28 @@
 #!/bin/bash
-# What a GPU can show, in one call: goldens on CUDA, a 7B-shaped model in bf16 and NF4, the same by PEFT.
+# What a GPU can show, in one call: goldens on CUDA, a 7B-shaped model in bf16 and NF4, the same by PEFT,
+# and the same bytes however many workers share the card.
 #
-#   tests/gpu/check.sh OUT [goldens] [host] [seven] [peft]
+#   tests/gpu/check.sh OUT [goldens] [seven] [peft] [host] [bytes]
 #
-# Needs coordinator, worker, golden and host_step (see docs/gpu.md) in BIN (target/release), and a
-# python3 with torch 2.11.0 for CUDA, whose libraries are used. Writes logs and figures to OUT.
+# Needs the programs that docs/gpu.md puts into BIN, and a python3 with torch 2.11.0 for CUDA, whose
+# libraries are used. Writes logs and figures to OUT.
 set -u
 out=$1; shift
-what=${*:-goldens host seven peft}
+what=${*:-goldens seven peft host bytes}
 mkdir -p "$out"
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root" || exit 1
 LD_LIBRARY_PATH=$(python3 -c 'import torch, os; print(os.path.join(os.path.dirname(torch.__file__), "lib"))')
 export LD_LIBRARY_PATH
 bin=$(cd "${BIN:-target/release}" && pwd)
-export CUBLAS_WORKSPACE_CONFIG=:4096:8 CARGO_MANIFEST_DIR=$root/worker
+export CUBLAS_WORKSPACE_CONFIG=:4096:8
 work=${GPU_WORK:-/tmp/gpu-check}
 mkdir -p "$work"
 nvidia-smi --query-gpu=name,driver_version,memory.used,memory.total --format=csv | tee "$out/device.txt"
 
 case " $what " in *" goldens "*)
-    (cd worker && GOLDEN_DEVICE=cuda "$bin/golden" --test-threads=1 --nocapture) > "$out/goldens.txt" 2>&1
+    (cd worker && CARGO_MANIFEST_DIR=$PWD GOLDEN_DEVICE=cuda "$bin/golden" --test-threads=1 --nocapture) > "$out/goldens.txt" 2>&1
     echo "goldens: exit $?"; grep -E '^test result|FAILED|panicked' "$out/goldens.txt" | head -40
-esac
-
-case " $what " in *" host "*)
-    for threads in 1 4 "$(nproc)"; do "$bin/host_step" 39976960 5 "$threads"; done | tee "$out/host.jsonl"
 esac
 
 # One run: NAME KEY=VALUE...; prints the peak of the whole card, its plan, and the middle of the steps' speed.
@@ -51,7 +48,9 @@ YAML
     "$bin/coordinator" up --config "$work/$name.yaml" "${set[@]}" --local-workers 1 > "$out/$name.txt" 2>&1
     echo "$name: exit $?"
     kill $watch; wait $watch 2>/dev/null
-    cp "$work/$name/metrics.jsonl" "$out/$name.metrics.jsonl" 2>/dev/null
+    cp "$work/$name/logs/cluster.jsonl" "$out/$name.cluster.jsonl"
+    cp "$work/$name/logs/worker-1.log" "$out/$name.worker.txt"
+    sed -n "s/.*the GPU's memory: /$name: /p" "$out/$name.worker.txt"
     echo "$name: peak $(sort -n "$out/$name.used.txt" | tail -1) MiB of the card, $(sort -n "$out/$name.used.txt" | head -1) MiB before"
     grep -iE 'gpu' "$out/$name.plan.txt"
     grep -E '^step ' "$out/$name.txt" | tail -4
@@ -66,4 +65,20 @@ esac
 
 case " $what " in *" peft "*)
     (unset LD_LIBRARY_PATH; python3 tests/gpu/peft_step.py "$work/model") 2> "$out/peft.log" | tee "$out/peft.json"
+esac
+
+case " $what " in *" host "*)
+    for threads in 1 4 "$(nproc)"; do "$bin/host_step" 39976960 5 "$threads"; done | tee "$out/host.jsonl"
+esac
+
+# Each test is a matrix: one, two and four workers, one killed, one resumed.
+bytes() {
+    (cd tests && CARGO_MANIFEST_DIR=$PWD CLUSTER_DEVICE=cuda "$bin/tests/$1" --test-threads=4 --nocapture) \
+        > "$out/$1.txt" 2>&1
+    echo "$1: exit $?"; grep -E '^test result|FAILED|panicked|sha256' "$out/$1.txt" | head -60
+}
+
+case " $what " in *" bytes "*)
+    bytes kinds
+    bytes precision
 esac

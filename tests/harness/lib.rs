@@ -13,6 +13,6 @@ mod run;
 
 pub use disk::Disk;
 pub use network::{Network, Node};
-pub use programs::{coordinator, finished, output, program, repository, worker};
+pub use programs::{coordinator, device, finished, output, program, repository, worker};
 pub use proxy::Proxy;
 pub use run::{Finished, Run, Worker};

@@ -4,11 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The root of the repository.
+/// The root of the repository: where this package lies now, or lay when it was built.
 #[must_use]
 pub fn repository() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+    let built = env!("CARGO_MANIFEST_DIR").into();
+    let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(built));
+    here.parent().unwrap_or(&here).to_path_buf()
+}
+
+/// What runs compute on, as `device` names it: the CPU, unless `CLUSTER_DEVICE` names another.
+#[must_use]
+pub fn device() -> String {
+    std::env::var("CLUSTER_DEVICE").unwrap_or_else(|_| "cpu".into())
 }
 
 /// A program beside this test: `target/release/NAME`.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::network::Node;
-use super::programs::{coordinator, finished, repository, within, worker};
+use super::programs::{coordinator, device, finished, repository, within, worker};
 
 /// How long a small run may take on a crowded machine.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -53,11 +53,12 @@ impl Run {
         let repository = repository();
         let text = |path: &str| repository.join(path).display().to_string();
         let (data, base) = (text("data/law_train"), text("models/tiny-law"));
+        let device = device();
         let mut keys: BTreeMap<&str, &str> = [
             ("train_data_dir", data.as_str()),
             ("base_model", base.as_str()),
             ("output_dir", "out"),
-            ("device", "cpu"),
+            ("device", device.as_str()),
             ("lora_rank", "4"),
             ("batch_size", "8"),
             ("micro_batch_size", "1"),

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use cluster_tests::{Finished, coordinator, output, repository};
+use cluster_tests::{Finished, coordinator, device, output, repository};
 use serde_json::Value;
 
 /// The first steps overflow until the scale fits.
@@ -94,7 +94,7 @@ fn law_qa(set: &[&str]) -> (String, Vec<Value>) {
         "--set",
         "base_model=models/tiny-law",
         "--set",
-        "device=cpu",
+        &format!("device={}", device()),
     ]);
     for set in set {
         command.args(["--set", set]);

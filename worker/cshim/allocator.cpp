@@ -1,6 +1,10 @@
 #include "shim.h"
 
+#include "guarded.h"
+
+#include <ATen/core/Tensor.h>
 #include <c10/core/Allocator.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
 
@@ -55,6 +59,16 @@ struct PlainAllocator final : public c10::Allocator {
 }  // namespace
 
 extern "C" size_t shim_held_bytes() { return held.load(std::memory_order_relaxed); }
+
+extern "C" char* shim_device_peak(tensor value, size_t* in_use, size_t* reserved) {
+  return guarded([&] {
+    auto device = static_cast<const at::Tensor*>(value)->device();
+    auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+    constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    *in_use = stats.allocated_bytes[all].peak;
+    *reserved = stats.reserved_bytes[all].peak;
+  });
+}
 
 extern "C" void shim_use_plain_allocator() {
   static PlainAllocator allocator;

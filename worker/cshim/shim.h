@@ -36,6 +36,9 @@ void shim_use_plain_allocator();
 // Bytes that tensors on the CPU take now.
 size_t shim_held_bytes();
 
+// The most bytes that tensors on an accelerator took at once, and that were taken from its driver for them.
+char* shim_device_peak(tensor value, size_t* in_use, size_t* reserved);
+
 // "AVX512" and the like: which kernels libtorch picks on this CPU, and "+amx_bf16" or "+avx512_bf16" where it
 // multiplies bf16 by instructions of its own. Freed with shim_free.
 char* shim_cpu_capability(char** out);

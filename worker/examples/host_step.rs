@@ -1,4 +1,4 @@
-//! What a step costs beside forward and backward: integers, proofs, reduce of one, clip, AdamW, digests.
+//! What a step of a lone worker costs beside forward and backward: integers, proofs, clip, AdamW, digests.
 //!
 //! `host_step PARAMETERS STEPS THREADS` prints one JSON object of seconds by stage, no libtorch involved. On a GPU
 //! this is what the host does while the card waits.
@@ -42,13 +42,11 @@ fn measure(parameters: usize, steps: usize, threads: usize) -> Result<()> {
     let mut replica = Replica::new(parameters);
     replica.share(pool.clone());
     replica.adopt(AdapterState::new(values(1)));
-    let mut spare = Vec::new();
     let names = [
         "quantize",
         "fingerprint",
         "credit",
         "sum",
-        "reduce",
         "apply",
         "commit",
     ];
@@ -76,12 +74,7 @@ fn measure(parameters: usize, steps: usize, threads: usize) -> Result<()> {
         replica.keep(step, Task::Train, MicroBatchId(0), integers);
         replica.credit(Task::Train, &[MicroBatchId(0)])?;
         done(&mut seconds);
-        let sum = replica.sum(Task::Train, 1);
-        done(&mut seconds);
-        let mut total: Vec<i64> = std::mem::take(&mut spare);
-        total.clear();
-        total.extend_from_slice(&sum);
-        drop(sum);
+        let total = replica.sum(Task::Train, 1);
         done(&mut seconds);
         let rule = StepRule {
             step,
@@ -95,7 +88,7 @@ fn measure(parameters: usize, steps: usize, threads: usize) -> Result<()> {
         done(&mut seconds);
         let (total, old) = replica.commit(step)?;
         replica.reuse(old);
-        spare = std::sync::Arc::into_inner(total).unwrap_or_default();
+        pool.put(std::sync::Arc::into_inner(total).unwrap_or_default());
         done(&mut seconds);
     }
     let stages: serde_json::Map<String, serde_json::Value> = names

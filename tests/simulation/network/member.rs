@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use worker::checkpoint::decode_snapshot;
 use worker::collective::{Fed, PeerServer, follow};
-use worker::session::{Action, Ending, Input, Reducer, Stream, open};
+use worker::session::{Action, Contribution, Ending, Input, Reducer, Stream, open};
 
 use super::lines::{self, PORT, Virtual};
 use super::scene::Handle;
@@ -251,7 +251,9 @@ impl Member {
                 }
                 let sum = held.machine.replica.sum(task, world);
                 drop(held);
-                self.reducer.reduce(identity, task, sum, world);
+                let total = Vec::new();
+                let given = Contribution { sum, total };
+                self.reducer.reduce(identity, task, given, world);
             }
             Action::Reapply(identity) => {
                 let again = self

@@ -23,6 +23,12 @@ const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "2000");
 /// (`docs/decisions/0010-plain-malloc-for-tensors.md`).
 const HEAP: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
 
+/// A GPU's memory is taken in pages instead of blocks of fixed sizes: less lies idle between tensors (`docs/gpu.md`).
+const PAGES: (&str, &str) = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True");
+
+/// What a user may have set in the place of [`PAGES`].
+const ALLOCATOR: &str = "PYTORCH_ALLOC_CONF";
+
 /// What a user may have set in the place of [`SPIN`].
 const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
 
@@ -59,8 +65,10 @@ pub fn reexec_with_environment() -> Result<()> {
 
 /// What is set: everything that the user has not decided.
 fn settings(decided: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
-    let all = [TEAM, SPIN, HEAP, CUBLAS_WORKSPACE].into_iter();
-    all.filter(|(key, _)| !(decided(key) || *key == SPIN.0 && decided(WAIT_POLICY)))
+    let others = [(SPIN.0, WAIT_POLICY), (PAGES.0, ALLOCATOR)];
+    let otherwise = |key| others.iter().any(|(of, name)| *of == key && decided(name));
+    let all = [TEAM, SPIN, HEAP, PAGES, CUBLAS_WORKSPACE].into_iter();
+    all.filter(|(key, _)| !decided(key) && !otherwise(*key))
         .collect()
 }
 
@@ -70,15 +78,17 @@ mod tests {
 
     #[test]
     fn what_the_user_has_decided_is_kept() {
-        let all = [TEAM, SPIN, HEAP, CUBLAS_WORKSPACE];
+        let all = [TEAM, SPIN, HEAP, PAGES, CUBLAS_WORKSPACE];
         assert_eq!(settings(|_| false), all);
         assert_eq!(settings(|_| true), []);
         for (key, _) in all {
             let rest = settings(|asked| asked == key);
-            assert_eq!(rest.len(), 3);
+            assert_eq!(rest.len(), 4);
             assert!(rest.iter().all(|(other, _)| *other != key));
         }
         let waits = settings(|asked| asked == WAIT_POLICY);
-        assert_eq!(waits, [TEAM, HEAP, CUBLAS_WORKSPACE]);
+        assert_eq!(waits, [TEAM, HEAP, PAGES, CUBLAS_WORKSPACE]);
+        let blocks = settings(|asked| asked == ALLOCATOR);
+        assert_eq!(blocks, [TEAM, SPIN, HEAP, CUBLAS_WORKSPACE]);
     }
 }

@@ -1,9 +1,37 @@
-//! How much memory this process may still take.
+//! How much memory this process may still take, and how much of a GPU's it took.
 //!
 //! In: /proc/meminfo and the control group's limits. Out: bytes, the smaller of the two; nothing where
-//! neither says. Not here: a GPU's memory, which is known by trying.
+//! neither says. What a GPU has left is known by trying; what was taken, libtorch counts.
 
 use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+
+use super::shim::device_peak;
+use super::torch::TorchResult;
+
+/// The most of a GPU's memory that tensors needed at once, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DevicePeak {
+    /// Of tensors.
+    pub in_use: u64,
+    /// Taken from the driver for them; context and libraries come on top.
+    pub reserved: u64,
+}
+
+impl DevicePeak {
+    /// On this device since the process started; nothing on the CPU.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn of(device: Device) -> TorchResult<Option<Self>> {
+        if !device.is_cuda() {
+            return Ok(None);
+        }
+        let (in_use, reserved) = device_peak(&Tensor::f_empty([0], (Kind::Float, device))?)?;
+        Ok(Some(Self { in_use, reserved }))
+    }
+}
 
 /// Bytes that can be taken without swapping and within the control group's limit.
 #[must_use]
@@ -42,6 +70,13 @@ fn of_group(max: &str, current: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_accelerator_counts() {
+        assert_eq!(DevicePeak::of(Device::Cpu).unwrap(), None);
+        let error = device_peak(&Tensor::f_empty([0], (Kind::Float, Device::Cpu)).unwrap());
+        assert!(error.unwrap_err().to_string().contains("CPU device type"));
+    }
 
     #[test]
     fn the_machine_and_its_group_say_it_in_their_own_units() {

@@ -2,7 +2,7 @@
 //!
 //! `libraries` CUDA on demand · `choice` device strings · `environment` what must be set before
 //! the process starts · `class` the fingerprint under which equal bits are promised · `torch`
-//! libtorch's failures as coded ones · `memory` what the machine has left · `host` vectors to and from a device · `rows` what is computed row by row · `kernels`
+//! libtorch's failures as coded ones · `memory` what the machine has left and a GPU took · `host` vectors to and from a device · `rows` what is computed row by row · `kernels`
 //! parts of the model that have a kernel of this program · `shim` what tch does not reach · `frozen` weights that never learn, dense or quantized.
 
 mod choice;
@@ -25,7 +25,7 @@ pub use host::{copy_in, copy_out};
 pub use kernels::operators::normed as normed_by_operators;
 pub use kernels::{attention, cross_entropy, gated, has_kernels, normed, only_operators, rotated};
 pub use libraries::{CudaLibrary, load_cuda};
-pub use memory::available_memory;
+pub use memory::{DevicePeak, available_memory};
 pub use rows::by_rows;
 pub use shim::{
     Dropout, Generator, LoraWeights, frozen_linear, frozen_product, gradients, held_bytes,

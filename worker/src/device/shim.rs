@@ -18,6 +18,7 @@ unsafe extern "C" {
     fn shim_free(text: *mut c_char);
     fn shim_use_plain_allocator();
     fn shim_held_bytes() -> usize;
+    fn shim_device_peak(value: Pointer, in_use: *mut usize, reserved: *mut usize) -> *mut c_char;
     fn shim_set_deterministic() -> *mut c_char;
     fn shim_set_threads(threads: i32);
     fn shim_check_threads() -> *mut c_char;
@@ -261,6 +262,17 @@ pub(super) fn use_plain_allocator() {
 pub fn held_bytes() -> u64 {
     // SAFETY: no argument; reads a counter.
     unsafe { shim_held_bytes() as u64 }
+}
+
+/// The most bytes that tensors took at once on this tensor's accelerator, and that were taken from its driver for them.
+///
+/// # Errors
+/// libtorch's, also for a tensor on the CPU.
+pub(super) fn device_peak(value: &Tensor) -> TorchResult<(u64, u64)> {
+    let (mut in_use, mut reserved) = (0, 0);
+    // SAFETY: a live tensor, and two numbers that are written.
+    check(unsafe { shim_device_peak(pointer(value), &raw mut in_use, &raw mut reserved) })?;
+    Ok((in_use as u64, reserved as u64))
 }
 
 /// How many threads compute on the CPU; 0 is as many as libtorch would take. No bit depends on it.

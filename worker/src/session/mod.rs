@@ -16,6 +16,6 @@ mod state;
 mod tasks;
 
 pub use connect::{Stream, open};
-pub use reducer::{Reduced, Reducer};
+pub use reducer::{Contribution, Reduced, Reducer};
 pub use run::{JoinOptions, join};
 pub use state::{Action, Ending, Input, Session};

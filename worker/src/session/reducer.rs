@@ -32,8 +32,8 @@ pub struct Reduced {
     pub task: Task,
     /// Among so many members.
     pub world: usize,
-    /// The sum of all members' sums.
-    pub total: Result<Vec<i64>, CollectiveError>,
+    /// The sum of all members' sums; of a lone one, what it gave.
+    pub total: Result<Arc<Vec<i64>>, CollectiveError>,
     /// How long it took, us.
     pub micros: u64,
     /// Bytes handed to the network so far, by member.
@@ -42,9 +42,17 @@ pub struct Reduced {
 
 enum Order {
     Connect(Identity, Vec<MemberAddress>, Slot),
-    Reduce(Identity, Task, Arc<Vec<i64>>, usize, Cancel),
+    Reduce(Identity, Task, Contribution, usize, Cancel),
     Patience(Duration),
-    Recycle(Vec<i64>),
+}
+
+/// What a worker brings to a reduce.
+#[derive(Debug)]
+pub struct Contribution {
+    /// Its sum.
+    pub sum: Arc<Vec<i64>>,
+    /// A buffer for the total, of any length; a lone worker needs none.
+    pub total: Vec<i64>,
 }
 
 /// Gives orders to the task that reduces.
@@ -80,20 +88,15 @@ impl Reducer {
     }
 
     /// Sums over all members.
-    pub fn reduce(&mut self, identity: Identity, task: Task, sum: Arc<Vec<i64>>, world: usize) {
+    pub fn reduce(&mut self, identity: Identity, task: Task, given: Contribution, world: usize) {
         self.in_flight = CancelSource::new();
         let cancel = self.in_flight.token();
-        self.order(Order::Reduce(identity, task, sum, world, cancel));
+        self.order(Order::Reduce(identity, task, given, world, cancel));
     }
 
     /// Nothing moving for this long ends a reduce.
     pub fn patience(&self, patience: Duration) {
         self.order(Order::Patience(patience));
-    }
-
-    /// Takes back the buffer of a total.
-    pub fn recycle(&self, total: Vec<i64>) {
-        self.order(Order::Recycle(total));
     }
 
     fn order(&self, order: Order) {
@@ -111,7 +114,6 @@ async fn serve(
     results: mpsc::Sender<Reduced>,
 ) {
     let mut connected: Option<(Identity, Result<GrpcCollective, CollectiveError>)> = None;
-    let mut spare = Vec::new();
     let mut patience = FIRST_PATIENCE;
     while let Some(order) = orders.recv().await {
         match order {
@@ -121,16 +123,12 @@ async fn serve(
                 let opened = GrpcCollective::connect(&server, &identity, members, slot).await;
                 connected = Some((identity, opened.map(|c| c.with_patience(patience))));
             }
-            Order::Recycle(buffer) => spare = buffer,
             Order::Patience(least) => patience = least,
-            Order::Reduce(identity, task, sum, world, cancel) => {
+            Order::Reduce(identity, task, given, world, cancel) => {
                 let _ = faults.at("reduce", identity.step);
                 let started = Instant::now();
-                let mut total = match task {
-                    Task::Evaluate => Vec::new(),
-                    _ => std::mem::take(&mut spare),
-                };
-                let outcome = match connected.as_mut() {
+                let Contribution { sum, mut total } = given;
+                let total = match connected.as_mut() {
                     // The sum was asked for among members that are not connected any more.
                     Some((among, _)) if !same_members(among, &identity) => {
                         Err(CollectiveError::new(
@@ -138,11 +136,13 @@ async fn serve(
                             "another member set came before the sum was ready".to_owned(),
                         ))
                     }
+                    Some((_, Ok(_))) if world == 1 => Ok(sum),
                     Some((_, Ok(collective))) => {
                         let (step, attempt) = (identity.step, identity.attempt);
                         collective
                             .all_reduce(step, attempt, sum, &mut total, cancel)
                             .await
+                            .map(|()| Arc::new(total))
                     }
                     Some((_, Err(failure))) => Err(failure.clone()),
                     None => Err(CollectiveError::new(
@@ -154,7 +154,7 @@ async fn serve(
                     identity,
                     task,
                     world,
-                    total: outcome.map(|()| total),
+                    total,
                     micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
                     bytes_sent: server.bytes_sent(),
                 };

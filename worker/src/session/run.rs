@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shared::error::{Code, Error, Result};
 use shared::faults::Faults;
-use shared::wire::message::{Applied, Envelope, Hello, PROTOCOL, Sync, SyncSource, ToWorker};
+use shared::wire::message::{Applied, Envelope, Hello, PROTOCOL, Sync, SyncSource, Task, ToWorker};
 use shared::wire::session::CoordinatorMessage;
 use shared::wire::{Dial, Tcp};
 use tokio::sync::mpsc;
@@ -18,7 +18,7 @@ use super::connect::Stream;
 use super::drain::DrainSignal;
 use super::feed::CommittedFeed;
 use super::greeting;
-use super::reducer::{Reduced, Reducer};
+use super::reducer::{Contribution, Reduced, Reducer};
 use super::state::{Action, Ending, Input, Session};
 use super::tasks::{self, Event};
 use crate::collective::PeerServer;
@@ -236,7 +236,13 @@ impl Running {
         Some(match outcome {
             StateOutcome::Synced(step, state_digest) => Input::Synced { step, state_digest },
             StateOutcome::Sum(identity, task, sum, world) => {
-                self.reducer.reduce(identity, task, sum, world);
+                let pool = self.run.as_ref().map(|run| &run.pool);
+                let total = match pool.filter(|_| world > 1 && task != Task::Evaluate) {
+                    Some(pool) => pool.take(),
+                    None => Vec::new(),
+                };
+                let given = Contribution { sum, total };
+                self.reducer.reduce(identity, task, given, world);
                 return None;
             }
             StateOutcome::Applied(identity, report) => {
@@ -263,18 +269,13 @@ impl Running {
                 state_digest,
             },
             StateOutcome::Proved(step, state_digest) => Input::Proved { step, state_digest },
-            StateOutcome::Committed(step, spare) => {
-                if let Some(total) = spare {
-                    self.reducer.recycle(total);
-                }
-                Input::Committed(step)
-            }
+            StateOutcome::Committed(step) => Input::Committed(step),
             StateOutcome::Broken(error) => Input::Broken(error),
         })
     }
 
     fn reduced(&mut self, mut reduced: Reduced) -> Result<Option<Input>> {
-        match std::mem::replace(&mut reduced.total, Ok(Vec::new())) {
+        match std::mem::replace(&mut reduced.total, Ok(Arc::default())) {
             Ok(total) => {
                 let (identity, world) = (reduced.identity.clone(), reduced.world);
                 let task = reduced.task;

@@ -280,18 +280,11 @@ impl OnDevice {
         self.trainer
             .micro_batch(&batch, &mut self.gradient, &mut self.losses)?;
         let mut integers = self.pool.take();
-        let (gradient, extras) = integers.split_at_mut(self.gradient.len());
-        let quantize = || numerics::quantize_into(&self.gradient, count, gradient);
-        let overflow = self.host.install(quantize);
-        let (loss, loss_overflow) = numerics::quantize_losses(&self.losses);
-        extras[Extra::Loss as usize] = loss;
-        extras[Extra::TargetTokens as usize] = i64::try_from(self.losses.len()).unwrap_or(-1);
-        let loss_too_large = loss.unsigned_abs() >= (1 << 63) / u64::from(count);
-        let overflow = overflow.0 || loss_overflow || loss_too_large;
-        extras[Extra::Overflows as usize] = i64::from(overflow);
-        extras[Extra::MicroBatches as usize] = 1;
-        let proved = || numerics::fingerprint(&integers, 0);
-        let Fingerprint(fingerprint) = self.host.install(proved);
+        let (gradient, losses) = (&self.gradient, &self.losses);
+        let Fingerprint(fingerprint) = self.host.install(|| {
+            as_integers(gradient, losses, count, &mut integers);
+            numerics::fingerprint(&integers, 0)
+        });
         let computed = Computed {
             micro_batch: id,
             fingerprint,
@@ -300,6 +293,19 @@ impl OnDevice {
         };
         Ok((computed, integers))
     }
+}
+
+/// Gradient and losses of one of `count` micro-batches, and what travels behind them.
+fn as_integers(gradient: &[f32], losses: &[f32], count: u32, integers: &mut [i64]) {
+    let (quantized, extras) = integers.split_at_mut(gradient.len());
+    let overflow = numerics::quantize_into(gradient, count, quantized);
+    let (loss, loss_overflow) = numerics::quantize_losses(losses);
+    let loss_too_large = loss.unsigned_abs() >= (1 << 63) / u64::from(count);
+    let overflow = overflow.0 || loss_overflow || loss_too_large;
+    extras[Extra::Loss as usize] = loss;
+    extras[Extra::TargetTokens as usize] = i64::try_from(losses.len()).unwrap_or(-1);
+    extras[Extra::Overflows as usize] = i64::from(overflow);
+    extras[Extra::MicroBatches as usize] = 1;
 }
 
 /// The micro-batch of these rows, to be computed with a loss scale.

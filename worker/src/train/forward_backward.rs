@@ -22,7 +22,7 @@ use super::gradients::Gradients;
 use super::head::Head;
 use super::layerwise::Layers;
 use crate::adapter::{AdapterLayout, Draw, LiveAdapter, PeftAdapter, drawn, from_peft, take_out};
-use crate::device::{Dropout, TorchResult, caught, failed, gradients, held_bytes};
+use crate::device::{DevicePeak, Dropout, TorchResult, caught, failed, gradients, held_bytes};
 use crate::model::{BaseWeights, Decoder, Masks, write};
 
 /// A base model and the adapter that learns on it, on one device.
@@ -90,6 +90,14 @@ impl Trainer {
     #[must_use]
     pub fn is_on_cpu(&self) -> bool {
         self.device == Device::Cpu
+    }
+
+    /// The most of a GPU's memory that was needed so far; nothing on the CPU.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn device_peak(&self) -> Result<Option<DevicePeak>> {
+        DevicePeak::of(self.device).map_err(failed("asking for the device's memory"))
     }
 
     /// Whether activations are computed again on the way back.

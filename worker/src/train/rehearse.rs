@@ -14,7 +14,7 @@ use shared::plan::{Largest, Plan};
 use super::collate::MicroBatch;
 use super::device_thread::collated;
 use super::forward_backward::Trainer;
-use crate::device::available_memory;
+use crate::device::{DevicePeak, available_memory};
 
 /// Bytes per parameter of the adapter that a run has in memory beside the device's: parameters and
 /// two moments, once committed and once as a shadow,
@@ -58,6 +58,13 @@ pub(super) fn rehearse(
         }
         tried.map_err(|e| too_large(e, one, config.micro_batch_size, config.precision))?;
         tracing::info!("tried before step 1, and it fits: {}", described(one));
+    }
+    if let Some(DevicePeak { in_use, reserved }) = trainer.device_peak()? {
+        let [in_use, reserved] = [in_use, reserved].map(|bytes| bytes >> 20);
+        tracing::info!(
+            "the GPU's memory: {in_use} MiB in use at most, {reserved} MiB taken from its driver \
+             beside context and libraries"
+        );
     }
     drop(std::hint::black_box(state));
     Ok(())

@@ -153,9 +153,14 @@ impl Replica {
     /// # Errors
     /// [`Code::Internal`] when the total does not cover the step, [`Code::Corrupt`] when the
     /// committed parameters have changed in memory, or, where no other member is, the moments.
-    pub fn apply(&mut self, rule: &StepRule, total: Vec<i64>, world: usize) -> Result<Applied> {
+    pub fn apply(
+        &mut self,
+        rule: &StepRule,
+        total: impl Into<Arc<Vec<i64>>>,
+        world: usize,
+    ) -> Result<Applied> {
         self.is_sound(world)?;
-        let total = Arc::new(total);
+        let total = total.into();
         let received = fingerprints(&total, world);
         let fingerprint: Fingerprint = received.iter().map(|f| Fingerprint(*f)).sum();
         let loss_scale = self.state.loss_scale;
@@ -180,7 +185,8 @@ impl Replica {
     /// # Errors
     /// [`Code::Internal`] when the total does not cover the evaluation, [`Code::Corrupt`] as
     /// [`Self::apply`].
-    pub fn evaluate(&mut self, total: Vec<i64>, world: usize) -> Result<Applied> {
+    pub fn evaluate(&mut self, total: impl Into<Arc<Vec<i64>>>, world: usize) -> Result<Applied> {
+        let total = total.into();
         // No update follows in which damaged moments would show, and a checkpoint may.
         self.is_sound(1)?;
         let summed = total.last().copied();
@@ -204,7 +210,7 @@ impl Replica {
             fingerprint: fingerprint.0,
             sent: self.sent.clone(),
             received,
-            evaluation: total,
+            evaluation: Arc::unwrap_or_clone(total),
             ..Applied::default()
         })
     }

@@ -77,7 +77,7 @@ pub enum StateJob {
     /// Hand out the sum for a reduce among so many members.
     Sum(Identity, Task, usize),
     /// Clip and apply the total of a step to the shadow copy; that of an evaluation changes nothing.
-    Apply(Identity, Task, Vec<i64>, usize),
+    Apply(Identity, Task, Arc<Vec<i64>>, usize),
     /// Hash the committed state and apply the total again.
     Reapply(Identity),
     /// Hash the committed state.
@@ -105,8 +105,8 @@ pub enum StateOutcome {
     Reapplied(Identity, String, String),
     /// Step and digest of the committed state.
     Proved(Step, String),
-    /// The shadow copy is the state now; the buffer of a total that nobody reads any more.
-    Committed(Step, Option<Vec<i64>>),
+    /// The shadow copy is the state now.
+    Committed(Step),
     /// This worker cannot go on.
     Broken(Error),
 }
@@ -217,7 +217,7 @@ impl Room {
                     replica.flip_moment_bit(sixteenth);
                 }
                 if faults.at("received", step) == Some(Effect::Flip) {
-                    total[0] ^= 1;
+                    Arc::make_mut(&mut total)[0] ^= 1;
                 }
                 let started = Instant::now();
                 let applied = match task {
@@ -293,16 +293,19 @@ impl Room {
     }
 
     fn commit(&mut self, step: Step) -> Result<()> {
-        let Some((_, replica)) = self.run.as_mut() else {
+        let Some((run, replica)) = self.run.as_mut() else {
             return Ok(());
         };
+        let pool = run.pool.clone();
         let (total, old) = replica.commit(step)?;
         self.publish();
         self.reuse(old);
         self.followers
             .retain(|follower| follower.try_send((step, Arc::clone(&total))).is_ok());
-        let spare = Arc::into_inner(total);
-        self.tell(StateOutcome::Committed(step, spare));
+        if let Some(buffer) = Arc::into_inner(total) {
+            pool.put(buffer);
+        }
+        self.tell(StateOutcome::Committed(step));
         Ok(())
     }
 

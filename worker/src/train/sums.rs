@@ -39,7 +39,7 @@ pub struct Sums {
     pool: BufferPool,
 }
 
-/// Buffers of one length that go to and fro between the device and the sums.
+/// Buffers of one length that go to and fro between the device, the sums and their totals.
 #[derive(Clone, Debug)]
 pub struct BufferPool {
     length: usize,
