@@ -5,7 +5,7 @@
 //! what it says · `numerics` integers before any sum, clip and optimizer ·
 //! `manifest` what a checkpoint is · `ledger` what a run did, chained and provable · `storage`
 //! atomic publishing · `text` tokenizer and chat template · `wire` protobuf to domain types ·
-//! `faults` faults on purpose · `error` coded failures and exit codes · `security` and `telemetry` the doors where TLS and
+//! `faults` faults on purpose · `signals` what asks a program to leave · `error` coded failures and exit codes · `security` and `telemetry` the doors where TLS and
 //! OpenTelemetry will stand.
 
 pub mod config;
@@ -20,6 +20,7 @@ pub mod model;
 pub mod numerics;
 pub mod plan;
 pub mod security;
+pub mod signals;
 pub mod storage;
 pub mod telemetry;
 pub mod text;

@@ -44,6 +44,10 @@ save_steps: 1000
 device: cuda
 YAML
     "$bin/coordinator" plan --config "$work/$name.yaml" "${set[@]}" > "$out/$name.plan.txt" 2>&1
+    "$bin/coordinator" plan --config "$work/$name.yaml" "${set[@]}" --output json 2> /dev/null | python3 -c '
+import json, sys
+gpu = json.load(sys.stdin)["gpu"]
+print(sys.argv[1] + ": planned", gpu["peak_checkpointed"] >> 20, "MiB,", gpu["context"] >> 20, "of them context")' "$name"
     nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 100 > "$out/$name.used.txt" & local watch=$!
     "$bin/coordinator" up --config "$work/$name.yaml" "${set[@]}" --local-workers 1 > "$out/$name.txt" 2>&1
     echo "$name: exit $?"
@@ -52,7 +56,6 @@ YAML
     cp "$work/$name/logs/worker-1.log" "$out/$name.worker.txt"
     sed -n "s/.*the GPU's memory: /$name: /p" "$out/$name.worker.txt"
     echo "$name: peak $(sort -n "$out/$name.used.txt" | tail -1) MiB of the card, $(sort -n "$out/$name.used.txt" | head -1) MiB before"
-    grep -iE 'gpu' "$out/$name.plan.txt"
     grep -E '^step ' "$out/$name.txt" | tail -4
     rm -rf "${work:?}/$name"
 }

@@ -8,6 +8,8 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 
 #include <algorithm>
+#include <mutex>
+#include <unordered_map>
 #include <vector>
 
 namespace {
@@ -72,12 +74,24 @@ void nf4_on_cpu(const FrozenWeight& weight, const at::Tensor& output) {
   });
 }
 
-// The same values with few operations of the device.
+// The table on a device, each pair one element of eight bytes, copied there once: a copy waits for all that the device
+// has to do. Never freed, for the device may be gone first.
+at::Tensor pairs_on(c10::Device device) {
+  static std::mutex alone;
+  static auto* tables = new std::unordered_map<c10::Device, at::Tensor>();
+  const std::lock_guard<std::mutex> lock(alone);
+  auto& table = (*tables)[device];
+  if (!table.defined()) {
+    auto made = at::empty({512}, at::kFloat);
+    std::copy(pairs(), pairs() + 512, made.data_ptr<float>());
+    table = made.to(device).view(at::kLong);
+  }
+  return table;
+}
+
+// The same values with few operations of the device: each is multiplied in f32 and rounded once.
 void nf4_by_operators(const FrozenWeight& weight, const at::Tensor& output) {
-  const auto options = weight.values.options().dtype(at::kFloat);
-  auto table = at::empty({256, 2}, at::kFloat);
-  std::copy(pairs(), pairs() + 512, table.data_ptr<float>());
-  table = table.to(options.device());
+  const auto table = pairs_on(weight.values.device());
   auto scales = weight.scales;
   if (scales.scalar_type() != at::kFloat) {
     const auto blocks = scales.size(0);
@@ -91,17 +105,17 @@ void nf4_by_operators(const FrozenWeight& weight, const at::Tensor& output) {
   const auto step = kDeviceChunk * 2 / weight.block * weight.block;
   auto values = [&](int64_t from, int64_t length) {
     auto bytes = weight.values.narrow(0, from / 2, (length + 1) / 2).to(at::kInt);
-    return table.index_select(0, bytes).view(-1).narrow(0, 0, length);
+    return table.index_select(0, bytes).view(at::kFloat).narrow(0, 0, length);
   };
   for (int64_t from = 0; from < whole; from += step) {
     const auto length = std::min(step, whole - from);
-    auto blocks = values(from, length).view({-1, weight.block});
-    blocks.mul_(scales.narrow(0, from / weight.block, length / weight.block).unsqueeze(1));
-    flat.narrow(0, from, length).copy_(blocks.view(-1));
+    auto into = flat.narrow(0, from, length).view({-1, weight.block});
+    at::mul_out(into, values(from, length).view({-1, weight.block}),
+                scales.narrow(0, from / weight.block, length / weight.block).unsqueeze(1));
   }
   if (whole < count) {
-    auto rest = values(whole, count - whole).mul(scales.narrow(0, whole / weight.block, 1));
-    flat.narrow(0, whole, count - whole).copy_(rest);
+    auto into = flat.narrow(0, whole, count - whole);
+    at::mul_out(into, values(whole, count - whole), scales.narrow(0, whole / weight.block, 1));
   }
 }
 
@@ -124,9 +138,9 @@ void int8_by_operators(const FrozenWeight& weight, const at::Tensor& output) {
   const auto step = std::max<int64_t>(1, kDeviceChunk * 2 / weight.columns);
   for (int64_t from = 0; from < weight.rows; from += step) {
     const auto length = std::min(step, weight.rows - from);
-    auto rows = weight.values.narrow(0, from, length).to(at::kFloat);
-    rows.mul_(weight.scales.narrow(0, from, length).unsqueeze(1)).mul_(kEighth);
-    output.narrow(0, from, length).copy_(rows);
+    auto into = output.narrow(0, from, length);
+    auto rows = at::mul(weight.values.narrow(0, from, length), weight.scales.narrow(0, from, length).unsqueeze(1));
+    at::mul_out(into, rows, at::scalar_tensor(kEighth));
   }
 }
 

@@ -25,6 +25,7 @@ use shared::ledger::{self, Members, Record, Rewind};
 use shared::manifest::{self, ExpectedTensor, FORMAT, FileDigest, Manifest, checkpoint_name};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
 use shared::plan::Plan;
+use shared::signals::LeaveSignal;
 use shared::wire::message::{Envelope, FromWorker, ToWorker};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -162,7 +163,7 @@ impl Driver {
         };
         let mut tick = every(self.run.ladder.tick());
         let mut beat = every(self.run.ladder.beat);
-        let mut signals = Signals::new()?;
+        let mut signals = LeaveSignal::listen()?;
         loop {
             let event = tokio::select! {
                 Some(event) = sessions.recv() => self.session(event),
@@ -464,36 +465,5 @@ impl Driver {
             error = error.why(format!("local worker: {end}"));
         }
         error
-    }
-}
-
-/// SIGTERM and interrupt: the first makes the state safe, the second ends the process at once.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    asked: bool,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| {
-            signal(kind).map_err(|e| Error::new(Code::Io, "no signal handler").why(e.to_string()))
-        };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            asked: false,
-        })
-    }
-
-    async fn recv(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-        if std::mem::replace(&mut self.asked, true) {
-            std::process::exit(i32::from(shared::error::ExitCode::Interrupted as u8));
-        }
     }
 }

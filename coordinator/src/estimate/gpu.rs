@@ -12,7 +12,7 @@ use super::counts::Size;
 use super::memory::{Model, Place, Way, held, value_bytes, way};
 
 /// The driver's context, libtorch's kernels and cuBLAS' workspaces, measured.
-pub const CONTEXT: u64 = 660 << 20;
+pub const CONTEXT: u64 = 687 << 20;
 /// What one part of a quantized weight needs on its way to a dense one (`worker/cshim/quantized.cpp`).
 const PARTS: u64 = 50 << 20;
 const F32: u64 = 4;

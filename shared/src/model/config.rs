@@ -269,39 +269,6 @@ fn root(width: usize) -> f64 {
 }
 
 impl Keys<'_> {
-    /// Settings that would change the arithmetic and are not built.
-    fn check_refused(self) -> Result<()> {
-        super::announced(self.get("quantization_config"))?;
-        for key in [
-            "attention_dropout",
-            "resid_pdrop",
-            "embd_pdrop",
-            "router_jitter_noise",
-        ] {
-            let value = self.get(key).and_then(Value::as_f64);
-            if let Some(value) = value.filter(|v| v.abs() > 0.0) {
-                return Err(
-                    bad(format!("`{key}` {value} is not supported, only 0 is")).fix(format!(
-                        "set `{key}` to 0 in config.json; the adapter's own is lora_dropout"
-                    )),
-                );
-            }
-        }
-        for (key, what) in [
-            (
-                "use_bidirectional_attention",
-                "attention to what comes later",
-            ),
-            ("output_router_logits", "a second loss over the router"),
-        ] {
-            if self.flag(key)? {
-                return Err(bad(format!("`{key}` is not supported, it means {what}"))
-                    .fix(format!("set `{key}` to false in config.json")));
-            }
-        }
-        Ok(())
-    }
-
     fn key_value_heads(self, family: &Family, heads: usize) -> Result<usize> {
         let key = "num_key_value_heads";
         let default = match family.defaults.key_value_heads {

@@ -1,7 +1,7 @@
 //! What a base model is, without a tensor: both sides read the same facts from the same folder.
 //!
 //! `family` what each model family says differently · `nearest` which one a config.json is, or is
-//! nearest to · `config` config.json as switches · `keys` its keys, read with a type · `layers` what differs
+//! nearest to · `config` config.json as switches · `keys` its keys, read with a type · `refused` what is not built · `layers` what differs
 //! from layer to layer · `rope` rotary
 //! positions · `listing` which linears exist · `weights`
 //! safetensors headers checked against the architecture · `experts` where experts lie in them ·
@@ -20,6 +20,7 @@ mod layers;
 mod listing;
 mod nearest;
 mod quantized;
+mod refused;
 mod rope;
 mod weights;
 

@@ -2,12 +2,11 @@
 //!
 //! `state` decides, pure: messages and outcomes in, actions out · `run` carries them out: the
 //! stream, the collective, the device and the state · `tasks` what runs beside it · `connect` opens
-//! the stream · `feed` serves the state to joiners · `drain` signals · `greeting` its name.
+//! the stream · `feed` serves the state to joiners · `greeting` its name.
 //! Keeps: integers of a micro-batch enter the sum only when the coordinator credits them to this
 //! worker, and the sum is read-only from the first reduce to the commit unless more is credited.
 
 mod connect;
-mod drain;
 mod feed;
 mod greeting;
 mod reducer;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use shared::error::{Code, Error, Result};
 use shared::faults::Faults;
+use shared::signals::LeaveSignal;
 use shared::wire::message::{Applied, Envelope, Hello, PROTOCOL, Sync, SyncSource, Task, ToWorker};
 use shared::wire::session::CoordinatorMessage;
 use shared::wire::{Dial, Tcp};
@@ -15,7 +16,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connect::Stream;
-use super::drain::DrainSignal;
 use super::feed::CommittedFeed;
 use super::greeting;
 use super::reducer::{Contribution, Reduced, Reducer};
@@ -145,7 +145,7 @@ struct Running {
 
 impl Running {
     async fn work(mut self, mut session: Session, mut inlets: Inlets) -> Result<Ending> {
-        let mut drain = DrainSignal::listen()?;
+        let mut drain = LeaveSignal::listen()?;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -1,21 +1,23 @@
-//! Signals that ask a worker to leave.
+//! SIGTERM and interrupt: the first asks a program to leave in good order, the second ends it at once.
 
-use shared::error::{Code, Error, ExitCode, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and interrupt: the first drains, the second ends the process at once.
-pub(super) struct DrainSignal {
+use crate::error::{Code, Error, ExitCode, Result};
+
+/// Both signals, taken over from their default.
+#[derive(Debug)]
+pub struct LeaveSignal {
     terminate: Signal,
     interrupt: Signal,
     asked: bool,
 }
 
-impl DrainSignal {
-    /// Takes both signals over from their default.
+impl LeaveSignal {
+    /// Takes the signals over.
     ///
     /// # Errors
     /// [`Code::Io`] when the system takes no handler.
-    pub(super) fn listen() -> Result<Self> {
+    pub fn listen() -> Result<Self> {
         let listen = |kind| {
             signal(kind).map_err(|e| Error::new(Code::Io, "no signal handler").why(e.to_string()))
         };
@@ -26,15 +28,14 @@ impl DrainSignal {
         })
     }
 
-    /// Waits for a signal. Cancel safe; the second one ends the process here.
-    pub(super) async fn recv(&mut self) {
+    /// Waits for the first signal. Cancel safe; the second one ends the process here, with the code of an interrupted run.
+    pub async fn recv(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-        if self.asked {
+        if std::mem::replace(&mut self.asked, true) {
             std::process::exit(i32::from(ExitCode::Interrupted as u8));
         }
-        self.asked = true;
     }
 }
