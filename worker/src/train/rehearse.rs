@@ -39,7 +39,7 @@ pub(super) fn rehearse(
     };
     let integers = plan.integer_vectors(config.audit_rate > 0.0);
     let state = room_for_the_state(gradient.len(), integers)
-        .map_err(|e| too_large(e, first, config.micro_batch_size, config.precision))?;
+        .map_err(|e| too_large(e, first, Knobs::of(config)))?;
     let mut losses = Vec::new();
     let may_change = settle(config.activation_checkpointing, trainer);
     let loss_scale = LossScale::of(config).map_or(1.0, |scale| scale.factor());
@@ -56,7 +56,7 @@ pub(super) fn rehearse(
             trainer.compute_again(true);
             tried = trainer.micro_batch(&batch, gradient, &mut losses);
         }
-        tried.map_err(|e| too_large(e, one, config.micro_batch_size, config.precision))?;
+        tried.map_err(|e| too_large(e, one, Knobs::of(config)))?;
         tracing::info!("tried before step 1, and it fits: {}", described(one));
     }
     if let Some(DevicePeak { in_use, reserved }) = trainer.device_peak()? {
@@ -115,8 +115,26 @@ fn described(one: &Largest) -> String {
     )
 }
 
+/// What decides how much memory a micro-batch takes.
+#[derive(Clone, Copy)]
+struct Knobs {
+    size: u32,
+    checkpointing: Checkpointing,
+    precision: Precision,
+}
+
+impl Knobs {
+    fn of(config: &RunConfig) -> Self {
+        Self {
+            size: config.micro_batch_size,
+            checkpointing: config.activation_checkpointing,
+            precision: config.precision,
+        }
+    }
+}
+
 /// Says which micro-batch it was, and what would make it smaller; other failures stay as they are.
-fn too_large(error: Error, one: &Largest, size: u32, precision: Precision) -> Error {
+fn too_large(error: Error, one: &Largest, knobs: Knobs) -> Error {
     if error.code != Code::OutOfMemory {
         return error;
     }
@@ -126,10 +144,13 @@ fn too_large(error: Error, one: &Largest, size: u32, precision: Precision) -> Er
         .why(error.what);
     told.why.extend(error.why);
     told = told.why("it was tried before step 1: nothing is trained yet on this worker");
-    if size > 1 {
+    if knobs.checkpointing == Checkpointing::Off {
+        told = told.fix("--set activation_checkpointing=on: slower, the same adapter");
+    }
+    if knobs.size > 1 {
         told = told.fix(format!(
             "--set micro_batch_size={}: fewer samples at a time, the same samples in a step",
-            size / 2
+            knobs.size / 2
         ));
     }
     let longest = one.planned.cells.iter().max().copied().unwrap_or(0);
@@ -139,7 +160,7 @@ fn too_large(error: Error, one: &Largest, size: u32, precision: Precision) -> Er
             longest / 2
         ));
     }
-    if precision == Precision::F32 {
+    if knobs.precision == Precision::F32 {
         told = told.fix("--set bf16=true");
     }
     told
@@ -170,17 +191,31 @@ mod tests {
             "not enough memory: computing a micro-batch",
         )
         .why("you tried to allocate 1 bytes");
-        insta::assert_snapshot!(shared::error::render(&too_large(memory, &one, 4, Precision::F32)), @r#"
+        let most = Knobs {
+            size: 4,
+            checkpointing: Checkpointing::Off,
+            precision: Precision::F32,
+        };
+        insta::assert_snapshot!(shared::error::render(&too_large(memory.clone(), &one, most)), @r#"
         E0402 the largest micro-batch of the run does not fit in memory
           micro-batch 2 of step 7 (4 sample(s), 2048 tokens with padding, 900 of them predicted)
           not enough memory: computing a micro-batch
           you tried to allocate 1 bytes
           it was tried before step 1: nothing is trained yet on this worker
+          fix: --set activation_checkpointing=on: slower, the same adapter
           fix: --set micro_batch_size=2: fewer samples at a time, the same samples in a step
           fix: --set max_seq_length=256: `overflow` says what happens to longer rows
           fix: --set bf16=true
         "#);
+        let least = Knobs {
+            size: 1,
+            checkpointing: Checkpointing::Auto,
+            precision: Precision::Bf16,
+        };
+        let fix = too_large(memory, &one, least).fix;
+        assert_eq!(fix.len(), 1, "{fix:?}");
+        assert!(fix[0].contains("max_seq_length=256"), "{fix:?}");
         let other = Error::new(Code::Internal, "libtorch failed");
-        assert_eq!(too_large(other.clone(), &one, 4, Precision::F32), other);
+        assert_eq!(too_large(other.clone(), &one, most), other);
     }
 }
