@@ -14,7 +14,12 @@ pub fn failed(what: &str) -> impl Fn(TchError) -> Error {
     let what = what.to_owned();
     move |error| {
         let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default().to_owned();
+        let first = text.lines().next().unwrap_or_default();
+        // What follows there is advice for programmers, of a setting that is made already.
+        let first = first
+            .split(" Of the allocated memory")
+            .next()
+            .unwrap_or(first);
         let memory = [
             "out of memory",
             "can't allocate memory",
@@ -53,6 +58,9 @@ mod tests {
     fn running_out_of_memory_has_its_own_code() {
         let memory = TchError::Torch("CUDA out of memory. Tried to allocate 2 GiB".into());
         assert_eq!(failed("forward")(memory).code, Code::OutOfMemory);
+        let long = "CUDA out of memory. 298 MiB is free. Of the allocated memory 78 GiB is PyTorch's. Try setting";
+        let error = failed("forward")(TchError::Torch(long.into()));
+        assert!(error.why[0].ends_with("298 MiB is free."), "{error:?}");
         let freeing = "called `Result::unwrap()` on an `Err` value: Torch(\"can't allocate memory";
         let memory = TchError::Torch(freeing.into());
         assert_eq!(failed("forward")(memory).code, Code::OutOfMemory);
