@@ -281,10 +281,14 @@ fn of_experts(experts: &Experts, hidden: u64, width: u64, of_gate: u64) -> u64 {
 }
 
 /// Bytes per predicting position while the loss goes back: the logits and their gradient in f32, and both
-/// in the type of compute where that is another.
+/// in the type of compute where that is another; with a cap in f32, also the logits before it.
 fn head_per_target(shape: &ModelConfig, width: u64) -> u64 {
-    let narrow = if width < F32 { 2 * width } else { 0 };
-    (2 * F32 + narrow) * shape.vocab_size as u64
+    let more = match shape.logit_soft_cap {
+        _ if width < F32 => 2 * width,
+        Some(_) => F32,
+        None => 0,
+    };
+    (2 * F32 + more) * shape.vocab_size as u64
 }
 
 /// Bytes per position while the last layer goes back: the gradients of silu, up and their product, and

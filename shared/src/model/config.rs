@@ -2,7 +2,7 @@
 //!
 //! In: a Hugging Face folder. Out: [`ModelConfig`], every number present and consistent, every choice
 //! a plain switch. What this program would compute wrongly is refused here, never ignored. What one
-//! family says differently from another is in `family`.
+//! family says differently from another is in `families`.
 
 use std::path::Path;
 

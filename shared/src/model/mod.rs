@@ -1,6 +1,6 @@
 //! What a base model is, without a tensor: both sides read the same facts from the same folder.
 //!
-//! `family` what each model family says differently · `nearest` which one a config.json is, or is
+//! `families` what each model family says differently · `family` what it can say · `nearest` which one a config.json is, or is
 //! nearest to · `config` config.json as switches · `keys` its keys, read with a type · `refused` what is not built · `layers` what differs
 //! from layer to layer · `rope` rotary
 //! positions · `listing` which linears exist · `weights`
@@ -13,6 +13,7 @@ mod adapter;
 mod config;
 mod digest;
 mod experts;
+mod families;
 mod family;
 mod head;
 mod keys;
@@ -29,7 +30,7 @@ pub use adapter::{
 };
 pub use config::{Activation, Biases, Experts, LayerKind, ModelConfig, Norms};
 pub use digest::base_digest;
-pub use family::SUPPORTED_ARCHITECTURES;
+pub use families::SUPPORTED_ARCHITECTURES;
 pub use head::head_rows;
 pub use listing::{LinearSpec, Projection, linears};
 pub use quantized::{

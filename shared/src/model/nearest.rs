@@ -8,7 +8,8 @@ use std::cmp::Reverse;
 
 use serde_json::Value;
 
-use super::family::{FAMILIES, Family, SUPPORTED_ARCHITECTURES};
+use super::families::{FAMILIES, SUPPORTED_ARCHITECTURES};
+use super::family::Family;
 use super::keys::Keys;
 use crate::error::{Code, Error, Result};
 
