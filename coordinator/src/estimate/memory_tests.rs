@@ -212,3 +212,15 @@ fn a_head_and_an_embedding_that_learn_need_room_for_their_gradients() {
     // The first layer keeps its norm's input too.
     assert_eq!(found.activations, plain.activations + 20 * 4 * 32);
 }
+
+#[test]
+fn a_cap_on_logits_keeps_those_before_it() {
+    let of = |vocab_size, cap| {
+        let mut shape = shape("llama");
+        (shape.vocab_size, shape.logit_soft_cap) = (vocab_size, cap);
+        of_shape(&shape, &names(&["q_proj"]), |_| (), 4).transient
+    };
+    // So many words that the head needs more than a layer.
+    assert_eq!(of(10_000, None), 7 * 8 * 10_000);
+    assert_eq!(of(10_000, Some(30.0)), 7 * 12 * 10_000);
+}
