@@ -9,3 +9,4 @@ mod exact;
 mod faults;
 mod follow;
 mod group;
+mod reducer;

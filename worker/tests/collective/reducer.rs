@@ -1,0 +1,85 @@
+//! The task that reduces beside a session: what it gives back for one member, for two, and for none.
+
+use std::sync::Arc;
+
+use shared::faults::Faults;
+use shared::ids::Slot;
+use shared::wire::message::{Member, Task};
+use tokio::sync::mpsc;
+use worker::collective::{FailureKind, PeerServer};
+use worker::session::{Contribution, Reduced, Reducer};
+
+use crate::group::{LIMIT, identity, inputs, members, plain_sum, servers};
+
+struct Seat {
+    reducer: Reducer,
+    results: mpsc::Receiver<Reduced>,
+}
+
+impl Seat {
+    fn new(server: PeerServer) -> Self {
+        let (tell, results) = mpsc::channel(4);
+        let reducer = Reducer::start(server, Faults::default(), tell);
+        Self { reducer, results }
+    }
+
+    fn reduce(&mut self, generation: u64, sum: &Arc<Vec<i64>>, total: Vec<i64>, world: usize) {
+        let sum = Arc::clone(sum);
+        let given = Contribution { sum, total };
+        self.reducer
+            .reduce(identity(generation), Task::Train, given, world);
+    }
+
+    async fn total(&mut self) -> Reduced {
+        let next = tokio::time::timeout(LIMIT, self.results.recv());
+        next.await.expect("hangs").unwrap()
+    }
+}
+
+fn named(servers: &[&PeerServer]) -> Vec<Member> {
+    let named = members(servers).into_iter().map(|m| Member {
+        worker: m.worker,
+        slot: m.slot,
+        peer_address: m.address,
+    });
+    named.collect()
+}
+
+#[tokio::test]
+async fn a_lone_worker_s_sum_is_the_total_and_no_copy_of_it() {
+    let server = servers(1).await.remove(0);
+    let all = named(&[&server]);
+    let mut seat = Seat::new(server);
+    let sum = inputs(1, 1000, 1).remove(0);
+    seat.reduce(1, &sum, Vec::new(), 1);
+    let nobody = seat.total().await.total.unwrap_err();
+    assert_eq!(nobody.kind, FailureKind::Protocol);
+    seat.reducer.connect(identity(1), all, Slot(0));
+    seat.reduce(1, &sum, Vec::new(), 1);
+    let total = seat.total().await.total.unwrap();
+    assert!(Arc::ptr_eq(&total, &sum));
+    // Asked for among other members than are connected.
+    seat.reduce(2, &sum, Vec::new(), 1);
+    let stale = seat.total().await.total.unwrap_err();
+    assert_eq!(stale.kind, FailureKind::Stale);
+}
+
+#[tokio::test]
+async fn two_workers_get_the_sum_in_the_buffers_they_gave() {
+    let servers = servers(2).await;
+    let all = named(&servers.iter().collect::<Vec<_>>());
+    let sums = inputs(2, 1000, 1);
+    let mut seats: Vec<Seat> = servers.into_iter().map(Seat::new).collect();
+    let mut places = Vec::new();
+    for ((seat, slot), sum) in seats.iter_mut().zip(0..).zip(&sums) {
+        seat.reducer.connect(identity(1), all.clone(), Slot(slot));
+        let used = vec![7; 1000];
+        places.push(used.as_ptr());
+        seat.reduce(1, sum, used, 2);
+    }
+    for (seat, place) in seats.iter_mut().zip(places) {
+        let total = seat.total().await.total.unwrap();
+        assert_eq!(*total, plain_sum(&sums));
+        assert_eq!(total.as_ptr(), place);
+    }
+}
