@@ -24,7 +24,11 @@ const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "2000");
 const HEAP: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
 
 /// A GPU's memory is taken in pages instead of blocks of fixed sizes: less lies idle between tensors (`docs/gpu.md`).
+/// Not on WSL, whose driver refuses them at the first tensor.
 const PAGES: (&str, &str) = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True");
+
+/// The same in blocks, for a driver that gives no pages.
+pub(super) const BLOCKS: &str = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:False";
 
 /// What a user may have set in the place of [`PAGES`].
 const ALLOCATOR: &str = "PYTORCH_ALLOC_CONF";
@@ -59,16 +63,19 @@ pub fn reexec_with_environment() -> Result<()> {
         command.arg0(name);
     }
     command.args(arguments).env(MARK, "1");
-    command.envs(settings(|key| std::env::var_os(key).is_some()));
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    command.envs(settings(|key| std::env::var_os(key).is_some(), &kernel));
     Err(failed(command.exec()))
 }
 
-/// What is set: everything that the user has not decided.
-fn settings(decided: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
+/// What is set: everything that the user has not decided, and that this kernel (its release) bears.
+fn settings(decided: impl Fn(&str) -> bool, kernel: &str) -> Vec<(&'static str, &'static str)> {
+    let is_wsl = kernel.to_ascii_lowercase().contains("microsoft");
     let others = [(SPIN.0, WAIT_POLICY), (PAGES.0, ALLOCATOR)];
     let otherwise = |key| others.iter().any(|(of, name)| *of == key && decided(name));
     let all = [TEAM, SPIN, HEAP, PAGES, CUBLAS_WORKSPACE].into_iter();
     all.filter(|(key, _)| !decided(key) && !otherwise(*key))
+        .filter(|setting| !(is_wsl && *setting == PAGES))
         .collect()
 }
 
@@ -79,16 +86,25 @@ mod tests {
     #[test]
     fn what_the_user_has_decided_is_kept() {
         let all = [TEAM, SPIN, HEAP, PAGES, CUBLAS_WORKSPACE];
-        assert_eq!(settings(|_| false), all);
-        assert_eq!(settings(|_| true), []);
+        let settings = |decided: &dyn Fn(&str) -> bool| settings(decided, "6.1.0-13-amd64\n");
+        assert_eq!(settings(&|_| false), all);
+        assert_eq!(settings(&|_| true), []);
         for (key, _) in all {
-            let rest = settings(|asked| asked == key);
+            let rest = settings(&|asked| asked == key);
             assert_eq!(rest.len(), 4);
             assert!(rest.iter().all(|(other, _)| *other != key));
         }
-        let waits = settings(|asked| asked == WAIT_POLICY);
+        let waits = settings(&|asked| asked == WAIT_POLICY);
         assert_eq!(waits, [TEAM, HEAP, PAGES, CUBLAS_WORKSPACE]);
-        let blocks = settings(|asked| asked == ALLOCATOR);
+        let blocks = settings(&|asked| asked == ALLOCATOR);
         assert_eq!(blocks, [TEAM, SPIN, HEAP, CUBLAS_WORKSPACE]);
+    }
+
+    #[test]
+    fn wsl_gets_no_pages() {
+        for kernel in ["5.15.90.1-microsoft-standard-WSL2\n", "4.4.0-Microsoft"] {
+            let found = settings(|_| false, kernel);
+            assert_eq!(found, [TEAM, SPIN, HEAP, CUBLAS_WORKSPACE], "{kernel}");
+        }
     }
 }

@@ -6,6 +6,8 @@
 use shared::error::{Code, Error};
 use tch::TchError;
 
+use super::environment::BLOCKS;
+
 /// What tensor code returns.
 pub type TorchResult<T> = Result<T, TchError>;
 
@@ -30,7 +32,12 @@ pub fn failed(what: &str) -> impl Fn(TchError) -> Error {
                 .why(first)
                 .fix("lower micro_batch_size or max_seq_length, or set bf16");
         }
-        Error::new(Code::Internal, format!("libtorch failed: {what}")).why(first)
+        let error = Error::new(Code::Internal, format!("libtorch failed: {what}")).why(first);
+        // That of some virtual GPUs gives no memory in pages, and says no more than this.
+        if text.contains("CUDA driver error") {
+            return error.fix(format!("set {BLOCKS} where the worker is started"));
+        }
+        error
     }
 }
 
@@ -64,6 +71,12 @@ mod tests {
         let freeing = "called `Result::unwrap()` on an `Err` value: Torch(\"can't allocate memory";
         let memory = TchError::Torch(freeing.into());
         assert_eq!(failed("forward")(memory).code, Code::OutOfMemory);
+        let driver = TchError::Torch("CUDA driver error: operation not supported".into());
+        let error = failed("loading")(driver);
+        assert!(
+            error.fix[0].contains("expandable_segments:False"),
+            "{error:?}"
+        );
         let other = TchError::Torch("shape '[2]' is invalid".into());
         assert_eq!(failed("forward")(other).code, Code::Internal);
     }
