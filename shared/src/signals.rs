@@ -39,3 +39,63 @@ impl LeaveSignal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use super::*;
+
+    const CHILD: &str = "LEAVE_SIGNAL_CHILD";
+
+    /// What the process is that gets the signals.
+    fn listens() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(async {
+            let mut leave = LeaveSignal::listen().unwrap();
+            println!("\nlistening");
+            let waits = async {
+                leave.recv().await;
+                println!("\nasked");
+                leave.recv().await;
+            };
+            let _ = tokio::time::timeout(Duration::from_secs(60), waits).await;
+        });
+    }
+
+    #[test]
+    fn the_first_signal_asks_and_the_second_ends_the_process() {
+        if std::env::var_os(CHILD).is_some() {
+            listens();
+            return;
+        }
+        for pair in [["TERM", "INT"], ["INT", "TERM"], ["TERM", "TERM"]] {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "--nocapture"])
+                .arg("signals::tests::the_first_signal_asks_and_the_second_ends_the_process")
+                .env(CHILD, "1")
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+            for (signal, after) in pair.into_iter().zip(["listening", "asked"]) {
+                let heard = said.any(|line| line.is_ok_and(|line| line == after));
+                assert!(heard, "{pair:?}: never {after}");
+                let kill = Command::new("kill")
+                    .args(["-s", signal, &child.id().to_string()])
+                    .status();
+                assert!(kill.unwrap().success());
+            }
+            let code = child.wait().unwrap().code();
+            assert_eq!(
+                code,
+                Some(i32::from(ExitCode::Interrupted as u8)),
+                "{pair:?}"
+            );
+        }
+    }
+}

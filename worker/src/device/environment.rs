@@ -24,7 +24,7 @@ const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "2000");
 const HEAP: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
 
 /// A GPU's memory is taken in pages instead of blocks of fixed sizes: less lies idle between tensors (`docs/gpu.md`).
-/// Not on WSL, whose driver refuses them at the first tensor.
+/// Not on WSL, whose drivers are reported to refuse them at the first tensor; it was not tried there.
 const PAGES: (&str, &str) = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True");
 
 /// The same in blocks, for a driver that gives no pages.

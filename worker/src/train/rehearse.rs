@@ -62,7 +62,7 @@ pub(super) fn rehearse(
     if let Some(DevicePeak { in_use, reserved }) = trainer.device_peak()? {
         let [in_use, reserved] = [in_use, reserved].map(|bytes| bytes >> 20);
         tracing::info!(
-            "the GPU's memory: {in_use} MiB in use at most, {reserved} MiB taken from its driver \
+            "the GPU's memory: {in_use} MiB in use at most so far, {reserved} MiB taken from its driver \
              beside context and libraries"
         );
     }
