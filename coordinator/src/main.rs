@@ -9,6 +9,7 @@ use shared::error::{Code, Error, ExitCode, render};
 use shared::telemetry::LogFile;
 
 fn main() -> std::process::ExitCode {
+    let _ = shared::limits::raise_open_files();
     let code = match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {

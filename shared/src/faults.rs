@@ -14,6 +14,9 @@ use crate::ids::Step;
 /// Name of the variable.
 pub const VARIABLE: &str = "LORA_FAULTS";
 
+/// Who is slow shows that it goes on this often.
+const PIECE: Duration = Duration::from_millis(50);
+
 /// What the caller has to do itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -98,12 +101,30 @@ impl Faults {
     /// Hangs or slows the calling thread when a fault says so; other effects are returned.
     #[must_use]
     pub fn hold(&self, phase: &str, step: Step, took: Duration) -> Option<Effect> {
+        self.hold_telling(phase, step, took, || ())
+    }
+
+    /// The same; who is slow and not hung tells again and again that it goes on.
+    #[must_use]
+    pub fn hold_telling(
+        &self,
+        phase: &str,
+        step: Step,
+        took: Duration,
+        goes_on: impl Fn(),
+    ) -> Option<Effect> {
         match self.at(phase, step) {
             Some(Effect::Hang) => loop {
                 std::thread::sleep(Duration::from_secs(3600));
             },
             Some(Effect::Slow(times)) => {
-                std::thread::sleep(took * times.saturating_sub(1));
+                let mut left = took * times.saturating_sub(1);
+                while !left.is_zero() {
+                    let piece = left.min(PIECE);
+                    std::thread::sleep(piece);
+                    left -= piece;
+                    goes_on();
+                }
                 None
             }
             other => other,

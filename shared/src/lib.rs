@@ -3,7 +3,7 @@
 //! `config` one YAML to one resolved value · `dataset` prepared samples on shared storage ·
 //! `plan` who computes what, pure · `evaluation` what is evaluated and
 //! what it says · `numerics` integers before any sum, clip and optimizer ·
-//! `manifest` what a checkpoint is · `ledger` what a run did, chained and provable · `storage`
+//! `manifest` what a checkpoint is · `ledger` what a run did, chained and provable · `limits` file descriptors · `storage`
 //! atomic publishing · `text` tokenizer and chat template · `wire` protobuf to domain types ·
 //! `faults` faults on purpose · `signals` what asks a program to leave · `error` coded failures and exit codes · `security` and `telemetry` the doors where TLS and
 //! OpenTelemetry will stand.
@@ -15,6 +15,7 @@ pub mod evaluation;
 pub mod faults;
 pub mod ids;
 pub mod ledger;
+pub mod limits;
 pub mod manifest;
 pub mod model;
 pub mod numerics;

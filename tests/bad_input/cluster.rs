@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use cluster_tests::Run;
+use cluster_tests::{Run, skipped};
 use shared::wire::message::{Envelope, FromWorker, Hello, PROTOCOL, ToWorker};
 use shared::wire::session::session_client::SessionClient;
 
@@ -21,7 +21,7 @@ fn a_port_in_use_is_named() {
 #[test]
 fn cuda_without_a_gpu_names_the_alternative() {
     if Path::new("/dev/nvidiactl").exists() {
-        println!("skipped: this machine has a GPU");
+        skipped("this machine has a GPU");
         return;
     }
     let scene = Scene::new();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use cluster_tests::{Finished, Run, Worker};
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::faults::{Cost, Fault, Victim};
 
-const LINES: &[(&str, &str)] = &[
+pub(crate) const LINES: &[(&str, &str)] = &[
     ("max_steps", "6"),
     ("save_steps", "2"),
     ("failure_detection", "1.5"),
@@ -27,7 +28,13 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    pub(crate) fn take() -> Self {
+    /// Taken once.
+    pub(crate) fn one() -> &'static Self {
+        static ONE: OnceLock<Reference> = OnceLock::new();
+        ONE.get_or_init(Self::take)
+    }
+
+    fn take() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let finished = Finished::local(folder.path(), LINES, 1);
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
@@ -103,25 +110,29 @@ impl Cell {
             run = again;
         } else if workers == 1 && fault.victim == Victim::Worker {
             // Nobody else is there: somebody comes, and not before the victim is known to be gone.
-            if !fault.said.is_empty() {
-                run.told(fault.said);
-            }
+            run.told(fault.gone());
             late.push(run.worker(&["--threads", "1"]));
         }
         let finished = run.finish();
+        let victim = match fault.victim {
+            Victim::Worker => all[0].said(),
+            Victim::Coordinator => finished.stderr.clone(),
+            Victim::Joiner => String::new(),
+        };
         let logs: String = all.iter().chain(&late).map(Worker::said).collect();
         for worker in &all {
             // A stopped process would never end by itself.
             worker.kill();
         }
         drop((all, late));
-        let said = format!("{}\n{logs}", finished.stderr);
         let complete = finished.code == Some(0);
         let lines = finished.lines("logs/cluster.jsonl");
+        let said = format!("{}\n{}{logs}", finished.stderr, last_credits(&lines));
         let struck = if joins {
             counted_from(&lines).into_iter().collect()
         } else {
-            said.lines()
+            victim
+                .lines()
                 .filter_map(|l| l.strip_prefix("fault: "))
                 .map(str::to_owned)
                 .collect()
@@ -162,8 +173,11 @@ impl Cell {
         if self.code != Some(0) {
             return Err(format!("exit {:?}\n{}", self.code, said()));
         }
-        if self.struck.is_empty() {
-            return Err(format!("the fault never struck\n{}", said()));
+        let planned = |place: &String| fault.places().contains(place);
+        let as_planned = fault.victim == Victim::Joiner || self.struck.iter().all(planned);
+        if self.struck.is_empty() || !as_planned {
+            let (found, wanted) = (&self.struck, fault.places());
+            return Err(format!("struck {found:?}, not {wanted:?}\n{}", said()));
         }
         if self.adapter != reference.adapter || self.samples != reference.samples {
             return Err(format!("other bytes\n{}", said()));
@@ -207,6 +221,22 @@ impl fmt::Display for Cell {
             self.seconds
         )
     }
+}
+
+/// Until when each worker computed something that counted, a line each.
+fn last_credits(lines: &[Value]) -> String {
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    for line in lines {
+        let Some(step) = line["step"].as_u64() else {
+            continue;
+        };
+        let credits = line["micro_batches"].as_object().into_iter().flatten();
+        for (worker, _) in credits.filter(|(_, n)| n.as_u64() > Some(0)) {
+            last.insert(worker, step);
+        }
+    }
+    let line = |(worker, step)| format!("{worker} computed nothing after step {step}\n");
+    last.into_iter().map(line).collect()
 }
 
 /// Where somebody who joins began to count: the first step of a newer generation than that of step 1.

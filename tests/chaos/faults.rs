@@ -32,8 +32,33 @@ pub(crate) struct Fault {
     /// It makes sense from so many workers on.
     pub(crate) least_workers: usize,
     pub(crate) cost: Cost,
-    /// Part of what people are told.
+    /// Part of what people are told, or of what the log says of who computed.
     pub(crate) said: &'static str,
+}
+
+impl Fault {
+    /// What is said when its victim is known to be gone, and nobody else is there.
+    pub(crate) fn gone(&self) -> &'static str {
+        match self.planned.ends_with("=hang") {
+            true => "its device does not finish micro-batch",
+            false => self.said,
+        }
+    }
+
+    /// Where it strikes, as the victim says it.
+    pub(crate) fn places(&self) -> Vec<String> {
+        let place = |one: &str| {
+            let (place, action) = one.split_once('=')?;
+            let (phase, step) = place.split_once('@')?;
+            let action = match action {
+                "hang" => "Hang",
+                "flip" => "Flip",
+                other => other,
+            };
+            Some(format!("{action} at {phase} of step {step}"))
+        };
+        self.planned.split(',').filter_map(place).collect()
+    }
 }
 
 const fn fault(
@@ -81,7 +106,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault("drain at compute", Worker, "compute@3=term", Nothing, "drained, nothing was lost"),
     fault("drain at reduce", Worker, "reduce@3=term", Nothing, "drained, nothing was lost"),
     fault("drain at commit", Worker, "commit@3=term", Nothing, "drained, nothing was lost"),
-    fault("hang at compute", Worker, "compute@3=hang", ItsOwn, ""),
+    fault("hang at compute", Worker, "compute@3=hang", ItsOwn, "worker-1 computed nothing after step 2"),
     fault("coordinator kill at assign", Coordinator, "assign@3=kill", Nothing, "the same step goes on"),
     fault("coordinator kill at credit", Coordinator, "credit@3=kill", Nothing, "the same step goes on"),
     fault("coordinator kill at reduce", Coordinator, "reduce@3=kill", Nothing, "the same step goes on"),

@@ -5,14 +5,18 @@
 
 #![allow(clippy::panic, reason = "a harness fails by panicking")]
 
+mod data;
 mod disk;
 mod network;
 mod programs;
 mod proxy;
 mod run;
+mod skip;
 
+pub use data::{OVERFITS, by_heart, one_long_row};
 pub use disk::Disk;
 pub use network::{Network, Node};
 pub use programs::{coordinator, device, finished, output, program, repository, worker};
 pub use proxy::Proxy;
 pub use run::{Finished, Run, Worker};
+pub use skip::skipped;

@@ -81,6 +81,15 @@ pub(super) fn within(program: Command, megabytes: u64) -> Command {
 /// # Panics
 /// When the deadline passes.
 pub fn finished(child: &mut Child, deadline: Duration) -> ExitStatus {
+    finished_or(child, deadline, String::new)
+}
+
+/// The same, and what to say of a process that does not end.
+pub(super) fn finished_or(
+    child: &mut Child,
+    deadline: Duration,
+    said: impl FnOnce() -> String,
+) -> ExitStatus {
     let end = Instant::now() + deadline;
     loop {
         if let Ok(Some(status)) = child.try_wait() {
@@ -89,7 +98,7 @@ pub fn finished(child: &mut Child, deadline: Duration) -> ExitStatus {
         if Instant::now() > end {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("a process did not end within {deadline:?}");
+            panic!("a process did not end within {deadline:?}\n{}", said());
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -2,7 +2,8 @@
 //!
 //! In: where to go. Out: an address to join at. It can cut every connection with a reset, swallow
 //! one or both directions without a word, delay what passes, and bound its speed. A connection that
-//! is made while something is swallowed stays silent too.
+//! is made while something is swallowed stays silent too. Between two workers it stands on an address
+//! of its own, which the one behind it advertises.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,7 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Both ends of one connection.
-type Ends = (Arc<TcpStream>, Arc<TcpStream>);
+#[derive(Debug)]
+struct Ends {
+    near: TcpStream,
+    far: TcpStream,
+    /// The near end is gone, and the far one must not hear of it.
+    orphaned: AtomicBool,
+}
 
 /// How the line behaves.
 #[derive(Debug, Default)]
@@ -20,7 +27,9 @@ struct Line {
     swallow_down: AtomicBool,
     delay_ms: AtomicU64,
     bytes_per_second: AtomicU64,
-    open: Mutex<Vec<Ends>>,
+    open: Mutex<Vec<Arc<Ends>>>,
+    /// Far ends that nobody closes before the test is over.
+    orphans: Mutex<Vec<Arc<Ends>>>,
 }
 
 /// A line that can be spoiled.
@@ -34,9 +43,34 @@ impl Proxy {
     /// Passes everything on to `target`, until told otherwise.
     #[must_use]
     pub fn to(target: &str) -> Self {
-        let target: SocketAddr = target.parse().unwrap_or_else(|e| panic!("{target}: {e}"));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|e| panic!("{e}"));
+        let target = target.parse().unwrap_or_else(|e| panic!("{target}: {e}"));
+        Self::between(TcpListener::bind("127.0.0.1:0"), |_| target)
+    }
+
+    /// A line to a worker of this machine that is about to start: whoever dials [`Proxy::HOST`] at the
+    /// port of this address reaches the same port of the loopback address.
+    #[must_use]
+    pub fn to_peer() -> Self {
+        let here = |own: SocketAddr| SocketAddr::from(([127, 0, 0, 1], own.port()));
+        Self::between(TcpListener::bind((Self::HOST, 0)), here)
+    }
+
+    /// What a worker behind [`Proxy::to_peer`] advertises.
+    pub const HOST: &str = "127.0.0.2";
+
+    /// What a worker behind [`Proxy::to_peer`] listens at.
+    #[must_use]
+    pub fn peer(&self) -> String {
+        format!("127.0.0.1:{}", self.address.port())
+    }
+
+    fn between(
+        listener: std::io::Result<TcpListener>,
+        target: impl FnOnce(SocketAddr) -> SocketAddr,
+    ) -> Self {
+        let listener = listener.unwrap_or_else(|e| panic!("{e}"));
         let address = listener.local_addr().unwrap_or_else(|e| panic!("{e}"));
+        let target = target(address);
         let line = Arc::new(Line::default());
         let shared = Arc::clone(&line);
         // Ends with the test's process.
@@ -61,11 +95,20 @@ impl Proxy {
 
     /// Resets every connection; new ones may be made.
     pub fn reset(&self) {
-        let open = std::mem::take(&mut *lock(&self.line));
-        for (near, far) in open {
-            reset(&near);
-            reset(&far);
+        for ends in std::mem::take(&mut *lock(&self.line.open)) {
+            reset(&ends.near);
+            reset(&ends.far);
         }
+    }
+
+    /// Resets every connection as whoever dialed sees it; the target hears nothing of it.
+    pub fn reset_near(&self) {
+        let open = std::mem::take(&mut *lock(&self.line.open));
+        for ends in &open {
+            ends.orphaned.store(true, Ordering::SeqCst);
+            reset(&ends.near);
+        }
+        lock(&self.line.orphans).extend(open);
     }
 
     /// Swallows what goes to the target, and what comes back.
@@ -88,8 +131,8 @@ impl Proxy {
     }
 }
 
-fn lock(line: &Line) -> std::sync::MutexGuard<'_, Vec<Ends>> {
-    line.open.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(ends: &Mutex<Vec<Arc<Ends>>>) -> std::sync::MutexGuard<'_, Vec<Arc<Ends>>> {
+    ends.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Closes with RST, not with FIN.
@@ -99,21 +142,54 @@ fn reset(stream: &TcpStream) {
 }
 
 fn join(line: &Arc<Line>, near: TcpStream, far: TcpStream) {
-    let (near, far) = (Arc::new(near), Arc::new(far));
     for stream in [&near, &far] {
         let _ = stream.set_nodelay(true);
     }
-    lock(line).push((Arc::clone(&near), Arc::clone(&far)));
-    let (up, from, to) = (Arc::clone(line), Arc::clone(&near), Arc::clone(&far));
-    std::thread::spawn(move || pass(&from, &to, &up, &up.swallow_up));
+    let ends = Arc::new(Ends {
+        near,
+        far,
+        orphaned: AtomicBool::new(false),
+    });
+    lock(&line.open).push(Arc::clone(&ends));
+    let (up, of_up) = (Arc::clone(line), Arc::clone(&ends));
+    std::thread::spawn(move || {
+        pass(
+            &of_up.near,
+            &of_up.far,
+            &up,
+            &up.swallow_up,
+            &of_up.orphaned,
+        );
+    });
     let down = Arc::clone(line);
-    std::thread::spawn(move || pass(&far, &near, &down, &down.swallow_down));
+    std::thread::spawn(move || {
+        pass(
+            &ends.far,
+            &ends.near,
+            &down,
+            &down.swallow_down,
+            &ends.orphaned,
+        );
+    });
 }
 
-fn pass(mut from: &TcpStream, mut to: &TcpStream, line: &Line, swallow: &AtomicBool) {
+fn pass(
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    line: &Line,
+    swallow: &AtomicBool,
+    orphaned: &AtomicBool,
+) {
     let mut buffer = vec![0; 64 << 10];
     loop {
-        let read = match from.read(&mut buffer) {
+        // A slow line moves a little all the time, instead of much now and then.
+        let most = match line.bytes_per_second.load(Ordering::SeqCst) {
+            0 => buffer.len(),
+            speed => usize::try_from(speed / 10)
+                .unwrap_or(usize::MAX)
+                .clamp(1, buffer.len()),
+        };
+        let read = match from.read(&mut buffer[..most]) {
             Ok(0) | Err(_) => break,
             Ok(read) => read,
         };
@@ -122,7 +198,7 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, line: &Line, swallow: &AtomicB
         let speed = line.bytes_per_second.load(Ordering::SeqCst);
         let micros = (read as u64).saturating_mul(1_000_000).checked_div(speed);
         std::thread::sleep(Duration::from_micros(micros.unwrap_or(0)));
-        if swallow.load(Ordering::SeqCst) {
+        if swallow.load(Ordering::SeqCst) || orphaned.load(Ordering::SeqCst) {
             continue;
         }
         if to.write_all(&buffer[..read]).is_err() {
@@ -132,6 +208,9 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, line: &Line, swallow: &AtomicB
     // Nothing passes a black hole, not even the end.
     while swallow.load(Ordering::SeqCst) {
         std::thread::sleep(Duration::from_millis(20));
+    }
+    if orphaned.load(Ordering::SeqCst) {
+        return;
     }
     let _ = to.shutdown(Shutdown::Write);
     let _ = from.shutdown(Shutdown::Read);

@@ -12,7 +12,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::network::Node;
-use super::programs::{coordinator, device, finished, repository, within, worker};
+use super::programs::{coordinator, device, finished_or, repository, within, worker};
+use super::proxy::Proxy;
 
 /// How long a small run may take on a crowded machine.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -204,6 +205,14 @@ impl Run {
         self.join(worker(), address, arguments, faults)
     }
 
+    /// A worker that other workers reach over this line only.
+    #[must_use]
+    pub fn worker_behind(&self, line: &Proxy, arguments: &[&str], faults: &str) -> Worker {
+        let listen = line.peer();
+        let there = ["--listen", listen.as_str(), "--advertise", Proxy::HOST];
+        self.worker_with(&[&there, arguments].concat(), faults)
+    }
+
     /// Starts a worker with a variable of its own in its environment.
     #[must_use]
     pub fn worker_where(&self, variable: (&str, &str), arguments: &[&str]) -> Worker {
@@ -258,15 +267,27 @@ impl Run {
         std::fs::read_to_string(self.folder.join("stderr.txt")).unwrap_or_default()
     }
 
+    /// What it said to people so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.stderr()
+    }
+
     /// Waits until the process is gone, whatever it leaves; its exit code.
     pub fn wait(&mut self) -> Option<i32> {
-        finished(&mut self.child, DEADLINE).code()
+        self.end().code()
+    }
+
+    fn end(&mut self) -> std::process::ExitStatus {
+        let errors = self.folder.join("stderr.txt");
+        let said = || std::fs::read_to_string(errors).unwrap_or_default();
+        finished_or(&mut self.child, DEADLINE, said)
     }
 
     /// Waits for the end.
     #[must_use]
     pub fn finish(mut self) -> Finished {
-        let status = finished(&mut self.child, DEADLINE);
+        let status = self.end();
         while let Ok(event) = self.events.recv_timeout(Duration::from_secs(1)) {
             self.seen.push(event);
         }
@@ -293,6 +314,19 @@ impl Worker {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Waits until it has written something that contains `text`.
+    pub fn told(&self, text: &str) {
+        let end = Instant::now() + DEADLINE;
+        while !self.said().contains(text) {
+            assert!(
+                Instant::now() < end,
+                "nobody wrote `{text}`\n{}",
+                self.said()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Ends it at once, also when it is stopped.
     pub fn kill(&self) {
         let _ = std::process::Command::new("kill")
@@ -309,7 +343,8 @@ impl Worker {
     /// Waits for the end: exit code and everything it wrote.
     #[must_use]
     pub fn finish(mut self) -> (Option<i32>, String) {
-        let status = finished(&mut self.child, DEADLINE);
+        let said = || std::fs::read_to_string(&self.log).unwrap_or_default();
+        let status = finished_or(&mut self.child, DEADLINE, said);
         (
             status.code(),
             std::fs::read_to_string(&self.log).unwrap_or_default(),

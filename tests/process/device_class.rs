@@ -13,7 +13,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cluster_tests::{Finished, Run, Worker, coordinator, output};
+use cluster_tests::{Finished, Run, Worker, coordinator, output, skipped};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -45,7 +45,7 @@ fn native() -> Option<Native> {
         panic!("two workers of one machine are of one class");
     };
     if class.contains(PLAIN) {
-        println!("skipped: {class} has plain kernels only");
+        skipped(&format!("{class} has plain kernels only"));
         return None;
     }
     Some(Native {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use cluster_tests::{Disk, Finished, Run, coordinator, output};
+use cluster_tests::{Disk, Finished, Run, coordinator, output, skipped};
 use serde_json::Value;
 
 const STEPS: u64 = 80;
@@ -168,7 +168,7 @@ fn a_full_disk_costs_checkpoints_and_no_step() {
     let disk = match Disk::new(&folder.path().join("disk"), DISK) {
         Ok(disk) => disk,
         Err(why) => {
-            println!("skipped: {why}");
+            skipped(&why);
             return;
         }
     };

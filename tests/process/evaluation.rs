@@ -8,53 +8,9 @@
 
 use std::path::Path;
 
-use cluster_tests::{Finished, Run};
+use cluster_tests::{Finished, OVERFITS, Run, by_heart};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-
-/// Twelve answers that say nothing about each other: they can only be learned by heart.
-fn by_heart(folder: &Path) -> String {
-    let data = folder.join("data");
-    std::fs::create_dir_all(&data).unwrap();
-    let answers = [
-        "依据合同法。",
-        "应当赔偿。",
-        "可以起诉。",
-        "不予支持。",
-        "先行调解。",
-        "申请仲裁。",
-        "保存证据。",
-        "及时报警。",
-        "协商解决。",
-        "依法解除。",
-        "返还押金。",
-        "补缴社保。",
-    ];
-    let rows: String = (0..12)
-        .map(|i| {
-            let row = json!({"messages": [
-                {"role": "user", "content": format!("第{i}个问题怎么办？")},
-                {"role": "assistant", "content": answers[i * 5 % 12]},
-            ]});
-            format!("{row}\n")
-        })
-        .collect();
-    std::fs::write(data.join("train.jsonl"), rows).unwrap();
-    data.display().to_string()
-}
-
-const OVERFITS: &[(&str, &str)] = &[
-    ("max_steps", "120"),
-    ("learning_rate", "1e-2"),
-    ("lora_rank", "16"),
-    ("target_modules", "all-linear"),
-    ("batch_size", "8"),
-    ("save_steps", "1000"),
-    ("save_total_limit", "1"),
-    ("validation_split", "0.34"),
-    ("eval_steps", "4"),
-    ("early_stopping_patience", "3"),
-];
 
 fn overfit(folder: &Path, workers: &str) -> Finished {
     let data = by_heart(folder);

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cluster_tests::{Finished, Network, Proxy, Run, Worker};
+use cluster_tests::{Finished, Network, Proxy, Run, Worker, skipped};
 
 const LINES: &[(&str, &str)] = &[
     ("max_steps", "40"),
@@ -80,7 +80,7 @@ fn a_line_that_is_cut_silent_or_slow_changes_no_byte() {
         line.swallow(false, false);
         line.reset();
     });
-    check("delay and a slow line", "", &|_, line| {
+    check("delay and a slow line", "3 worker(s)", &|_, line| {
         line.delay(Duration::from_millis(30));
         line.speed(200_000);
     });
@@ -91,7 +91,7 @@ fn links_that_go_away_change_no_byte() {
     let network = match Network::new(4) {
         Ok(network) => network,
         Err(why) => {
-            println!("skipped: {why}");
+            skipped(&why);
             return;
         }
     };

@@ -1,39 +1,78 @@
-//! The simulated coordinator: starts, hears, obeys the shipped engine, stops.
+//! The simulated coordinator as a process: it starts from what is on storage, hears, stops.
+//!
+//! In: events of sessions and of its own tasks, in order. Out: commands, which `obey` carries out.
+//! Keeps: after every event the engine's own invariants hold.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coordinator::engine::{Command, Engine, Event, Ladder, Notice, Options, Schedule};
-use shared::ids::{Identity, RunId, Step, Term, WorkerId};
-use shared::wire::message::{Envelope, FromWorker, SyncSource, ToWorker, Welcome};
+use coordinator::engine::{Cost, Engine, Event, Ladder, Options, Schedule};
+use shared::ids::{Identity, MicroBatchId, RunId, Step, Term, WorkerId};
+use shared::wire::message::{Envelope, FromWorker, ToWorker, Welcome};
 
 use super::evaluation;
-use super::invariants::Violation;
+use super::invariants::{Holder, Violation};
+use super::machine::PARAMETERS;
 use super::plan::{Moment, Setting};
-use super::store::Line;
 use super::world::{Item, World};
 
 const MS: u64 = 1000;
 
-struct Fixed(Setting);
+struct Planned(Setting);
 
-impl Schedule for Fixed {
+impl Schedule for Planned {
     fn total_steps(&self) -> u64 {
         self.0.planned
     }
-    fn micro_batches(&self, _: Step) -> u32 {
-        self.0.micro_batches
+
+    fn micro_batches(&self, step: Step) -> Vec<Cost> {
+        let all = (0..self.0.micro_batches(step)).map(MicroBatchId);
+        all.map(|id| self.0.sizes.train(step, id)).collect()
     }
+
     fn sets(&self) -> usize {
         1
     }
 
-    fn evaluation(&self, step: Step) -> u32 {
-        if evaluation::is_due(&self.0, step) {
-            evaluation::PARTS
-        } else {
-            0
-        }
+    fn is_evaluated(&self, step: Step) -> bool {
+        evaluation::is_due(&self.0, step)
+    }
+
+    fn evaluation(&self) -> Vec<Cost> {
+        let all = (0..evaluation::parts(&self.0)).map(MicroBatchId);
+        let sizes = &self.0.sizes;
+        all.map(|id| sizes.evaluate(id, evaluation::PARTS))
+            .collect()
+    }
+}
+
+/// For a planted bug: every micro-batch is told to be as small as the next.
+struct Sizeless(Planned);
+
+fn sizeless(costs: Vec<Cost>) -> Vec<Cost> {
+    let one = |cost: Cost| Cost { tokens: 1, ..cost };
+    costs.into_iter().map(one).collect()
+}
+
+impl Schedule for Sizeless {
+    fn total_steps(&self) -> u64 {
+        self.0.total_steps()
+    }
+
+    fn micro_batches(&self, step: Step) -> Vec<Cost> {
+        sizeless(self.0.micro_batches(step))
+    }
+
+    fn sets(&self) -> usize {
+        self.0.sets()
+    }
+
+    fn is_evaluated(&self, step: Step) -> bool {
+        self.0.is_evaluated(step)
+    }
+
+    fn evaluation(&self) -> Vec<Cost> {
+        sizeless(self.0.evaluation())
     }
 }
 
@@ -54,6 +93,9 @@ pub(crate) fn options(setting: &Setting, term: Term, ladder: Ladder) -> Options 
             1
         },
         save_steps: setting.save_steps,
+        save_total_limit: setting.save_total_limit,
+        best_is_the_result: setting.best_is_the_result(),
+        parameters: PARAMETERS as u64,
         audit_rate: setting.audit_rate,
         stability: Default::default(),
         patience: evaluation::patience(setting),
@@ -62,9 +104,14 @@ pub(crate) fn options(setting: &Setting, term: Term, ladder: Ladder) -> Options 
     }
 }
 
-/// Every step is like the others.
-pub(crate) fn schedule(setting: &Setting) -> Box<dyn Schedule> {
-    Box::new(Fixed(setting.clone()))
+/// What each step has to compute.
+pub(crate) fn schedule(setting: &Setting, has_sizes: bool) -> Box<dyn Schedule> {
+    let planned = Planned(setting.clone());
+    if has_sizes {
+        Box::new(planned)
+    } else {
+        Box::new(Sizeless(planned))
+    }
 }
 
 impl World {
@@ -84,13 +131,16 @@ impl World {
         if self.engine.is_some() || self.complete {
             return;
         }
-        let (from, remembered) = self.store.recall();
-        // What was not on storage is gone, and may be committed again.
-        self.judge.recalled(&remembered);
         self.term = self.term.next();
+        let (from, remembered) = self.store.recall(self.term);
+        // What was not on storage is gone, and may be committed again.
+        self.judge.recalled(&remembered, &self.store);
+        self.sessions = 0;
         self.engine_started = self.now;
+        self.expect_members();
+        let remembered = self.planted.remembers(remembered);
         let options = options(&self.setting, self.term, self.ladder);
-        self.moment = if remembered.members.is_empty() {
+        self.moment = if remembered.awaited.is_empty() {
             Moment::Gathering
         } else {
             Moment::Recovering
@@ -100,22 +150,42 @@ impl World {
             self.term, from.step, remembered.committed
         );
         self.say(|| text);
-        self.engine = Some(Engine::new(
-            options,
-            schedule(&self.setting),
-            from,
-            remembered,
-        ));
+        let schedule = schedule(&self.setting, !self.planted.has_no_sizes());
+        self.engine = Some(Engine::new(options, schedule, from, remembered));
+    }
+
+    /// Every machine of the newest member set is on its way back from now on.
+    fn expect_members(&mut self) {
+        let awaited = self.store.awaited();
+        let now = self.now;
+        self.lost.clear();
+        for (m, machine) in self.machines.iter().enumerate() {
+            if machine.alive && awaited.contains(&format!("i{m}")) {
+                self.lost.insert(m, now);
+            }
+        }
     }
 
     /// The process is gone: streams break, what is on its way may still arrive or not.
     pub(crate) fn stop_coordinator(&mut self, micros: u64) {
         self.engine = None;
+        self.open.clear();
+        self.members.clear();
+        self.forget_waiting();
         for (name, stream) in std::mem::take(&mut self.streams) {
             let delay = self.dice.within(0, 20 * MS);
             self.after(delay, Item::Broken(stream.machine, name, "gone".into()));
         }
         self.after(micros, Item::CoordinatorStarts);
+    }
+
+    /// Its process stands still, as on a suspended machine; it is woken before anybody restarts it.
+    pub(crate) fn stall_coordinator(&mut self, micros: u64) {
+        let until = self.now + Duration::from_micros(micros);
+        if self.stalled_until.is_none_or(|before| before < until) {
+            self.stalled_until = Some(until);
+            self.at(until, Item::CoordinatorGoesOn);
+        }
     }
 
     /// Messages of a stream that is gone may come late: the engine must not know them any more.
@@ -128,16 +198,38 @@ impl World {
         if !open && (matches!(event, Event::Opened { .. }) || !self.dice.one_in(3)) {
             return Ok(());
         }
-        if let Event::Message { envelope, .. } = &event
-            && matches!(envelope.body, FromWorker::Applied(_))
-        {
-            self.moment = Moment::Apply;
+        match &event {
+            Event::Opened { worker, hello } => {
+                self.judge.opened(worker, &hello.name);
+                self.open.insert(worker.clone());
+                if let Some(m) = self.judge.owner(worker) {
+                    self.lost.remove(&m);
+                }
+            }
+            Event::Closed { worker, .. } => self.closed(worker),
+            Event::Message { envelope, .. } if matches!(envelope.body, FromWorker::Applied(_)) => {
+                self.moment = Moment::Apply;
+            }
+            _ => {}
         }
         self.coordinator(event)
     }
 
+    /// The engine hears that a session broke: of a member it must wait for its return.
+    fn closed(&mut self, worker: &WorkerId) {
+        self.streams.remove(worker);
+        let known = self.open.remove(worker);
+        let Some(m) = self.judge.owner(worker) else {
+            return;
+        };
+        if known && self.members.contains(worker) && self.machines[m].alive {
+            self.lost.insert(m, self.now);
+        }
+    }
+
     pub(crate) fn coordinator(&mut self, event: Event) -> Result<(), Violation> {
-        let event = match self.bug {
+        let bug = self.planted.bug();
+        let event = match bug {
             Some(bug) => bug.meddle_event(self, event),
             None => Some(event),
         };
@@ -146,28 +238,21 @@ impl World {
         let Some(engine) = self.engine.as_mut() else {
             return Ok(());
         };
-        let quiet = matches!(
-            event,
-            Event::Tick
-                | Event::Message {
-                    envelope: Envelope {
-                        body: FromWorker::Beat,
-                        ..
-                    },
-                    ..
-                }
-        );
+        let beats = |e: &Event| matches!(e, Event::Message { envelope, .. } if matches!(envelope.body, FromWorker::Beat(_)));
+        let quiet = matches!(event, Event::Tick) || beats(&event);
         let text = if quiet {
             String::new()
         } else {
             format!("> {event:?}")
         };
         let commands = engine.on(event, since);
+        let sound = engine.check_invariants();
         if !quiet {
             self.say(|| text.chars().take(300).collect());
         }
+        sound.map_err(|what| Violation::new("engine", what))?;
         for command in commands {
-            let command = match self.bug {
+            let command = match bug {
                 Some(bug) => bug.meddle_command(self, command),
                 None => Some(command),
             };
@@ -178,80 +263,29 @@ impl World {
         Ok(())
     }
 
-    fn obey(&mut self, command: Command) -> Result<(), Violation> {
-        if !matches!(command, Command::Send { .. }) {
-            let text = format!("< {command:?}");
-            self.say(|| text.chars().take(300).collect());
-        }
-        match command {
-            Command::Send { to, message } => {
-                match &message.body {
-                    ToWorker::Assign(..) => self.moment = Moment::Assignment,
-                    ToWorker::Sync(sync) if matches!(sync.source, SyncSource::Peer(_)) => {
-                        self.moment = Moment::Joining;
-                    }
-                    ToWorker::WriteCheckpoint { .. } => self.moment = Moment::Checkpoint,
-                    _ => {}
-                }
-                self.judge.sent(&to, &message)?;
-                self.send_down(&to, *message);
-            }
-            Command::Disconnect(worker) => {
-                if let Some(stream) = self.streams.remove(&worker) {
-                    let delay = self.dice.within(0, 2 * MS);
-                    // The last words are on their way before the end.
-                    let at = (self.now + Duration::from_micros(delay)).max(stream.last[1]);
-                    self.at(at, Item::Broken(stream.machine, worker, "ended".into()));
-                }
-            }
-            Command::Commit(commit) => {
-                self.moment = Moment::Commit;
-                self.judge.committed(&commit)?;
-                self.store.append(Line::Commit(commit));
-            }
-            Command::Evaluated(evaluated) => {
-                self.judge.evaluated(&evaluated)?;
-                self.store.append(Line::Evaluated(evaluated));
-            }
-            Command::Members(generation, workers) => {
-                self.store.append(Line::Members(generation, workers));
-            }
-            Command::Rewind(step) => {
-                self.judge.rewound(step);
-                self.store.append(Line::Rewind(step));
-            }
-            Command::Publish { step, .. } => {
-                self.moment = Moment::Checkpoint;
-                let state = self.staged.remove(&step).filter(|_| !self.checkpoint_fails);
-                let delay = self.dice.within(MS, 50 * MS);
-                self.after(delay, Item::Published(step, state));
-            }
-            Command::Notice(notice) => {
-                if let Notice::Waiting { .. } = notice {
-                    self.moment = Moment::Gathering;
-                }
-                self.judge.notice(&notice)?;
-            }
-            Command::Complete(_) => self.complete = true,
-            Command::Interrupted(_) => {
-                let line = Line::Members(
-                    self.engine
-                        .as_ref()
-                        .map(Engine::generation)
-                        .unwrap_or_default(),
-                    Vec::new(),
-                );
-                self.store.append(line);
-                let delay = self.dice.within(MS, 500 * MS);
-                self.stop_coordinator(delay);
-            }
-            Command::Fail(error) => {
-                return Err(Violation::new(
-                    "progress",
-                    format!("the run failed: {error:?}"),
-                ));
-            }
-        }
-        Ok(())
+    /// Who holds a committed state, as far as the engine can know: members by their sessions, and those whose
+    /// lines broke a short while ago.
+    pub(crate) fn holders(&self, without: Option<&WorkerId>) -> Vec<Holder> {
+        let rejoin = self.ladder.rejoin * 7 / 8;
+        let here = self.open.iter().filter(|name| Some(*name) != without);
+        let here = here.filter_map(|name| self.judge.owner(name));
+        let here = here.map(|machine| Holder {
+            machine,
+            step: self.machines[machine].replica.state().step,
+            on_its_way: None,
+        });
+        let away = self.lost.iter().filter_map(|(m, since)| {
+            let machine = &self.machines[*m];
+            let ago = self.now.saturating_sub(*since);
+            let state = machine.replica.state();
+            let digest = shared::numerics::state_digest(state);
+            let sound = self.judge.digest(state.step) == Some(&digest);
+            (machine.alive && sound && ago < rejoin).then(|| Holder {
+                machine: *m,
+                step: state.step,
+                on_its_way: Some(ago),
+            })
+        });
+        here.chain(away).collect()
     }
 }

@@ -1,5 +1,10 @@
 //! Whole clusters by seed: the shipped engine and the shipped sessions in a simulated world.
 //!
+//! `plan` and `sizes` what a seed means · `world` the queue of what happens, `streams` the sessions · `lead` the
+//! coordinator, `obey` and `publish` what it does · `machine` a worker, `carry`, `follow` and `reduce` what it does ·
+//! `strike` the faults · `ledger`, `store` and `storage` what survives · `invariants` what must hold · `bugs` planted to be caught ·
+//! `network` the same over real streams.
+//!
 //! `make test` runs some thousand clusters, `make simulate` (`SIMULATION_RUNS`) as many as asked.
 //! `SIMULATION_SEED=N` runs one and prints what happened, with `SIMULATION_BUG` one of the planted
 //! bugs.
@@ -15,12 +20,20 @@
 mod bugs;
 mod carry;
 mod evaluation;
+mod follow;
 mod invariants;
 mod lead;
+mod ledger;
 mod machine;
 mod network;
+mod obey;
 mod plan;
+mod publish;
+mod reduce;
+mod sizes;
+mod storage;
 mod store;
+mod streams;
 mod strike;
 mod world;
 
@@ -139,6 +152,31 @@ fn print_table(kinds: &[Kind], struck: &BTreeMap<(Kind, Moment), u64>) {
         }
         println!();
     }
+}
+
+/// What the runs above have in them: all that a deadline, a reference or a fault could be blind to.
+#[test]
+fn many_seeds_have_unlike_devices_long_rows_prompts_and_double_faults() {
+    let mut found = [0_u64; 6];
+    for seed in 0..300 {
+        let setting = World::new(seed, None).setting;
+        let counts: Vec<u32> = (1..=setting.planned)
+            .map(|step| setting.micro_batches(shared::ids::Step(step)))
+            .collect();
+        let seen = [
+            setting.mixed,
+            setting.sizes.is_slow(),
+            setting.prompts > 0 && setting.eval_every > 0,
+            setting.patience.is_some(),
+            counts.iter().any(|count| *count > 50),
+            setting.faults.iter().any(|f| f.followed_after.is_some()),
+        ];
+        for (count, seen) in found.iter_mut().zip(seen) {
+            *count += u64::from(seen);
+        }
+    }
+    println!("300 seeds: {found:?} (mixed, slow, prompts, patience, many, double faults)");
+    assert!(found.iter().all(|count| *count >= 6), "{found:?}");
 }
 
 /// What the runs above have in them: overflows, scales that go down and up, skipped steps without one.

@@ -1,9 +1,14 @@
 //! What a seed means: the cluster, the schedule and the faults of one run.
+//!
+//! In: the dice of a seed. Out: everything that is decided before anything happens.
+//! Keeps: the same seed is the same run.
 
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use super::sizes::Sizes;
 
 /// Random numbers of one run, all from its seed.
 pub(crate) struct Dice(ChaCha8Rng);
@@ -48,19 +53,27 @@ macro_rules! kinds {
 kinds!(
     Kind,
     Kill,
+    KillAll,
+    WriterKilledAtBest,
     Pause,
     Reset,
+    ResetTwice,
     Blackhole,
     OneWay,
     PeerCut,
     Slow,
     Hang,
     Drain,
+    DrainLast,
     Join,
     CoordinatorKill,
+    CoordinatorStalls,
     Interrupt,
     CheckpointFails,
+    CheckpointRots,
+    StagingFails,
     LedgerFails,
+    BitBeforeStage,
     CorruptSum,
     CorruptSlice,
     CorruptTotal,
@@ -69,9 +82,59 @@ kinds!(
     Duplicate,
 );
 
+impl Kind {
+    /// Something is damaged in the machine that it strikes: that machine may be called corrupt.
+    pub(crate) fn plants(self) -> bool {
+        matches!(
+            self,
+            Self::BitBeforeStage
+                | Self::CorruptSum
+                | Self::CorruptSlice
+                | Self::CorruptTotal
+                | Self::CorruptState
+                | Self::WrongCompute
+        )
+    }
+
+    /// The machine that it strikes may be missed, and evicted.
+    pub(crate) fn explains_absence(self) -> bool {
+        matches!(
+            self,
+            Self::Kill
+                | Self::KillAll
+                | Self::WriterKilledAtBest
+                | Self::Pause
+                | Self::Reset
+                | Self::ResetTwice
+                | Self::Blackhole
+                | Self::OneWay
+                | Self::PeerCut
+                | Self::Slow
+                | Self::Hang
+                | Self::DrainLast
+        )
+    }
+}
+
 kinds!(
     Moment, Gathering, Assignment, Compute, Reduce, Apply, Commit, Checkpoint, Joining, Recovering,
 );
+
+/// Moments as they are drawn: those that pass quickly more often.
+const DRAWN: &[Moment] = &[
+    Moment::Gathering,
+    Moment::Gathering,
+    Moment::Assignment,
+    Moment::Compute,
+    Moment::Reduce,
+    Moment::Apply,
+    Moment::Commit,
+    Moment::Checkpoint,
+    Moment::Joining,
+    Moment::Joining,
+    Moment::Recovering,
+    Moment::Recovering,
+];
 
 /// One fault: it strikes at the first such moment from a step on.
 #[derive(Clone, Copy, Debug)]
@@ -79,12 +142,16 @@ pub(crate) struct Fault {
     pub(crate) kind: Kind,
     pub(crate) moment: Moment,
     pub(crate) step: u64,
+    /// Another one strikes so soon after it, microseconds, whatever the moment is then.
+    pub(crate) followed_after: Option<u64>,
 }
 
 /// Everything a run is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) workers: usize,
+    /// Two device classes take part: there is no reference, their integers differ.
+    pub(crate) mixed: bool,
     /// Steps there will be.
     pub(crate) steps: u64,
     /// Steps that are planned; patience may end the run before.
@@ -92,8 +159,11 @@ pub(crate) struct Setting {
     /// Steps between evaluations, 0 for none.
     pub(crate) eval_every: u64,
     pub(crate) patience: Option<u32>,
-    pub(crate) micro_batches: u32,
+    /// Prompts that are answered at each evaluation.
+    pub(crate) prompts: u32,
+    pub(crate) sizes: Sizes,
     pub(crate) save_steps: u64,
+    pub(crate) save_total_limit: Option<u32>,
     pub(crate) min_workers: usize,
     pub(crate) max_workers: usize,
     pub(crate) audit_rate: f64,
@@ -104,44 +174,34 @@ pub(crate) struct Setting {
 
 impl Setting {
     pub(crate) fn draw(dice: &mut Dice, kinds: &[Kind]) -> Self {
-        let workers = dice.within(3, 6) as usize;
-        let steps = dice.within(6, 9);
-        // Not every moment comes; three strike in nearly every run, and the others are not counted.
-        let count = dice.within(5, 9);
-        let mut faults: Vec<Fault> = (0..count)
-            .map(|_| {
-                let kind = dice.pick(kinds);
-                let moment = dice.pick(Moment::ALL);
-                // A boundary that waits, and a coordinator that recovers, need a reason.
-                let step = match moment {
-                    Moment::Gathering => 0,
-                    _ => dice.below(steps),
-                };
-                Fault { kind, moment, step }
-            })
-            .collect();
-        // A coordinator recovers only when it was lost.
-        let recovers = faults.iter().find(|f| f.moment == Moment::Recovering);
-        if let Some(Fault { step, .. }) = recovers.copied() {
-            faults.push(Fault {
-                kind: Kind::CoordinatorKill,
-                moment: dice.pick(&[Moment::Compute, Moment::Reduce, Moment::Apply]),
-                step,
-            });
-        }
+        let sizes = Sizes::draw(dice);
+        let workers = match dice.below(4) {
+            0 => dice.within(7, 12),
+            _ => dice.within(3, 6),
+        };
+        let planned = if sizes.is_slow() {
+            dice.within(4, 6)
+        } else {
+            dice.within(6, 9)
+        };
+        let mixed = dice.one_in(6);
+        // What patience decides is the result only where there is a reference.
+        let eval_every = dice.below(4);
+        let patience = (eval_every > 0 && !mixed && dice.one_in(2)).then_some(2);
+        let faults = faults(dice, kinds, planned, mixed);
         let audited = faults.iter().any(|f| f.kind == Kind::WrongCompute);
-        let (micro_batches, save_steps) = (dice.within(4, 8) as u32, dice.within(1, 4));
-        // No draw of its own: the runs of old seeds stay what they were in everything else.
-        let eval_every = (steps * 7 + u64::from(micro_batches) + save_steps * 3) % 4;
         let mut setting = Self {
-            workers,
-            steps,
-            planned: steps,
+            workers: workers as usize,
+            mixed,
+            steps: planned,
+            planned,
             eval_every,
-            patience: (eval_every == 1).then_some(2),
-            micro_batches,
-            save_steps,
-            scaled: (workers as u64 + steps + save_steps).is_multiple_of(2),
+            patience,
+            prompts: if dice.one_in(3) { 2 } else { 0 },
+            sizes,
+            save_steps: dice.within(1, 4),
+            save_total_limit: dice.pick(&[None, Some(1), Some(2), Some(3)]),
+            scaled: dice.one_in(2),
             min_workers: dice.within(1, 2) as usize,
             max_workers: if dice.one_in(4) { 3 } else { 64 },
             audit_rate: match (audited, dice.one_in(4)) {
@@ -153,5 +213,55 @@ impl Setting {
         };
         setting.steps = super::evaluation::reference(&setting).last.0;
         setting
+    }
+
+    /// Micro-batches of a step.
+    pub(crate) fn micro_batches(&self, step: shared::ids::Step) -> u32 {
+        self.sizes.count(step.0)
+    }
+
+    /// The best state is the result, not the last one.
+    pub(crate) fn best_is_the_result(&self) -> bool {
+        self.patience.is_some()
+    }
+}
+
+/// Not every moment comes; three strike in nearly every run, and the others are not counted.
+fn faults(dice: &mut Dice, kinds: &[Kind], steps: u64, mixed: bool) -> Vec<Fault> {
+    let count = dice.within(7, 12);
+    let mut faults: Vec<Fault> = (0..count)
+        .map(|_| draw_fault(dice, kinds, steps, mixed))
+        .collect();
+    // A coordinator recovers only when it was lost.
+    let recovers = faults.iter().find(|f| f.moment == Moment::Recovering);
+    if let Some(Fault { step, .. }) = recovers.copied() {
+        faults.push(Fault {
+            kind: Kind::CoordinatorKill,
+            moment: dice.pick(&[Moment::Compute, Moment::Reduce, Moment::Apply]),
+            step,
+            followed_after: None,
+        });
+    }
+    faults
+}
+
+fn draw_fault(dice: &mut Dice, kinds: &[Kind], steps: u64, mixed: bool) -> Fault {
+    let kind = match dice.pick(kinds) {
+        // Of two unlike devices nobody can tell which one is wrong.
+        Kind::WrongCompute if mixed => Kind::Kill,
+        kind => kind,
+    };
+    let moment = dice.pick(DRAWN);
+    // A boundary that waits, and a coordinator that recovers, need a reason.
+    let step = match moment {
+        Moment::Gathering => 0,
+        _ => dice.below(steps),
+    };
+    let followed = dice.one_in(3).then(|| dice.below(2_000_000));
+    Fault {
+        kind,
+        moment,
+        step,
+        followed_after: followed,
     }
 }

@@ -1,61 +1,104 @@
 //! The faults: when one is due, whom it strikes, what it does, and how it heals.
+//!
+//! In: the moment. Out: a world in which something went wrong. Keeps: the judge knows which machine was struck.
 
-use coordinator::engine::Event;
+use std::time::Duration;
+
 use worker::session::Input;
 
-use super::invariants::Violation;
 use super::plan::{Fault, Kind};
-use super::world::{Item, World};
+use super::world::{Item, Own, World};
 
 const MS: u64 = 1000;
 
 impl World {
-    /// Strikes every fault whose moment is now.
+    /// Strikes a fault whose moment is now.
     pub(crate) fn strike_when_due(&mut self) {
         let Some(engine) = &self.engine else { return };
-        if self.living().is_empty() {
+        if self.pending.is_empty() || self.living().is_empty() {
             return;
         }
         let (moment, committed) = (self.moment, engine.committed().0);
-        let due = self
-            .pending
-            .iter()
-            .position(|f| f.moment == moment && committed >= f.step.min(self.setting.steps - 1));
-        if let Some(place) = due {
+        let last = self.setting.steps - 1;
+        let due = |f: &Fault| f.moment == moment && committed >= f.step.min(last);
+        if let Some(place) = self.pending.iter().position(due) {
             let fault = self.pending.remove(place);
             self.strike(fault);
         }
     }
 
-    fn strike(&mut self, fault: Fault) {
-        let m = self.dice.pick(&self.living());
+    /// Strikes now, and has another one follow while this one is being handled.
+    pub(crate) fn strike(&mut self, fault: Fault) {
+        let living = self.living();
+        if living.is_empty() || self.engine.is_none() {
+            return;
+        }
+        if let Some(soon) = fault.followed_after
+            && let Some(second) = self.pending.pop()
+        {
+            self.after(soon, Item::Strike(second));
+        }
+        let m = self.victim(fault.kind, &living);
         self.say(|| format!("FAULT {fault:?} strikes m{m}"));
-        self.struck.push((fault.kind, fault.moment));
+        self.struck.push((fault.kind, self.moment));
+        // Who will be told to write the best state is not known yet.
+        if fault.kind != Kind::WriterKilledAtBest {
+            self.judge.struck(fault.kind, m);
+        }
+        if fault.kind.plants() {
+            self.plant(fault.kind, m);
+        } else {
+            self.disturb(fault.kind, m, &living);
+        }
+    }
+
+    /// A checkpoint's trouble strikes somebody who is likely to write one.
+    fn victim(&mut self, kind: Kind, living: &[usize]) -> usize {
+        let writes = matches!(kind, Kind::StagingFails | Kind::BitBeforeStage);
+        let first = living.iter().find(|m| {
+            let stream = self.machines[**m].stream.as_ref();
+            stream.is_some_and(|name| self.members.contains(name))
+        });
+        match first {
+            Some(first) if writes => *first,
+            _ => self.dice.pick(living),
+        }
+    }
+
+    fn plant(&mut self, kind: Kind, m: usize) {
+        let damage = &mut self.machines[m].damage;
+        match kind {
+            Kind::BitBeforeStage => damage.staged = true,
+            Kind::CorruptSum => damage.sum = true,
+            Kind::CorruptSlice => damage.slice = true,
+            Kind::CorruptTotal => damage.total = true,
+            Kind::CorruptState => damage.state = true,
+            _ => damage.compute = true,
+        }
+    }
+
+    fn disturb(&mut self, kind: Kind, m: usize, living: &[usize]) {
         let short = self.dice.within(50 * MS, 2_000 * MS);
         let long = self.dice.within(200 * MS, 20_000 * MS);
-        // A worker that ends, stops or is cut off leaves the others waiting in the reduce.
-        let harmless = [
-            Kind::Join,
-            Kind::Slow,
-            Kind::CheckpointFails,
-            Kind::LedgerFails,
-        ];
-        if !harmless.contains(&fault.kind) {
-            self.judge.spoiled();
-        }
-        match fault.kind {
+        match kind {
             Kind::Kill => self.ends(m),
-            Kind::Pause => {
-                let until = self.now + std::time::Duration::from_micros(long);
-                self.pause(m, until);
+            Kind::KillAll => self.kill_all_but(living, None),
+            Kind::DrainLast => {
+                self.kill_all_but(living, Some(m));
+                self.after(100 * MS, Item::Input(m, Input::Drain));
             }
+            Kind::WriterKilledAtBest => self.kills_best_writer = true,
+            Kind::Pause => self.pause(m, self.now + Duration::from_micros(long)),
             Kind::Reset => self.reset(m),
+            Kind::ResetTwice => {
+                self.machines[m].resets = 1 + self.dice.below(2) as u32;
+                self.breaks_here(m);
+            }
             Kind::Blackhole | Kind::OneWay => {
-                let both = fault.kind == Kind::Blackhole;
+                let both = kind == Kind::Blackhole;
                 let up = self.dice.one_in(2);
-                if let Some(name) = self.machines[m].stream.clone()
-                    && let Some(stream) = self.streams.get_mut(&name)
-                {
+                let name = self.machines[m].stream.clone();
+                if let Some(stream) = name.and_then(|name| self.streams.get_mut(&name)) {
                     stream.to_coordinator &= !(both || up);
                     stream.to_machine &= up && !both;
                 }
@@ -66,62 +109,53 @@ impl World {
                 self.after(long, Item::Heal(m));
             }
             Kind::Slow => {
-                self.machines[m].slow = 10;
+                self.machines[m].slow = self.setting.sizes.slow_factor();
                 self.after(long * 4, Item::Heal(m));
             }
             Kind::Hang => self.machines[m].hung = true,
             Kind::Drain => self.after(0, Item::Input(m, Input::Drain)),
             Kind::Join => self.after(0, Item::NewMachine),
             Kind::CoordinatorKill => self.stop_coordinator(short),
-            Kind::Interrupt => {
-                // Carried out like any other event of the coordinator.
-                let _: Result<(), Violation> = self.coordinator(Event::Interrupt);
+            Kind::CoordinatorStalls => {
+                let lease = self.ladder.lease.as_micros() as u64;
+                let stall = self.dice.within(short, 4 * lease);
+                self.stall_coordinator(stall);
             }
+            // A signal waits for a stopped process, as everything does.
+            Kind::Interrupt => self.interrupt(),
             Kind::CheckpointFails => {
-                self.checkpoint_fails = true;
+                self.store.full = true;
                 self.after(long, Item::StorageHeals);
             }
+            Kind::CheckpointRots => {
+                self.judge.rotted();
+                self.store.rots_next = !self.store.rot_newest();
+            }
+            // It stays so: others can write.
+            Kind::StagingFails => self.machines[m].staging_fails = true,
             Kind::LedgerFails => {
                 self.store.refuses = true;
                 self.after(long, Item::StorageHeals);
             }
-            Kind::CorruptSum => self.machines[m].corrupt_sum = true,
-            Kind::CorruptSlice => self.machines[m].corrupt_slice = true,
-            Kind::CorruptTotal => self.machines[m].corrupt_total = true,
-            Kind::CorruptState => self.machines[m].corrupt_state = true,
-            Kind::WrongCompute => self.machines[m].wrong_once = true,
-            Kind::Duplicate => self.duplicates = true,
-        }
-        if matches!(
-            fault.kind,
-            Kind::CorruptSum
-                | Kind::CorruptSlice
-                | Kind::CorruptTotal
-                | Kind::CorruptState
-                | Kind::WrongCompute
-        ) {
-            self.judge.planted(m);
+            _ => self.duplicates = true,
         }
     }
 
-    /// Both sides notice at once.
-    fn reset(&mut self, m: usize) {
-        let Some(name) = self.machines[m].stream.clone() else {
-            return;
-        };
-        if self.streams.remove(&name).is_none() {
-            return;
-        }
-        let (up, down) = (self.dice.within(50, 3 * MS), self.dice.within(50, 3 * MS));
-        let closed = Event::Closed {
-            worker: name.clone(),
-            reason: "reset".into(),
-        };
-        self.after(up, Item::ToCoordinator(name.clone(), closed));
-        self.after(down, Item::Broken(m, name, "reset".into()));
+    fn interrupt(&mut self) {
+        let own = Item::Own(self.term, Own::Interrupt);
+        self.after(0, own);
     }
 
-    pub(crate) fn heal(&mut self, m: usize) -> Result<(), Violation> {
+    /// Everybody ends at nearly the same time.
+    fn kill_all_but(&mut self, living: &[usize], spared: Option<usize>) {
+        for m in living.iter().copied().filter(|m| Some(*m) != spared) {
+            self.judge.struck(Kind::KillAll, m);
+            let soon = self.dice.within(0, 100 * MS);
+            self.after(soon, Item::Ends(m));
+        }
+    }
+
+    pub(crate) fn heal(&mut self, m: usize) {
         let machine = &mut self.machines[m];
         machine.slow = 1;
         machine.peer_cut = false;
@@ -132,6 +166,5 @@ impl World {
         if dead.is_some() {
             self.reset(m);
         }
-        Ok(())
     }
 }

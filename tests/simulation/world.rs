@@ -1,30 +1,30 @@
-//! The simulated world: virtual time, streams, processes and storage around the shipped engine and
-//! the shipped sessions.
+//! The simulated world: one queue of what will happen, on one virtual clock.
 //!
-//! Everything that happens is an item in one queue, ordered by time and by when it was put there, so
-//! that a seed is a run. Here: the queue, streams and the coordinator. `carry` carries out what
-//! sessions order, `strike` the faults.
+//! In: a seed, or a bug planted beside it. Out: a run to its end, or the first violation.
+//! Keeps: everything that happens is drawn from the seed; a stopped process does nothing until it goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::engine::{Engine, Event, Ladder};
-use shared::ids::{Attempt, Generation, Step, Term, WorkerId};
-use shared::wire::message::{Envelope, FromWorker, Task, ToWorker};
+use shared::ids::{Attempt, Generation, Identity, Step, Term, WorkerId};
+use shared::numerics::AdapterState;
+use shared::wire::message::{Computed, Envelope, Task, ToWorker};
 use worker::session::Input;
 
-use super::bugs::Bug;
-use super::evaluation::reference;
+use super::bugs::{Bug, Planted};
 use super::invariants::{Judge, Violation};
 use super::machine::{Machine, Work};
-use super::plan::{Dice, Kind, Moment, Setting};
+use super::plan::{Dice, Fault, Kind, Moment, Setting};
+use super::reduce::{Group, Total};
 use super::store::Store;
+use super::streams::Stream;
 
 /// A run that takes longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(3 * 3600);
 /// A run in which more happens goes round in circles.
-const MANY: u64 = 500_000;
+const MANY: u64 = 2_000_000;
 const MS: u64 = 1000;
 
 /// Something that will happen.
@@ -34,45 +34,44 @@ pub(crate) enum Item {
     Input(usize, Input),
     Connect(usize),
     Broken(usize, WorkerId, String),
-    DeviceDone(
-        usize,
-        Work,
-        Box<(shared::wire::message::Computed, Vec<i64>)>,
-    ),
-    SumReady(usize, shared::ids::Identity, Task, Arc<Vec<i64>>),
-    Total(usize, shared::ids::Identity, Task, Vec<i64>, usize),
-    Impatient(usize, shared::ids::Identity),
-    Followed(
-        usize,
-        u64,
-        Option<shared::numerics::AdapterState>,
-        Step,
-        Option<Vec<i64>>,
-    ),
+    DeviceDone(usize, Work, Box<(Computed, Vec<i64>)>),
+    SumReady(usize, Identity, Task, Arc<Vec<i64>>, bool),
+    Total(usize, Box<Total>),
+    Impatient(usize, Identity),
+    Followed(usize, u64, Option<AdapterState>, Step, Option<Vec<i64>>),
     /// The peer it followed under this number is gone.
     Orphaned(usize, u64),
-    Published(Step, Option<shared::numerics::AdapterState>),
+    /// All files of a checkpoint lie in this folder, or do not.
+    Staged(usize, Step, String, Result<Box<AdapterState>, String>),
+    /// What the coordinator's own tasks come to; void when the process that began them is gone.
+    Own(Term, Own),
     Tick,
     MachineTick(usize),
     CoordinatorStarts,
+    CoordinatorGoesOn,
     NewMachine,
     Heal(usize),
     StorageHeals,
+    /// A second fault, while the first is being handled.
+    Strike(Fault),
+    Ends(usize),
 }
 
-/// A stream as the network sees it.
-pub(crate) struct Stream {
-    pub(crate) machine: usize,
-    pub(crate) to_coordinator: bool,
-    pub(crate) to_machine: bool,
-    pub(crate) last: [Duration; 2],
-}
-
-/// Who has called a reduce.
-#[derive(Default)]
-pub(crate) struct Group {
-    pub(crate) joined: BTreeMap<usize, Arc<Vec<i64>>>,
-    pub(crate) done: bool,
+/// What a coordinator does beside its engine.
+pub(crate) enum Own {
+    Interrupt,
+    Moves(Step),
+    Publish {
+        step: Step,
+        state_digest: String,
+        staging: String,
+    },
+    Verify(coordinator::engine::Stored),
+    Remove(Step),
+    Export {
+        result: Step,
+        last: Step,
+    },
 }
 
 pub(crate) type GroupKey = (Term, Generation, Step, Attempt);
@@ -86,20 +85,28 @@ pub(crate) struct World {
     pub(crate) engine: Option<Engine>,
     pub(crate) engine_started: Duration,
     pub(crate) term: Term,
+    /// The coordinator's process is stopped until then; what comes for it waits.
+    pub(crate) stalled_until: Option<Duration>,
+    waiting: VecDeque<Item>,
     pub(crate) machines: Vec<Machine>,
     pub(crate) streams: BTreeMap<WorkerId, Stream>,
-    fresh: u64,
+    /// Sessions that the engine knows.
+    pub(crate) open: BTreeSet<WorkerId>,
+    /// Those of the newest member set.
+    pub(crate) members: BTreeSet<WorkerId>,
+    /// Machines whose return must be waited for, and when the engine heard that their session broke.
+    pub(crate) lost: BTreeMap<usize, Duration>,
+    /// Sessions of this term so far.
+    pub(crate) sessions: u64,
     pub(crate) groups: BTreeMap<GroupKey, Group>,
     pub(crate) store: Store,
-    pub(crate) staged: BTreeMap<Step, shared::numerics::AdapterState>,
-    pub(crate) checkpoint_fails: bool,
     pub(crate) moment: Moment,
-    pub(crate) struck: Vec<(super::plan::Kind, Moment)>,
-    pub(crate) pending: Vec<super::plan::Fault>,
+    pub(crate) struck: Vec<(Kind, Moment)>,
+    pub(crate) pending: Vec<Fault>,
     pub(crate) judge: Judge,
-    pub(crate) bug: Option<Bug>,
-    /// For planted bugs: the first digest of a reduce.
-    pub(crate) first_applied: Option<(shared::ids::Identity, String)>,
+    /// The machine that is told to write the best state dies of it.
+    pub(crate) kills_best_writer: bool,
+    pub(crate) planted: Planted,
     pub(crate) duplicates: bool,
     pub(crate) trace: Vec<String>,
     pub(crate) complete: bool,
@@ -110,7 +117,7 @@ impl World {
     pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut dice = Dice::new(seed);
         let setting = Setting::draw(&mut dice, Kind::ALL);
-        let judge = Judge::new(reference(&setting), setting.micro_batches);
+        let judge = Judge::new(&setting);
         let ladder = Ladder::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap();
         let pending = setting.faults.clone();
         let mut world = Self {
@@ -121,19 +128,22 @@ impl World {
             engine: None,
             engine_started: Duration::ZERO,
             term: Term(0),
+            stalled_until: None,
+            waiting: VecDeque::new(),
             machines: Vec::new(),
             streams: BTreeMap::new(),
-            fresh: 0,
+            open: BTreeSet::new(),
+            members: BTreeSet::new(),
+            lost: BTreeMap::new(),
+            sessions: 0,
             groups: BTreeMap::new(),
-            store: Store::default(),
-            staged: BTreeMap::new(),
-            checkpoint_fails: false,
+            store: Store::new(setting.planned),
             moment: Moment::Gathering,
             struck: Vec::new(),
             pending,
             judge,
-            bug,
-            first_applied: None,
+            kills_best_writer: false,
+            planted: Planted::new(bug),
             duplicates: false,
             trace: Vec::new(),
             complete: false,
@@ -169,9 +179,19 @@ impl World {
             }
             self.now = self.now.max(at);
             self.happen(item)?;
+            self.obeys_the_ledger()?;
             self.strike_when_due();
         }
-        self.judge.end(&self.store, self.setting.steps)
+        self.store.heal();
+        self.obeys_the_ledger()?;
+        self.judge.end(&self.store)
+    }
+
+    fn obeys_the_ledger(&mut self) -> Result<(), Violation> {
+        match self.store.contradiction() {
+            Some(what) => Err(Violation::new("rules of the ledger", what)),
+            None => Ok(()),
+        }
     }
 
     /// Notes what happens, without the parts that say little.
@@ -218,6 +238,12 @@ impl World {
         }
     }
 
+    /// Nothing of what waited for the stopped coordinator is heard.
+    pub(crate) fn forget_waiting(&mut self) {
+        self.stalled_until = None;
+        self.waiting.clear();
+    }
+
     fn happen(&mut self, item: Item) -> Result<(), Violation> {
         // A stopped process does nothing until it goes on; what comes for it waits.
         if let Some(m) = machine_of(&item) {
@@ -230,131 +256,83 @@ impl World {
                 return Ok(());
             }
         }
+        if self.stalled_until.is_some() && matches!(item, Item::ToCoordinator(..) | Item::Own(..)) {
+            self.waiting.push_back(item);
+            return Ok(());
+        }
         match item {
-            Item::Tick => {
-                self.store.flush();
-                self.after(125 * MS, Item::Tick);
-                if self.engine.is_some() && self.now.as_millis() % 1000 < 125 {
-                    self.beat();
-                }
-                self.coordinator(Event::Tick)
-            }
+            Item::Tick => self.tick(),
             Item::CoordinatorStarts => {
                 self.start_coordinator();
                 Ok(())
             }
+            Item::CoordinatorGoesOn => self.go_on(),
             Item::NewMachine => {
                 let m = self.machines.len();
-                self.machines.push(Machine::new(m, &m.to_string()));
+                let machine = Machine::new(m, &m.to_string(), &self.setting);
+                self.machines.push(machine);
                 self.after(0, Item::Connect(m));
                 self.after(100 * MS, Item::MachineTick(m));
                 Ok(())
             }
             Item::Connect(m) => self.connect(m),
             Item::ToCoordinator(name, event) => self.coordinator_hears(&name, event),
-            Item::Published(step, state) => {
-                let outcome = match state {
-                    Some(state) => {
-                        let digest = shared::numerics::state_digest(&state);
-                        self.store.checkpoints.insert(step, state);
-                        Ok((step.to_string(), digest))
-                    }
-                    None => Err(shared::error::Error::new(shared::error::Code::Io, "full")),
-                };
-                self.coordinator(Event::Published { step, outcome })
+            Item::Own(term, own) => self.own(term, own),
+            Item::Heal(m) => {
+                self.heal(m);
+                Ok(())
             }
-            Item::Heal(m) => self.heal(m),
             Item::StorageHeals => {
-                self.store.refuses = false;
-                self.checkpoint_fails = false;
-                self.store.flush();
+                self.store.heal();
+                Ok(())
+            }
+            Item::Strike(fault) => {
+                self.strike(fault);
+                Ok(())
+            }
+            Item::Ends(m) => {
+                self.ends(m);
                 Ok(())
             }
             Item::MachineTick(m) => {
-                self.after(100 * MS, Item::MachineTick(m));
-                self.input(m, Input::Tick)
+                self.after(self.setting.sizes.tick(), Item::MachineTick(m));
+                let progress = self.machines[m].progress(self.now);
+                let progress = self.planted.progress(progress);
+                self.input(m, Input::Tick(progress))
             }
             other => self.machine_hears(other),
         }
     }
 
-    fn connect(&mut self, m: usize) -> Result<(), Violation> {
-        if self.engine.is_none() {
-            self.after(100 * MS, Item::Input(m, Input::Lost("refused".into())));
+    fn tick(&mut self) -> Result<(), Violation> {
+        let every = self.setting.sizes.tick() * 5 / 4;
+        self.after(every, Item::Tick);
+        if self.stalled_until.is_some() {
             return Ok(());
         }
-        let name = match &self.machines[m].name {
-            Some(before) => again(before),
-            None => {
-                self.fresh += 1;
-                WorkerId(format!("worker-{}", self.fresh))
-            }
-        };
-        // An older stream of this machine is dead on its side; the coordinator may not know yet.
-        self.machines[m].stream = Some(name.clone());
-        self.machines[m].name = Some(name.clone());
-        self.streams.insert(
-            name,
-            Stream {
-                machine: m,
-                to_coordinator: true,
-                to_machine: true,
-                last: [self.now; 2],
-            },
-        );
-        self.input(m, Input::Connected)
+        self.store.flush();
+        if self.engine.is_some() && self.now.as_micros() % 1_000_000 < u128::from(every) {
+            self.beat();
+        }
+        self.coordinator(Event::Tick)
     }
 
-    /// A message on its way, in order, unless the line is dead.
-    pub(crate) fn send_up(&mut self, m: usize, message: Envelope<FromWorker>) {
-        let Some(name) = self.machines[m].stream.clone() else {
-            return;
-        };
-        let delay = self.dice.micros(50, 2000);
-        let Some(stream) = self.streams.get_mut(&name).filter(|s| s.to_coordinator) else {
-            return;
-        };
-        let at = (self.now + delay).max(stream.last[0]);
-        stream.last[0] = at;
-        let event = match message.body {
-            FromWorker::Hello(hello) => Event::Opened {
-                worker: name.clone(),
-                hello,
-            },
-            body => Event::Message {
-                worker: name.clone(),
-                envelope: Envelope {
-                    identity: message.identity,
-                    body,
-                },
-            },
-        };
-        if self.duplicates && !matches!(event, Event::Opened { .. }) && self.dice.one_in(3) {
-            let late = at + self.dice.micros(0, 50_000);
-            self.at(late, Item::ToCoordinator(name.clone(), event.clone()));
+    /// What waited is heard before the clock is looked at, in its order.
+    fn go_on(&mut self) -> Result<(), Violation> {
+        if self.stalled_until.is_none_or(|until| until > self.now) {
+            return Ok(());
         }
-        self.at(at, Item::ToCoordinator(name, event));
-    }
-
-    pub(crate) fn send_down(&mut self, to: &WorkerId, message: Envelope<ToWorker>) {
-        let delay = self.dice.micros(50, 2000);
-        let Some(stream) = self.streams.get_mut(to).filter(|s| s.to_machine) else {
-            return;
-        };
-        let at = (self.now + delay).max(stream.last[1]);
-        stream.last[1] = at;
-        let m = stream.machine;
-        let harmless = !matches!(message.body, ToWorker::Welcome(_) | ToWorker::Sync(_));
-        if self.duplicates && harmless && self.dice.one_in(3) {
-            self.at(at, Item::ToMachine(m, to.clone(), message.clone()));
+        self.stalled_until = None;
+        for item in std::mem::take(&mut self.waiting) {
+            self.happen(item)?;
         }
-        self.at(at, Item::ToMachine(m, to.clone(), message));
+        self.coordinator(Event::Tick)
     }
 
     pub(crate) fn input(&mut self, m: usize, input: Input) -> Result<(), Violation> {
         let quiet = matches!(
             input,
-            Input::Tick
+            Input::Tick(_)
                 | Input::Coordinator(Envelope {
                     body: ToWorker::Beat,
                     ..
@@ -386,21 +364,14 @@ impl World {
 
     /// A machine that ended; somebody new comes when too few are left.
     pub(crate) fn ends(&mut self, m: usize) {
-        self.machines[m].alive = false;
+        if !std::mem::take(&mut self.machines[m].alive) {
+            return;
+        }
         for (follower, follow) in std::mem::take(&mut self.machines[m].followers) {
             let delay = self.dice.within(50, 2 * MS);
             self.after(delay, Item::Orphaned(follower, follow));
         }
-        if let Some(name) = self.machines[m].stream.take() {
-            // Behind a dead line nobody hears the end.
-            if self.streams.remove(&name).is_some_and(|s| s.to_coordinator) {
-                let reason = "it ended".to_owned();
-                let delay = self.dice.within(50, 2 * MS);
-                let worker = name.clone();
-                let closed = Event::Closed { worker, reason };
-                self.after(delay, Item::ToCoordinator(name, closed));
-            }
-        }
+        self.hang_up(m, "it ended");
         // Step 1 waits for three.
         let begun = self.judge.has_begun();
         let few = self.living().len() <= self.setting.min_workers || !begun;
@@ -409,12 +380,6 @@ impl World {
             self.after(delay, Item::NewMachine);
         }
     }
-}
-
-fn again(before: &WorkerId) -> WorkerId {
-    let (name, session) = before.0.split_once('.').unwrap_or((&before.0, "1"));
-    let session = session.parse::<u64>().unwrap_or(1) + 1;
-    WorkerId(format!("{name}.{session}"))
 }
 
 /// The process that something happens in.
@@ -430,6 +395,7 @@ fn machine_of(item: &Item) -> Option<usize> {
         | Item::Impatient(m, _)
         | Item::Followed(m, ..)
         | Item::Orphaned(m, _)
+        | Item::Staged(m, ..)
         | Item::MachineTick(m) => Some(*m),
         _ => None,
     }

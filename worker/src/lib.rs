@@ -11,5 +11,6 @@ pub mod cli;
 pub mod collective;
 pub mod device;
 pub mod model;
+pub mod progress;
 pub mod session;
 pub mod train;

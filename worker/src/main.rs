@@ -8,6 +8,7 @@ use worker::cli::{self, Cli, Command};
 use worker::device;
 
 fn main() -> ! {
+    let _ = shared::limits::raise_open_files();
     let outcome = device::reexec_with_environment().and_then(|()| run(Cli::parse()));
     let code = match outcome {
         Ok(code) => code,

@@ -25,6 +25,7 @@ use shared::model::{ModelConfig, base_digest, expected_tensors, head_rows};
 use shared::plan::MicroBatchPlan;
 use training::{HONEST, train};
 use worker::device::{Device, DeviceRequest, open};
+use worker::progress::Counters;
 use worker::train::{MicroBatch, Trainer, collate};
 
 /// A case of the goldens with a base model large enough for several threads.
@@ -404,4 +405,37 @@ fn every_kind_of_adapter_gives_equal_bits_for_one_two_and_four_threads() {
             }
         }
     }
+}
+
+/// A long micro-batch is not a device that hangs: each layer forward and backward shows, on a way that computes
+/// activations again twice, and so does each tensor that is loaded and each token that is written.
+#[test]
+fn what_the_device_does_is_counted_layer_by_layer() {
+    let case = wide();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = open(DeviceRequest::Cpu, 1).unwrap();
+    let progress = Counters::default();
+    let counted = |before: u64| progress.read().device - before;
+    let base = case.base();
+    let mut trainer = Trainer::load_counted(&case.config, &base, device, &progress).unwrap();
+    let shape = ModelConfig::load(&base).unwrap();
+    assert!(counted(0) >= expected_tensors(&shape).len() as u64);
+    let layers = shape.layers as u64;
+    let batch = batch(&case, &[0, 1], 20, 0);
+    let (mut gradient, mut losses) = (vec![0f32; trainer.layout().len()], Vec::new());
+    for (again, ways) in [(false, 2), (true, 3)] {
+        trainer.compute_again(again);
+        let before = progress.read().device;
+        trainer
+            .micro_batch(&batch, &mut gradient, &mut losses)
+            .unwrap();
+        // One more for the output head, whose rows are few here.
+        assert_eq!(counted(before), ways * layers + 1, "again: {again}");
+    }
+    let before = progress.read().device;
+    trainer.evaluate(&batch).unwrap();
+    assert_eq!(counted(before), layers + 1);
+    let before = progress.read().device;
+    let written = trainer.answer(&[5, 6, 7], 4, &[]).unwrap().len() as u64;
+    assert_eq!(counted(before), written * (layers + 1));
 }

@@ -1,6 +1,8 @@
 //! `coordinator audit`: proves from what a run left that every sample was used as planned.
 //!
-//! In: an output folder. Out: a [`Report`], or the line or file that breaks a promise.
+//! In: an output folder. Out: a [`Report`], or the line or file that breaks a promise. The digest of
+//! every checkpoint's state is computed from its files, and the adapter is compared with the checkpoint
+//! it is of, while that is there.
 //! Keeps: nothing is written and no lock is taken, so it works while the run goes on. The plan is
 //! computed anew from `resolved.yaml` and the prepared dataset; both are held against the identity
 //! in the ledger's first line.
@@ -13,15 +15,17 @@ use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::ledger::{Auditor, Complete, Record, Report, Run, State};
-use shared::manifest::{MANIFEST, Manifest, checkpoints, file_digest};
+use shared::manifest::{
+    ADAPTER_FILE, Content, MANIFEST, Manifest, checkpoint_name, checkpoints, file_digest, sha256,
+};
 use shared::plan::Plan;
 
 use super::output_dir::PREPARED;
 use super::prepare::identity_digest;
+use crate::driver::converted;
 use crate::store::{self, LEDGER};
 
 const RESOLVED: &str = "resolved.yaml";
-const ADAPTER: &str = "adapter_model.safetensors";
 
 /// Audits the run of an output folder.
 ///
@@ -49,7 +53,11 @@ pub fn run(output_dir: &Path, cwd: &Path) -> Result<Report> {
     let mut report = auditor.finish(&reading.book)?;
     for (step, checkpoint) in published.into_iter().rev() {
         match verify_checkpoint(state, step, &checkpoint) {
-            Ok(()) => report.checkpoints.push(step),
+            Ok(Content::Proved) => report.checkpoints.push(step),
+            Ok(Content::Unknown) => {
+                report.checkpoints.push(step);
+                report.not_recomputed.push(step);
+            }
             // A run that goes on removes its oldest ones.
             Err(_) if !checkpoint.exists() => {}
             Err(error) => return Err(error),
@@ -57,6 +65,7 @@ pub fn run(output_dir: &Path, cwd: &Path) -> Result<Report> {
     }
     if let Some(complete) = &state.complete {
         verify_adapter(&folder, complete)?;
+        verify_result(&folder)?;
     }
     Ok(report)
 }
@@ -119,7 +128,7 @@ fn plan(folder: &Path, run: &Run, cwd: &Path) -> Result<Plan> {
 }
 
 /// A checkpoint is whole, and holds the state that its step committed.
-fn verify_checkpoint(state: &State, step: Step, folder: &Path) -> Result<()> {
+fn verify_checkpoint(state: &State, step: Step, folder: &Path) -> Result<Content> {
     let broken = |mut error: Error| {
         error.code = Code::DigestDiffers;
         error
@@ -135,7 +144,7 @@ fn verify_checkpoint(state: &State, step: Step, folder: &Path) -> Result<()> {
         )));
     }
     match state.agrees(step, &manifest.state_digest) {
-        Some(true) => Ok(()),
+        Some(true) => manifest.verify_state(folder, &[], &mut |_| ()),
         Some(false) => {
             let committed = state.line_of(step).map_or_else(
                 || "the run began with another".to_owned(),
@@ -160,7 +169,7 @@ fn verify_checkpoint(state: &State, step: Step, folder: &Path) -> Result<()> {
 }
 
 fn verify_adapter(folder: &Path, complete: &Complete) -> Result<()> {
-    let file = folder.join(ADAPTER);
+    let file = folder.join(ADAPTER_FILE);
     let found = file_digest(&file)?.sha256;
     if found == complete.adapter_sha256 {
         return Ok(());
@@ -177,9 +186,95 @@ fn verify_adapter(folder: &Path, complete: &Complete) -> Result<()> {
     .why(format!("the file has sha256 {found}")))
 }
 
+/// The adapter is that of the checkpoint it was exported from, while that is there.
+fn verify_result(folder: &Path) -> Result<()> {
+    let broken = |mut error: Error| {
+        error.code = Code::DigestDiffers;
+        error
+    };
+    let exported = Manifest::read(folder).map_err(broken)?;
+    exported.verify(folder)?;
+    let checkpoint = folder.join(checkpoint_name(exported.step));
+    if !checkpoint.is_dir() {
+        return Ok(());
+    }
+    let own = file_digest(&folder.join(ADAPTER_FILE))?;
+    let same = match converted(&checkpoint).map_err(broken)? {
+        Some(bytes) => sha256(&bytes) == own.sha256,
+        None => file_digest(&checkpoint.join(ADAPTER_FILE))?.sha256 == own.sha256,
+    };
+    if same {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::DigestDiffers,
+        format!("the adapter is not that of step {}", exported.step),
+    )
+    .in_file(folder.join(ADAPTER_FILE))
+    .why(format!(
+        "it differs from the one in {}",
+        checkpoint.display()
+    )))
+}
+
 fn no_ledger(path: &Path, why: &str) -> Error {
     Error::new(Code::NoLedger, "no run has left a ledger here")
         .in_file(path)
         .why(why)
         .fix("name the `output_dir` of a run")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::samples::{Damage, checkpoint, ledger};
+
+    #[test]
+    fn a_checkpoint_that_claims_the_committed_digest_is_computed_from_its_files() {
+        for (damage, proved) in [
+            (Damage::None, true),
+            (Damage::Flipped, false),
+            (Damage::OtherState, false),
+        ] {
+            let output = tempfile::tempdir().unwrap();
+            let stored = checkpoint(output.path(), 6, damage);
+            let verified = verify_checkpoint(&ledger(8), Step(6), stored.folder.as_ref());
+            match verified {
+                Ok(content) => assert!(proved && content == Content::Proved, "{damage:?}"),
+                Err(error) => assert!(!proved && error.code == Code::DigestDiffers, "{error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_of_an_earlier_version_is_told_from_a_proved_one() {
+        let output = tempfile::tempdir().unwrap();
+        let stored = checkpoint(output.path(), 6, Damage::None);
+        let folder = Path::new(&stored.folder);
+        let mut manifest = Manifest::read(folder).unwrap();
+        manifest.parameters.clear();
+        manifest.write(folder).unwrap();
+        let verified = verify_checkpoint(&ledger(8), Step(6), folder).unwrap();
+        assert_eq!(verified, Content::Unknown);
+    }
+
+    #[test]
+    fn an_adapter_that_is_not_its_checkpoints_is_found() {
+        let output = tempfile::tempdir().unwrap();
+        let stored = checkpoint(output.path(), 6, Damage::None);
+        let other = checkpoint(output.path(), 7, Damage::None);
+        let manifest = Manifest::read(stored.folder.as_ref()).unwrap();
+        for (folder, same) in [(&stored.folder, true), (&other.folder, false)] {
+            let adapter = output.path().join(ADAPTER_FILE);
+            std::fs::copy(Path::new(folder).join(ADAPTER_FILE), &adapter).unwrap();
+            let exported = Manifest {
+                files: vec![file_digest(&adapter).unwrap()],
+                ..manifest.clone()
+            };
+            exported.write(output.path()).unwrap();
+            assert_eq!(verify_result(output.path()).is_ok(), same);
+        }
+        std::fs::remove_dir_all(&stored.folder).unwrap();
+        verify_result(output.path()).unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! Where a run begins or goes on, and the first lines that say so in its ledger.
 //!
-//! Keeps: a run goes on only from a state that its ledger knows, with the digest that it committed.
+//! Keeps: a run goes on only from a state that its ledger knows, with the digest that it committed, and
+//! only when the files hold that very state: a checkpoint that does not is passed over, by name.
 
 use std::path::{Path, PathBuf};
 
@@ -21,11 +22,12 @@ pub(super) fn starting_point(
     state: Option<&State>,
     notices: &mut Vec<String>,
 ) -> Result<(Restorable, Option<Parent>)> {
+    notices.extend(tidy(output_dir));
     let Some(resume) = resume else {
         return Ok((initial(), None));
     };
     let (folder, found) = if matches!(resume, "latest" | "auto") {
-        match manifest::newest_where(output_dir, |manifest| fits(state, manifest))? {
+        match manifest::newest_where(output_dir, &[], |manifest| fits(state, manifest))? {
             Some(found) => {
                 for skipped in &found.skipped {
                     notices.push(format!("skipped: {}", shared::error::render(skipped)));
@@ -46,6 +48,7 @@ pub(super) fn starting_point(
         let found = Manifest::read(&folder)?;
         fits(state, &found).map_err(|error| error.in_file(&folder))?;
         found.verify(&folder)?;
+        found.verify_state(&folder, &[], &mut |_| ())?;
         (folder, found)
     };
     if found.run_identity != run_identity {
@@ -75,6 +78,13 @@ pub(super) fn starting_point(
         state_digest: Some(found.state_digest),
     };
     Ok((restorable, Some(parent)))
+}
+
+/// Finishes what an earlier start was interrupted in. Nobody publishes what it had staged: writers are
+/// asked anew, for folders of their own.
+fn tidy(output_dir: &Path) -> Vec<String> {
+    let _ = std::fs::remove_dir_all(output_dir.join(".staging"));
+    shared::storage::tidy(output_dir)
 }
 
 fn initial() -> Restorable {
@@ -148,4 +158,43 @@ pub(super) fn lead(store: &mut FileStore, begins: Option<Run>, address: &str) ->
         identity: run.identity,
         parent: run.parent,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::samples::{Damage, checkpoint, ledger};
+
+    fn start(output: &Path, resume: &str, notices: &mut Vec<String>) -> Result<Restorable> {
+        let state = ledger(12);
+        starting_point(output, Some(resume), "", Some(&state), notices).map(|found| found.0)
+    }
+
+    #[test]
+    fn a_checkpoint_that_holds_another_state_than_committed_is_passed_over_by_name() {
+        let output = tempfile::tempdir().unwrap();
+        checkpoint(output.path(), 5, Damage::None);
+        let bad = checkpoint(output.path(), 10, Damage::OtherState);
+        let mut notices = Vec::new();
+        let from = start(output.path(), "auto", &mut notices).unwrap();
+        assert_eq!(from.step, Step(5));
+        let skipped = notices.iter().find(|notice| notice.starts_with("skipped"));
+        assert!(skipped.unwrap().contains("checkpoint-10"), "{notices:?}");
+        let named = start(output.path(), &bad.folder, &mut notices).unwrap_err();
+        assert_eq!(named.code, Code::DigestDiffers);
+    }
+
+    #[test]
+    fn what_an_earlier_start_left_half_done_is_finished_first() {
+        let output = tempfile::tempdir().unwrap();
+        let whole = checkpoint(output.path(), 5, Damage::None);
+        let aside = output.path().join(".checkpoint-5.replaced");
+        std::fs::rename(&whole.folder, aside).unwrap();
+        let staged = output.path().join(".staging/checkpoint-10.worker-3");
+        std::fs::create_dir_all(&staged).unwrap();
+        let mut notices = Vec::new();
+        let from = start(output.path(), "auto", &mut notices).unwrap();
+        assert_eq!(from.step, Step(5));
+        assert!(!staged.exists());
+    }
 }

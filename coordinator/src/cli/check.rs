@@ -12,6 +12,8 @@ use shared::config::{self, AdapterKind, Loaded, RunConfig};
 use shared::error::{Error, Result};
 use shared::model::AdapterSpec;
 
+use super::bounds;
+
 /// What `check` found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -50,6 +52,7 @@ pub struct KeyLine {
 /// `E01xx` when the configuration cannot be used as it stands.
 pub fn run(config: &Path, set: &[String], cwd: &Path) -> Result<Report> {
     let loaded = config::load(config, set, cwd)?;
+    bounds::configuration(&loaded.config)?;
     let warnings = config::missing_paths(&loaded.config)
         .iter()
         .map(warning)
@@ -262,6 +265,13 @@ mod tests {
             json!({ "value": true, "origin": "default" })
         );
         assert!(!json.to_string().contains('\n'));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_not_accepted() {
+        let set = ["batch_size=65536", "micro_batch_size=1"].map(str::to_owned);
+        let error = run(Path::new("configs/quickstart.yaml"), &set, root()).unwrap_err();
+        assert_eq!(error.code, Code::OutOfRange);
     }
 
     #[test]

@@ -32,20 +32,17 @@ pub(super) fn sets(
     let Some(path) = validation else {
         return Ok(Vec::new());
     };
-    let validation = PreparedDataset::open(path)?;
     let trained = training.1;
     let sample = spread(trained.len(), SAMPLE).map(|at| u32::try_from(at).unwrap_or(u32::MAX));
     let mut sets = vec![
         EvaluationSet {
             name: VALIDATION.into(),
             dataset_path: path.display().to_string(),
-            dataset_digest: validation.digest(),
             rows: Vec::new(),
         },
         EvaluationSet {
             name: TRAIN_SAMPLE.into(),
             dataset_path: training.0.display().to_string(),
-            dataset_digest: trained.digest(),
             rows: sample.collect(),
         },
     ];
@@ -53,7 +50,6 @@ pub(super) fn sets(
         sets.push(EvaluationSet {
             name: PARENT.into(),
             dataset_path: path.display().to_string(),
-            dataset_digest: PreparedDataset::open(path)?.digest(),
             rows: Vec::new(),
         });
     }

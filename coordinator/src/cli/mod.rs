@@ -2,6 +2,7 @@
 
 pub mod audit;
 mod begin;
+mod bounds;
 pub mod check;
 pub mod data;
 mod evaluation;
@@ -10,6 +11,7 @@ mod old_data;
 mod output_dir;
 mod parent;
 pub mod plan;
+mod planned;
 pub mod prepare;
 pub mod progress;
 mod prompts;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use shared::config::{self, RunConfig};
 use shared::error::Result;
+use shared::limits;
 use shared::model::{self, AdapterShape, ModelConfig};
 use shared::plan::Plan;
 use shared::text::{ChatTemplate, TextTokenizer};
@@ -66,6 +67,7 @@ pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> R
             target_tokens,
         },
         workers: u64::from(args.workers),
+        open_files: limits::open_files().map(|limit| limit.hard),
         rate: args.rate,
         earlier,
     }))

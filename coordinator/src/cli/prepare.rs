@@ -23,10 +23,12 @@ use shared::text::{ChatTemplate, TextTokenizer};
 use super::begin::{lead, starting_point};
 use super::output_dir::{PREPARED, check_writable, existing, remove_run, survives_overwrite};
 use super::prompts::prompts;
-use super::{evaluation, old_data, parent, progress};
+use super::{bounds, evaluation, old_data, parent, progress};
 use crate::data;
 use crate::engine::Restorable;
-use crate::store::{self, Existing, FileStore, LEDGER, Leading, Opened, Start, decide};
+use crate::store::{
+    self, Existing, FileStore, LEDGER, Leading, Opened, Reading, Replay, Start, decide,
+};
 
 /// A run that is ready for workers.
 pub struct Prepared {
@@ -38,12 +40,12 @@ pub struct Prepared {
     pub store: FileStore,
     /// What the ledger's lines fold to.
     pub state: State,
+    /// What a restart needs beside the state.
+    pub replay: Replay,
     /// Digest of the base model.
     pub base_digest: String,
-    /// The prepared dataset.
+    /// The prepared dataset; the file's name is its digest.
     pub dataset: PathBuf,
-    /// Its digest.
-    pub dataset_digest: String,
     /// Every step.
     pub plan: Arc<Plan>,
     /// What is evaluated.
@@ -63,7 +65,7 @@ pub struct Prepared {
     /// What people should know.
     pub notices: Vec<String>,
     /// Held until the run ends.
-    pub lock: OutputLock,
+    pub lock: Arc<OutputLock>,
 }
 
 /// What is known without having written anything.
@@ -77,7 +79,8 @@ pub struct Inspected {
     validation: Option<data::Ready>,
     identity: BTreeMap<String, String>,
     run_identity: String,
-    address: Option<String>,
+    /// The ledger as it was when nobody held the lock.
+    ledger: Option<Reading>,
     parent: Option<Parent>,
     notices: Vec<String>,
 }
@@ -86,7 +89,8 @@ impl Inspected {
     /// Where the last coordinator of this run listened: its workers look there.
     #[must_use]
     pub fn address(&self) -> Option<&str> {
-        self.address.as_deref()
+        let state = self.ledger.as_ref()?.book.state()?;
+        Some(state.leader.as_ref()?.address.as_str())
     }
 }
 
@@ -98,6 +102,7 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
     let mut loaded = config::load(file, set, cwd)?;
     let config = &loaded.config;
     config::check_paths(config)?;
+    bounds::configuration(config)?;
     if overwrite {
         survives_overwrite(config)?;
     }
@@ -111,6 +116,7 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
     let tokenizer = TextTokenizer::load(&config.base_model)?;
     let template = ChatTemplate::find(&config.base_model)?;
     let prompts = prompts(config, &model_config, &tokenizer, template.as_ref())?;
+    bounds::told(config, &prompts)?;
     let prepared = config.output_dir.join(PREPARED);
     let data = data::ready(
         config,
@@ -151,19 +157,14 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
     }
     let run_identity = identity_digest(&identity);
     check_writable(&config.output_dir)?;
-    let state = if overwrite {
-        None
-    } else {
-        let found = store::read(&config.output_dir.join(LEDGER), |_, _| Ok(()))?;
-        found.and_then(|reading| reading.book.into_state())
-    };
+    let ledger = ledger(config, overwrite)?;
+    let state = ledger.as_ref().and_then(|reading| reading.book.state());
     let found = if overwrite {
         Existing::Nothing
     } else {
-        existing(&config.output_dir, state.as_ref())
+        existing(&config.output_dir, state)
     };
     decide(&config.output_dir, found, &run_identity, &identity)?;
-    let address = state.and_then(|state| Some(state.leader?.address));
     let mut notices = loaded.notices.clone();
     notices.push(data.report.to_string());
     notices.extend(
@@ -186,9 +187,34 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
         validation,
         identity,
         run_identity,
-        address,
+        ledger,
         notices,
     })
+}
+
+/// The ledger that lies there: this is the only time that a start reads it.
+fn ledger(config: &RunConfig, overwrite: bool) -> Result<Option<Reading>> {
+    if overwrite {
+        return Ok(None);
+    }
+    store::read(&config.output_dir.join(LEDGER), |_, _| Ok(()))
+}
+
+/// Writes the prepared data, and that for validation.
+fn publish(
+    data: &data::Ready,
+    validation: Option<&data::Ready>,
+    prepared: &Path,
+) -> Result<(PathBuf, Option<PathBuf>)> {
+    let dataset = data.publish(prepared)?;
+    let validation = match validation {
+        Some(ready) => Some(ready.publish(prepared)?),
+        None => {
+            let split = data.validation.as_ref();
+            split.map(|digest| data::dataset_path(prepared, digest))
+        }
+    };
+    Ok((dataset, validation))
 }
 
 /// Takes the output folder and writes what workers need. Workers will reach the coordinator at
@@ -208,9 +234,9 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         validation,
         identity,
         run_identity,
+        ledger,
         parent: trained_on,
         mut notices,
-        ..
     } = inspected;
     let output_dir = loaded.config.output_dir.clone();
     let unwritable = |e: std::io::Error| {
@@ -220,15 +246,16 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
             .fix("--set output_dir=FOLDER that you may write to")
     };
     std::fs::create_dir_all(&output_dir).map_err(unwritable)?;
-    let lock = OutputLock::take(&output_dir.join(".lock"))?;
+    let lock = Arc::new(OutputLock::take(&output_dir.join(".lock"))?);
     if overwrite {
         remove_run(&output_dir).map_err(unwritable)?;
     }
     let Opened {
         mut store,
         state,
+        replay,
         notice,
-    } = FileStore::open(&output_dir)?;
+    } = FileStore::open(&output_dir, ledger, Arc::clone(&lock))?;
     notices.extend(notice);
     // Decided again: another coordinator may have worked here until the lock was taken.
     let found = existing(&output_dir, state.as_ref());
@@ -246,13 +273,7 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
     )?;
     std::fs::create_dir_all(output_dir.join("logs")).map_err(unwritable)?;
     let prepared = output_dir.join(PREPARED);
-    let dataset = data.publish(&prepared)?;
-    let validation = match validation {
-        Some(ready) => Some(ready.publish(&prepared)?),
-        None => data
-            .validation
-            .map(|digest| data::dataset_path(&prepared, &digest)),
-    };
+    let (dataset, validation) = publish(&data, validation.as_ref(), &prepared)?;
     write_atomic(
         &output_dir.join("resolved.yaml"),
         config::resolved_yaml(&loaded).as_bytes(),
@@ -264,6 +285,7 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
     let trained = (dataset.as_path(), &samples);
     let evaluation_sets = evaluation::sets(trained, validation.as_deref(), old.as_deref())?;
     let evaluation = evaluation::plan(&loaded.config, &plan, &evaluation_sets, &prompts)?;
+    bounds::micro_batches("an evaluation", evaluation.count() as u64)?;
     let begins = match start {
         Start::Continue => None,
         Start::New => Some(ledger::Run {
@@ -284,9 +306,9 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         record,
         state: state.ok_or_else(|| Error::new(Code::Internal, "the ledger has no run"))?,
         store,
+        replay,
         base_digest,
         dataset,
-        dataset_digest: samples.digest(),
         plan: Arc::new(plan),
         evaluation_sets,
         prompts,

@@ -1,7 +1,8 @@
 //! What a coordinator that comes back remembers, from the lines of its ledger.
 //!
-//! In: the ledger, and the checkpoint the run could go on from. Out: the workers to wait for, the
-//! digests to trust, the steps committed since that checkpoint, a number no worker had yet.
+//! In: what was read of the ledger, and the checkpoint the run could go on from. Out: the workers to
+//! wait for, the digests to trust, the steps committed since that checkpoint.
+//! Keeps: nothing is read again, but for a checkpoint that is older than the newest one in the ledger.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,10 +10,10 @@ use std::path::Path;
 use shared::error::Result;
 use shared::evaluation::SetSums;
 use shared::ids::Step;
-use shared::ledger::{Commit, Record, State};
+use shared::ledger::{Commit, State};
 
-use crate::engine::Remembered;
-use crate::store::{self, LEDGER};
+use crate::engine::{Remembered, Stored};
+use crate::store::{self, LEDGER, Replay};
 
 /// What is remembered.
 pub(super) struct Recalled {
@@ -22,64 +23,75 @@ pub(super) struct Recalled {
     pub(super) since: Vec<Commit>,
     /// Evaluated at the checkpoint or after it, as far as the run goes on from there.
     pub(super) evaluations: BTreeMap<Step, Vec<SetSums>>,
-    /// The next worker's number.
-    pub(super) next_worker: u64,
 }
 
-/// Reads the ledger once more.
+/// Of a run that goes on after the step `from`, whose checkpoints on storage are `stored`.
 ///
 /// # Errors
-/// Whatever is wrong with it.
-pub(super) fn recall(output_dir: &Path, state: &State, from: Step) -> Result<Recalled> {
-    let mut since: Vec<Commit> = Vec::new();
-    let mut highest = 0;
-    store::read(&output_dir.join(LEDGER), |_, record| {
-        match record {
-            Record::Commit(commit) => {
-                since.retain(|c| c.step < commit.step);
-                if commit.step > from {
-                    since.push(commit.clone());
-                }
-            }
-            Record::Rewind(rewind) => since.retain(|c| c.step <= rewind.step),
-            Record::Members(members) => {
-                let number = |w: &shared::ids::WorkerId| {
-                    let name = w.0.split('.').next().unwrap_or_default();
-                    name.rsplit('-').next().and_then(|n| n.parse::<u64>().ok())
-                };
-                let numbers = members.workers.iter().filter_map(number);
-                highest = numbers.fold(highest, u64::max);
-            }
-            _ => {}
-        }
-        Ok(())
-    })?;
-    let (generation, workers) = state
-        .members
-        .as_ref()
-        .map(|m| (m.generation, m.workers.clone()))
-        .unwrap_or_default();
+/// Whatever is wrong with the ledger, where it has to be read once more.
+pub(super) fn recall(
+    output_dir: &Path,
+    state: &State,
+    replay: &Replay,
+    from: Step,
+    stored: Vec<Stored>,
+) -> Result<Recalled> {
+    let mut since = match replay.since(from) {
+        Some(since) => since,
+        None => again(output_dir, from)?,
+    };
+    let members = state.members.as_ref();
     let digests = since.iter().map(|c| (c.step, c.state_digest.clone()));
     let remembered = Remembered {
+        begins_after: state.run.begins_after,
         committed: state.committed,
         digests: digests.collect(),
-        generation,
-        members: workers.into_iter().collect(),
+        generation: members.map(|m| m.generation).unwrap_or_default(),
+        awaited: members
+            .map(|m| m.incarnations.iter().cloned().collect())
+            .unwrap_or_default(),
+        stored,
+        device_classes: replay.device_classes(from),
         evaluations: state.evaluations.clone(),
         evaluated: state.evaluated,
         skipped: state.skipped.clone(),
     };
-    let (awaited, mut evaluations) = (!remembered.members.is_empty(), state.evaluations.clone());
+    let (awaited, mut evaluations) = (!remembered.awaited.is_empty(), state.evaluations.clone());
     let last = if awaited { state.committed } else { from };
     evaluations.retain(|step, _| (from..=last).contains(step));
     // Without somebody to wait for the run goes on from the checkpoint.
-    if remembered.members.is_empty() {
+    if !awaited {
         since.clear();
     }
     Ok(Recalled {
         remembered,
         since,
         evaluations,
-        next_worker: highest + 1,
     })
 }
+
+/// The newest checkpoint in the ledger is not the one that the run goes on from.
+fn again(output_dir: &Path, from: Step) -> Result<Vec<Commit>> {
+    let mut replay = Replay::after(from);
+    store::read(&output_dir.join(LEDGER), |_, record| {
+        replay.follow(record);
+        Ok(())
+    })?;
+    Ok(replay.since(from).unwrap_or_default())
+}
+
+/// Checkpoints that have a line in the ledger and a folder, oldest first.
+pub(super) fn stored(output_dir: &Path, replay: &Replay) -> Vec<Stored> {
+    let checkpoints = replay.checkpoints().map(|checkpoint| Stored {
+        step: checkpoint.step,
+        folder: output_dir.join(&checkpoint.folder).display().to_string(),
+        state_digest: checkpoint.state_digest.clone(),
+    });
+    checkpoints
+        .filter(|stored| Path::new(&stored.folder).is_dir())
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "recall_tests.rs"]
+mod tests;

@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use shared::config::{DeviceClassPolicy, RunConfig};
 use shared::error::{Code, Error, Result};
-use shared::evaluation::{Course, EvaluationPlan, Patience, Prompts};
+use shared::evaluation::{Course, Patience, Prompts};
 use shared::faults::Faults;
-use shared::ids::Step;
-use shared::manifest::Manifest;
-use shared::plan::Plan;
+use shared::manifest::{ExpectedTensor, Manifest};
 use shared::security::check_loopback;
 use shared::telemetry::LogFile;
 use shared::text::TextTokenizer;
@@ -19,48 +17,18 @@ use shared::wire::message::{SyncSource, Welcome};
 use shared::wire::session_server;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::TcpListenerStream;
 
 use super::UpArgs;
+use super::planned::Planned;
 use super::prepare::{self, Prepared};
-use super::recall::{Recalled, recall};
+use super::recall::{self, Recalled, recall};
 use crate::driver::{Driver, End, Journal, LocalWorkers, Run, Since};
-use crate::engine::{Engine, Ladder, Options, Remembered, Schedule};
+use crate::engine::{Engine, Ladder, Options, Remembered};
 use crate::history::{Answers, Reporter};
-use crate::rpc::{SessionService, Traffic, bind};
+use crate::rpc::{SessionService, Traffic, bind, incoming};
 
 /// Session events waiting at most.
 const EVENTS: usize = 4096;
-
-/// The steps and evaluations of a run.
-struct Planned {
-    plan: Arc<Plan>,
-    evaluation: EvaluationPlan,
-}
-
-impl Schedule for Planned {
-    fn total_steps(&self) -> u64 {
-        self.plan.total_steps()
-    }
-
-    fn micro_batches(&self, step: Step) -> u32 {
-        u32::try_from(self.plan.step(step).micro_batches.len()).unwrap_or(u32::MAX)
-    }
-
-    fn sets(&self) -> usize {
-        self.evaluation.sets()
-    }
-
-    fn evaluation(&self, step: Step) -> u32 {
-        let due = self.evaluation.is_due(step);
-        let micro_batches = self.evaluation.count();
-        if due {
-            u32::try_from(micro_batches).unwrap_or(u32::MAX)
-        } else {
-            0
-        }
-    }
-}
 
 /// Leads a run to its end.
 ///
@@ -87,12 +55,7 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
         mut remembered,
         since,
         evaluations,
-        next_worker,
-    } = recall(
-        &prepared.config.output_dir,
-        &prepared.state,
-        prepared.from.step,
-    )?;
+    } = remember(&prepared)?;
     for notice in &prepared.notices {
         reporter.notice(notice);
     }
@@ -125,12 +88,13 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     )?;
     let traffic = Arc::new(Traffic::default());
     let (events, sessions) = mpsc::channel(EVENTS);
-    let service = SessionService::new(events, Arc::clone(&traffic), next_worker).into_server();
+    let service =
+        SessionService::new(events, Arc::clone(&traffic), prepared.record.term).into_server();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(
         session_server()
             .add_service(service)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            .serve_with_incoming_shutdown(incoming(listener), async move {
                 let _ = stopped.await;
             }),
     );
@@ -138,10 +102,11 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     journal.listening(&address.to_string());
     let logs = prepared.config.output_dir.join("logs");
     let local = LocalWorkers::start(args.local_workers, address, &logs)?;
-    let schedule = Box::new(Planned {
-        plan: Arc::clone(&prepared.plan),
-        evaluation: prepared.evaluation,
-    });
+    let schedule = Box::new(Planned::new(
+        Arc::clone(&prepared.plan),
+        prepared.evaluation,
+        &prepared.prompts,
+    ));
     let course = Course::new(options.patience, remembered.evaluations.clone());
     let ladder = options.ladder;
     let evaluation_sets = options.welcome.evaluation_sets.clone();
@@ -152,8 +117,6 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
         plan: prepared.plan,
         evaluation_sets,
         course,
-        best_is_the_result: prepared.config.evaluation.patience.is_some(),
-        save_total_limit: prepared.config.save_total_limit,
         expected: prepared.expected,
         tokenizer_files: prepared.tokenizer_files,
         record: prepared.record,
@@ -182,7 +145,6 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
             config_json: serde_json::to_string(&**config).unwrap_or_default(),
             base_digest: prepared.base_digest.clone(),
             dataset_path: prepared.dataset.display().to_string(),
-            dataset_digest: prepared.dataset_digest.clone(),
             run_identity: prepared.record.run_identity.clone(),
             evaluation_sets: prepared.evaluation_sets.clone(),
             prompts: prepared.prompts.clone(),
@@ -195,6 +157,9 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
         max_workers: config.max_workers.map_or(usize::MAX, count),
         wait_workers: count(wait_workers),
         save_steps: config.save_steps,
+        save_total_limit: config.save_total_limit,
+        best_is_the_result: config.evaluation.patience.is_some(),
+        parameters: parameters(&prepared.expected),
         audit_rate: config.audit_rate,
         stability: config.stability.clone(),
         patience: Patience {
@@ -207,6 +172,19 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
         )?,
         staging: config.output_dir.join(".staging"),
     })
+}
+
+/// Elements that are trained.
+fn parameters(expected: &[ExpectedTensor]) -> u64 {
+    let elements = expected.iter().map(|tensor| tensor.shape.iter().product());
+    elements.map(|elements: usize| elements as u64).sum()
+}
+
+/// What the ledger tells a coordinator that comes back.
+fn remember(prepared: &Prepared) -> Result<Recalled> {
+    let (folder, replay) = (&prepared.config.output_dir, &prepared.replay);
+    let stored = recall::stored(folder, replay);
+    recall(folder, &prepared.state, replay, prepared.from.step, stored)
 }
 
 /// Where prompts are asked, the answers are kept beside the result.

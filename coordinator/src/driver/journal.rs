@@ -2,11 +2,12 @@
 //!
 //! In: commits, notices, the end. Out: the terminal or JSON events, `metrics.jsonl`,
 //! `log_history`, TensorBoard events, and `logs/cluster.jsonl` with who did what.
+//! Keeps: it stands at any step that the run goes on from, back or forward, from what it remembers; a
+//! full disk never ends the training.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde_json::json;
 use shared::config::RunConfig;
@@ -18,11 +19,14 @@ use shared::manifest::checkpoint_name;
 use shared::numerics::loss_value;
 use shared::plan::{Plan, StepPlan};
 
+use super::files::Files;
+use super::memory::Memory;
+use super::publish::TRAINER_STATE;
 use crate::engine::{Committed, Evaluated, Notice};
 use crate::estimate::engines::refusals;
 use crate::history::{
-    Answers, EvaluationEntry, EventFile, GrowingFile, HistoryEntry, MetricsLog, Reporter, Sentinel,
-    StepRecord, TrainerState,
+    Answers, EvaluationEntry, GrowingFile, HistoryEntry, Reporter, Sentinel, StepRecord,
+    TrainerState,
 };
 
 /// What was committed and evaluated after the checkpoint that a run goes on from.
@@ -43,15 +47,10 @@ pub struct Journal {
     plan: Arc<Plan>,
     reporter: Reporter,
     trainer_state: TrainerState,
-    metrics: MetricsLog,
-    tensorboard: EventFile,
+    /// Every step since this start: what the trainer state was at any of them.
+    memory: Memory,
+    files: Files,
     cluster: GrowingFile,
-    /// States at checkpoint steps, until they are published.
-    at_step: BTreeMap<Step, String>,
-    /// Steps that `metrics.jsonl` could not take yet.
-    behind: VecDeque<StepRecord>,
-    /// Entries that TensorBoard's file could not take yet.
-    curves_behind: VecDeque<HistoryEntry>,
     sentinel: Sentinel,
     course: Course,
     sets: Vec<EvaluationSet>,
@@ -80,45 +79,41 @@ impl Journal {
         let logs = output_dir.join("logs");
         let trainer_state = match checkpoint {
             Some(folder) => {
-                TrainerState::restore(&folder.join("trainer_state.json"), &config, &plan, from)?
+                TrainerState::restore(&folder.join(TRAINER_STATE), &config, &plan, from)?
             }
             None => TrainerState::new(&config, &plan),
         };
         let cluster = GrowingFile::open(&logs.join("cluster.jsonl"), "the log cannot be written")?;
         let mut journal = Self {
+            memory: Memory::new(TrainerState::new(&config, &plan), trainer_state.clone()),
             trainer_state,
-            metrics: MetricsLog::open(&output_dir.join("metrics.jsonl"), from)?,
-            tensorboard: EventFile::create(&logs, from, SystemTime::now())?,
+            files: Files::open(&output_dir, from)?,
             cluster,
-            at_step: BTreeMap::new(),
             config,
             plan,
             reporter,
-            behind: VecDeque::new(),
-            curves_behind: VecDeque::new(),
             sentinel: Sentinel::default(),
             course: since.course.clone(),
             sets: since.sets.to_vec(),
             answers: None,
             complaints: BTreeSet::new(),
         };
-        journal.remember_evaluation(since, from)?;
+        journal.remember_evaluation(since, from);
         for commit in since.commits {
             let record = journal.remembered(commit);
             journal.keep(&record)?;
-            journal.remember_evaluation(since, commit.step)?;
+            journal.remember_evaluation(since, commit.step);
         }
         // What was said before is not said again.
         let _ = journal.sentinel.look(&journal.trainer_state.evaluations());
         Ok(journal)
     }
 
-    fn remember_evaluation(&mut self, since: &Since<'_>, step: Step) -> Result<()> {
-        let Some(sums) = since.evaluations.get(&step) else {
-            return Ok(());
-        };
-        let entry = self.entry(step, sums);
-        self.keep_evaluation(step, &entry)
+    fn remember_evaluation(&mut self, since: &Since<'_>, step: Step) {
+        if let Some(sums) = since.evaluations.get(&step) {
+            let entry = self.entry(step, sums);
+            self.keep_evaluation(step, &entry);
+        }
     }
 
     fn entry(&self, step: Step, sums: &[SetSums]) -> EvaluationEntry {
@@ -126,15 +121,13 @@ impl Journal {
     }
 
     /// Into the history and the curves, once.
-    fn keep_evaluation(&mut self, step: Step, entry: &EvaluationEntry) -> Result<()> {
+    fn keep_evaluation(&mut self, step: Step, entry: &EvaluationEntry) {
         let best = self.course.standing(step).best;
-        if !self.trainer_state.evaluated(entry, best) {
-            return Ok(());
+        self.memory.evaluated(step, entry);
+        if self.trainer_state.evaluated(entry, best) {
+            let told = self.files.entry(HistoryEntry::Evaluation(entry.clone()));
+            self.complain(told);
         }
-        self.curve(HistoryEntry::Evaluation(entry.clone()));
-        // What is saved of this step is saved with its evaluation.
-        self.at_step.insert(step, self.trainer_state.to_json()?);
-        Ok(())
     }
 
     /// Answers to prompts are kept here.
@@ -158,7 +151,7 @@ impl Journal {
         let Evaluated { step, standing, .. } = evaluated;
         self.course.add(*step, evaluated.sums.clone());
         let entry = self.entry(*step, &evaluated.sums);
-        self.keep_evaluation(*step, &entry)?;
+        self.keep_evaluation(*step, &entry);
         let best = standing.best.map(|(step, _)| step);
         self.reporter.evaluation(&entry, best, standing.stops);
         let alarms = self.sentinel.look(&self.trainer_state.evaluations());
@@ -218,30 +211,16 @@ impl Journal {
         Ok(())
     }
 
-    /// Into the curves. A full disk is said, and what could not be written is tried again.
+    /// Into history and curves. A full disk is said, and what could not be written is tried again.
     fn keep(&mut self, record: &StepRecord) -> Result<()> {
         if let Some(entry) = self.trainer_state.record(record)? {
-            self.curve(HistoryEntry::Steps(entry));
+            let told = self.files.entry(HistoryEntry::Steps(entry));
+            self.complain(told);
         }
-        let step = record.step;
-        let due = step.0.is_multiple_of(self.config.save_steps.max(1));
-        if due || step.0 == self.plan.total_steps() {
-            self.at_step.insert(step, self.trainer_state.to_json()?);
-        }
-        self.behind.push_back(record.clone());
-        let told = write(&mut self.behind, |record| self.metrics.append(record));
+        self.memory.step(record);
+        let told = self.files.step(record.clone());
         self.complain(told);
         Ok(())
-    }
-
-    fn curve(&mut self, entry: HistoryEntry) {
-        self.curves_behind.push_back(entry);
-        let now = SystemTime::now();
-        let told = write(&mut self.curves_behind, |entry| match entry {
-            HistoryEntry::Steps(entry) => self.tensorboard.scalars(entry, now),
-            HistoryEntry::Evaluation(entry) => self.tensorboard.evaluation(entry, now),
-        });
-        self.complain(told);
     }
 
     fn complain(&mut self, told: Result<()>) {
@@ -257,29 +236,63 @@ impl Journal {
         self.reporter.notice(text);
     }
 
-    /// The state file of a checkpoint's step, as it was at that step.
-    pub(super) fn trainer_state(&mut self, step: Step) -> Result<String> {
-        let kept = self.at_step.remove(&step);
-        self.at_step.retain(|s, _| *s > step);
-        kept.map_or_else(|| self.trainer_state.to_json(), Ok)
+    /// The step that it stands after.
+    pub(super) fn stands(&self) -> Step {
+        Step(self.trainer_state.global_step)
     }
 
-    /// Forgets everything after a step.
-    pub(super) fn rewind(&mut self, step: Step, output_dir: &Path) -> Result<()> {
-        self.at_step.clear();
-        self.behind.clear();
-        self.curves_behind.clear();
-        self.trainer_state = if step.0 == 0 {
-            TrainerState::new(&self.config, &self.plan)
+    /// The state file of a checkpoint's step, as it was at that step, however late it is written.
+    ///
+    /// # Errors
+    /// [`Code::Internal`](shared::error::Code::Internal) when it cannot be serialised.
+    pub(super) fn trainer_state(&mut self, step: Step, output_dir: &Path) -> Result<String> {
+        if step == self.stands() {
+            return self.trainer_state.to_json();
+        }
+        self.state_at(step, output_dir).to_json()
+    }
+
+    /// Stands after another step, an earlier or a later one; `void` where what was committed after it
+    /// does not come again.
+    pub(super) fn rewind(&mut self, step: Step, void: bool, output_dir: &Path) {
+        let stood = self.stands();
+        let state = self.state_at(step, output_dir);
+        if void {
+            self.memory.forget_after(step);
+        }
+        let told = if step > stood {
+            let entries = state.since(stood);
+            self.files.forward(self.memory.steps(stood, step), entries)
         } else {
-            let file = output_dir
-                .join(checkpoint_name(step))
-                .join("trainer_state.json");
-            TrainerState::restore(&file, &self.config, &self.plan, step)?
+            self.files.back(step)
         };
-        self.metrics = MetricsLog::open(&output_dir.join("metrics.jsonl"), step)?;
-        self.tensorboard = EventFile::create(&output_dir.join("logs"), step, SystemTime::now())?;
-        Ok(())
+        self.trainer_state = state;
+        self.complain(told);
+    }
+
+    /// The trainer state after a step: remembered, or from its checkpoint; where neither is, what is
+    /// known of it, for no history is worth a run.
+    fn state_at(&mut self, step: Step, output_dir: &Path) -> TrainerState {
+        let course = &self.course;
+        let best = |step| course.standing(step).best;
+        if let Some(state) = self.memory.at(step, &best) {
+            return state;
+        }
+        let file = output_dir.join(checkpoint_name(step)).join(TRAINER_STATE);
+        match TrainerState::restore(&file, &self.config, &self.plan, step) {
+            Ok(state) => {
+                self.memory.stands_at(state.clone());
+                state
+            }
+            Err(error) => {
+                self.complain(Err(error));
+                let epoch = match step {
+                    Step(0) => 0.0,
+                    step => self.plan.step(step).epoch,
+                };
+                self.trainer_state.cut(step, epoch)
+            }
+        }
     }
 
     pub(super) fn notice(&mut self, notice: &Notice, workers: usize) {
@@ -319,7 +332,7 @@ impl Journal {
             "compute_us": committed.compute_us,
             "reduce_us": committed.slowest_us.0,
             "apply_us": committed.slowest_us.1,
-            "peer_bytes_sent": committed.peer_bytes_sent,
+            "bytes_sent": committed.bytes_sent,
             "coordinator_bytes_received": traffic.0,
             "coordinator_bytes_sent": traffic.1,
         }))
@@ -328,15 +341,6 @@ impl Journal {
     fn line(&mut self, value: &serde_json::Value) -> Result<()> {
         self.cluster.append(format!("{value}\n").as_bytes())
     }
-}
-
-/// Writes what waits, in order; what cannot be written yet goes on waiting.
-fn write<T>(behind: &mut VecDeque<T>, mut one: impl FnMut(&T) -> Result<()>) -> Result<()> {
-    while let Some(first) = behind.front() {
-        one(first)?;
-        behind.pop_front();
-    }
-    Ok(())
 }
 
 fn step_record(committed: &Committed, plan: &StepPlan, all: &Plan) -> StepRecord {
@@ -356,3 +360,7 @@ fn step_record(committed: &Committed, plan: &StepPlan, all: &Plan) -> StepRecord
         workers: committed.contributions.len(),
     }
 }
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

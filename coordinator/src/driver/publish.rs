@@ -1,51 +1,93 @@
-//! A staged checkpoint becomes a checkpoint; the last one becomes the adapter.
+//! A staged checkpoint becomes a checkpoint.
 //!
-//! In: a staging folder that a worker filled. Out: `checkpoint-<step>/`, manifest last, and in the
-//! end the PEFT pair in the output folder. Runs on a blocking thread, beside the training.
+//! In: a staging folder that a worker filled, what the worker says of it, the digest that the members
+//! agreed on. Out: `checkpoint-<step>/`, manifest last. Runs on a blocking thread, beside the training.
+//! Keeps: nothing gets its name before the state in its files, hashed again here, is the agreed one, and
+//! before the ledger up to its step is on the disk.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use shared::error::{Code, Error, Result};
-use shared::ids::Step;
 use shared::manifest::{
-    self, ExpectedTensor, FileDigest, Manifest, PISSA_FILE, checkpoint_name, checkpoints,
-    file_digest, verify_adapter,
+    ADAPTER_FILE, ExpectedTensor, FileDigest, Manifest, checkpoint_name, file_digest,
+    verify_adapter,
 };
 use shared::storage::{publish_folder, write_atomic};
 
-use super::plain_lora;
+use crate::engine::{PublishFailure, Stored};
 
-/// The PEFT pair.
-pub(super) const ADAPTER: &str = "adapter_model.safetensors";
-const ADAPTER_CONFIG: &str = "adapter_config.json";
+/// The history of the run up to a checkpoint, in Trainer's form.
+pub(super) const TRAINER_STATE: &str = "trainer_state.json";
 
-/// The same bytes under the name image tools use.
-const ADAPTER_COPY: &str = "pytorch_lora_weights.safetensors";
-
-const TRAINER_STATE: &str = "trainer_state.json";
+/// Waits until what was recorded so far is on the disk.
+pub(super) type Synced = Box<dyn FnOnce() -> Result<()> + Send>;
 
 /// One checkpoint on its way from staging to its name.
 pub(super) struct Publication {
     pub(super) output_dir: PathBuf,
     pub(super) staging: PathBuf,
+    /// What the worker wrote.
     pub(super) files: Vec<FileDigest>,
     pub(super) trainer_state: String,
+    /// With the agreed digest and the canonical order of the keys.
     pub(super) manifest: Manifest,
-    pub(super) keep: Option<u32>,
-    /// The best checkpoint stays whatever the limit.
-    pub(super) best: Option<Step>,
     pub(super) expected: Vec<ExpectedTensor>,
+    pub(super) synced: Synced,
 }
 
-/// Verifies what the worker wrote, adds what the coordinator knows, and gives it its name.
-pub(super) fn publish(mut publication: Publication) -> Result<PathBuf> {
+/// Verifies what the worker wrote, adds what the coordinator knows, and gives it its name; `moved` hears
+/// how many bytes were read, each time some were.
+///
+/// # Errors
+/// [`PublishFailure::Content`] when the files are the writer's and hold another state,
+/// [`PublishFailure::Storage`] for everything else.
+pub(super) fn publish(
+    publication: Publication,
+    moved: &mut dyn FnMut(u64),
+) -> std::result::Result<Stored, PublishFailure> {
+    prove(&publication, moved)?;
+    name(publication, moved).map_err(PublishFailure::Storage)
+}
+
+/// The files are those that the writer wrote, and hold the agreed state.
+fn prove(
+    publication: &Publication,
+    moved: &mut dyn FnMut(u64),
+) -> std::result::Result<(), PublishFailure> {
     let staging = &publication.staging;
     let written = Manifest {
         files: publication.files.clone(),
         ..Manifest::default()
     };
-    written.verify(staging)?;
-    verify_adapter(&staging.join(ADAPTER), &publication.expected)?;
+    let storage = PublishFailure::Storage;
+    complete(&publication.files).map_err(storage)?;
+    written.verify_with(staging, moved).map_err(storage)?;
+    let wrong = verify_adapter(&staging.join(ADAPTER_FILE), &publication.expected)
+        .and_then(|()| publication.manifest.verify_state(staging, &[], moved))
+        .err();
+    let Some(wrong) = wrong else { return Ok(()) };
+    // Files that changed since they were compared are no fault of the writer's memory.
+    match written.verify_with(staging, moved) {
+        Ok(()) => Err(PublishFailure::Content(wrong)),
+        Err(error) => Err(PublishFailure::Storage(error)),
+    }
+}
+
+/// A writer that leaves a file out of its list is not believed that it wrote it.
+fn complete(files: &[FileDigest]) -> Result<()> {
+    for name in [ADAPTER_FILE, shared::manifest::OPTIMIZER_FILE] {
+        if !files.iter().any(|file| file.name == name) {
+            return Err(Error::new(
+                Code::DigestDiffers,
+                format!("the writer lists no {name}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn name(mut publication: Publication, moved: &mut dyn FnMut(u64)) -> Result<Stored> {
+    let staging = &publication.staging;
     write_atomic(
         &staging.join(TRAINER_STATE),
         publication.trainer_state.as_bytes(),
@@ -55,89 +97,95 @@ pub(super) fn publish(mut publication: Publication) -> Result<PathBuf> {
     files.sort_by(|a, b| a.name.cmp(&b.name));
     publication.manifest.files = files;
     publication.manifest.write(staging)?;
+    moved(1);
+    (publication.synced)()?;
+    moved(1);
     let step = publication.manifest.step;
     let folder = publication.output_dir.join(checkpoint_name(step));
     publish_folder(staging, &folder)?;
-    prune(
-        &publication.output_dir,
+    Ok(Stored {
         step,
-        publication.keep,
-        publication.best,
-    )?;
-    Ok(folder)
+        folder: folder.display().to_string(),
+        state_digest: publication.manifest.state_digest,
+    })
 }
 
-/// Removes the oldest checkpoints beyond the limit; the one just written and the best one stay.
-fn prune(output_dir: &Path, newest: Step, keep: Option<u32>, best: Option<Step>) -> Result<()> {
-    let Some(keep) = keep else { return Ok(()) };
-    let keep = usize::try_from(keep.max(1)).unwrap_or(usize::MAX);
-    let older = checkpoints(output_dir)
-        .into_iter()
-        .filter(|(step, _)| *step <= newest);
-    for (step, folder) in older.skip(keep) {
-        if Some(step) == best {
-            continue;
-        }
-        std::fs::remove_dir_all(&folder).map_err(|e| {
-            Error::new(Code::Io, "an old checkpoint cannot be removed")
-                .in_file(&folder)
-                .why(e.to_string())
-        })?;
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use shared::manifest::checkpoints;
 
-/// Copies a checkpoint's adapter to where loaders look, with the history of the `last` one, reads it
-/// back, manifest last.
-pub(super) fn export(
-    output_dir: &Path,
-    checkpoint: &Path,
-    last: &Path,
-    tokenizer_files: &[PathBuf],
-    expected: &[ExpectedTensor],
-) -> Result<()> {
-    let read = |path: &Path| {
-        std::fs::read(path).map_err(|e| {
-            Error::new(Code::Io, "cannot be read")
-                .in_file(path)
-                .why(e.to_string())
-        })
-    };
-    let mut adapter = read(&checkpoint.join(ADAPTER))?;
-    let mut config = read(&checkpoint.join(ADAPTER_CONFIG))?;
-    let mut expected = expected.to_vec();
-    let taken = checkpoint.join(PISSA_FILE);
-    if taken.is_file() {
-        adapter = plain_lora::convert(&adapter, &read(&taken)?)?;
-        config = plain_lora::config(&config)?;
-        expected = plain_lora::expected(&expected);
+    use super::super::samples::{self, Damage};
+    use super::*;
+
+    fn published(
+        damage: Damage,
+        synced: Synced,
+        change: impl FnOnce(&mut Publication),
+    ) -> (
+        tempfile::TempDir,
+        std::result::Result<Stored, PublishFailure>,
+    ) {
+        let output = tempfile::tempdir().unwrap();
+        let mut publication = samples::publication(output.path(), 5, damage, synced);
+        change(&mut publication);
+        let outcome = publish(publication, &mut |_| ());
+        assert_eq!(
+            checkpoints(output.path()).len(),
+            usize::from(outcome.is_ok())
+        );
+        (output, outcome)
     }
-    let state = read(&last.join(TRAINER_STATE))?;
-    let mut names = Vec::new();
-    for (name, bytes) in [
-        (ADAPTER, &adapter),
-        (ADAPTER_COPY, &adapter),
-        (ADAPTER_CONFIG, &config),
-        (TRAINER_STATE, &state),
-    ] {
-        write_atomic(&output_dir.join(name), bytes)?;
-        names.push(name.to_owned());
+
+    fn on_disk() -> Synced {
+        Box::new(|| Ok(()))
     }
-    for file in tokenizer_files {
-        let Some(name) = file.file_name() else {
-            continue;
-        };
-        write_atomic(&output_dir.join(name), &read(file)?)?;
-        names.push(name.to_string_lossy().into_owned());
+
+    #[test]
+    fn files_that_hold_the_agreed_state_get_their_name_and_prove_it_by_themselves() {
+        let (_output, outcome) = published(Damage::None, on_disk(), |_| ());
+        let stored = outcome.unwrap();
+        // The manifest holds the order of the keys: nobody has to know it.
+        super::super::storage::verify(&stored, &[]).unwrap();
+        let manifest = Manifest::read(stored.folder.as_ref()).unwrap();
+        assert_eq!(manifest.parameters, samples::keys());
+        assert!(manifest.files.iter().any(|f| f.name == TRAINER_STATE));
     }
-    for name in [ADAPTER, ADAPTER_COPY] {
-        verify_adapter(&output_dir.join(name), &expected)?;
+
+    #[test]
+    fn a_writer_whose_state_is_not_the_agreed_one_is_told_from_a_bad_disk() {
+        let (_output, outcome) = published(Damage::OtherState, on_disk(), |_| ());
+        assert!(
+            matches!(outcome, Err(PublishFailure::Content(_))),
+            "{outcome:?}"
+        );
+        let (_output, outcome) = published(Damage::Flipped, on_disk(), |_| ());
+        assert!(
+            matches!(outcome, Err(PublishFailure::Storage(_))),
+            "{outcome:?}"
+        );
+        let (_output, outcome) = published(Damage::None, on_disk(), |p| p.files.clear());
+        assert!(
+            matches!(outcome, Err(PublishFailure::Storage(_))),
+            "{outcome:?}"
+        );
     }
-    let mut manifest = Manifest::read(checkpoint)?;
-    names.sort();
-    manifest.files = names
-        .iter()
-        .map(|n| manifest::file_digest(&output_dir.join(n)))
-        .collect::<Result<_>>()?;
-    manifest.write(output_dir)
+
+    #[test]
+    fn a_checkpoint_gets_no_name_before_the_ledger_is_on_the_disk() {
+        let full = || Error::new(Code::LedgerUnwritable, "the disk is full");
+        let (output, outcome) = published(Damage::None, Box::new(move || Err(full())), |_| ());
+        assert_eq!(outcome, Err(PublishFailure::Storage(full())));
+        // It is tried again with what lies there.
+        let again = samples::publication(output.path(), 5, Damage::None, on_disk());
+        publish(again, &mut |_| ()).unwrap();
+    }
+
+    #[test]
+    fn bytes_that_move_are_told() {
+        let output = tempfile::tempdir().unwrap();
+        let publication = samples::publication(output.path(), 5, Damage::None, on_disk());
+        let mut all = 0;
+        publish(publication, &mut |bytes| all += bytes).unwrap();
+        assert!(all > 2 * 12 * 19, "{all}");
+    }
 }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use shared::error::{Code, Error, Result};
 use shared::ledger::Record;
 
+use super::publish::Synced;
 use crate::store::Store;
 
 /// Records that wait at most.
@@ -73,6 +74,16 @@ impl Recorder {
         Ok((behind > 0).then(|| format!("the ledger has caught up: {behind} records")))
     }
 
+    /// What waits until all that was recorded so far is on the disk, on whatever thread it is called;
+    /// an error at once where records could not even be written.
+    pub(super) fn synced(&self) -> Synced {
+        let behind = self.waiting.len();
+        if behind > 0 {
+            return Box::new(move || Err(not_written(behind)));
+        }
+        self.store.synced()
+    }
+
     /// Waits until everything is on the disk.
     ///
     /// # Errors
@@ -82,12 +93,16 @@ impl Recorder {
         if self.waiting.is_empty() {
             return self.store.sync();
         }
-        Err(Error::new(
-            Code::LedgerUnwritable,
-            format!("{} records could not be written", self.waiting.len()),
-        )
-        .fix("make room and start again: the run goes on from its newest checkpoint"))
+        Err(not_written(self.waiting.len()))
     }
+}
+
+fn not_written(records: usize) -> Error {
+    Error::new(
+        Code::LedgerUnwritable,
+        format!("{records} records could not be written"),
+    )
+    .fix("make room and start again: the run goes on from its newest checkpoint")
 }
 
 #[cfg(test)]
@@ -114,10 +129,14 @@ mod tests {
         fn sync(&mut self) -> Result<()> {
             Ok(())
         }
+
+        fn synced(&self) -> Synced {
+            Box::new(|| Ok(()))
+        }
     }
 
     #[test]
-    fn what_cannot_be_written_waits_in_order_and_is_said_once() {
+    fn what_cannot_be_written_waits_in_order_is_said_once_and_keeps_checkpoints_from_their_name() {
         let seen = std::sync::Arc::new(std::sync::Mutex::new((2, Vec::new())));
         let mut recorder = Recorder::new(Box::new(Full(seen.clone())));
         let record = |step| {
@@ -134,9 +153,12 @@ mod tests {
                 .contains("waits")
         );
         assert_eq!(recorder.write(record(2)).unwrap(), None);
+        let error = recorder.synced()().unwrap_err();
+        assert_eq!(error.code, Code::LedgerUnwritable);
         assert_eq!(recorder.retry().unwrap(), None);
         assert!(recorder.retry().unwrap().unwrap().contains("2 records"));
         assert_eq!(seen.lock().unwrap().1, [record(1), record(2)]);
+        recorder.synced()().unwrap();
         recorder.finish().unwrap();
     }
 }

@@ -1,11 +1,11 @@
 //! What the engine orders, as lines of the ledger.
 
 use shared::evaluation::EvaluationSet;
-use shared::ids::WorkerId;
+use shared::ids::{Step, WorkerId};
 use shared::ledger::{self, Credit, EvaluatedSet, EvaluationCredit, Evicted, Record};
 use shared::plan::{Plan, StepPlan};
 
-use crate::engine::{Committed, Evaluated, Notice};
+use crate::engine::{Committed, Evaluated, MemberSet, Notice, Rewind};
 
 /// A committed step: what was credited, and which rows that were.
 pub(super) fn commit(committed: &Committed, plan: &Plan, step: &StepPlan) -> Record {
@@ -59,6 +59,33 @@ pub(super) fn evaluation(evaluated: &Evaluated, sets: &[EvaluationSet]) -> Recor
     })
 }
 
+/// A member set: by their incarnations a coordinator that comes back finds them again.
+pub(super) fn members(set: MemberSet) -> Record {
+    Record::Members(ledger::Members {
+        generation: set.generation,
+        workers: set.workers,
+        incarnations: set.incarnations,
+        device_classes: set.device_classes.into_iter().collect(),
+    })
+}
+
+/// Where the run goes on, which stood after `stood`.
+pub(super) fn rewind(rewind: &Rewind, stood: Step) -> Record {
+    let reason = if !rewind.forked.is_empty() {
+        "device classes differ: what came after is void"
+    } else if rewind.step > stood {
+        "a later state came back"
+    } else {
+        "no worker held a later state"
+    };
+    Record::Rewind(ledger::Rewind {
+        step: rewind.step,
+        state_digest: rewind.state_digest.clone(),
+        reason: reason.into(),
+        forked: rewind.forked.iter().cloned().collect(),
+    })
+}
+
 /// Who was forced to leave, and why.
 pub(super) fn evicted(notice: &Notice) -> Option<Record> {
     let worker: &WorkerId = match notice {
@@ -72,4 +99,32 @@ pub(super) fn evicted(notice: &Notice) -> Option<Record> {
         worker: worker.clone(),
         reason: notice.to_string(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rewind_says_whether_it_goes_back_forward_or_another_way() {
+        let record = |step, forked: &[&str]| {
+            let order = Rewind {
+                step: Step(step),
+                forked: forked.iter().map(|class| (*class).to_owned()).collect(),
+                state_digest: Some("digest".into()),
+            };
+            match rewind(&order, Step(7)) {
+                Record::Rewind(line) => (line.reason, line.forked),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(
+            record(5, &[]),
+            ("no worker held a later state".into(), vec![])
+        );
+        assert_eq!(record(9, &[]), ("a later state came back".into(), vec![]));
+        let (reason, forked) = record(5, &["b", "a"]);
+        assert!(reason.contains("void"), "{reason}");
+        assert_eq!(forked, ["a", "b"]);
+    }
 }

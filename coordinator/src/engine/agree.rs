@@ -1,7 +1,7 @@
 //! From the totals to the commit: who has what, whose sum or slice is corrupt, whose state differs.
 //!
 //! Fingerprints add like the sums. Each member reports those of its own sum and of the total as it
-//! arrived, cut into the members' slices. So a corrupt sum, a slice spoiled on its way or at its
+//! arrived; where they do not add up, all tell them cut into the members' slices. So a corrupt sum, a slice spoiled on its way or at its
 //! owner, and a total that arrived wrong each name their culprit.
 //! Keeps: a step commits once, when every live member agrees, and only on the credited gradients.
 
@@ -10,13 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::error::{Code, Error};
 use shared::ids::{Identity, WorkerId};
 use shared::numerics::Fingerprint;
-use shared::wire::message::{Applied, Task, ToWorker};
+use shared::wire::message::{Applied, SliceFingerprints, Task, ToWorker};
 
 use super::Engine;
 use super::event::{Command, Committed};
 use super::notice::Notice;
 use super::state::{Phase, Reducing};
-use super::work::StepWork;
 
 impl Engine {
     pub(super) fn applied(&mut self, worker: &WorkerId, identity: &Identity, report: Applied) {
@@ -28,21 +27,27 @@ impl Engine {
             return;
         };
         reducing.applied.insert(worker.clone(), report);
-        self.commit_when_agreed();
+        if reducing.applied.len() + reducing.unfit.len() >= reducing.slots.len() {
+            self.commit_when_agreed();
+        }
     }
 
     pub(super) fn commit_when_agreed(&mut self) {
-        let working: BTreeSet<_> = self.working_ids().into_iter().collect();
+        let working: BTreeSet<_> = self.members.working().iter().cloned().collect();
         let Phase::Reducing(reducing) = &self.phase else {
             return;
         };
-        let complete = working.iter().all(|w| reducing.applied.contains_key(w));
-        if working.is_empty() || !complete || reducing.again.is_some() {
+        let complete = working.iter().all(|w| reducing.has_reduced(w));
+        let asked = reducing.again.is_some() || reducing.slices.is_some();
+        if working.is_empty() || !complete || asked {
             return;
         }
-        let corrupt = corruption(reducing);
-        if let Some((culprit, what)) = corrupt {
-            self.evict_as_corrupt(&culprit, &what);
+        if let Some(culprit) = wrong_sum(reducing) {
+            self.evict_as_corrupt(&culprit, "its sum is not the sum of its credits");
+            return;
+        }
+        if !reducing.unfit.is_empty() {
+            self.ask_for_slices();
             return;
         }
         let live = || {
@@ -58,12 +63,7 @@ impl Engine {
         if live().any(|(_, a)| Fingerprint(a.fingerprint) != total)
             || total != reducing.work.total()
         {
-            let (retries, work) = (reducing.retries + 1, self.take_work());
-            self.reduce_again(
-                work,
-                retries,
-                "the total is not the sum of the credits".into(),
-            );
+            self.ask_for_slices();
             return;
         }
         if live().all(|(_, a)| agrees(a, first)) {
@@ -77,6 +77,44 @@ impl Engine {
             .collect();
         self.notice(Notice::StatesDiffer { step, digests });
         self.look_again();
+    }
+
+    /// A total is not the sum of the credits: every member tells the fingerprints by slice.
+    fn ask_for_slices(&mut self) {
+        if let Phase::Reducing(reducing) = &mut self.phase {
+            reducing.slices = Some(BTreeMap::new());
+            reducing.since = self.now;
+        }
+        self.send_working(&ToWorker::Explain);
+    }
+
+    /// The fingerprints of all slices name who is corrupt; where nobody is, the reduce is repeated.
+    pub(super) fn slices(
+        &mut self,
+        worker: &WorkerId,
+        identity: &Identity,
+        slices: SliceFingerprints,
+    ) {
+        if *identity != self.identity() {
+            return;
+        }
+        let working = self.members.working();
+        let Phase::Reducing(reducing) = &mut self.phase else {
+            return;
+        };
+        let Some(told) = &mut reducing.slices else {
+            return;
+        };
+        told.insert(worker.clone(), slices);
+        if !working.iter().all(|w| told.contains_key(w)) {
+            return;
+        }
+        if let Some((culprit, what)) = corruption(&reducing.slots, told, &reducing.work.sums()) {
+            self.evict_as_corrupt(&culprit, &what);
+            return;
+        }
+        let work = std::mem::take(&mut reducing.work);
+        self.reduce_again(work, "the total is not the sum of the credits".into());
     }
 
     /// Every member hashes its committed state and applies the total once more.
@@ -99,7 +137,7 @@ impl Engine {
         if *identity != self.identity() {
             return;
         }
-        let working = self.working_ids();
+        let working = self.members.working();
         let Phase::Reducing(reducing) = &mut self.phase else {
             self.rehashed(worker, &committed_digest);
             return;
@@ -130,7 +168,7 @@ impl Engine {
             return;
         }
         let mut votes: BTreeMap<&String, usize> = BTreeMap::new();
-        for worker in &working {
+        for worker in working.iter() {
             *votes.entry(&again[worker].1).or_default() += 1;
         }
         let most = votes
@@ -202,18 +240,17 @@ impl Engine {
         .why("fingerprints of the credited gradients do not add up to what it has")
         .fix("check this machine's memory and network before it joins again");
         // Nothing it applied may stand for the others.
-        if let Phase::Reducing(reducing) = &mut self.phase {
+        let works = self
+            .members
+            .get(culprit)
+            .is_some_and(super::members::Member::is_working);
+        if works && let Phase::Reducing(reducing) = &mut self.phase {
             reducing.applied.clear();
+            reducing.unfit.clear();
             reducing.again = None;
+            reducing.slices = None;
         }
         self.refuse(culprit, error);
-    }
-
-    fn take_work(&mut self) -> StepWork {
-        match &mut self.phase {
-            Phase::Reducing(reducing) => std::mem::take(&mut reducing.work),
-            _ => StepWork::default(),
-        }
     }
 
     fn commit(&mut self, agreed: Applied) {
@@ -222,18 +259,12 @@ impl Engine {
             self.commit_evaluation(&agreed);
             return;
         }
-        if let Some(known) = self.digests.get(&step)
-            && *known != agreed.state_digest
-        {
-            let error = Error::new(
-                Code::ReplayDiffers,
-                format!("step {step} came out differently than before"),
-            )
-            .why(format!("now {}, before {known}", agreed.state_digest))
-            .fix("was the device class, the driver or the program changed in between?")
-            .fix("--overwrite starts anew");
-            self.fail(error);
-            return;
+        let known = self.digests.get(&step);
+        if let Some(known) = known.filter(|known| **known != agreed.state_digest) {
+            let why = format!("now {}, before {known}", agreed.state_digest);
+            if !self.forks(&format!("step {step}"), vec![why]) {
+                return;
+            }
         }
         if self.fails_at(step, &agreed) {
             return;
@@ -255,9 +286,9 @@ impl Engine {
             state_digest: agreed.state_digest.clone(),
             contributions: work.contributions(),
             recomputed: work.lost,
-            peer_bytes_sent: applied
+            bytes_sent: applied
                 .iter()
-                .map(|(w, a)| (w.clone(), a.peer_bytes_sent.clone()))
+                .map(|(w, a)| (w.clone(), a.bytes_sent))
                 .collect(),
             slowest_us: (slowest(|a| a.reduce_us), slowest(|a| a.apply_us)),
             compute_us: work.compute_us,
@@ -273,51 +304,64 @@ impl Engine {
         self.state_digest = Some(agreed.state_digest);
         self.committed_at = self.now;
         self.outdate_those_who_do_not_follow();
-        // A checkpoint holds the evaluation of its state.
-        if self.save_due() && !self.evaluation_due() {
-            self.write_checkpoint();
-        }
+        self.hung_on.clear();
+        self.store_owed();
     }
 }
 
-/// The first report that does not fit the credited gradients, and whose fault it is.
-fn corruption(reducing: &Reducing) -> Option<(WorkerId, String)> {
-    let (slots, applied) = (&reducing.slots, &reducing.applied);
-    let at = |list: &[u64], slot: usize| Fingerprint(list.get(slot).copied().unwrap_or(u64::MAX));
-    for worker in slots {
-        let Some(report) = applied.get(worker) else {
-            continue;
-        };
-        let own: Fingerprint = report.sent.iter().map(|f| Fingerprint(*f)).sum();
-        if report.sent.len() != slots.len() || own != reducing.work.sum_of(worker) {
-            return Some((
-                worker.clone(),
-                "its sum is not the sum of its credits".into(),
-            ));
+/// Who brought a sum that is not the sum of its credits.
+fn wrong_sum(reducing: &Reducing) -> Option<WorkerId> {
+    let expected = reducing.work.sums();
+    let nothing = Fingerprint::default();
+    let wrong = |(worker, report): &(&WorkerId, &Applied)| {
+        Fingerprint(report.sum) != *expected.get(worker).unwrap_or(&nothing)
+    };
+    let reports = reducing.slots.iter();
+    let mut reports = reports.filter_map(|w| Some((w, reducing.applied.get(w)?)));
+    reports.find(wrong).map(|(worker, _)| worker.clone())
+}
+
+/// The first slice that does not fit the others, and whose fault it is.
+fn corruption(
+    slots: &[WorkerId],
+    told: &BTreeMap<WorkerId, SliceFingerprints>,
+    credits: &BTreeMap<&WorkerId, Fingerprint>,
+) -> Option<(WorkerId, String)> {
+    for (worker, slices) in told {
+        let own: Fingerprint = slices.sent.iter().map(|f| Fingerprint(*f)).sum();
+        if own != credits.get(worker).copied().unwrap_or_default() {
+            let what = "its sum is not the sum of its credits".to_owned();
+            return Some((worker.clone(), what));
         }
     }
-    let everybody: Option<Vec<&Applied>> = slots.iter().map(|w| applied.get(w)).collect();
-    for (slot, owner) in slots.iter().enumerate() {
-        let Some(final_slice) = applied.get(owner).map(|a| at(&a.received, slot)) else {
-            continue;
-        };
-        if let Some(everybody) = &everybody {
-            let sent: Fingerprint = everybody.iter().map(|a| at(&a.sent, slot)).sum();
-            if sent != final_slice {
+    let at = |list: &[u64], slot: usize| Fingerprint(list.get(slot).copied().unwrap_or(u64::MAX));
+    // Where one of them is gone, what it sent is not known.
+    let everybody: Option<Vec<_>> = slots.iter().map(|w| told.get(w)).collect();
+    if let Some(everybody) = everybody {
+        for (slot, (owner, own)) in slots.iter().zip(&everybody).enumerate() {
+            let sent: Fingerprint = everybody.iter().map(|s| at(&s.sent, slot)).sum();
+            if sent != at(&own.received, slot) {
                 return Some((owner.clone(), "the slice it sums up is corrupt".into()));
             }
         }
-        for worker in slots {
-            let arrived = applied.get(worker).map(|a| at(&a.received, slot));
-            if arrived.is_some_and(|a| a != final_slice) {
-                return Some((
-                    worker.clone(),
-                    format!("the total from {owner} arrived corrupt"),
-                ));
-            }
-        }
     }
-    None
+    // A total that is the sum of all credits shows where another one is not.
+    let total: Fingerprint = credits.values().copied().sum();
+    let whole = |s: &SliceFingerprints| {
+        s.received
+            .iter()
+            .map(|f| Fingerprint(*f))
+            .sum::<Fingerprint>()
+    };
+    let sound = told.values().find(|s| whole(s) == total)?;
+    let (worker, slices) = told.iter().find(|(_, s)| whole(s) != total)?;
+    let differs = |slot: &usize| at(&slices.received, *slot) != at(&sound.received, *slot);
+    let slot = (0..slots.len()).find(differs).unwrap_or_default();
+    let from = slots.get(slot).unwrap_or(worker);
+    Some((
+        worker.clone(),
+        format!("the total from {from} arrived corrupt"),
+    ))
 }
 
 fn agrees(one: &Applied, other: &Applied) -> bool {

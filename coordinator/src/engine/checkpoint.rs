@@ -1,83 +1,193 @@
-//! When a checkpoint is written, by whom, and what follows.
+//! Who writes a state that is owed, and what follows.
 //!
-//! The training goes on while it is written. A failure is said and the next one tried; only the last
-//! one is tried again until its budget is spent, because the run ends with it.
+//! The training goes on while it is written; every member keeps the state in memory until it is on storage, so
+//! whoever fails is followed by the next holder. Keeps: nothing gets its name before its content equals the digest
+//! that the members agreed on; whose files differ goes by name; the run fails for its storage only when every
+//! holder has tried again and again, and then the workers keep what they hold for a later start.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shared::error::{Code, Error, Result, render};
+use shared::error::{Code, Error, render};
 use shared::ids::{Step, WorkerId};
-use shared::wire::message::{FileDigest, SyncSource, ToWorker};
+use shared::wire::message::{FileDigest, ToWorker};
 
-use super::event::Command;
+use super::Engine;
+use super::event::{Command, ExportFailure, PublishFailure, Stored};
 use super::notice::Notice;
 use super::state::Phase;
-use super::{Engine, Restorable};
 
-/// Tries at the last checkpoint, and the pause between them.
-const LAST_TRIES: u32 = 20;
-const LAST_PAUSE: Duration = Duration::from_secs(3);
+/// Rounds of tries by all holders at what the run ends with, and the pause between them.
+const ROUNDS: u32 = 20;
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// Checkpoints on storage and on their way there.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoints {
+    /// On storage.
+    pub(super) stored: BTreeMap<Step, Stored>,
+    pub(super) writing: Option<Writing>,
+    /// Tries so far: each has a staging folder of its own.
+    tries: u64,
+    /// Who could not write what is owed, in this round.
+    failed: BTreeSet<WorkerId>,
+    /// Rounds in which nobody could.
+    rounds: u32,
+    /// When the next round begins.
+    again_at: Option<Duration>,
+    /// Due ones that nobody could write: the training goes on without them.
+    pub(super) given_up: BTreeSet<Step>,
+    /// Steps that the members were told to keep.
+    retained: BTreeSet<Step>,
+    exporting: bool,
+    /// One that a worker restored to another state; whose word stands against it.
+    pub(super) doubted: Option<(Stored, Vec<(WorkerId, String)>)>,
+}
 
 /// A checkpoint on its way to storage.
 #[derive(Debug)]
 pub(super) struct Writing {
-    step: Step,
+    pub(super) step: Step,
     writer: WorkerId,
     state_digest: String,
+    staging: PathBuf,
     staged: bool,
-    since: Duration,
+    /// When it was ordered, or bytes of it have moved last.
+    moved: Duration,
+}
+
+impl Checkpoints {
+    pub(super) fn new(stored: BTreeMap<Step, Stored>) -> Self {
+        Self {
+            stored,
+            ..Self::default()
+        }
+    }
 }
 
 impl Engine {
-    /// Orders the first member to stage the committed state.
-    pub(super) fn write_checkpoint(&mut self) {
-        let step = self.committed;
-        if self.published == Some(step) {
-            self.after_last_checkpoint();
+    /// Keeps what is owed in the members' memory and brings it to storage, one state after the other.
+    pub(super) fn store_owed(&mut self) {
+        if matches!(self.phase, Phase::Over | Phase::Recovering { .. }) {
             return;
         }
-        let holder = self.working_ids().into_iter().next().or_else(|| {
-            self.members
-                .iter()
-                .find(|(_, m)| m.has_state(step))
-                .map(|(id, _)| id.clone())
-        });
-        let (Some(writer), Some(state_digest)) = (holder, self.state_digest.clone()) else {
-            self.phase = Phase::Gathering;
-            return;
-        };
-        let staging = self.options.staging.join(format!("checkpoint-{step}"));
-        let staging = staging.display().to_string();
-        self.writing = Some(Writing {
+        self.retain_owed();
+        while self.checkpoints.writing.is_none() && self.checkpoints.again_at.is_none() {
+            let owed = self.owed();
+            let writable = |step: Step| Some((step, self.writable(step)?));
+            let Some((due, (step, holders))) = owed.into_iter().find_map(writable) else {
+                return;
+            };
+            // Of one that is not heard nobody knows what it does: it is waited for.
+            let heard = |w: &WorkerId| self.members.get(w).is_some_and(|m| !m.suspect);
+            let heard: Vec<_> = holders.into_iter().filter(heard).collect();
+            if heard.is_empty() {
+                return;
+            }
+            let untried = heard.iter().find(|w| !self.checkpoints.failed.contains(w));
+            match untried.cloned().zip(self.digests.get(&step).cloned()) {
+                Some((writer, digest)) => self.write_checkpoint(step, writer, digest),
+                None => self.nobody_can_write(due),
+            }
+        }
+    }
+
+    /// A state that is owed and who can write it. What was due and is held by nobody any more is made good by the
+    /// newest state.
+    fn writable(&self, owed: Step) -> Option<(Step, Vec<WorkerId>)> {
+        let holders = self.holders(owed);
+        if !holders.is_empty() {
+            return Some((owed, holders));
+        }
+        let newest = self.committed;
+        let is_best = self.best() == Some(owed);
+        if is_best || self.evaluation_due() || self.is_on_storage(newest) {
+            return None;
+        }
+        let holders = self.holders(newest);
+        (!holders.is_empty()).then_some((newest, holders))
+    }
+
+    fn write_checkpoint(&mut self, step: Step, writer: WorkerId, state_digest: String) {
+        // One try, one folder: whoever wakes up late writes to nothing that counts.
+        self.checkpoints.tries += 1;
+        let name = format!("checkpoint-{step}.{writer}.{}", self.checkpoints.tries);
+        let staging = self.options.staging.join(name);
+        let text = staging.display().to_string();
+        self.checkpoints.writing = Some(Writing {
             step,
             writer: writer.clone(),
             state_digest,
+            staging,
             staged: false,
-            since: self.now,
+            moved: self.now,
         });
+        let staging = text;
         self.send(&writer, ToWorker::WriteCheckpoint { step, staging });
     }
 
-    /// A checkpoint that is due is never left out: the next one, and the end, wait for it.
+    /// Tells the members which states to keep, when that has changed.
+    fn retain_owed(&mut self) {
+        let mut keep: BTreeSet<_> = self.owed();
+        keep.extend(self.checkpoints.writing.as_ref().map(|w| w.step));
+        if keep == self.checkpoints.retained {
+            return;
+        }
+        self.checkpoints.retained.clone_from(&keep);
+        let committed = self.committed;
+        let steps: Vec<_> = keep.iter().copied().collect();
+        for worker in self.members.names() {
+            let Some(member) = self.members.get_mut(&worker) else {
+                continue;
+            };
+            let newest = member.has_state(committed);
+            if !newest && member.retains.is_empty() {
+                continue;
+            }
+            member.retains.retain(|step| keep.contains(step));
+            if newest && keep.contains(&committed) {
+                member.retains.insert(committed);
+            }
+            self.send(&worker, ToWorker::Retain(steps.clone()));
+        }
+    }
+
+    /// All who hold it have tried.
+    fn nobody_can_write(&mut self, step: Step) {
+        self.checkpoints.failed.clear();
+        let needed = self.must_be_safe() || self.best() == Some(step);
+        if !needed {
+            // The training goes on, and the next one is tried.
+            self.checkpoints.given_up.insert(step);
+            self.retain_owed();
+            return;
+        }
+        self.checkpoints.again_at = Some(self.now + PAUSE);
+        if !self.must_be_safe() {
+            return;
+        }
+        self.checkpoints.rounds += 1;
+        if self.checkpoints.rounds >= ROUNDS {
+            let what = format!("the checkpoint of step {step} could not be written");
+            let error = Error::new(Code::Unwritable, what)
+                .why(format!(
+                    "every worker that holds it has tried {ROUNDS} times"
+                ))
+                .why("the workers keep the state for `ride_through`")
+                .fix("make room or fix the storage and start again: the same step goes on");
+            self.stop_with(error);
+        }
+    }
+
+    /// The next due checkpoint, and the end, wait for the one before.
     pub(super) fn hold_for_checkpoint(&self) -> bool {
-        let next = self.committed.0 + 1;
-        let due_again = next.is_multiple_of(self.options.save_steps.max(1));
-        let best = self.best_to_write.is_some();
-        self.writing.is_some() && (due_again || self.ends() || best || self.ends_soon())
-    }
-
-    /// The run ends as soon as its state is safe.
-    fn ends_soon(&self) -> bool {
-        self.interrupted || self.failing.is_some()
-    }
-
-    /// Whether the committed state is to be saved, and not by the end itself.
-    pub(super) fn save_due(&self) -> bool {
-        let due = self
-            .committed
-            .0
-            .is_multiple_of(self.options.save_steps.max(1));
-        due && self.committed.0 > 0 && !self.ends()
+        let next = self.committed.next();
+        let due_again = next.0.is_multiple_of(self.options.save_steps.max(1));
+        // What the members keep in memory is bounded.
+        let evaluated = self.schedule.is_evaluated(next) && self.checkpoints.retained.len() > 1;
+        let writing = self.checkpoints.writing.is_some();
+        writing && (due_again || evaluated || self.ends() || self.ends_soon())
     }
 
     pub(super) fn checkpoint_written(
@@ -86,108 +196,243 @@ impl Engine {
         step: Step,
         outcome: std::result::Result<Vec<FileDigest>, String>,
     ) {
-        let Some(writing) = &mut self.writing else {
+        let now = self.now;
+        let ours = |w: &&mut Writing| w.step == step && w.writer == *worker && !w.staged;
+        let Some(writing) = self.checkpoints.writing.as_mut().filter(ours) else {
             return;
         };
-        if writing.step != step || writing.writer != *worker {
-            return;
-        }
         match outcome {
             Ok(files) => {
-                writing.staged = true;
-                let state_digest = writing.state_digest.clone();
-                self.out.push(Command::Publish {
+                (writing.staged, writing.moved) = (true, now);
+                let publish = Command::Publish {
                     step,
-                    state_digest,
+                    state_digest: writing.state_digest.clone(),
+                    staging: writing.staging.clone(),
                     files,
-                });
-            }
-            Err(reason) => self.checkpoint_failed(step, reason),
-        }
-    }
-
-    pub(super) fn checkpoint_published(&mut self, step: Step, outcome: Result<(String, String)>) {
-        if self.writing.as_ref().is_none_or(|w| w.step != step) {
-            return;
-        }
-        match outcome {
-            Ok((folder, state_digest)) => {
-                self.writing = None;
-                let state_digest = Some(state_digest);
-                let source = SyncSource::Checkpoint(folder);
-                self.restorable = Restorable {
-                    step,
-                    source,
-                    state_digest,
                 };
-                self.published = Some(step);
-                // What lies before it never comes again.
-                self.digests = self.digests.split_off(&step);
-                self.last_tries = 0;
-                self.after_last_checkpoint();
+                self.out.push(publish);
             }
-            Err(error) => self.checkpoint_failed(step, render(&error)),
+            Err(reason) => {
+                self.checkpoint_failed(reason, true);
+                self.store_owed();
+                self.finish_when_stored();
+            }
         }
     }
 
-    fn checkpoint_failed(&mut self, step: Step, reason: String) {
-        self.writing = None;
-        let last = matches!(self.phase, Phase::Finishing) || self.ends_soon();
-        self.last_tries += u32::from(last);
-        if last && self.last_tries >= LAST_TRIES {
-            let what = format!("the checkpoint of step {step} could not be written");
-            let error = Error::new(Code::Unwritable, what).why(reason).fix(
-                "make room or fix the storage and start again: the run goes on from its newest \
-                 checkpoint",
-            );
-            self.fail(error);
+    /// Bytes of what is being published have moved.
+    pub(super) fn publishing(&mut self, step: Step) {
+        let now = self.now;
+        if let Some(writing) = self.checkpoints.writing.as_mut().filter(|w| w.step == step) {
+            writing.moved = now;
+        }
+    }
+
+    pub(super) fn checkpoint_published(
+        &mut self,
+        step: Step,
+        staging: &Path,
+        outcome: std::result::Result<Stored, PublishFailure>,
+    ) {
+        // What comes of a try that was given up is nothing to whoever writes now.
+        let writing = self.checkpoints.writing.as_ref();
+        let ours = writing.is_some_and(|w| w.staging == staging);
+        match outcome {
+            // Also one that was given up and came late: its content was compared.
+            Ok(stored) => {
+                if ours {
+                    self.checkpoints.writing = None;
+                }
+                self.stored(stored);
+            }
+            Err(_) if !ours => {}
+            Err(PublishFailure::Storage(error)) => self.checkpoint_failed(render(&error), true),
+            Err(PublishFailure::Content(error)) => {
+                let writer = self.checkpoints.writing.as_ref().map(|w| w.writer.clone());
+                self.checkpoint_failed(render(&error), true);
+                if let Some(writer) = writer.filter(|w| self.members.contains(w)) {
+                    let what = format!("its files of step {step} do not hold the agreed state");
+                    self.evict_as_corrupt(&writer, &what);
+                }
+            }
+        }
+        self.store_owed();
+        self.finish_when_stored();
+    }
+
+    fn stored(&mut self, stored: Stored) {
+        let step = stored.step;
+        let known = self.digests.get(&step);
+        if known.is_some_and(|digest| *digest != stored.state_digest) {
             return;
         }
-        // At a boundary somebody may be waiting for it.
-        if last || matches!(self.phase, Phase::Gathering) {
-            self.write_again = Some(self.now + LAST_PAUSE);
+        self.checkpoints.stored.insert(step, stored);
+        self.checkpoints.failed.clear();
+        self.checkpoints.rounds = 0;
+        self.checkpoints.again_at = None;
+        self.checkpoints.given_up.retain(|s| *s > step);
+        // In a replay, what may still differ was computed by others too.
+        let replays = self
+            .digests
+            .keys()
+            .next_back()
+            .is_some_and(|newest| *newest > step)
+            || self
+                .course
+                .newest(Step(u64::MAX))
+                .is_some_and(|newest| newest > step);
+        if !replays {
+            self.device_classes = self.classes_at_work();
         }
-        self.notice(Notice::CheckpointFailed { step, reason });
+        // What lies before it never comes again, unless a state that is owed lies there.
+        let point = self.restart_point().map_or(step, |point| point.step);
+        let kept = self
+            .members
+            .values()
+            .flat_map(|m| m.retains.iter().copied());
+        let owed = self
+            .owed()
+            .into_iter()
+            .chain(kept)
+            .chain([step, point, self.committed]);
+        let oldest = owed.min().unwrap_or(step);
+        self.digests = self.digests.split_off(&oldest);
+        self.remove_oldest();
     }
 
-    /// A writer that does not answer, and the next try at the last checkpoint.
+    /// Beyond the limit the oldest checkpoints go; the best one, and where the run can begin again, stay.
+    fn remove_oldest(&mut self) {
+        let Some(limit) = self.options.save_total_limit else {
+            return;
+        };
+        let keep = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
+        let point = self.restart_point().map(|point| point.step);
+        let best = self.best();
+        let older = self.checkpoints.stored.keys().rev().skip(keep);
+        let older: Vec<_> = older
+            .filter(|step| Some(**step) != best && Some(**step) != point)
+            .copied()
+            .collect();
+        for step in older {
+            self.checkpoints.stored.remove(&step);
+            self.out.push(Command::Remove(step));
+        }
+    }
+
+    /// The next holder tries. The files of this try may go, unless somebody may still be at work on them.
+    fn checkpoint_failed(&mut self, reason: String, discard: bool) {
+        let Some(writing) = self.checkpoints.writing.take() else {
+            return;
+        };
+        let Writing {
+            step,
+            writer,
+            staging,
+            ..
+        } = writing;
+        if discard {
+            self.out.push(Command::Discard(staging));
+        }
+        self.checkpoints.failed.insert(writer.clone());
+        self.notice(Notice::CheckpointFailed {
+            step,
+            writer,
+            reason,
+        });
+    }
+
+    /// A writer, or a publication, of which nothing moves, and the next round of tries.
     pub(super) fn checkpoint_overdue(&mut self) {
         let (now, stage) = (self.now, self.options.ladder.stage);
-        let overdue = |w: &Writing| !w.staged && now.saturating_sub(w.since) > stage;
-        if let Some(step) = self.writing.as_ref().filter(|w| overdue(w)).map(|w| w.step) {
-            self.checkpoint_failed(step, format!("nothing heard of it for {stage:?}"));
-        }
-        if self.write_again.is_some_and(|at| now >= at) {
-            self.write_again = None;
-            if matches!(self.phase, Phase::Finishing) {
-                self.write_checkpoint();
+        let members = &self.members;
+        if let Some(writing) = &mut self.checkpoints.writing {
+            let member = members.get(&writing.writer).filter(|_| !writing.staged);
+            let moved = member.map_or(writing.moved, |m| m.moved().storage);
+            writing.moved = writing.moved.max(moved);
+            if now.saturating_sub(writing.moved) > stage {
+                self.checkpoint_failed(format!("nothing of it has moved for {stage:?}"), false);
             }
         }
+        if self.checkpoints.again_at.is_some_and(|at| now >= at) {
+            self.checkpoints.again_at = None;
+        }
+        self.store_owed();
+        self.finish_when_stored();
     }
 
     pub(super) fn checkpoint_writer_left(&mut self, worker: &WorkerId) {
-        let Some(writing) = &self.writing else { return };
-        if writing.staged || writing.writer != *worker {
-            return;
-        }
-        let step = writing.step;
-        self.writing = None;
-        if matches!(self.phase, Phase::Finishing) {
-            self.phase = Phase::Gathering;
-        } else {
-            let reason = format!("{worker} left while writing it");
-            self.notice(Notice::CheckpointFailed { step, reason });
+        self.checkpoints.failed.remove(worker);
+        let writing = self.checkpoints.writing.as_ref();
+        if writing.is_some_and(|w| !w.staged && w.writer == *worker) {
+            self.checkpoint_failed("it left while writing it".to_owned(), true);
+            self.checkpoints.failed.remove(worker);
         }
     }
 
-    fn after_last_checkpoint(&mut self) {
-        if matches!(self.phase, Phase::Finishing) {
-            self.phase = Phase::Over;
-            let step = self.committed;
-            for worker in self.members.keys().cloned().collect::<Vec<_>>() {
-                self.send(&worker, ToWorker::Finish { step });
+    /// What the run ends with is on storage: the adapter is brought to where loaders look.
+    pub(super) fn finish_when_stored(&mut self) {
+        let checkpoints = &self.checkpoints;
+        let pauses = checkpoints.again_at.is_some();
+        let waits = checkpoints.exporting || checkpoints.writing.is_some() || pauses;
+        if !matches!(self.phase, Phase::Finishing) || waits {
+            return;
+        }
+        let owed = self.owed();
+        if owed.is_empty() {
+            self.checkpoints.exporting = true;
+            let (result, last) = (self.result(), self.committed);
+            self.out.push(Command::Export { result, last });
+        } else if owed.iter().all(|step| self.writable(*step).is_none()) {
+            // Nobody holds it any more: the boundary decides where the run goes on.
+            self.phase = Phase::Gathering;
+        }
+    }
+
+    pub(super) fn exported(&mut self, outcome: std::result::Result<(), ExportFailure>) {
+        self.checkpoints.exporting = false;
+        if !matches!(self.phase, Phase::Finishing) {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                self.phase = Phase::Over;
+                let step = self.committed;
+                for worker in self.members.names() {
+                    self.send(&worker, ToWorker::Finish { step });
+                }
+                self.out.push(Command::Complete(step));
             }
-            self.out.push(Command::Complete(step));
+            Err(ExportFailure::Checkpoint(step, error)) => {
+                if !self.checkpoints.stored.contains_key(&step) {
+                    self.stop_with(error);
+                    return;
+                }
+                self.set_aside(step, render(&error));
+                self.store_owed();
+                self.finish_when_stored();
+            }
+            Err(ExportFailure::Storage(error)) => {
+                self.checkpoints.rounds += 1;
+                if self.checkpoints.rounds >= ROUNDS {
+                    self.stop_with(error);
+                    return;
+                }
+                self.checkpoints.again_at = Some(self.now + PAUSE);
+                self.notice(Notice::ExportFailed {
+                    reason: render(&error),
+                });
+            }
+        }
+    }
+
+    /// A checkpoint is not what the ledger says: it is as if it had never been.
+    pub(super) fn set_aside(&mut self, step: Step, reason: String) {
+        if self.checkpoints.stored.remove(&step).is_some() {
+            self.notice(Notice::CheckpointDamaged {
+                step,
+                reason: reason.clone(),
+            });
+            self.out.push(Command::SetAside { step, reason });
         }
     }
 }

@@ -36,7 +36,7 @@ impl Engine {
 
     /// The members have changed: what the claims about every open audit say now.
     pub(super) fn judge_all(&mut self) {
-        let working = self.working_classes();
+        let working = self.members.working_classes();
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
@@ -49,16 +49,8 @@ impl Engine {
         }
     }
 
-    /// Working members and what they compute on.
-    pub(super) fn working_classes(&self) -> Vec<(WorkerId, String)> {
-        let working = self.members.iter().filter(|(_, m)| m.is_working());
-        working
-            .map(|(id, m)| (id.clone(), m.device_class.clone()))
-            .collect()
-    }
-
     fn judge(&mut self, id: MicroBatchId) {
-        let working = self.working_classes();
+        let working = self.members.working_classes();
         let now = self.now;
         let Phase::Computing(work) = &mut self.phase else {
             return;
@@ -90,7 +82,7 @@ impl Engine {
 
     /// Somebody has hashed its committed state while an audit was undecided.
     pub(super) fn rehashed(&mut self, worker: &WorkerId, committed_digest: &str) {
-        let working = self.working_ids();
+        let working = self.members.working();
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
@@ -125,7 +117,7 @@ impl Engine {
 
     /// Whoever does not even hash in time is hung.
     pub(super) fn doubt_overdue(&mut self) {
-        let patience = self.options.ladder.reduce_patience * 2;
+        let patience = self.reduce_patience();
         let Phase::Computing(work) = &self.phase else {
             return;
         };
@@ -135,13 +127,13 @@ impl Engine {
         };
         let step = self.committed.next();
         let sound = doubt.sound.clone();
-        for worker in self.working_ids() {
-            if !sound.contains(&worker) {
+        for worker in self.members.working().iter() {
+            if !sound.contains(worker) {
                 let notice = Notice::HungInReduce {
                     worker: worker.clone(),
                     step,
                 };
-                self.remove(&worker, notice);
+                self.remove(worker, notice);
             }
         }
     }

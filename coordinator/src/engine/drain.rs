@@ -4,10 +4,13 @@
 //! still there at its deadline is let go then. The last one that holds the state waits until it is
 //! on storage.
 
-use shared::ids::WorkerId;
+use std::collections::BTreeMap;
+
+use shared::ids::{MicroBatchId, Step, WorkerId};
 use shared::wire::message::{Task, ToWorker};
 
 use super::Engine;
+use super::members::{Member, MemberState};
 use super::notice::Notice;
 use super::state::Phase;
 
@@ -38,7 +41,13 @@ impl Engine {
             worker: worker.clone(),
         });
         if !works {
-            self.release(worker);
+            if !self.may_hold_what_nobody_else_does(worker) {
+                self.release_unless_needed(worker);
+            }
+            return;
+        }
+        if !self.somebody_stays() {
+            self.abandon_step();
             return;
         }
         if let Phase::Computing(work) = &mut self.phase {
@@ -53,68 +62,121 @@ impl Engine {
         self.release_when_useless(worker);
     }
 
+    /// A worker whose last transfer was called off may have got the state all the same, and said nothing. Where nobody
+    /// else holds it, it is asked.
+    fn may_hold_what_nobody_else_does(&mut self, worker: &WorkerId) -> bool {
+        let committed = self.committed;
+        let told = |m: &Member| m.asked.is_some() || m.hello.resume.is_some();
+        let told = self.members.get(worker).is_some_and(told);
+        if !told || self.is_on_storage(committed) || !self.holders(committed).is_empty() {
+            return false;
+        }
+        let deadline = self.now + self.reduce_patience();
+        if let Some(member) = self.members.get_mut(worker) {
+            member.proving = Some(deadline);
+        }
+        self.send(worker, ToWorker::Prove);
+        true
+    }
+
+    /// One that leaves has told which state it holds.
+    pub(super) fn proved_in_leaving(&mut self, worker: &WorkerId, step: Step, digest: &str) {
+        let agreed = self
+            .digests
+            .get(&step)
+            .is_some_and(|agreed| agreed == digest);
+        if step == self.committed && agreed {
+            let follows = false;
+            self.set_state(worker, MemberState::Ready { step, follows });
+        }
+        self.release_unless_needed(worker);
+    }
+
+    /// A member of the generation is there that does not want to leave.
+    fn somebody_stays(&self) -> bool {
+        let mut members = self.members.values();
+        members.any(|m| m.is_working() && m.draining.is_none())
+    }
+
+    /// Everybody who computes wants to leave: nobody could take what is open, and to finish it may take longer than
+    /// they are given. The committed state is what must not be lost: the run goes back to the boundary, and the
+    /// step is computed anew by whoever comes. A total that is on its way is applied first.
+    fn abandon_step(&mut self) {
+        let Phase::Computing(work) = &mut self.phase else {
+            self.store_owed();
+            return;
+        };
+        let work = std::mem::take(work);
+        if work.task == Task::Train {
+            let lost = u32::try_from(work.credited.len()).unwrap_or(u32::MAX);
+            self.abandoned = (self.committed.next(), work.lost.saturating_add(lost));
+        }
+        self.phase = Phase::Gathering;
+        for worker in self.members.working().iter() {
+            let Some(member) = self.members.get_mut(worker) else {
+                continue;
+            };
+            let open = std::mem::take(&mut member.outstanding);
+            let mut by_task: BTreeMap<Task, Vec<MicroBatchId>> = BTreeMap::new();
+            for one in open {
+                by_task.entry(one.task).or_default().push(one.micro_batch);
+            }
+            for (task, list) in by_task {
+                self.send(worker, ToWorker::Withdraw(task, list));
+            }
+            // What it has summed up counts for nothing: it takes part in no later reduce.
+            let (step, follows) = (self.committed, false);
+            self.set_state(worker, MemberState::Ready { step, follows });
+        }
+        self.store_owed();
+    }
+
     /// In the middle of a step only somebody who has no part in it may go.
     fn release_when_useless(&mut self, worker: &WorkerId) {
         let Phase::Computing(work) = &self.phase else {
             return;
         };
-        let has_part = work.credited.values().any(|c| c.worker == *worker)
-            || work
-                .assigned
-                .values()
-                .any(|holders| holders.contains(worker));
+        let has_part = work.holders().contains(worker);
         if !has_part && self.working() > 1 {
-            self.release(worker);
+            self.release_unless_needed(worker);
         }
     }
 
-    /// At a boundary: lets drained workers go. False while the state has to be made safe first.
+    /// At a boundary: lets drained workers go. False while a state has to be made safe first.
     pub(super) fn release_drained(&mut self) -> bool {
-        let committed = self.committed;
-        let draining: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, m)| m.draining.is_some())
-            .map(|(id, _)| id.clone())
-            .collect();
-        if draining.is_empty() {
-            return true;
+        let mut goes_on = true;
+        for worker in self.members.those(|_, m| m.draining.is_some()) {
+            goes_on &= self.release_unless_needed(&worker);
         }
-        let stays = self
-            .members
-            .values()
-            .any(|m| m.draining.is_none() && m.has_state(committed));
-        if !stays && !self.is_on_storage(committed) {
-            let holds = draining
-                .iter()
-                .any(|w| self.members.get(w).is_some_and(|m| m.has_state(committed)));
-            if holds {
-                if self.writing.is_none() && self.write_again.is_none() {
-                    self.write_checkpoint();
-                }
-                return false;
-            }
-        }
-        for worker in draining {
-            self.release(&worker);
-        }
-        true
+        goes_on || self.somebody_stays_with_the_state()
     }
 
+    fn somebody_stays_with_the_state(&self) -> bool {
+        let committed = self.committed;
+        let mut members = self.members.values();
+        members.any(|m| m.has_state(committed) && m.draining.is_none())
+    }
+
+    /// Past its time a worker goes whatever it computes, but never with a state that is nowhere else.
     pub(super) fn release_overdue(&mut self) {
         let now = self.now;
-        let overdue: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, m)| m.draining.is_some_and(|deadline| now > deadline))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for worker in overdue {
-            self.release(&worker);
+        let late = |m: &Member| m.draining.is_some_and(|deadline| now > deadline);
+        for worker in self.members.those(|_, m| late(m)) {
+            self.release_unless_needed(&worker);
         }
     }
 
-    fn release(&mut self, worker: &WorkerId) {
+    /// Exit 6 means that nothing was lost: whoever is the last to hold a state waits until it is on storage. Whether
+    /// it is gone.
+    fn release_unless_needed(&mut self, worker: &WorkerId) -> bool {
+        let asked = self
+            .members
+            .get(worker)
+            .is_some_and(|m| m.proving.is_some());
+        if asked || self.is_the_last_holder(worker) {
+            self.store_owed();
+            return false;
+        }
         self.send(worker, ToWorker::Release);
         self.remove(
             worker,
@@ -122,5 +184,6 @@ impl Engine {
                 worker: worker.clone(),
             },
         );
+        true
     }
 }

@@ -4,7 +4,6 @@
 //! are sums, and the state stays. Keeps: what a replay evaluates again comes out the same; whether
 //! the run stops is a function of the evaluations alone.
 
-use shared::error::{Code, Error};
 use shared::evaluation::{SetSums, WIDTH};
 use shared::wire::message::{Applied, Task};
 
@@ -17,17 +16,21 @@ impl Engine {
     /// Whether the committed state has to be evaluated before anything else is done with it.
     pub(super) fn evaluation_due(&self) -> bool {
         let stands = self.evaluated.is_some_and(|step| step >= self.committed);
-        !stands && self.schedule.evaluation(self.committed) > 0
+        !stands && self.schedule.is_evaluated(self.committed)
     }
 
     /// What is computed next on the committed state.
     pub(super) fn next_work(&self) -> StepWork {
         if self.evaluation_due() {
-            StepWork::new(Task::Evaluate, self.schedule.evaluation(self.committed))
-        } else {
-            let micro_batches = self.schedule.micro_batches(self.committed.next());
-            StepWork::new(Task::Train, micro_batches)
+            return StepWork::new(Task::Evaluate, self.schedule.evaluation());
         }
+        let step = self.committed.next();
+        let mut work = StepWork::new(Task::Train, self.schedule.micro_batches(step));
+        work.lost = match self.abandoned {
+            (of, lost) if of == step => lost,
+            _ => 0,
+        };
+        work
     }
 
     /// Whether the committed step is the last one.
@@ -43,7 +46,6 @@ impl Engine {
     /// after this step has to come again.
     pub(super) fn rewind_evaluations(&mut self) {
         self.evaluated = self.course.newest(self.committed);
-        self.best_to_write = None;
     }
 
     /// All members agree on the sums.
@@ -51,12 +53,8 @@ impl Engine {
         let step = self.committed;
         let (sums, answers) = self.parts(&agreed.evaluation);
         let known = self.course.get(step);
-        if known.is_some_and(|known| known != sums) {
-            let what = format!("the evaluation of step {step} came out differently than before");
-            let error = Error::new(Code::ReplayDiffers, what)
-                .fix("was the device class, the driver or the program changed in between?")
-                .fix("--overwrite starts anew");
-            self.fail(error);
+        let what = format!("the evaluation of step {step}");
+        if known.is_some_and(|known| known != sums) && !self.forks(&what, Vec::new()) {
             return;
         }
         let Phase::Reducing(reducing) = std::mem::replace(&mut self.phase, Phase::Gathering) else {
@@ -80,12 +78,7 @@ impl Engine {
             wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
         })));
         // Joiners that do not follow the totals have missed nothing: the state is the same.
-        let best = standing.best.is_some_and(|(at, _)| at == step);
-        if self.save_due() {
-            self.write_checkpoint();
-        } else if best && !self.ends() {
-            self.best_to_write = Some(step);
-        }
+        self.store_owed();
     }
 
     /// What the sets came to, and the integers of the answers.
@@ -98,17 +91,5 @@ impl Engine {
         // The last one counts the micro-batches.
         let answers = behind.split_last().map_or(&[][..], |(_, answers)| answers);
         (sums, answers.to_vec())
-    }
-
-    /// The best state so far is saved once the checkpoint before it is.
-    pub(super) fn write_the_best(&mut self) {
-        if self.writing.is_some() {
-            return;
-        }
-        let committed = self.committed;
-        let best = self.best_to_write.take();
-        if best == Some(committed) && self.published != Some(committed) {
-            self.write_checkpoint();
-        }
     }
 }

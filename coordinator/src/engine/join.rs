@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 
 use shared::error::{Code, Error};
-use shared::ids::{Slot, Step, WorkerId};
-use shared::wire::message::{self, Sync, SyncSource, ToWorker};
+use shared::ids::{Identity, Step, WorkerId};
+use shared::wire::message::{Sync, SyncSource, ToWorker};
 
-use super::Engine;
-use super::event::Command;
+use super::event::{Command, Rewind};
+use super::members::{Member, MemberState};
 use super::notice::Notice;
-use super::state::{Member, MemberState, Phase};
+use super::state::Phase;
+use super::{Engine, Restorable};
 
 /// Sources tried for one joiner.
 const SYNC_TRIES: usize = 8;
@@ -22,7 +23,8 @@ impl Engine {
     /// After every event: whatever can go on goes on.
     pub(super) fn settle(&mut self) {
         self.recover_when_all_are_back();
-        if !matches!(self.phase, Phase::Over | Phase::Recovering { .. }) {
+        let leads = !matches!(self.phase, Phase::Over | Phase::Recovering { .. });
+        if leads && self.members.anybody_waits() {
             self.sync_loaded();
         }
         if matches!(self.phase, Phase::Gathering) {
@@ -43,8 +45,12 @@ impl Engine {
             self.stop_safely();
             return;
         }
-        self.write_the_best();
+        self.store_owed();
         if !self.release_drained() {
+            return;
+        }
+        if self.nothing_is_left_to_compute() {
+            self.begin_step();
             return;
         }
         let committed = self.committed;
@@ -63,13 +69,53 @@ impl Engine {
             self.notice(Notice::Waiting { ready, needed });
             return;
         }
-        if self.waits_for_joiners() {
+        if self.waits_for_joiners() || self.replays_the_best() {
             return;
         }
         self.last_waiting = None;
         self.form_generation();
         self.started = true;
         self.begin_step();
+    }
+
+    /// Every step is committed and what is owed is on storage: nobody is needed for the end.
+    fn nothing_is_left_to_compute(&self) -> bool {
+        let ends = !self.evaluation_due() && self.ends();
+        ends && self.is_on_storage(self.committed) && self.is_on_storage(self.result())
+    }
+
+    /// The best state is the result, was not on storage, and nobody has it any more: it is computed again, with the
+    /// same bytes.
+    fn replays_the_best(&mut self) -> bool {
+        let Some(best) = self.lost_best() else {
+            return false;
+        };
+        if self.somebody_is_on_its_way() {
+            return true;
+        }
+        let Some(point) = self.point_to_go_back_to() else {
+            return true;
+        };
+        if point.step > best {
+            let what =
+                format!("the best state, that of step {best}, lies before where this run began");
+            let error = Error::new(Code::NoCheckpoint, what)
+                .why(format!(
+                    "it began after step {}, and nobody holds it",
+                    point.step
+                ))
+                .fix(format!(
+                    "--set resume_from_checkpoint=FOLDER, the checkpoint of step {best}"
+                ));
+            self.fail(error);
+            return true;
+        }
+        self.notice(Notice::BestLost {
+            step: best,
+            from: point.step,
+        });
+        self.rewind(point);
+        true
     }
 
     fn waits_for_joiners(&self) -> bool {
@@ -79,19 +125,27 @@ impl Engine {
         let held = self.now < self.committed_at + self.options.ladder.catch_up;
         self.members
             .values()
-            .any(|m| (nobody_works && syncing(&m.state)) || (behind(&m.state) && held))
+            .any(|m| (nobody_works && syncing(m.state())) || (behind(m.state()) && held))
     }
 
-    pub(super) fn ready(&mut self, worker: &WorkerId, step: Step, digest: &str) {
+    pub(super) fn ready(
+        &mut self,
+        worker: &WorkerId,
+        identity: &Identity,
+        step: Step,
+        digest: &str,
+    ) {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
         let (MemberState::Syncing { follows, .. } | MemberState::Ready { follows, .. }) =
-            member.state
+            *member.state()
         else {
             return;
         };
-        member.syncs = 0;
+        if member.asked.as_ref() != Some(identity) {
+            return;
+        }
         member.proved = self.now;
         if step > self.committed {
             // The run went back to a checkpoint meanwhile.
@@ -111,7 +165,12 @@ impl Engine {
             self.state_digest = Some(digest.to_owned());
             self.digests.insert(step, digest.to_owned());
         }
-        self.set_state(worker, MemberState::Ready { step, follows });
+        // One that does not follow and is behind is brought up anew.
+        let state = match follows || step == self.committed {
+            true => MemberState::Ready { step, follows },
+            false => MemberState::Loaded,
+        };
+        self.set_state(worker, state);
     }
 
     pub(super) fn unsynced(&mut self, worker: &WorkerId, reason: String) {
@@ -119,19 +178,38 @@ impl Engine {
             return;
         };
         if !matches!(
-            member.state,
+            member.state(),
             MemberState::Syncing { .. } | MemberState::Ready { .. }
         ) {
+            return;
+        }
+        // Whom it followed is gone, and it has got as far as the run: it holds the state all the same.
+        if let MemberState::Ready { step, .. } = *member.state()
+            && step == self.committed
+        {
+            let follows = false;
+            self.set_state(worker, MemberState::Ready { step, follows });
             return;
         }
         if member.syncs > SYNC_TRIES {
             let error = Error::new(Code::SyncFailed, "the state could not be brought up")
                 .why(reason)
+                .why(format!(
+                    "{SYNC_TRIES} tries: its line is too slow, or its peers cannot be reached"
+                ))
                 .fix("check the network between the workers (--advertise), then join again");
             self.refuse(worker, error);
             return;
         }
-        member.state = MemberState::Loaded;
+        self.look_through_its_source(worker);
+        let Some(member) = self.members.get_mut(worker) else {
+            return;
+        };
+        // Who cannot be reached now may be in a while: the tries are spread over time.
+        let doubled = 1 << member.syncs.min(8);
+        let pause = (self.options.ladder.beat / 4).saturating_mul(doubled);
+        member.sync_after = self.now + pause.min(self.options.ladder.lease);
+        self.set_state(worker, MemberState::Loaded);
         self.notice(Notice::SyncAgain {
             worker: worker.clone(),
             reason,
@@ -142,7 +220,8 @@ impl Engine {
         let loaded: Vec<_> = self
             .members
             .iter()
-            .filter(|(_, m)| m.state == MemberState::Loaded)
+            .filter(|(_, m)| *m.state() == MemberState::Loaded && m.draining.is_none())
+            .filter(|(_, m)| self.now >= m.sync_after)
             .map(|(id, m)| (id.clone(), m.syncs + m.unlike, m.unlike > 0))
             .collect();
         for (worker, tries, only_from_peers) in loaded {
@@ -155,11 +234,14 @@ impl Engine {
                 source,
                 state_digest: self.state_digest.clone().unwrap_or_default(),
             };
-            let deadline = self.now + self.options.ladder.sync;
+            let (since, at) = (self.now, self.identity());
+            self.set_state(&worker, MemberState::Syncing { since, follows });
             if let Some(member) = self.members.get_mut(&worker) {
-                member.state = MemberState::Syncing { deadline, follows };
+                // What it was given before it forgets.
+                member.outstanding.clear();
                 member.syncs += 1;
                 member.source = Some(sync.source.clone());
+                member.asked = Some(at.clone());
                 member.proving = None;
             }
             self.send(&worker, ToWorker::Sync(sync));
@@ -169,9 +251,14 @@ impl Engine {
     /// Where a joiner takes the committed state from; goes back to storage when nobody has it.
     fn state_source(&mut self, tries: usize, only_from_peers: bool) -> Option<SyncSource> {
         let between_steps = matches!(self.phase, Phase::Gathering | Phase::Finishing);
-        let at_its_beginning = self.committed == self.restorable.step && self.working() == 0;
-        if between_steps && at_its_beginning && !only_from_peers {
-            return Some(self.restorable.source.clone());
+        let here = self.restorable_at(self.committed);
+        if between_steps
+            && self.working() == 0
+            && !only_from_peers
+            && let Some(here) = here
+        {
+            // One that is being looked through is nobody's source meanwhile.
+            return (!self.is_doubted(here.step)).then_some(here.source);
         }
         let holders: Vec<_> = self
             .members
@@ -186,132 +273,103 @@ impl Engine {
         if !between_steps || anybody {
             return None;
         }
-        self.rewind();
-        Some(self.restorable.source.clone())
+        // Whoever holds it may be on its way back.
+        if self.somebody_is_on_its_way() {
+            return None;
+        }
+        let point = self.point_to_go_back_to()?;
+        if self.is_doubted(point.step) {
+            return None;
+        }
+        let source = point.source.clone();
+        self.notice(Notice::Rewound { step: point.step });
+        self.rewind(point);
+        Some(source)
     }
 
-    /// Nobody holds the state: back to the newest checkpoint. What is repeated must reproduce.
-    pub(super) fn rewind(&mut self) {
-        let there = (self.committed, &self.state_digest);
-        if there == (self.restorable.step, &self.restorable.state_digest) {
+    /// Where the state of a step can be had without a member.
+    fn restorable_at(&self, step: Step) -> Option<Restorable> {
+        let stored = self.checkpoints.stored.get(&step).map(|stored| Restorable {
+            step,
+            source: SyncSource::Checkpoint(stored.folder.clone()),
+            state_digest: Some(stored.state_digest.clone()),
+        });
+        stored.or_else(|| self.origin.clone().filter(|origin| origin.step == step))
+    }
+
+    /// Where the run goes on when the state is lost; the end where there is nothing.
+    pub(super) fn point_to_go_back_to(&mut self) -> Option<Restorable> {
+        let point = self.restart_point();
+        if point.is_none() {
+            let what = "nobody holds the state, and no checkpoint that can be used is left";
+            let error = Error::new(Code::NoCheckpoint, what)
+                .fix("--set resume_from_checkpoint=FOLDER, the one this run began with");
+            self.fail(error);
+        }
+        point
+    }
+
+    /// The run goes on from a state on storage, back or forward. What is repeated must reproduce.
+    pub(super) fn rewind(&mut self, to: Restorable) {
+        let known = to
+            .state_digest
+            .or_else(|| self.digests.get(&to.step).cloned());
+        if (self.committed, &self.state_digest) == (to.step, &known) {
             return;
         }
-        self.committed = self.restorable.step;
+        self.goes_on_from(to.step, known);
+        for worker in self.members.those(|_, m| m.is_working()) {
+            self.set_state(&worker, MemberState::Loaded);
+        }
+    }
+
+    /// Steps are missing again, or are there again: an end that had begun is none.
+    pub(super) fn goes_on_from(&mut self, step: Step, state_digest: Option<String>) {
+        if let Some(digest) = &state_digest {
+            self.digests.insert(step, digest.clone());
+        }
+        (self.committed, self.state_digest) = (step, state_digest);
         self.rewind_evaluations();
-        self.state_digest = self.restorable.state_digest.clone();
-        // Steps are missing again: an end that had begun is none.
         self.phase = Phase::Gathering;
-        self.out.push(Command::Rewind(self.committed));
-        self.notice(Notice::Rewound {
-            step: self.committed,
-        });
-        let stale: Vec<_> = self
+        self.hung_on.clear();
+        let forked = BTreeSet::new();
+        self.out.push(Command::Rewind(Rewind {
+            step,
+            state_digest: self.state_digest.clone(),
+            forked,
+        }));
+        for worker in self
             .members
-            .iter()
-            .filter(|(_, m)| matches!(m.state, MemberState::Ready { .. }))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for worker in stale {
+            .those(|_, m| matches!(m.state(), MemberState::Ready { .. }))
+        {
             self.set_state(&worker, MemberState::Loaded);
         }
     }
 
     /// Whoever holds the state before and does not follow has to be brought up again.
     pub(super) fn outdate_those_who_do_not_follow(&mut self) {
-        for member in self.members.values_mut() {
-            if matches!(member.state, MemberState::Ready { follows: false, .. }) {
-                member.state = MemberState::Loaded;
-            }
+        let outdated = |_: &WorkerId, m: &Member| {
+            matches!(m.state(), MemberState::Ready { follows: false, .. })
+        };
+        for worker in self.members.those(outdated) {
+            self.set_state(&worker, MemberState::Loaded);
         }
     }
 
     /// Whoever follows a peer that says nothing any more takes the state from another one.
     pub(super) fn sync_those_left_behind(&mut self) {
         let (now, lease, committed) = (self.now, self.options.ladder.lease, self.committed);
-        let patience = |m: &Member| m.proved.max(self.committed_at) + lease;
-        let left_behind = |m: &Member| match m.state {
+        let patience = |m: &Member| m.proved.max(self.committed_at).max(m.moved().peers) + lease;
+        let left_behind = |m: &Member| match *m.state() {
             MemberState::Ready { step, follows } => {
                 follows && step < committed && now > patience(m)
             }
             _ => false,
         };
-        let left: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, m)| left_behind(m))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for worker in left {
+        for worker in self.members.those(|_, m| left_behind(m)) {
             self.set_state(&worker, MemberState::Loaded);
             let reason = format!("it follows a peer and has not reached step {committed}");
             self.notice(Notice::SyncAgain { worker, reason });
-        }
-    }
-
-    fn form_generation(&mut self) {
-        let committed = self.committed;
-        let room = self.options.max_workers.saturating_sub(self.working());
-        let at_hand: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, m)| m.has_state(committed) && !m.is_working())
-            .filter(|(_, m)| m.draining.is_none())
-            .map(|(id, _)| id.clone())
-            .collect();
-        let (joining, spare) = at_hand.split_at(at_hand.len().min(room));
-        if !spare.is_empty() {
-            self.notice_once(Notice::Spare {
-                workers: spare.to_vec(),
-                max_workers: self.options.max_workers,
-            });
-        }
-        if joining.is_empty() && self.working() > 0 {
-            return;
-        }
-        let taken = u32::try_from(self.working()).unwrap_or(u32::MAX);
-        for (slot, worker) in (taken..).zip(joining) {
-            self.set_state(worker, MemberState::Working { slot: Slot(slot) });
-        }
-        self.next_generation();
-        self.report_devices();
-    }
-
-    /// Tells every member who the others are, under a new number.
-    pub(super) fn next_generation(&mut self) {
-        self.generation = self.generation.next();
-        let working = self.working_ids();
-        let list: Vec<_> = (0..)
-            .zip(&working)
-            .filter_map(|(slot, worker)| {
-                let member = self.members.get_mut(worker)?;
-                member.state = MemberState::Working { slot: Slot(slot) };
-                Some(message::Member {
-                    worker: worker.clone(),
-                    slot: Slot(slot),
-                    peer_address: member.hello.peer_address.clone(),
-                })
-            })
-            .collect();
-        let (generation, workers) = (self.generation, working.len());
-        self.out.push(Command::Members(generation, working));
-        self.send_working(&ToWorker::Members(list));
-        self.notice(Notice::Generation {
-            generation,
-            workers,
-        });
-    }
-
-    fn report_devices(&mut self) {
-        let classes: BTreeSet<_> = self
-            .members
-            .values()
-            .filter(|m| m.is_working())
-            .map(|m| m.device_class.clone())
-            .collect();
-        if classes.len() > 1 {
-            self.notice_once(Notice::MixedDevices {
-                classes: classes.into_iter().collect(),
-            });
         }
     }
 }

@@ -16,8 +16,8 @@ const LOAD: Duration = Duration::from_secs(3600);
 const SYNC: Duration = Duration::from_secs(300);
 /// The first micro-batch of a worker pays for lazy initialization of its device.
 const FIRST_COMPUTE: Duration = Duration::from_secs(600);
-/// How long a worker may take to stage a checkpoint.
-const STAGE: Duration = Duration::from_secs(600);
+/// How long nothing of a checkpoint may move on its way to storage: one flush of a slow disk.
+const STAGE: Duration = Duration::from_secs(120);
 /// The longest a step boundary is held for a joiner that is one step behind.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
@@ -34,7 +34,7 @@ pub struct Ladder {
     pub lease: Duration,
     /// Nothing moving for this long ends an all-reduce.
     pub reduce_patience: Duration,
-    /// A draining worker is let go after this long, whatever it still holds.
+    /// A draining worker is let go after this long, whatever it computes; not with a state that is nowhere else.
     pub drain: Duration,
     /// A step boundary waits this long for a joiner that is one step behind.
     pub catch_up: Duration,
@@ -44,13 +44,13 @@ pub struct Ladder {
     pub rejoin: Duration,
     /// Workers hold what they have this long while the coordinator is away.
     pub ride_through: Duration,
-    /// Loading the base model.
+    /// Loading the base model, without anything being finished.
     pub load: Duration,
-    /// Bringing the state up.
+    /// Bringing the state up, without a byte moving.
     pub sync: Duration,
     /// The first micro-batch of a worker.
     pub first_compute: Duration,
-    /// Staging a checkpoint.
+    /// A checkpoint on its way to storage, without a byte moving.
     pub stage: Duration,
 }
 

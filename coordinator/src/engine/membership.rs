@@ -7,8 +7,10 @@ use shared::ids::{Identity, Step, WorkerId};
 use shared::wire::message::{Failed, Hello, Loaded, PROTOCOL, ToWorker, Welcome};
 
 use super::event::Command;
+use super::members::{Member, MemberState, Outstanding};
 use super::notice::Notice;
-use super::state::{Member, MemberState, Phase};
+use super::recovery::rehearsals;
+use super::state::Phase;
 use super::{Engine, Options};
 
 /// Whether a worker may join at all.
@@ -96,8 +98,9 @@ impl Engine {
             self.returned(worker, hello, position);
             return;
         }
-        let deadline = self.now + self.options.ladder.load;
-        let member = Member::new(hello, MemberState::Joining { deadline }, self.now);
+        self.end_earlier_session(&hello.incarnation);
+        let since = self.now;
+        let member = Member::new(hello, MemberState::Joining { since }, self.now);
         self.members.insert(worker.clone(), member);
         self.welcome(&worker, false);
         self.notice(Notice::Admitted { worker, name });
@@ -118,9 +121,12 @@ impl Engine {
     }
 
     pub(super) fn loaded(&mut self, worker: &WorkerId, loaded: Loaded) {
-        let joining = |m: &Member| matches!(m.state, MemberState::Joining { .. });
+        let joining = |m: &Member| matches!(m.state(), MemberState::Joining { .. });
         if !self.members.get(worker).is_some_and(joining) {
             return;
+        }
+        if let Some(member) = self.members.get_mut(worker) {
+            member.pace.rehearsed(rehearsals(&loaded));
         }
         if self.accepts_device(worker, loaded.device_class) {
             self.set_state(worker, MemberState::Loaded);
@@ -158,6 +164,7 @@ impl Engine {
         if failed.retryable {
             self.reduce_failed(worker, identity, failed);
         } else {
+            self.look_through_its_source(worker);
             let notice = Notice::Failed {
                 worker: worker.clone(),
                 error: failed.error,
@@ -192,23 +199,31 @@ impl Engine {
         let Some(member) = self.members.remove(worker) else {
             return;
         };
-        self.notice(why);
         self.out.push(Command::Disconnect(worker.clone()));
+        let held = member.has_state(self.committed) || !member.retains.is_empty();
+        let line = matches!(why, Notice::Left { .. } | Notice::Silent { .. });
+        if held && line && !member.hello.incarnation.is_empty() {
+            let until = self.now + self.options.ladder.rejoin;
+            self.absent.insert(member.hello.incarnation.clone(), until);
+        }
+        self.notice(why);
         self.checkpoint_writer_left(worker);
         if member.is_working() {
-            self.working_member_left(worker);
+            self.working_member_left();
         }
+        self.store_owed();
     }
 
     pub(super) fn tick(&mut self) {
         let (now, ladder) = (self.now, self.options.ladder);
-        for (worker, member) in &mut self.members {
+        for (worker, member) in self.members.iter_mut() {
             if now.saturating_sub(member.heard) > ladder.suspect && !member.suspect {
                 member.suspect = true;
                 let worker = worker.clone();
                 self.out.push(Command::Notice(Notice::Suspect { worker }));
             }
         }
+        self.forget_the_absent();
         for (worker, notice) in self.overdue() {
             if let Notice::Hung { step, .. } = notice {
                 self.send(&worker, ToWorker::Refused(hung(step)));
@@ -225,33 +240,64 @@ impl Engine {
     }
 
     /// Who has let a deadline pass.
-    fn overdue(&self) -> Vec<(WorkerId, Notice)> {
+    fn overdue(&mut self) -> Vec<(WorkerId, Notice)> {
+        let mut overdue = Vec::new();
+        for (worker, member) in self.members.iter() {
+            let silent = self.is_silent(member);
+            let late = member.outstanding.front();
+            let late = late.filter(|first| !silent && self.is_late(member, first));
+            if silent {
+                let worker = worker.clone();
+                overdue.push((worker.clone(), Notice::Silent { worker }));
+            } else if let Some(first) = late {
+                let notice = Notice::Hung {
+                    worker: worker.clone(),
+                    step: first.step,
+                    micro_batch: first.micro_batch,
+                };
+                overdue.push((worker.clone(), notice));
+            }
+        }
+        for (_, notice) in &overdue {
+            if let Notice::Hung { micro_batch, .. } = notice {
+                self.hung_on.insert(*micro_batch);
+            }
+        }
+        overdue
+    }
+
+    /// Nothing was heard for its lease; or it loads, or takes the state, and nothing moves.
+    fn is_silent(&self, member: &Member) -> bool {
         let (now, ladder) = (self.now, &self.options.ladder);
-        let late = |worker: &WorkerId, m: &Member| {
-            let worker = worker.clone();
-            if now.saturating_sub(m.heard) > ladder.lease {
-                return Some(Notice::Silent { worker });
-            }
-            match m.state {
-                MemberState::Joining { deadline } | MemberState::Syncing { deadline, .. }
-                    if now > deadline =>
-                {
-                    return Some(Notice::Silent { worker });
+        let moved = member.moved();
+        let stands = |since: Duration, most: Duration| now.saturating_sub(since) > most;
+        stands(member.heard, ladder.lease)
+            || match member.state() {
+                MemberState::Joining { since } => {
+                    stands((*since).max(moved.device).max(moved.storage), ladder.load)
                 }
-                _ => {}
+                MemberState::Syncing { since, .. } => {
+                    stands((*since).max(moved.peers).max(moved.storage), ladder.sync)
+                }
+                _ => false,
             }
-            // Of one that is not heard nobody knows what its device does.
-            let first = m.outstanding.front().filter(|_| !m.suspect)?;
-            let deadline = m.pace.deadline(ladder.progress, ladder.first_compute);
-            (now.saturating_sub(first.since) > deadline).then_some(Notice::Hung {
-                worker,
-                step: first.step,
-                micro_batch: first.micro_batch,
-            })
-        };
-        self.members
-            .iter()
-            .filter_map(|(w, m)| Some((w.clone(), late(w, m)?)))
-            .collect()
+    }
+
+    /// Its device takes longer than its own past and the size of the work allow, and finishes nothing. Where
+    /// somebody else hung on the same work before, the deadline is wrong and not the worker.
+    fn is_late(&self, member: &Member, first: &Outstanding) -> bool {
+        // Of one that is not heard nobody knows what its device does.
+        if member.suspect {
+            return false;
+        }
+        let ladder = &self.options.ladder;
+        let mut deadline = member
+            .pace
+            .deadline(first.cost, ladder.progress, ladder.first_compute);
+        if self.hung_on.contains(&first.micro_batch) {
+            deadline = deadline.max(ladder.first_compute);
+        }
+        let since = first.since.max(member.moved().device);
+        self.now.saturating_sub(since) > deadline
     }
 }

@@ -9,13 +9,15 @@
 //!   step:  deal ─ Computed/Credit ... ─ all credited ─ Reduce ─ Applied by all ─ Commit ─ boundary
 //! ```
 //!
-//! `membership` who may join, who is gone · `join` how a state is brought up · `recovery` a session
+//! `members` who is connected, and where each stands · `membership` who may join, who is gone · `join` how a state is brought up · `generation` who counts together · `recovery` a session
 //! or a coordinator that comes back · `step` deal and credit (`work`, `pace`, `relief`, `audit`) ·
 //! `dispute` who computed wrongly ·
 //! `non_finite` steps that apply nothing, and when they end the run · `prove` whose state is spoiled when a joiner's differs ·
 //! `reduce` and `agree` from the last credit to the commit · `evaluate` what the committed state is
 //! worth, and whether to stop · `drain` the polite leave ·
-//! `checkpoint` when the state is written · `ladder` every time there is.
+//! `options` what the engine is told once · `owed` which states storage is owed · `checkpoint` who writes them · `fork` a replay that differs ·
+//! `clock` the time in which the coordinator heard · `invariants` what holds after every event ·
+//! `ladder` every time there is.
 //!
 //! Keeps: a micro-batch is credited to one worker only; a step commits once, and only when every
 //! live member agrees on the new state; what a lost worker took in this step goes back to the pool
@@ -24,15 +26,22 @@
 mod agree;
 mod audit;
 mod checkpoint;
+mod clock;
 mod dispute;
 mod drain;
 mod evaluate;
 mod event;
+mod fork;
+mod generation;
+mod invariants;
 mod join;
 mod ladder;
+mod members;
 mod membership;
 mod non_finite;
 mod notice;
+mod options;
+mod owed;
 mod pace;
 mod prove;
 mod recovery;
@@ -48,105 +57,31 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shared::config::StabilityConfig;
 use shared::error::Error;
-use shared::evaluation::{Course, Patience, SetSums};
-use shared::ids::{Attempt, Generation, Identity, RunId, Step, Term, WorkerId};
-use shared::wire::message::{Envelope, FromWorker, SyncSource, ToWorker, Welcome};
+use shared::evaluation::Course;
+use shared::ids::{Attempt, Generation, Identity, MicroBatchId, Step, WorkerId};
+use shared::wire::message::{Envelope, FromWorker, ToWorker};
 
-pub use event::{Command, Committed, Evaluated, Event};
+use checkpoint::Checkpoints;
+use clock::Clock;
+pub use event::{
+    Command, Committed, Evaluated, Event, ExportFailure, MemberSet, PublishFailure, Rewind, Stored,
+};
 pub use ladder::Ladder;
+use members::{MemberState, Members};
 pub use notice::Notice;
-use state::{Member, MemberState, Phase};
+use options::beginnings;
+pub use options::{Cost, Options, Remembered, Restorable, Schedule, WorkKind};
+use state::Phase;
 pub use work::Credited;
-
-/// How many steps there are, and how many micro-batches each has.
-pub trait Schedule: Send {
-    /// Optimizer steps of the whole run.
-    fn total_steps(&self) -> u64;
-    /// Micro-batches of one step, at least 1.
-    fn micro_batches(&self, step: Step) -> u32;
-    /// Micro-batches of the evaluation of a step's state, 0 where none is due.
-    fn evaluation(&self, _step: Step) -> u32 {
-        0
-    }
-    /// Sets that are evaluated.
-    fn sets(&self) -> usize {
-        0
-    }
-}
-
-/// What the engine is told once.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The run.
-    pub run: RunId,
-    /// Version of the leadership.
-    pub term: Term,
-    /// What every admitted worker is told; its name and the times are filled in.
-    pub welcome: Welcome,
-    /// The device the configuration binds, `auto` when it does not.
-    pub device: String,
-    /// Only workers of one device class may take part.
-    pub strict_devices: bool,
-    /// The device class the run began with, when it is known.
-    pub device_class: Option<String>,
-    /// The run pauses below this many workers.
-    pub min_workers: usize,
-    /// More than this many wait as spares.
-    pub max_workers: usize,
-    /// Step 1 waits for this many.
-    pub wait_workers: usize,
-    /// Steps between checkpoints.
-    pub save_steps: u64,
-    /// Share of micro-batches that are computed twice.
-    pub audit_rate: f64,
-    /// What happens to steps that are not finite.
-    pub stability: StabilityConfig,
-    /// When evaluations end the run.
-    pub patience: Patience,
-    /// Every time there is.
-    pub ladder: Ladder,
-    /// Where checkpoints are staged, absolute.
-    pub staging: std::path::PathBuf,
-}
-
-/// A state that can be had from storage or from the seed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restorable {
-    /// The committed step.
-    pub step: Step,
-    /// Where it lies.
-    pub source: SyncSource,
-    /// Its digest when known.
-    pub state_digest: Option<String>,
-}
-
-/// What was written down before the coordinator went away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remembered {
-    /// The last committed step, 0 for none.
-    pub committed: Step,
-    /// Digests of committed steps, as far as they are known.
-    pub digests: BTreeMap<Step, String>,
-    /// The last generation.
-    pub generation: Generation,
-    /// Its members: they are awaited.
-    pub members: BTreeSet<WorkerId>,
-    /// Every evaluation there was, of steps that may come again too.
-    pub evaluations: BTreeMap<Step, Vec<SetSums>>,
-    /// The newest one that stands.
-    pub evaluated: Option<Step>,
-    /// Steps that applied nothing, of steps that may come again too; true where no smaller loss scale
-    /// could have helped.
-    pub skipped: BTreeMap<Step, bool>,
-}
 
 /// Everything the coordinator decides with.
 pub struct Engine {
     options: Options,
     schedule: Box<dyn Schedule>,
-    members: BTreeMap<WorkerId, Member>,
+    members: Members,
+    clock: Clock,
+    /// The time in which this coordinator heard.
     now: Duration,
     generation: Generation,
     attempt: Attempt,
@@ -154,7 +89,8 @@ pub struct Engine {
     state_digest: Option<String>,
     /// Digests of committed steps that may come again; what comes again must reproduce them.
     digests: BTreeMap<Step, String>,
-    restorable: Restorable,
+    /// Where the run begins when there is no checkpoint; nothing where only one from elsewhere would do.
+    origin: Option<Restorable>,
     phase: Phase,
     started: bool,
     interrupted: bool,
@@ -169,12 +105,17 @@ pub struct Engine {
     course: Course,
     /// The newest evaluation that stands.
     evaluated: Option<Step>,
-    /// The state of this step is the best so far and not on its way to storage yet.
-    best_to_write: Option<Step>,
-    writing: Option<checkpoint::Writing>,
-    write_again: Option<Duration>,
-    last_tries: u32,
-    published: Option<Step>,
+    checkpoints: Checkpoints,
+    /// Incarnations of those who held the state when their line broke, and until when they are waited for.
+    absent: BTreeMap<String, Duration>,
+    /// Micro-batches of the step in work on which a device hung.
+    hung_on: BTreeSet<MicroBatchId>,
+    /// Device classes that took part since the newest checkpoint.
+    device_classes: BTreeSet<String>,
+    /// A step that was given up because everybody left, and the credited micro-batches that were lost with it.
+    abandoned: (Step, u32),
+    /// The generation whose members are told as what has changed since.
+    told_members: (Generation, Vec<WorkerId>),
     last_waiting: Option<Notice>,
     told: BTreeSet<String>,
     out: Vec<Command>,
@@ -189,19 +130,23 @@ impl Engine {
         from: Restorable,
         remembered: Remembered,
     ) -> Self {
-        let phase = if remembered.members.is_empty() {
+        let phase = if remembered.awaited.is_empty() {
             Phase::Gathering
         } else {
             Phase::Recovering {
                 until: options.ladder.rejoin,
-                expected: remembered.members,
+                awaited: remembered.awaited,
             }
         };
         let awaited = matches!(phase, Phase::Recovering { .. });
         // Back to a checkpoint, or forward to one of steps that an earlier rewind had made void.
         let moves = !awaited && remembered.committed != from.step;
         let out = if moves {
-            vec![Command::Rewind(from.step)]
+            vec![Command::Rewind(Rewind {
+                step: from.step,
+                state_digest: from.state_digest.clone(),
+                forked: BTreeSet::new(),
+            })]
         } else {
             Vec::new()
         };
@@ -216,10 +161,13 @@ impl Engine {
         if let Some(digest) = &from.state_digest {
             digests.insert(from.step, digest.clone());
         }
+        let (origin, stored) = beginnings(&from, remembered.begins_after, remembered.stored);
+        let tick = options.ladder.tick();
         Self {
+            clock: Clock::new(options.ladder.beat, tick),
             options,
             schedule,
-            members: BTreeMap::new(),
+            members: Members::default(),
             now: Duration::ZERO,
             generation: remembered.generation,
             attempt: Attempt(0),
@@ -230,8 +178,7 @@ impl Engine {
             },
             state_digest: from.state_digest.clone(),
             digests,
-            published: matches!(from.source, SyncSource::Checkpoint(_)).then_some(from.step),
-            restorable: from,
+            origin,
             phase,
             started: false,
             interrupted: false,
@@ -240,10 +187,12 @@ impl Engine {
             committed_at: Duration::ZERO,
             course,
             evaluated,
-            best_to_write: None,
-            writing: None,
-            write_again: None,
-            last_tries: 0,
+            checkpoints: Checkpoints::new(stored),
+            absent: BTreeMap::new(),
+            hung_on: BTreeSet::new(),
+            device_classes: remembered.device_classes,
+            abandoned: (Step(0), 0),
+            told_members: (Generation(0), Vec::new()),
             last_waiting: None,
             told: BTreeSet::new(),
             out,
@@ -252,12 +201,19 @@ impl Engine {
 
     /// Takes one event; returns what has to be done, in order.
     pub fn on(&mut self, event: Event, now: Duration) -> Vec<Command> {
-        self.now = self.now.max(now);
+        self.now = self.clock.hears(now);
         match event {
             Event::Opened { worker, hello } => self.opened(worker, hello),
             Event::Message { worker, envelope } => self.message(&worker, envelope),
             Event::Closed { worker, reason } => self.left(&worker, reason),
-            Event::Published { step, outcome } => self.checkpoint_published(step, outcome),
+            Event::Publishing { step } => self.publishing(step),
+            Event::Published {
+                step,
+                staging,
+                outcome,
+            } => self.checkpoint_published(step, &staging, outcome),
+            Event::Verified { step, outcome } => self.verified(step, outcome),
+            Event::Exported { outcome, .. } => self.exported(outcome),
             Event::Interrupt => self.interrupted = true,
             Event::Tick => self.tick(),
         }
@@ -292,7 +248,7 @@ impl Engine {
     /// Workers of the current generation.
     #[must_use]
     pub fn working(&self) -> usize {
-        self.members.values().filter(|m| m.is_working()).count()
+        self.members.working().len()
     }
 
     fn message(&mut self, worker: &WorkerId, envelope: Envelope<FromWorker>) {
@@ -305,13 +261,17 @@ impl Engine {
         }
         let identity = envelope.identity;
         match envelope.body {
-            FromWorker::Hello(_) | FromWorker::Beat => {}
+            FromWorker::Hello(_) => {}
+            FromWorker::Beat(progress) => member.progresses(progress, self.now),
             FromWorker::Loaded(loaded) => self.loaded(worker, loaded),
-            FromWorker::Ready { step, state_digest } => self.ready(worker, step, &state_digest),
+            FromWorker::Ready { step, state_digest } => {
+                self.ready(worker, &identity, step, &state_digest);
+            }
             FromWorker::Unsynced { reason } => self.unsynced(worker, reason),
             FromWorker::Computed(computed) => self.computed(worker, &identity, &computed),
             FromWorker::Skipped(task, list) => self.skipped(worker, &identity, task, &list),
             FromWorker::Applied(applied) => self.applied(worker, &identity, applied),
+            FromWorker::Slices(slices) => self.slices(worker, &identity, slices),
             FromWorker::Reapplied {
                 committed_digest,
                 state_digest,
@@ -355,29 +315,13 @@ impl Engine {
     }
 
     fn send_working(&mut self, body: &ToWorker) {
-        for worker in self.working_ids() {
-            self.send(&worker, body.clone());
+        for worker in self.members.working().iter() {
+            self.send(worker, body.clone());
         }
-    }
-
-    /// Members of the generation, by slot.
-    fn working_ids(&self) -> Vec<WorkerId> {
-        let mut working: Vec<_> = self
-            .members
-            .iter()
-            .filter_map(|(id, m)| match m.state {
-                MemberState::Working { slot } => Some((slot, id.clone())),
-                _ => None,
-            })
-            .collect();
-        working.sort();
-        working.into_iter().map(|(_, id)| id).collect()
     }
 
     fn set_state(&mut self, worker: &WorkerId, state: MemberState) {
-        if let Some(member) = self.members.get_mut(worker) {
-            member.state = state;
-        }
+        self.members.set_state(worker, state);
     }
 
     /// Says it; that the run waits is said again only when the numbers have changed.
@@ -400,9 +344,24 @@ impl Engine {
 
     fn fail(&mut self, error: Error) {
         self.phase = Phase::Over;
-        for worker in self.members.keys().cloned().collect::<Vec<_>>() {
+        for worker in self.members.names() {
             self.send(&worker, ToWorker::Refused(error.clone()));
         }
+        self.nobody_is_awaited();
         self.out.push(Command::Fail(error));
+    }
+
+    /// The coordinator ends, and the workers keep what they hold for one that is started again.
+    fn stop_with(&mut self, error: Error) {
+        self.phase = Phase::Over;
+        self.out.push(Command::Fail(error));
+    }
+
+    /// An orderly end: the next start waits for nobody.
+    fn nobody_is_awaited(&mut self) {
+        self.out.push(Command::Members(MemberSet {
+            generation: self.generation,
+            ..MemberSet::default()
+        }));
     }
 }

@@ -8,7 +8,7 @@
 use shared::config::OnNonFinite;
 use shared::error::{Code, Error};
 use shared::ids::Step;
-use shared::wire::message::{Applied, SyncSource};
+use shared::wire::message::Applied;
 
 use super::Engine;
 use super::event::Command;
@@ -98,14 +98,14 @@ impl Engine {
         let Some(error) = self.failing.take() else {
             return;
         };
-        let step = self.restorable.step;
-        let error = match &self.restorable.source {
-            SyncSource::Checkpoint(folder) => error
+        let error = match self.checkpoints.stored.last_key_value() {
+            Some((step, stored)) => error
                 .why(format!(
-                    "the state of step {step} is good, and lies in {folder}"
+                    "the state of step {step} is good, and lies in {}",
+                    stored.folder
                 ))
-                .fix(format!("go on from it: --set parent={folder}")),
-            _ => error.why("no step was applied before: there is no checkpoint"),
+                .fix(format!("go on from it: --set parent={}", stored.folder)),
+            None => error.why("no step was applied before: there is no checkpoint"),
         };
         self.fail(error);
     }
@@ -114,21 +114,21 @@ impl Engine {
     pub(super) fn stop_safely(&mut self) {
         if self.made_safe() {
             self.phase = Phase::Over;
-            self.out.push(Command::Interrupted(self.restorable.step));
+            self.nobody_is_awaited();
+            let safe = self.is_on_storage(self.committed).then_some(self.committed);
+            let step = safe.or_else(|| self.restart_point().map(|point| point.step));
+            self.out
+                .push(Command::Interrupted(step.unwrap_or_default()));
         }
     }
 
-    /// Whether the committed state is on storage, or nobody holds it; otherwise it is on its way.
+    /// Whether what is owed is on storage, or nobody holds it; otherwise it is on its way.
     fn made_safe(&mut self) -> bool {
-        let committed = self.committed;
-        let safe = self.published == Some(committed) || committed == self.restorable.step;
-        let has_state = self.members.values().any(|m| m.has_state(committed));
-        if safe || !has_state {
-            return true;
-        }
-        if self.write_again.is_none() {
-            self.write_checkpoint();
-        }
-        false
+        self.store_owed();
+        let waits = self
+            .owed()
+            .iter()
+            .any(|step| !self.holders(*step).is_empty());
+        !waits && self.checkpoints.writing.is_none() && !self.somebody_is_on_its_way()
     }
 }

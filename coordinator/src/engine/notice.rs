@@ -174,8 +174,43 @@ pub enum Notice {
     CheckpointFailed {
         /// Its step.
         step: Step,
+        /// Who could not.
+        writer: WorkerId,
         /// Why.
         reason: String,
+    },
+    /// The adapter could not be brought to where loaders look; it is tried again.
+    ExportFailed {
+        /// Why.
+        reason: String,
+    },
+    /// A checkpoint is not what the ledger says.
+    CheckpointDamaged {
+        /// Its step.
+        step: Step,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The best state was on nobody's storage, and nobody holds it any more.
+    BestLost {
+        /// Its step.
+        step: Step,
+        /// Where the run goes back to.
+        from: Step,
+    },
+    /// A replay came out differently where unlike devices took part.
+    Forked {
+        /// What.
+        what: String,
+        /// The last step that both courses have.
+        step: Step,
+        /// The classes.
+        classes: Vec<String>,
+    },
+    /// A state that the run had gone back from is there again.
+    GoesForward {
+        /// Its step.
+        step: Step,
     },
     /// Everybody is gone: the run goes on from storage.
     Rewound {
@@ -235,12 +270,45 @@ impl fmt::Display for Notice {
                      in a row, {most} end the run"
                 )
             }
-            Self::CheckpointFailed { step, reason } => {
+            Self::CheckpointFailed {
+                step,
+                writer,
+                reason,
+            } => {
                 write!(
                     f,
-                    "checkpoint of step {step} could not be written: {reason}"
+                    "checkpoint of step {step} could not be written by {writer}: {reason}"
                 )
             }
+            Self::ExportFailed { reason } => {
+                write!(
+                    f,
+                    "the adapter could not be written, it is tried again: {reason}"
+                )
+            }
+            Self::CheckpointDamaged { step, reason } => {
+                write!(f, "checkpoint of step {step} is set aside: {reason}")
+            }
+            Self::BestLost { step, from } => write!(
+                f,
+                "the best state, that of step {step}, was not on storage yet and nobody holds it any \
+                 more: the run goes back to step {from} and computes it again, with the same bytes"
+            ),
+            Self::Forked {
+                what,
+                step,
+                classes,
+            } => write!(
+                f,
+                "{what} came out differently than before: workers of {} device classes took part ({}), \
+                 and who computed what has changed; the run goes on, what came after step {step} is void",
+                classes.len(),
+                classes.join(" | ")
+            ),
+            Self::GoesForward { step } => write!(
+                f,
+                "a worker is back with the state of step {step}: the run goes on from there"
+            ),
             Self::Rewound { step } => {
                 write!(
                     f,

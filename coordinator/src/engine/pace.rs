@@ -1,53 +1,113 @@
 //! How fast a worker computes, as far as its own reports tell.
 //!
-//! In: the time of each micro-batch. Out: what to expect of the next one, when it is late, when the
-//! worker counts as hung. Keeps: a slow worker is measured by its own past, so that it is not
-//! evicted for being slow.
+//! In: what each micro-batch cost and took, and what the largest of the run took when they were tried. Out:
+//! what to expect of the next one, when it is late, when the worker counts as hung.
+//! Keeps: a worker is measured by its own past, so that it is not evicted for being slow; what may be asked
+//! of it follows the size of the work, so that it is not evicted for a long row.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use shared::wire::message::REMEMBERED_TIMES as REMEMBERED;
+use super::{Cost, WorkKind};
 
+/// So many times are remembered for each kind of work.
+const REMEMBERED: usize = 16;
 /// A worker this much slower than the typical one is named.
 pub(super) const SLOW: u32 = 3;
-/// So many times its slowest remembered micro-batch is a hang.
+/// So many times what its own past says of a micro-batch is a hang.
 const HUNG: u32 = 4;
 
-/// The newest compute times of one worker.
+/// Work that was done, and the time it took.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    tokens: u64,
+    time: Duration,
+}
+
+impl Sample {
+    /// What so many tokens may take at most: attention grows with the square of a row, and less work is
+    /// never expected to take less, because a small micro-batch has its fixed part.
+    fn at_most(&self, tokens: u64) -> Duration {
+        let ratio = self.ratio(tokens).max(1.0);
+        let most = self.time.as_secs_f64() * ratio * ratio;
+        Duration::try_from_secs_f64(most).unwrap_or(Duration::MAX)
+    }
+
+    fn ratio(&self, tokens: u64) -> f64 {
+        tokens.max(1) as f64 / self.tokens.max(1) as f64
+    }
+}
+
+/// The newest times of one kind of work.
+#[derive(Debug, Default)]
+struct Times {
+    samples: VecDeque<Sample>,
+    /// What one token usually took, seconds: found once for each report, and asked for far more often.
+    unit: f64,
+}
+
+impl Times {
+    fn add(&mut self, sample: Sample) {
+        if self.samples.len() == REMEMBERED {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+        let units = self.samples.iter();
+        let units = units.map(|s| s.time.as_secs_f64() / s.tokens.max(1) as f64);
+        let mut units: Vec<_> = units.collect();
+        units.sort_unstable_by(f64::total_cmp);
+        self.unit = units.get((units.len() - 1) / 2).copied().unwrap_or(0.0);
+    }
+}
+
+/// The newest times of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    times: VecDeque<Duration>,
+    times: BTreeMap<WorkKind, Times>,
+    /// Of training, before it took part.
+    rehearsed: Vec<Sample>,
 }
 
 impl Pace {
-    /// As the worker itself remembers, where this coordinator does not know it.
-    pub(super) fn told(compute_us: &[u64]) -> Self {
-        let mut pace = Self::default();
-        for us in compute_us {
-            pace.record(Duration::from_micros(*us));
-        }
-        pace
+    /// The largest micro-batches of the run were tried: tokens and time of each.
+    pub(super) fn rehearsed(&mut self, rehearsals: impl Iterator<Item = (u64, Duration)>) {
+        self.rehearsed = rehearsals
+            .map(|(tokens, time)| Sample { tokens, time })
+            .collect();
     }
 
-    pub(super) fn record(&mut self, time: Duration) {
-        if self.times.len() == REMEMBERED {
-            self.times.pop_front();
-        }
-        self.times.push_back(time);
+    pub(super) fn record(&mut self, cost: Cost, time: Duration) {
+        let tokens = cost.tokens;
+        let times = self.times.entry(cost.kind).or_default();
+        times.add(Sample { tokens, time });
     }
 
-    /// What a micro-batch usually takes here; nothing before the first report.
-    pub(super) fn typical(&self) -> Option<Duration> {
-        median(self.times.iter().copied().collect())
+    /// What is known of a kind of work. Training tells about evaluating too, which is a part of it.
+    fn evidence(&self, kind: WorkKind) -> impl Iterator<Item = &Sample> {
+        let of = |kind: WorkKind| self.times.get(&kind).into_iter().flat_map(|t| &t.samples);
+        let own = of(kind);
+        let unknown = !self.times.contains_key(&kind);
+        let trained = kind == WorkKind::Evaluate && unknown;
+        let tried = kind == WorkKind::Train || trained;
+        own.chain(of(WorkKind::Train).filter(move |_| trained))
+            .chain(self.rehearsed.iter().filter(move |_| tried))
     }
 
-    /// A micro-batch that takes longer than this is not coming.
-    pub(super) fn deadline(&self, least: Duration, first: Duration) -> Duration {
-        self.times
-            .iter()
+    /// What such work usually takes here; nothing before the first report of its kind.
+    pub(super) fn typical(&self, cost: Cost) -> Option<Duration> {
+        let times = self.times.get(&cost.kind)?;
+        let usual = Duration::try_from_secs_f64(times.unit * cost.tokens.max(1) as f64);
+        Some(usual.unwrap_or(Duration::MAX))
+    }
+
+    /// Work that takes longer than this without a sign of progress is not coming.
+    pub(super) fn deadline(&self, cost: Cost, least: Duration, first: Duration) -> Duration {
+        // Before its first report a worker is known by one trial alone, on a device that was its own.
+        let hung = HUNG * if self.times.is_empty() { HUNG } else { 1 };
+        self.evidence(cost.kind)
+            .map(|s| s.at_most(cost.tokens))
             .max()
-            .map_or(first, |slowest| least.max(*slowest * HUNG))
+            .map_or(first, |slowest| least.max(slowest.saturating_mul(hung)))
     }
 }
 
@@ -65,27 +125,70 @@ mod tests {
         Duration::from_millis(n)
     }
 
-    #[test]
-    fn only_the_newest_reports_count() {
-        let mut pace = Pace::default();
-        assert_eq!(pace.typical(), None);
-        assert_eq!(pace.deadline(ms(5), ms(600)), ms(600));
-        for _ in 0..REMEMBERED {
-            pace.record(ms(900));
+    const fn cost(tokens: u64) -> Cost {
+        Cost {
+            kind: WorkKind::Train,
+            tokens,
         }
-        assert_eq!(pace.deadline(ms(5), ms(600)), ms(3600));
-        for _ in 0..REMEMBERED {
-            pace.record(ms(1));
-        }
-        assert_eq!(pace.typical(), Some(ms(1)));
-        assert_eq!(pace.deadline(ms(5), ms(600)), ms(5));
+    }
+
+    const fn of(kind: WorkKind, tokens: u64) -> Cost {
+        Cost { kind, tokens }
     }
 
     #[test]
-    fn a_worker_tells_its_own_past() {
-        assert_eq!(Pace::told(&[]).deadline(ms(5), ms(600)), ms(600));
-        let told = Pace::told(&[2000, 3000]);
-        assert_eq!(told.deadline(ms(5), ms(600)), ms(12));
+    fn only_the_newest_reports_count() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.typical(cost(10)), None);
+        assert_eq!(pace.deadline(cost(10), ms(5), ms(600)), ms(600));
+        for _ in 0..REMEMBERED {
+            pace.record(cost(10), ms(900));
+        }
+        assert_eq!(pace.deadline(cost(10), ms(5), ms(600)), ms(3600));
+        for _ in 0..REMEMBERED {
+            pace.record(cost(10), ms(1));
+        }
+        assert_eq!(pace.typical(cost(10)), Some(ms(1)));
+        assert_eq!(pace.deadline(cost(10), ms(5), ms(600)), ms(5));
+    }
+
+    #[test]
+    fn one_long_row_among_short_ones_may_take_as_long_as_its_size_says() {
+        let mut pace = Pace::default();
+        for _ in 0..REMEMBERED {
+            pace.record(cost(70), ms(100));
+        }
+        let long = pace.deadline(cost(3500), ms(5000), ms(600_000));
+        assert!(long >= ms(100) * 50 * 50, "{long:?}");
+        assert_eq!(pace.deadline(cost(70), ms(300), ms(600_000)), ms(400));
+        assert_eq!(pace.deadline(cost(7), ms(300), ms(600_000)), ms(400));
+    }
+
+    #[test]
+    fn a_rehearsal_is_the_first_evidence_and_stays_one() {
+        let mut pace = Pace::default();
+        pace.rehearsed([(3500, ms(20_000))].into_iter());
+        assert_eq!(pace.deadline(cost(3500), ms(5), ms(1)), ms(320_000));
+        for _ in 0..2 * REMEMBERED {
+            pace.record(cost(70), ms(1));
+        }
+        assert_eq!(pace.deadline(cost(3500), ms(5), ms(1)), ms(80_000));
+    }
+
+    #[test]
+    fn kinds_of_work_are_measured_apart() {
+        let mut pace = Pace::default();
+        for _ in 0..REMEMBERED {
+            pace.record(of(WorkKind::Evaluate, 100), ms(10));
+        }
+        let generate = of(WorkKind::Generate, 1024);
+        assert_eq!(pace.deadline(generate, ms(5), ms(600)), ms(600));
+        // Training after evaluations is not measured by them.
+        assert_eq!(pace.deadline(cost(100), ms(5), ms(600)), ms(600));
+        let mut trained = Pace::default();
+        trained.record(cost(100), ms(40));
+        let evaluate = of(WorkKind::Evaluate, 100);
+        assert_eq!(trained.deadline(evaluate, ms(5), ms(600)), ms(160));
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! A joiner proves another state than the agreed one: is it the joiner, or who served it?
+//! A joiner proves another state than the agreed one: is it the joiner, or where it took it from?
 //!
 //! Whoever served it hashes its committed state again and is a source for nobody until it has: when
-//! it is spoiled it goes, by name. The joiner takes the state from another member, a few times.
+//! it is spoiled it goes, by name. The joiner takes the state from another member, a few times. A checkpoint is looked
+//! through by the coordinator: one that is not what the ledger says is set aside, and the one before is taken.
 
-use shared::error::{Code, Error};
+use shared::error::{Code, Error, Result, render};
 use shared::ids::{Step, WorkerId};
 use shared::wire::message::{SyncSource, ToWorker};
 
 use super::Engine;
+use super::event::Command;
+use super::members::{Member, MemberState};
 use super::notice::Notice;
 
 /// So often a joiner may prove another state than the agreed one.
@@ -35,8 +38,28 @@ impl Engine {
             _ => None,
         };
         let source = member.source.clone();
-        if let Some(SyncSource::Peer(address)) = source {
-            self.ask_for_proof(&address);
+        if let Some(SyncSource::Peer(address)) = &source {
+            self.ask_for_proof(address);
+        }
+        if let Some(SyncSource::Checkpoint(folder)) = &source {
+            let stands = self
+                .checkpoints
+                .stored
+                .values()
+                .any(|s| s.folder == *folder);
+            // One that has been set aside meanwhile accuses nobody.
+            if !stands
+                && self
+                    .origin
+                    .as_ref()
+                    .is_none_or(|o| Some(&o.source) != source.as_ref())
+            {
+                self.takes_it_from_elsewhere(worker);
+                return;
+            }
+            if self.doubt(step, worker, digest) {
+                return;
+            }
         }
         let Some(reason) = reason else {
             let error = Error::new(
@@ -49,7 +72,7 @@ impl Engine {
             self.refuse(worker, error);
             return;
         };
-        self.set_state(worker, super::state::MemberState::Loaded);
+        self.set_state(worker, MemberState::Loaded);
         self.notice(Notice::SyncAgain {
             worker: worker.clone(),
             reason: reason.into(),
@@ -57,16 +80,15 @@ impl Engine {
     }
 
     fn ask_for_proof(&mut self, address: &str) {
-        let deadline = self.now + self.options.ladder.reduce_patience * 2;
+        let deadline = self.now + self.reduce_patience();
         let committed = self.committed;
-        let mut holders = self.members.iter_mut();
-        let holds = |m: &super::Member| m.hello.peer_address == address && m.has_state(committed);
-        let Some((source, member)) = holders.find(|(_, m)| holds(m)) else {
-            return;
-        };
-        if member.proving.is_none() {
+        let holds = |m: &Member| m.hello.peer_address == address && m.has_state(committed);
+        let source = self.members.those(|_, m| holds(m)).into_iter().next();
+        let Some(source) = source else { return };
+        if let Some(member) = self.members.get_mut(&source)
+            && member.proving.is_none()
+        {
             member.proving = Some(deadline);
-            let source = source.clone();
             self.send(&source, ToWorker::Prove);
         }
     }
@@ -77,6 +99,10 @@ impl Engine {
             return;
         };
         member.proving = None;
+        if member.draining.is_some() && !member.has_state(self.committed) {
+            self.proved_in_leaving(worker, step, digest);
+            return;
+        }
         if self
             .digests
             .get(&step)
@@ -89,18 +115,108 @@ impl Engine {
     /// Whoever does not even hash in time is hung.
     pub(super) fn proof_overdue(&mut self) {
         let now = self.now;
-        let late = |m: &super::Member| m.proving.is_some_and(|deadline| now > deadline);
-        let overdue: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, m)| late(m))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for worker in overdue {
+        let late = |m: &Member| m.proving.is_some_and(|deadline| now > deadline);
+        for worker in self.members.those(|_, m| late(m)) {
             self.left(
                 &worker,
                 "it did not hash its committed state in time".into(),
             );
+        }
+    }
+
+    /// A worker restored another state from a checkpoint than the recorded one: the coordinator looks itself. False
+    /// when that has been done already, or is not one of this run's.
+    fn doubt(&mut self, step: Step, worker: &WorkerId, digest: &str) -> bool {
+        let accused = (worker.clone(), digest.to_owned());
+        if let Some((stored, accusers)) = &mut self.checkpoints.doubted {
+            let same = stored.step == step;
+            if same {
+                accusers.push(accused);
+                self.set_state(worker, MemberState::Loaded);
+            }
+            return same;
+        }
+        let Some(stored) = self.checkpoints.stored.get(&step).cloned() else {
+            return false;
+        };
+        self.checkpoints.doubted = Some((stored.clone(), vec![accused]));
+        self.set_state(worker, MemberState::Loaded);
+        self.out.push(Command::Verify(stored));
+        true
+    }
+
+    /// A worker could not even read the checkpoint it was to take the state from.
+    pub(super) fn look_through_its_source(&mut self, worker: &WorkerId) {
+        let Some(member) = self.members.get(worker) else {
+            return;
+        };
+        let takes = matches!(member.state(), MemberState::Syncing { .. });
+        let folder = match &member.source {
+            Some(SyncSource::Checkpoint(folder)) if takes => folder,
+            _ => return,
+        };
+        let mut stored = self.checkpoints.stored.values();
+        let stored = stored.find(|stored| stored.folder == *folder).cloned();
+        if let Some(stored) = stored.filter(|_| self.checkpoints.doubted.is_none()) {
+            self.checkpoints.doubted = Some((stored.clone(), Vec::new()));
+            self.out.push(Command::Verify(stored));
+        }
+    }
+
+    /// The checkpoint was to blame and not the worker.
+    fn takes_it_from_elsewhere(&mut self, worker: &WorkerId) {
+        if let Some(member) = self.members.get_mut(worker) {
+            member.unlike = 0;
+        }
+        self.set_state(worker, MemberState::Loaded);
+    }
+
+    /// Whether a checkpoint is being looked through.
+    pub(super) fn is_doubted(&self, step: Step) -> bool {
+        let doubted = self.checkpoints.doubted.as_ref();
+        doubted.is_some_and(|(stored, _)| stored.step == step)
+    }
+
+    /// The coordinator has looked: either the checkpoint is not what the ledger says, or its accusers are not sound.
+    pub(super) fn verified(&mut self, step: Step, outcome: Result<()>) {
+        let doubted = self
+            .checkpoints
+            .doubted
+            .take_if(|(stored, _)| stored.step == step);
+        let Some((stored, accusers)) = doubted else {
+            return;
+        };
+        if let Err(error) = outcome {
+            self.set_aside(step, render(&error));
+            for (worker, _) in accusers {
+                if let Some(member) = self.members.get_mut(&worker) {
+                    member.unlike = 0;
+                }
+            }
+            return;
+        }
+        let committed = self.committed;
+        for (worker, digest) in accusers {
+            // Meanwhile it may have got the agreed one from somebody.
+            if self
+                .members
+                .get(&worker)
+                .is_none_or(|m| m.has_state(committed))
+            {
+                continue;
+            }
+            let error = Error::new(
+                Code::ReplicasDisagree,
+                format!("the worker's state of step {step} differs from the others'"),
+            )
+            .why(format!(
+                "it has {digest}, the run has `{}`",
+                stored.state_digest
+            ))
+            .why("the checkpoint was looked through, and is what the ledger says")
+            .fix("all workers must run the same build on the same device class")
+            .fix("if they do: check this machine's memory and disk before it joins again");
+            self.refuse(&worker, error);
         }
     }
 }

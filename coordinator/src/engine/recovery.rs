@@ -3,34 +3,40 @@
 //! A returning worker says what it holds. Its sums count again when they belong to the step in work
 //! and nobody else was given any of it. A coordinator that comes back waits for the workers it
 //! knew, takes the newest state that its own record vouches for, and goes on in the same step.
+//! Keeps: a worker is found by its incarnation, never by a name it claims, and whatever an earlier session of it held
+//! is given back first; a holder whose line broke is waited for before anything is rolled back, and a state that
+//! comes back and is ahead of the run wins.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use shared::ids::{Identity, Step, WorkerId};
-use shared::wire::message::{Hello, Position, SyncSource, Task, ToWorker};
+use shared::wire::message::{Hello, Loaded, Position, Task, ToWorker};
 
 use super::Engine;
 use super::audit::is_audited;
-use super::event::Command;
+use super::event::{Command, Rewind};
+use super::members::{Member, MemberState};
 use super::notice::Notice;
 use super::pace::Pace;
-use super::state::{Member, MemberState, Phase};
+use super::state::Phase;
 use super::work::StepWork;
 
 impl Engine {
     /// A loaded worker opens a new session.
     pub(super) fn returned(&mut self, worker: WorkerId, hello: Hello, position: Position) {
-        // The coordinator may not have noticed yet that the old session is dead.
-        let before = self.members.get_mut(&position.worker);
-        let pace = before.map(|m| std::mem::take(&mut m.pace));
-        self.left(&position.worker, "it opened a new session".into());
-        let class = position.loaded.as_ref().map(|l| l.device_class.clone());
+        let pace = self.end_earlier_session(&hello.incarnation);
+        self.absent.remove(&hello.incarnation);
+        let loaded = position.loaded.clone().unwrap_or_default();
         let state = MemberState::Returned(Box::new(position.clone()));
         let mut member = Member::new(hello, state, self.now);
-        let known = pace.filter(|pace| pace.typical().is_some());
-        member.pace = known.unwrap_or_else(|| Pace::told(&position.compute_us));
+        member.pace = pace.unwrap_or_default();
+        member.pace.rehearsed(rehearsals(&loaded));
+        let known = |(step, digest): &(&Step, &String)| self.digests.get(step) == Some(*digest);
+        let retained = position.retained.iter().filter(known);
+        member.retains = retained.map(|(step, _)| *step).collect();
         self.members.insert(worker.clone(), member);
-        if !self.accepts_device(&worker, class.unwrap_or_default()) {
+        if !self.accepts_device(&worker, loaded.device_class) {
             return;
         }
         self.notice(Notice::Returned {
@@ -40,6 +46,28 @@ impl Engine {
         if !matches!(self.phase, Phase::Recovering { .. }) {
             self.take_in(&worker, &position);
         }
+    }
+
+    /// A process has one session: what an earlier one held is given back before a new one counts. Its pace is returned.
+    pub(super) fn end_earlier_session(&mut self, incarnation: &str) -> Option<Pace> {
+        let before = self.members.of_incarnation(incarnation)?.clone();
+        let pace = self
+            .members
+            .get_mut(&before)
+            .map(|m| std::mem::take(&mut m.pace));
+        self.left(&before, "it opened a new session".into());
+        pace
+    }
+
+    /// Somebody who held the state lost its line a moment ago and may come back with it.
+    pub(super) fn somebody_is_on_its_way(&self) -> bool {
+        !self.absent.is_empty()
+    }
+
+    /// Who has not come back in time is not waited for any longer.
+    pub(super) fn forget_the_absent(&mut self) {
+        let now = self.now;
+        self.absent.retain(|_, until| now < *until);
     }
 
     /// The committed step a returning worker can be brought to without data from others.
@@ -56,7 +84,11 @@ impl Engine {
 
     /// While the run goes on: back into the step in work, or like a joiner.
     fn take_in(&mut self, worker: &WorkerId, position: &Position) {
-        let reachable = self.reachable(position) == Some(self.committed);
+        let holds = self.reachable(position);
+        if let Some(step) = holds.filter(|step| *step > self.committed) {
+            self.go_forward(step);
+        }
+        let reachable = holds == Some(self.committed);
         let missed_commit = position.step != self.committed;
         let none = std::collections::BTreeMap::new();
         let of_this = matches!(&self.phase, Phase::Computing(work) if work.task == position.task);
@@ -99,10 +131,23 @@ impl Engine {
         }
     }
 
+    /// The run had gone back, and a state that it had committed before is there again: nothing need be repeated.
+    fn go_forward(&mut self, step: Step) {
+        let digest = self.digests.get(&step).cloned();
+        self.notice(Notice::GoesForward { step });
+        for behind in self.members.those(|_, m| m.is_working()) {
+            self.set_state(&behind, MemberState::Loaded);
+        }
+        self.goes_on_from(step, digest);
+    }
+
     fn count_in(&mut self, worker: &WorkerId) {
         let slot = u32::try_from(self.working()).unwrap_or(u32::MAX);
         let slot = shared::ids::Slot(slot);
         self.set_state(worker, MemberState::Working { slot });
+        if let Some(member) = self.members.get_mut(worker) {
+            member.syncs = 0;
+        }
     }
 
     /// It applied the step, and the word that it is committed was lost.
@@ -119,18 +164,13 @@ impl Engine {
 
     /// After a restart: goes on once everybody who was known is back, or has not come in time.
     pub(super) fn recover_when_all_are_back(&mut self) {
-        let Phase::Recovering { until, expected } = &self.phase else {
+        let Phase::Recovering { until, awaited } = &self.phase else {
             return;
         };
-        let back: BTreeSet<_> = self
-            .members
-            .values()
-            .filter_map(|m| match &m.state {
-                MemberState::Returned(position) => Some(&position.worker),
-                _ => None,
-            })
-            .collect();
-        if self.now < *until && !expected.iter().all(|w| back.contains(w)) {
+        let returned = |m: &&Member| matches!(m.state(), MemberState::Returned(_));
+        let back = self.members.values().filter(returned);
+        let back: BTreeSet<_> = back.map(|m| &m.hello.incarnation).collect();
+        if self.now < *until && !awaited.iter().all(|w| back.contains(w)) {
             return;
         }
         self.recover();
@@ -141,27 +181,34 @@ impl Engine {
         let returned: Vec<(WorkerId, Position)> = self
             .members
             .iter()
-            .filter_map(|(id, m)| match &m.state {
+            .filter_map(|(id, m)| match m.state() {
                 MemberState::Returned(position) => Some((id.clone(), (**position).clone())),
                 _ => None,
             })
             .collect();
         let best = returned.iter().filter_map(|(_, p)| self.reachable(p)).max();
-        let on_storage = self.restorable.step;
+        let Some(point) = self.point_to_go_back_to() else {
+            return;
+        };
+        let on_storage = point.step;
         let remembered = self.committed;
         let best = best.filter(|step| *step >= on_storage);
         self.committed = best.unwrap_or(on_storage);
+        self.state_digest = match best {
+            Some(step) => self.digests.get(&step).cloned(),
+            None => point.state_digest,
+        };
         if self.committed != remembered {
             self.rewind_evaluations();
-            self.out.push(Command::Rewind(self.committed));
+            self.out.push(Command::Rewind(Rewind {
+                step: self.committed,
+                state_digest: self.state_digest.clone(),
+                forked: BTreeSet::new(),
+            }));
             self.notice(Notice::Rewound {
                 step: self.committed,
             });
         }
-        self.state_digest = match best {
-            Some(step) => self.digests.get(&step).cloned(),
-            None => self.restorable.state_digest.clone(),
-        };
         let Some(step) = best else {
             for (worker, _) in returned {
                 self.welcome(&worker, false);
@@ -231,11 +278,10 @@ impl Engine {
         self.deal();
         self.reduce_when_covered();
     }
+}
 
-    /// Where the run can be restored from when nobody holds its state.
-    pub(super) fn is_on_storage(&self, step: Step) -> bool {
-        self.published == Some(step)
-            || (step == self.restorable.step
-                && matches!(self.restorable.source, SyncSource::Initial))
-    }
+/// What a worker tried before it took part.
+pub(super) fn rehearsals(loaded: &Loaded) -> impl Iterator<Item = (u64, Duration)> {
+    let tried = loaded.rehearsals.iter();
+    tried.map(|r| (r.tokens, Duration::from_micros(r.compute_us)))
 }

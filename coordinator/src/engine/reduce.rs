@@ -1,5 +1,7 @@
 //! From the last credit to the totals: when a reduce begins, repeats, or loses somebody.
 
+use std::time::Duration;
+
 use shared::error::{Code, Error};
 use shared::ids::{Identity, WorkerId};
 use shared::wire::message::{Failed, ToWorker};
@@ -11,6 +13,8 @@ use super::work::StepWork;
 
 /// How often one step's reduce is tried in an unchanged member set before the culprit goes.
 const REDUCE_RETRIES: u32 = 2;
+/// What clipping, updating and hashing one parameter may take: twenty times what it does on a slow core.
+const APPLY_ONE: Duration = Duration::from_nanos(200);
 
 impl Engine {
     pub(super) fn reduce_when_covered(&mut self) {
@@ -21,24 +25,18 @@ impl Engine {
             return;
         }
         let work = std::mem::take(work);
-        self.reduce(work, 0);
+        self.reduce(work);
     }
 
-    fn reduce(&mut self, work: StepWork, retries: u32) {
+    fn reduce(&mut self, work: StepWork) {
         let (task, fingerprint) = (work.task, work.total().0);
-        self.phase = Phase::Reducing(Reducing {
-            work,
-            slots: self.working_ids(),
-            retries,
-            since: self.now,
-            ..Reducing::default()
-        });
+        self.phase = Phase::Reducing(Reducing::new(work, self.members.working(), self.now));
         self.send_working(&ToWorker::Reduce { task, fingerprint });
     }
 
     /// A member of the generation is gone: survivors keep their sums and finish the step.
-    pub(super) fn working_member_left(&mut self, worker: &WorkerId) {
-        let survivors = self.working_ids();
+    pub(super) fn working_member_left(&mut self) {
+        let survivors = self.members.working();
         if survivors.is_empty() {
             if matches!(self.phase, Phase::Computing(_) | Phase::Reducing(_)) {
                 self.phase = Phase::Gathering;
@@ -49,7 +47,8 @@ impl Engine {
             // Its part is in the total that all survivors have applied.
             Phase::Reducing(reducing)
                 if reducing.again.is_none()
-                    && survivors.iter().all(|s| reducing.applied.contains_key(s)) =>
+                    && reducing.slices.is_none()
+                    && survivors.iter().all(|s| reducing.has_reduced(s)) =>
             {
                 self.next_generation();
                 if survivors.len() == 1 {
@@ -59,27 +58,18 @@ impl Engine {
                     self.commit_when_agreed();
                 }
             }
-            Phase::Reducing(reducing) => {
-                let work = std::mem::take(&mut reducing.work);
-                self.go_on(work, worker);
-            }
-            Phase::Computing(work) => {
+            Phase::Reducing(Reducing { work, .. }) | Phase::Computing(work) => {
                 let work = std::mem::take(work);
-                self.go_on(work, worker);
+                self.go_on(work);
             }
             Phase::Gathering | Phase::Finishing => self.next_generation(),
             Phase::Over | Phase::Recovering { .. } => {}
         }
     }
 
-    /// The same step without one worker.
-    fn go_on(&mut self, mut work: StepWork, without: &WorkerId) {
-        work.give_back(without);
-        for audit in work.audits.values_mut() {
-            if audit.asked.as_ref() == Some(without) {
-                audit.asked = None;
-            }
-        }
+    /// The same step with those who are there: whoever is not takes its credits along, whenever it went.
+    fn go_on(&mut self, mut work: StepWork) {
+        work.keep_only(&self.members.working());
         self.attempt = self.attempt.next();
         self.phase = Phase::Computing(work);
         self.next_generation();
@@ -97,8 +87,14 @@ impl Engine {
         let Phase::Reducing(reducing) = &mut self.phase else {
             return;
         };
-        if reducing.retries >= REDUCE_RETRIES {
-            let culprit = failed.culprit.filter(|c| self.members.contains_key(c));
+        // A total that does not cover the step is wrong for all: whoever noticed is not to blame for it.
+        if failed.error.code == Code::Internal && failed.culprit.is_none() {
+            reducing.unfit.insert(worker.clone());
+            self.commit_when_agreed();
+            return;
+        }
+        if reducing.work.retries >= REDUCE_RETRIES {
+            let culprit = failed.culprit.filter(|c| self.members.contains(c));
             let culprit = culprit.unwrap_or_else(|| worker.clone());
             let error = Error::new(
                 Code::Evicted,
@@ -109,14 +105,14 @@ impl Engine {
             self.refuse(&culprit, error);
             return;
         }
-        let retries = reducing.retries + 1;
         let work = std::mem::take(&mut reducing.work);
-        self.reduce_again(work, retries, failed.error.to_string());
+        self.reduce_again(work, failed.error.to_string());
     }
 
-    pub(super) fn reduce_again(&mut self, work: StepWork, retries: u32, reason: String) {
+    pub(super) fn reduce_again(&mut self, mut work: StepWork, reason: String) {
         let step = self.committed.next();
-        if retries > REDUCE_RETRIES * 2 {
+        work.retries += 1;
+        if work.retries > REDUCE_RETRIES * 2 {
             let error = Error::new(
                 Code::Evicted,
                 format!("step {step}: nobody can finish the all-reduce"),
@@ -128,39 +124,48 @@ impl Engine {
             return;
         }
         self.notice(Notice::ReduceAgain { step, reason });
-        self.attempt = self.attempt.next();
-        self.next_generation();
-        self.reduce(work, retries);
+        self.go_on(work);
     }
 
-    /// A reduce that takes too long: who has not answered while others have is hung.
+    /// A reduce in which nothing moves: who stands still while others have answered is hung. As long as bytes move
+    /// it may take what it takes.
     pub(super) fn reduce_overdue(&mut self) {
-        let patience = self.options.ladder.reduce_patience * 2;
+        let patience = self.reduce_patience();
+        let now = self.now;
         let Phase::Reducing(reducing) = &mut self.phase else {
             return;
         };
-        if self.now.saturating_sub(reducing.since) <= patience {
-            return;
-        }
-        let answered = |w: &WorkerId| match &reducing.again {
-            Some(again) => again.contains_key(w),
-            None => reducing.applied.contains_key(w),
-        };
+        let answered = |w: &WorkerId| reducing.has_answered(w);
         let (done, missing): (Vec<_>, Vec<_>) =
             reducing.slots.iter().cloned().partition(|w| answered(w));
+        let since = reducing.since;
+        let members = &self.members;
+        let stands = |w: &WorkerId| {
+            let moved = members.get(w).map_or(since, |m| m.moved().peers.max(since));
+            now.saturating_sub(moved) > patience
+        };
+        let still: Vec<_> = missing.iter().filter(|w| stands(w)).cloned().collect();
+        if still.is_empty() {
+            return;
+        }
         if !done.is_empty() {
             let step = self.committed.next();
-            for worker in missing {
+            for worker in still {
                 let notice = Notice::HungInReduce {
                     worker: worker.clone(),
                     step,
                 };
                 self.remove(&worker, notice);
             }
-            return;
+        } else if still.len() == missing.len() {
+            let work = std::mem::take(&mut reducing.work);
+            self.reduce_again(work, "nobody delivered a total, and nothing moves".into());
         }
-        let retries = reducing.retries + 1;
-        let work = std::mem::take(&mut reducing.work);
-        self.reduce_again(work, retries, "nobody delivered a total in time".into());
+    }
+
+    /// How long nothing may move before an answer that applies or hashes the state counts as never coming.
+    pub(super) fn reduce_patience(&self) -> Duration {
+        let elements = u32::try_from(self.options.parameters).unwrap_or(u32::MAX);
+        self.options.ladder.reduce_patience * 2 + APPLY_ONE.saturating_mul(elements)
     }
 }

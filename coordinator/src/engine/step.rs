@@ -3,12 +3,14 @@
 use shared::ids::{Identity, MicroBatchId, WorkerId};
 use shared::wire::message::{Computed, Task, ToWorker};
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Engine;
 use super::audit::{Audit, is_audited};
+use super::members::{DEPTH, Outstanding};
 use super::notice::Notice;
-use super::state::{DEPTH, Phase};
+use super::state::Phase;
 use shared::ids::Attempt;
 
 /// A worker that would not begin so many assignments in a row holds another state than it should.
@@ -25,7 +27,8 @@ impl Engine {
         }
         if !evaluates && self.ends() {
             self.phase = Phase::Finishing;
-            self.write_checkpoint();
+            self.store_owed();
+            self.finish_when_stored();
             return;
         }
         // The evaluation before a step has the lower numbers.
@@ -37,7 +40,7 @@ impl Engine {
         let work = self.next_work();
         let micro_batches = u32::try_from(work.pool.len()).unwrap_or(u32::MAX);
         self.phase = Phase::Computing(work);
-        let working = self.working_ids();
+        let working = self.members.working();
         let busy = usize::try_from(micro_batches).unwrap_or(usize::MAX);
         if working.len() > busy && !evaluates {
             self.notice_once(Notice::Idle {
@@ -53,24 +56,38 @@ impl Engine {
     /// Hands out micro-batches until each free worker holds [`DEPTH`], one each in turn; then
     /// audits; then what is late elsewhere.
     pub(super) fn deal(&mut self) {
+        if !matches!(self.phase, Phase::Computing(_)) {
+            return;
+        }
+        let working = self.members.working();
+        self.deal_to(&working);
+        self.relieve();
+    }
+
+    /// The same for some of the members; what is late is looked for at every tick.
+    fn deal_to(&mut self, workers: &[WorkerId]) {
         let (now, at) = (self.now, self.identity());
-        let (working, classes) = (self.working_ids(), self.working_classes());
-        let mut orders: Vec<(WorkerId, Task, MicroBatchId)> = Vec::new();
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
+        let task = work.task;
+        // Nobody is asked for a second opinion before all first ones are given out.
+        let classes = match work.audits.is_empty() {
+            true => Vec::new(),
+            false => self.members.working_classes(),
+        };
+        let mut dealt: BTreeMap<(usize, Task), Vec<MicroBatchId>> = BTreeMap::new();
         for depth in 1..=DEPTH {
-            for worker in &working {
+            for (place, worker) in workers.iter().enumerate() {
                 let Some(member) = self.members.get_mut(worker).filter(|m| m.is_free()) else {
                     continue;
                 };
                 if member.outstanding.len() >= depth {
                     continue;
                 }
-                let task = work.task;
                 if let Some(micro_batch) = work.assign(worker) {
-                    member.give(&at, micro_batch, task, now);
-                    orders.push((worker.clone(), task, micro_batch));
+                    member.give(&at, task, (micro_batch, work.cost(micro_batch)), now);
+                    dealt.entry((place, task)).or_default().push(micro_batch);
                     continue;
                 }
                 let audit = work.audits.iter_mut().find(|(_, audit)| {
@@ -78,23 +95,19 @@ impl Engine {
                     peers.contains(worker) && audit.next(worker, &peers)
                 });
                 if let Some((micro_batch, audit)) = audit {
+                    let micro_batch = *micro_batch;
                     audit.asked = Some(worker.clone());
-                    member.give(&at, *micro_batch, Task::Audit, now);
-                    orders.push((worker.clone(), Task::Audit, *micro_batch));
+                    member.give(&at, Task::Audit, (micro_batch, work.cost(micro_batch)), now);
+                    let audits = dealt.entry((place, Task::Audit)).or_default();
+                    audits.push(micro_batch);
                 }
             }
         }
-        let mut dealt: Vec<(WorkerId, Task, Vec<MicroBatchId>)> = Vec::new();
-        for (worker, task, micro_batch) in orders {
-            match dealt.iter_mut().find(|d| d.0 == worker && d.1 == task) {
-                Some(found) => found.2.push(micro_batch),
-                None => dealt.push((worker, task, vec![micro_batch])),
+        for ((place, task), micro_batches) in dealt {
+            if let Some(worker) = workers.get(place) {
+                self.send(worker, ToWorker::Assign(task, micro_batches));
             }
         }
-        for (worker, task, micro_batches) in dealt {
-            self.send(&worker, ToWorker::Assign(task, micro_batches));
-        }
-        self.relieve();
     }
 
     /// Credits a result that is still wanted. A result of an earlier generation counts as long as
@@ -106,12 +119,18 @@ impl Engine {
         };
         member.skips = 0;
         let (id, task) = (result.micro_batch, result.task);
-        let expected =
-            identity.term == self.options.term && member.answered(identity, id, task, now);
-        if expected {
-            member.pace.record(Duration::from_micros(result.compute_us));
+        let expected = match identity.term == self.options.term {
+            true => member.answered(identity, id, task, now),
+            false => None,
+        };
+        // One that the worker had kept was not computed just now.
+        if let Some(Outstanding { cost, .. }) = &expected
+            && result.compute_us > 0
+        {
+            let time = Duration::from_micros(result.compute_us);
+            member.pace.record(*cost, time);
         }
-        let wanted = expected && identity.step == step;
+        let wanted = expected.is_some() && identity.step == step;
         let counts = wanted
             && match task {
                 Task::Train | Task::Evaluate => self.credit(worker, result),
@@ -120,13 +139,20 @@ impl Engine {
         if !counts {
             self.send(worker, ToWorker::Stale(identity.clone()));
         }
-        self.deal();
+        let audits = matches!(&self.phase, Phase::Computing(work) if !work.audits.is_empty());
+        if audits {
+            // A second opinion may be wanted of somebody who has nothing else to do.
+            self.deal();
+        } else {
+            self.deal_to(std::slice::from_ref(worker));
+            self.relieve_if_idle(worker);
+        }
         self.reduce_when_covered();
     }
 
     fn credit(&mut self, worker: &WorkerId, result: &Computed) -> bool {
         let step = self.committed.next();
-        let (rate, classes) = (self.options.audit_rate, self.working_classes());
+        let rate = self.options.audit_rate;
         let Phase::Computing(work) = &mut self.phase else {
             return false;
         };
@@ -141,7 +167,7 @@ impl Engine {
         *work.compute_us.entry(worker.clone()).or_default() += result.compute_us;
         let audit = Audit::new(worker.clone(), result.fingerprint);
         let drawn = task == Task::Train && is_audited(rate, step, id);
-        if drawn && audit.peers(&classes).len() > 1 {
+        if drawn && audit.peers(&self.members.working_classes()).len() > 1 {
             work.audits.insert(id, audit);
         }
         self.send(worker, ToWorker::Credit(task, vec![id]));
@@ -165,7 +191,7 @@ impl Engine {
             return;
         };
         for id in list {
-            let answered = member.answered(identity, *id, task, now);
+            let answered = member.answered(identity, *id, task, now).is_some();
             let Phase::Computing(work) = &mut self.phase else {
                 continue;
             };

@@ -11,12 +11,15 @@ use shared::numerics::Fingerprint;
 use shared::wire::message::Task;
 
 use super::audit::Audit;
+use super::{Cost, WorkKind};
 
 /// Micro-batches of the step in work.
 #[derive(Debug, Default)]
 pub(super) struct StepWork {
     /// What it is done for.
     pub(super) task: Task,
+    /// What each micro-batch costs.
+    costs: Vec<Cost>,
     pub(super) pool: VecDeque<MicroBatchId>,
     pub(super) assigned: BTreeMap<MicroBatchId, BTreeSet<WorkerId>>,
     pub(super) credited: BTreeMap<MicroBatchId, Credited>,
@@ -24,6 +27,8 @@ pub(super) struct StepWork {
     pub(super) compute_us: BTreeMap<WorkerId, u64>,
     /// Credited micro-batches that were lost with their worker.
     pub(super) lost: u32,
+    /// Tries at reducing it in an unchanged member set.
+    pub(super) retries: u32,
     /// An audit that claims alone cannot decide: is somebody's committed state spoiled?
     pub(super) doubt: Option<Doubt>,
 }
@@ -48,11 +53,50 @@ pub struct Credited {
 }
 
 impl StepWork {
-    pub(super) fn new(task: Task, micro_batches: u32) -> Self {
+    pub(super) fn new(task: Task, costs: Vec<Cost>) -> Self {
         Self {
             task,
-            pool: (0..micro_batches).map(MicroBatchId).collect(),
+            pool: (0..).map(MicroBatchId).take(costs.len()).collect(),
+            costs,
             ..Self::default()
+        }
+    }
+
+    /// What a micro-batch costs.
+    pub(super) fn cost(&self, micro_batch: MicroBatchId) -> Cost {
+        let index = usize::try_from(micro_batch.0).unwrap_or(usize::MAX);
+        self.costs.get(index).copied().unwrap_or(Cost {
+            kind: WorkKind::Train,
+            tokens: 1,
+        })
+    }
+
+    /// The most that one micro-batch of a kind costs.
+    pub(super) fn largest(&self, kind: WorkKind) -> Cost {
+        let of_kind = self.costs.iter().filter(|c| c.kind == kind);
+        let tokens = of_kind.map(|c| c.tokens).max().unwrap_or(1);
+        Cost { kind, tokens }
+    }
+
+    /// Everybody who took something.
+    pub(super) fn holders(&self) -> BTreeSet<&WorkerId> {
+        let assigned = self.assigned.values().flatten();
+        let credited = self.credited.values().map(|c| &c.worker);
+        assigned.chain(credited).collect()
+    }
+
+    /// Gives back what everybody took who is not among `those`: whoever is gone takes its sums along,
+    /// whenever it went.
+    pub(super) fn keep_only(&mut self, those: &[WorkerId]) {
+        let those: BTreeSet<_> = those.iter().collect();
+        let gone = self.holders().into_iter().filter(|w| !those.contains(w));
+        let gone: Vec<_> = gone.cloned().collect();
+        for worker in &gone {
+            self.give_back(worker);
+        }
+        let asks_nobody = |audit: &Audit| audit.asked.as_ref().is_some_and(|w| !those.contains(w));
+        for audit in self.audits.values_mut().filter(|a| asks_nobody(a)) {
+            audit.asked = None;
         }
     }
 
@@ -170,13 +214,14 @@ impl StepWork {
         counts
     }
 
-    /// The fingerprint of what one worker's sum must be.
-    pub(super) fn sum_of(&self, worker: &WorkerId) -> Fingerprint {
-        self.credited
-            .values()
-            .filter(|c| c.worker == *worker)
-            .map(|c| Fingerprint(c.fingerprint))
-            .sum()
+    /// The fingerprints of what each worker's sum must be.
+    pub(super) fn sums(&self) -> BTreeMap<&WorkerId, Fingerprint> {
+        let mut sums = BTreeMap::new();
+        for credited in self.credited.values() {
+            let sum = sums.entry(&credited.worker).or_insert(Fingerprint(0));
+            *sum += Fingerprint(credited.fingerprint);
+        }
+        sums
     }
 
     /// The fingerprint that the total must have.
@@ -196,10 +241,18 @@ mod tests {
         WorkerId(name.into())
     }
 
+    fn work(micro_batches: usize) -> StepWork {
+        let cost = Cost {
+            kind: WorkKind::Train,
+            tokens: 1,
+        };
+        StepWork::new(Task::Train, vec![cost; micro_batches])
+    }
+
     #[test]
     fn a_doubled_micro_batch_is_credited_to_the_first_only() {
         let (a, b) = (worker("a"), worker("b"));
-        let mut work = StepWork::new(Task::Train, 1);
+        let mut work = work(1);
         let only = work.assign(&a).unwrap();
         work.assigned.get_mut(&only).unwrap().insert(b.clone());
         assert_eq!(work.credit(only, &b, 7), Some([a.clone()].into()));
@@ -210,7 +263,7 @@ mod tests {
     #[test]
     fn what_another_may_deliver_does_not_go_back_to_the_pool() {
         let (a, b) = (worker("a"), worker("b"));
-        let mut work = StepWork::new(Task::Train, 2);
+        let mut work = work(2);
         let first = work.assign(&a).unwrap();
         work.assigned.get_mut(&first).unwrap().insert(b.clone());
         let second = work.assign(&a).unwrap();
@@ -222,13 +275,26 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_gone_takes_its_credits_along() {
+        let (a, b) = (worker("a"), worker("b"));
+        let mut work = work(3);
+        for holder in [&a, &b, &b] {
+            let id = work.assign(holder).unwrap();
+            work.credit(id, holder, 1).unwrap();
+        }
+        work.keep_only(std::slice::from_ref(&a));
+        assert_eq!(work.pool, [MicroBatchId(1), MicroBatchId(2)]);
+        assert_eq!((work.lost, work.contributions()), (2, [(a, 1)].into()));
+    }
+
+    #[test]
     fn sums_come_back_only_when_nobody_was_given_any_of_them() {
         let (a, b) = (worker("a"), worker("b"));
-        let mut work = StepWork::new(Task::Train, 3);
+        let mut work = work(3);
         let sums: BTreeMap<_, _> = [(MicroBatchId(0), 5), (MicroBatchId(2), 6)].into();
         assert!(work.readmit(&a, &sums, |_| false));
         assert_eq!(work.pool, [MicroBatchId(1)]);
-        assert_eq!(work.sum_of(&a), Fingerprint(11));
+        assert_eq!(work.sums()[&a], Fingerprint(11));
         assert!(!work.readmit(&b, &[(MicroBatchId(0), 5)].into(), |_| false));
     }
 }

@@ -35,8 +35,8 @@ pub struct Memory {
     pub weights: u64,
     /// The prepared samples and the plan over them.
     pub data: u64,
-    /// The adapter: committed state and shadow copy, each with two moments, the values on the device
-    /// and the gradient; all f32.
+    /// The adapter: committed state, shadow copy, and a state that is kept until it is on storage, each
+    /// with two moments, the values on the device and the gradient; all f32.
     pub adapter: u64,
     /// The sum and the total, and what else is summed up beside them, as i64.
     pub integers: u64,
@@ -99,7 +99,7 @@ pub fn memory(model: &Model<'_>, sizes: &[Size]) -> Memory {
         weights: held.made + held.converted,
         // Ids and targets of a token; an offset, two numbers of the plan and a place in the order.
         data: model.tokens * 5 + model.samples * 20,
-        adapter: n * F32 * (3 + 3 + 1 + 1),
+        adapter: n * F32 * (3 + 3 + 3 + 1 + 1),
         integers: (n + super::wire::EXTRAS) * I64 * model.integer_vectors,
         activations: activations.min(compute),
         transient: compute - activations.min(compute),

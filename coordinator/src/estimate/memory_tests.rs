@@ -79,7 +79,7 @@ fn every_part_follows_its_formula() {
     let of_layer = 3 * (2 * 64 + 2 * 48 + 3 * 80);
     assert_eq!(found.transient, 20 * 4 * (3 * 48 + 2 * 32) + 4 * of_layer);
     let n = 2 * of_layer;
-    assert_eq!((found.adapter, found.integers), (32 * n, 32 * (n + 4)));
+    assert_eq!((found.adapter, found.integers), (44 * n, 32 * (n + 4)));
     assert_eq!((found.weights, found.mapped), (0, 80_000));
     assert_eq!(found.data, 30 * 5 + 4 * 20);
     let sum = found.runtime + found.data + found.adapter + found.integers;

@@ -1,7 +1,7 @@
 //! What a run will compute, store, send, need and take, before any weight is read.
 //!
 //! `counts` steps, tokens and padding · `memory` of a worker · `learned` what learns · `weights` as it holds them · `files` bytes on disk · `wire` bytes
-//! between workers · `engines` who can serve the result · `pace` time · `advice` what to think of ·
+//! between workers · `descriptors` open files · `engines` who can serve the result · `pace` time · `advice` what to think of ·
 //! `page` for people.
 //! In: the configuration, the base model's shape, the plan and the samples' lengths. Out:
 //! [`Estimate`]. Keeps: pure arithmetic; no file is read here and nothing is guessed: what is not
@@ -9,6 +9,7 @@
 
 pub mod advice;
 pub mod counts;
+pub mod descriptors;
 pub mod engines;
 pub mod files;
 pub mod gpu;
@@ -27,6 +28,7 @@ use shared::plan::Plan;
 
 use advice::{Advice, Facts};
 pub use counts::{Counts, Samples, Size};
+use descriptors::Descriptors;
 use engines::Engine;
 use gpu::Gpu;
 use memory::{Memory, Model};
@@ -58,6 +60,8 @@ pub struct Subject<'a> {
     pub samples: &'a Samples,
     /// For so many workers.
     pub workers: u64,
+    /// Files that a process of this machine can have open, where it says so.
+    pub open_files: Option<u64>,
     /// A rate that was given.
     pub rate: Option<f64>,
     /// A rate that was measured, or why there is none.
@@ -114,6 +118,8 @@ pub struct Estimate {
     pub disk: Disk,
     /// Bytes between workers.
     pub wire: Wire,
+    /// Open files and connections.
+    pub descriptors: Descriptors,
     /// Memory of one worker.
     pub memory: Memory,
     /// Memory of the card of a worker on a GPU.
@@ -158,6 +164,9 @@ impl Estimate {
             (None, Ok(measured)) => pace::as_before(measured, &counts),
             (None, Err(why)) => pace::unknown(why),
         };
+        let descriptors = Descriptors::new(subject.workers, subject.open_files);
+        let mut advice = advice::advice(config, &facts);
+        advice.extend(descriptors.advice(subject.workers));
         Self {
             file: subject.file.clone(),
             disk: disk(subject, counts.steps),
@@ -169,7 +178,8 @@ impl Estimate {
             memory: memory::memory(&model, &sizes),
             gpu: gpu::gpu(&model, &sizes),
             engines: engines::engines(config),
-            advice: advice::advice(config, &facts),
+            descriptors,
+            advice,
             parameters,
             counts,
             time,

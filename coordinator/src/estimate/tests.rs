@@ -48,6 +48,7 @@ fn estimate(config: &RunConfig, shape: &ModelConfig, workers: u64, rate: Option<
         plan: &plan,
         samples: &samples,
         workers,
+        open_files: None,
         rate,
         earlier: Err("there is no earlier run in output_dir".into()),
     })

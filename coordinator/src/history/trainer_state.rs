@@ -64,6 +64,17 @@ pub enum HistoryEntry {
     Evaluation(EvaluationEntry),
 }
 
+impl HistoryEntry {
+    /// The step it is of.
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        match self {
+            Self::Steps(entry) => entry.step,
+            Self::Evaluation(entry) => entry.step,
+        }
+    }
+}
+
 /// What is logged of the steps since the last entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogEntry {
@@ -222,6 +233,25 @@ impl TrainerState {
         self.log_history
             .push(HistoryEntry::Evaluation(entry.clone()));
         true
+    }
+
+    /// Entries of later steps than this one.
+    #[must_use]
+    pub fn since(&self, step: Step) -> Vec<HistoryEntry> {
+        let later = |entry: &&HistoryEntry| entry.step() > step.0;
+        self.log_history.iter().filter(later).cloned().collect()
+    }
+
+    /// The state as if it stood at a step, from what is in the history alone: losses that are in no entry
+    /// yet are left out.
+    #[must_use]
+    pub fn cut(&self, step: Step, epoch: f64) -> Self {
+        let mut state = self.clone();
+        state.log_history.retain(|entry| entry.step() <= step.0);
+        state.stateful_callbacks = Stateful::default();
+        state.global_step = step.0;
+        state.epoch = epoch;
+        state
     }
 
     /// All evaluations in the history, in order.

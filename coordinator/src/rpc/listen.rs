@@ -1,9 +1,23 @@
 //! Where the coordinator listens.
+//!
+//! In: an address. Out: a listener, and the connections that come to it. Keeps: whoever comes while
+//! there is no file descriptor left is accepted later, and the reason is said once.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use shared::error::{Code, Error, Result};
-use tokio::net::TcpListener;
+use shared::error::{Code, Error, Result, render};
+use shared::limits;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Connections that wait for the server at most.
+const WAITING: usize = 16;
+/// How long descriptors may take to become free again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Binds; port 0 picks one.
 ///
@@ -11,19 +25,81 @@ use tokio::net::TcpListener;
 /// [`Code::PortInUse`].
 pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address).await.map_err(|e| {
-        let what = if e.kind() == std::io::ErrorKind::AddrInUse {
+        let what = if e.kind() == io::ErrorKind::AddrInUse {
             format!("{address} is in use")
         } else {
             format!("cannot listen on {address}")
         };
-        Error::new(Code::PortInUse, what)
-            .why(e.to_string())
+        let error = Error::new(Code::PortInUse, what).why(e.to_string());
+        limits::explain(error, &e)
             .fix("--listen ADDR:PORT with another port; port 0 picks a free one")
     })?;
     let bound = listener
         .local_addr()
         .map_err(|e| Error::new(Code::PortInUse, "no local address").why(e.to_string()))?;
     Ok((listener, bound))
+}
+
+/// The connections that come. The server would drop a failed accept without a word and try again at
+/// once, so that failures stop here.
+#[must_use]
+pub fn incoming(listener: TcpListener) -> ReceiverStream<io::Result<TcpStream>> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let listener = Arc::new(listener);
+    tokio::spawn(async move {
+        let accept = move || {
+            let listener = Arc::clone(&listener);
+            async move { listener.accept().await.map(|(stream, _)| at_once(stream)) }
+        };
+        let warn = |error: &Error| tracing::warn!("{}", render(error));
+        accept_all(accept, &sender, warn, PAUSE).await;
+    });
+    ReceiverStream::new(receiver)
+}
+
+/// Small messages wait for no acknowledgement: the server sets that only where it accepts by itself.
+fn at_once(stream: TcpStream) -> TcpStream {
+    if let Err(e) = stream.set_nodelay(true) {
+        tracing::debug!(error = %e, "TCP_NODELAY stays off");
+    }
+    stream
+}
+
+/// Accepts until nobody takes connections any more.
+async fn accept_all<T, F: Future<Output = io::Result<T>>>(
+    mut accept: impl FnMut() -> F,
+    sender: &mpsc::Sender<io::Result<T>>,
+    mut warn: impl FnMut(&Error),
+    pause: Duration,
+) {
+    let mut told = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept() => accepted,
+            () = sender.closed() => return,
+        };
+        match accepted {
+            Ok(stream) => {
+                told = false;
+                if sender.send(Ok(stream)).await.is_err() {
+                    return;
+                }
+            }
+            Err(e) if limits::is_out_of_files(&e) => {
+                if !std::mem::replace(&mut told, true) {
+                    warn(&out_of_files(&e));
+                }
+                tokio::time::sleep(pause).await;
+            }
+            // The one who came has gone again: the next one may be there.
+            Err(e) => tracing::debug!(error = %e, "a connection was not accepted"),
+        }
+    }
+}
+
+fn out_of_files(e: &io::Error) -> Error {
+    let what = "no worker can connect: the coordinator has no file descriptor left";
+    limits::explain(Error::new(Code::Unreachable, what).why(e.to_string()), e)
 }
 
 #[cfg(test)]
@@ -36,5 +112,40 @@ mod tests {
         let error = bind(bound).await.unwrap_err();
         assert_eq!(error.code, Code::PortInUse);
         assert!(error.what.contains(&bound.to_string()));
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_without_a_descriptor_left_is_accepted_later_and_it_is_said_once() {
+        // EMFILE, by its number on Linux.
+        let full = || Err(io::Error::from_raw_os_error(24));
+        let mut results = vec![full(), full(), Ok(1), full(), Ok(2)].into_iter();
+        let (sender, mut receiver) = mpsc::channel(1);
+        let mut said = Vec::new();
+        let accept = move || {
+            let result = results.next();
+            async move {
+                match result {
+                    Some(result) => result,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        let read = async move { (receiver.recv().await, receiver.recv().await) };
+        let warn = |error: &Error| said.push(error.clone());
+        let accepts = accept_all(accept, &sender, warn, Duration::ZERO);
+        let ((), (first, second)) = tokio::join!(accepts, read);
+        assert_eq!(first.unwrap().unwrap(), 1);
+        assert_eq!(second.unwrap().unwrap(), 2);
+        assert_eq!(said.len(), 2, "once until somebody came");
+        assert!(said[0].why.iter().any(|why| why.contains("RLIMIT_NOFILE")));
+    }
+
+    #[tokio::test]
+    async fn a_connection_comes_through_and_delays_no_small_message() {
+        let (listener, bound) = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let mut connections = incoming(listener);
+        let _ours = TcpStream::connect(bound).await.unwrap();
+        let theirs = tokio_stream::StreamExt::next(&mut connections).await;
+        assert!(theirs.unwrap().unwrap().nodelay().unwrap());
     }
 }

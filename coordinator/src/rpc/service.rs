@@ -1,4 +1,7 @@
 //! One stream per worker, translated both ways.
+//!
+//! Keeps: a session's name is drawn here, from the term and a counter of this start: no two sessions of
+//! a run have the same one, and nothing has to be remembered for that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,11 +9,11 @@ use std::time::Duration;
 
 use prost::Message;
 use shared::error::{Code, Error, Result};
-use shared::ids::WorkerId;
+use shared::ids::{Term, WorkerId};
 use shared::wire::message::{Envelope, FromWorker, Hello, ToWorker};
 use shared::wire::session::session_server::{Session, SessionServer};
 use shared::wire::session::{CoordinatorMessage, WorkerMessage};
-use shared::wire::{SESSION_MESSAGE_LIMIT, message::PROTOCOL};
+use shared::wire::{TO_COORDINATOR_LIMIT, TO_WORKER_LIMIT, message::PROTOCOL};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -28,7 +31,7 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 pub enum SessionEvent {
     /// A worker said hello.
     Opened {
-        /// The name given to it.
+        /// The name of the session.
         worker: WorkerId,
         /// What it said.
         hello: Hello,
@@ -60,13 +63,34 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Queues a message.
+    /// Queues a message. One that is larger than a worker takes is not sent; the worker is refused with
+    /// the reason in its place.
     ///
     /// # Errors
-    /// [`Code::SessionLost`] when the worker does not read, or is gone.
+    /// [`Code::SessionLost`] when the worker does not read, or is gone; [`Code::OutOfRange`] when the
+    /// message is too large. The session is of no use then.
     pub fn send(&self, message: Envelope<ToWorker>) -> Result<()> {
+        let (identity, name) = (message.identity.clone(), name(&message.body));
         let message = CoordinatorMessage::from(message);
-        self.traffic.sent(&self.worker, message.encoded_len());
+        let bytes = message.encoded_len();
+        if bytes <= TO_WORKER_LIMIT {
+            return self.queue(message);
+        }
+        let error = Error::new(
+            Code::OutOfRange,
+            format!("the message {name} is too large to be sent"),
+        )
+        .why(format!(
+            "it has {bytes} bytes, a worker takes {TO_WORKER_LIMIT}"
+        ))
+        .fix("make the configuration smaller: `eval_prompts`, or micro-batches in a step");
+        let body = ToWorker::Refused(error.clone());
+        self.queue(Envelope { identity, body }.into())?;
+        Err(error)
+    }
+
+    fn queue(&self, message: CoordinatorMessage) -> Result<()> {
+        self.traffic.sent(message.encoded_len());
         self.sender.try_send(Ok(message)).map_err(|e| {
             Error::new(
                 Code::SessionLost,
@@ -80,19 +104,35 @@ impl Outbox {
 #[derive(Clone)]
 pub struct SessionService {
     events: mpsc::Sender<SessionEvent>,
-    next: Arc<AtomicU64>,
+    names: Arc<Names>,
     traffic: Arc<Traffic>,
 }
 
+/// Names of sessions: `worker-1`, `worker-2` under the first term, `worker-T.1` under term T.
+#[derive(Debug)]
+struct Names {
+    term: Term,
+    given: AtomicU64,
+}
+
+impl Names {
+    fn draw(&self) -> WorkerId {
+        let number = self.given.fetch_add(1, Ordering::Relaxed) + 1;
+        WorkerId(match self.term {
+            Term(0 | 1) => format!("worker-{number}"),
+            Term(term) => format!("worker-{term}.{number}"),
+        })
+    }
+}
+
 impl SessionService {
-    /// A service that reports to `events`.
+    /// A service that reports to `events`, of a coordinator that leads under `term`.
     #[must_use]
-    ///
-    /// New workers are numbered from `first`.
-    pub fn new(events: mpsc::Sender<SessionEvent>, traffic: Arc<Traffic>, first: u64) -> Self {
+    pub fn new(events: mpsc::Sender<SessionEvent>, traffic: Arc<Traffic>, term: Term) -> Self {
+        let given = AtomicU64::new(0);
         Self {
             events,
-            next: Arc::new(AtomicU64::new(first)),
+            names: Arc::new(Names { term, given }),
             traffic,
         }
     }
@@ -100,7 +140,9 @@ impl SessionService {
     /// With its limits.
     #[must_use]
     pub fn into_server(self) -> SessionServer<Self> {
-        SessionServer::new(self).max_decoding_message_size(SESSION_MESSAGE_LIMIT)
+        SessionServer::new(self)
+            .max_decoding_message_size(TO_COORDINATOR_LIMIT)
+            .max_encoding_message_size(TO_WORKER_LIMIT)
     }
 }
 
@@ -141,17 +183,13 @@ async fn read(
             ..Hello::default()
         },
     };
-    let worker = match &hello.resume {
-        Some(position) => again(&position.worker),
-        None => {
-            let number = service.next.fetch_add(1, Ordering::Relaxed);
-            WorkerId(format!("worker-{number}"))
-        }
-    };
     let SessionService {
-        events, traffic, ..
+        events,
+        names,
+        traffic,
     } = service;
-    traffic.received(&worker, length);
+    let worker = names.draw();
+    traffic.received(length);
     let outbox = Outbox {
         worker: worker.clone(),
         sender,
@@ -168,7 +206,7 @@ async fn read(
     let reason = loop {
         match stream.message().await {
             Ok(Some(message)) => {
-                traffic.received(&worker, message.encoded_len());
+                traffic.received(message.encoded_len());
                 let event = match Envelope::<FromWorker>::try_from(message) {
                     Ok(envelope) => SessionEvent::Message {
                         worker: worker.clone(),
@@ -188,23 +226,30 @@ async fn read(
     let _ = events.send(SessionEvent::Closed { worker, reason }).await;
 }
 
-/// The name of a worker in its next session: `worker-3`, then `worker-3.2`, `worker-3.3`.
-fn again(before: &WorkerId) -> WorkerId {
-    let (name, session) = before.0.split_once('.').unwrap_or((&before.0, "1"));
-    let session = session.parse::<u64>().unwrap_or(1).saturating_add(1);
-    WorkerId(format!("{name}.{session}"))
+/// What a message is called in the protocol.
+fn name(body: &ToWorker) -> &'static str {
+    match body {
+        ToWorker::Welcome(_) => "Welcome",
+        ToWorker::Refused(_) => "Refused",
+        ToWorker::Sync(_) => "Sync",
+        ToWorker::Members(_) => "Members",
+        ToWorker::Assign(..) => "Assign",
+        ToWorker::Withdraw(..) => "Withdraw",
+        ToWorker::Reapply => "Reapply",
+        ToWorker::Prove => "Prove",
+        ToWorker::Retain(_) => "Retain",
+        ToWorker::Explain => "Explain",
+        ToWorker::Release => "Release",
+        ToWorker::Credit(..) => "Credit",
+        ToWorker::Reduce { .. } => "Reduce",
+        ToWorker::Commit { .. } => "Commit",
+        ToWorker::WriteCheckpoint { .. } => "WriteCheckpoint",
+        ToWorker::Finish { .. } => "Finish",
+        ToWorker::Stale(_) => "Stale",
+        ToWorker::Beat => "Beat",
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_session_of_a_worker_has_its_own_name() {
-        let mut name = WorkerId("worker-3".into());
-        for expected in ["worker-3.2", "worker-3.3"] {
-            name = again(&name);
-            assert_eq!(name.0, expected);
-        }
-    }
-}
+#[path = "service_tests.rs"]
+mod tests;

@@ -1,36 +1,43 @@
-//! Bytes of messages between coordinator and each worker.
+//! Bytes of messages between the coordinator and all workers together.
+//!
+//! Keeps: two numbers, whoever connects and however often.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use shared::ids::WorkerId;
-
-/// Cumulative (received, sent) bytes per worker.
+/// Cumulative bytes.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    bytes: Mutex<BTreeMap<WorkerId, (u64, u64)>>,
+    received: AtomicU64,
+    sent: AtomicU64,
 }
 
 impl Traffic {
-    pub(super) fn received(&self, worker: &WorkerId, bytes: usize) {
-        self.entry(worker, |(received, _)| *received += bytes as u64);
+    pub(super) fn received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn sent(&self, worker: &WorkerId, bytes: usize) {
-        self.entry(worker, |(_, sent)| *sent += bytes as u64);
+    pub(super) fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// What has passed so far, (received, sent).
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
-        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        bytes
-            .values()
-            .fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1))
+        let load = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed);
+        (load(&self.received), load(&self.sent))
     }
+}
 
-    fn entry(&self, worker: &WorkerId, change: impl FnOnce(&mut (u64, u64))) {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        change(bytes.entry(worker.clone()).or_default());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_are_counted_apart() {
+        let traffic = Traffic::default();
+        traffic.received(3);
+        traffic.sent(5);
+        traffic.received(4);
+        assert_eq!(traffic.totals(), (7, 5));
     }
 }

@@ -2,19 +2,23 @@
 //!
 //! In: records. Out: `ledger.jsonl`, and on opening it again the state of its whole lines.
 //! Keeps: a line is one write; when it fails, the file is cut back to its last whole line and the
-//! chain stays where it was, so the record can be tried again. The disk follows in the background:
+//! chain stays where it was, so the record can be tried again. Before each line the file is compared
+//! with what this process wrote, and the lock with what it took: behind a stranger's bytes nothing is
+//! written, and the run ends. The disk follows in the background:
 //! a power cut costs the last lines, whose steps give the same bytes when they are computed again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Book, Record, State};
+use shared::storage::{FileId, OutputLock, file_id};
 
-use super::read::{Reading, read};
+use super::read::{Reading, read_on};
 use super::sync::Syncer;
-use super::{LEDGER, Store};
+use super::{LEDGER, Replay, Store};
 
 /// What the store needs of a file.
 trait Medium: Send {
@@ -39,8 +43,11 @@ pub struct FileStore {
     book: Book,
     /// Bytes of the whole lines.
     length: u64,
-    /// A failed write may have left a part behind `length`.
-    ragged: bool,
+    /// Bytes that a failed write of this process may have left behind `length`.
+    ragged: u64,
+    /// Which file is written.
+    id: FileId,
+    fence: Arc<OutputLock>,
     syncer: Syncer,
 }
 
@@ -50,21 +57,34 @@ pub struct Opened {
     pub store: FileStore,
     /// What its lines fold to, `None` for a new ledger.
     pub state: Option<State>,
+    /// What a restart needs beside the state.
+    pub replay: Replay,
     /// What was cut off, for people.
     pub notice: Option<String>,
 }
 
 impl FileStore {
-    /// Opens the ledger of an output folder that exists, and cuts off a torn last line.
+    /// Opens the ledger of an output folder that exists, whose lock is held, and cuts off a torn last
+    /// line. Of what was `read` before the lock was taken only the rest is read now.
     ///
     /// # Errors
     /// [`Code::LedgerBroken`], [`Code::LedgerUnknown`], [`Code::LedgerContradiction`] and
     /// [`Code::ReplayDiffers`] with the line; [`Code::LedgerUnwritable`], [`Code::Io`].
-    pub fn open(output_dir: &Path) -> Result<Opened> {
+    pub fn open(
+        output_dir: &Path,
+        read: Option<Reading>,
+        fence: Arc<OutputLock>,
+    ) -> Result<Opened> {
         let path = output_dir.join(LEDGER);
-        let found = read(&path, |_, _| Ok(()))?;
+        let found = read_on(&path, read)?;
         let is_new = found.is_none();
-        let Reading { book, bytes, torn } = found.unwrap_or_default();
+        let Reading {
+            book,
+            replay,
+            bytes,
+            torn,
+            ..
+        } = found.unwrap_or_default();
         let opened = (|| {
             let file = OpenOptions::new().create(true).append(true).open(&path)?;
             if torn > 0 {
@@ -74,9 +94,11 @@ impl FileStore {
                 File::open(output_dir)?.sync_all()?;
             }
             let syncer = Syncer::start(file.try_clone()?)?;
-            Ok((file, syncer))
+            let id = file_id(&file)?;
+            Ok((file, id, syncer))
         })();
-        let (file, syncer) = opened.map_err(|e: io::Error| unwritable(&path, &e.to_string()))?;
+        let (file, id, syncer) =
+            opened.map_err(|e: io::Error| unwritable(&path, &e.to_string()))?;
         let notice = (torn > 0).then(|| {
             format!(
                 "{}: the last line was torn, its {torn} bytes are cut off; {} lines are whole",
@@ -90,12 +112,15 @@ impl FileStore {
             path,
             book,
             length: bytes,
-            ragged: false,
+            ragged: 0,
+            id,
+            fence,
             syncer,
         };
         Ok(Opened {
             store,
             state,
+            replay,
             notice,
         })
     }
@@ -114,24 +139,63 @@ impl FileStore {
 
     /// Cuts back to the last whole line, if a failed write left more.
     fn smooth(&mut self) -> Result<()> {
-        if self.ragged {
+        if self.ragged > 0 {
             let cut = self.medium.truncate(self.length);
             cut.map_err(|e| unwritable(&self.path, &e.to_string()))?;
-            self.ragged = false;
+            self.ragged = 0;
         }
         Ok(())
+    }
+
+    /// Nobody but this process has written the ledger. The file is opened anew, because an NFS client
+    /// looks at the server then.
+    fn is_alone(&self) -> Result<()> {
+        let strange = |why: String| {
+            Error::new(Code::Locked, "somebody else leads in this output_dir")
+                .in_file(&self.path)
+                .why(why)
+                .why("nothing more is written here")
+                .fix("let the other coordinator lead; when there is none, start this one again")
+        };
+        let unknown = |e: io::Error| unwritable(&self.path, &e.to_string());
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(strange("the ledger was removed".into()));
+            }
+            Err(e) => return Err(unknown(e)),
+        };
+        if file_id(&file).map_err(unknown)? != self.id {
+            return Err(strange("another ledger lies in its place".into()));
+        }
+        let (found, own) = (file.metadata().map_err(unknown)?.len(), self.length);
+        if !(own..=own + self.ragged).contains(&found) {
+            return Err(strange(format!(
+                "the ledger has {found} bytes, {own} of them are this coordinator's"
+            )));
+        }
+        self.holds_the_lock()
+    }
+
+    fn holds_the_lock(&self) -> Result<()> {
+        self.fence.is_held().map_err(|error| match error.code {
+            // It may be seen again later, like a full disk.
+            Code::Io => unwritable(&self.path, &shared::error::render(&error)),
+            _ => error,
+        })
     }
 }
 
 impl Store for FileStore {
     fn append(&mut self, record: &Record) -> Result<()> {
+        self.is_alone()?;
         let sealed = self
             .book
             .seal(record)
             .map_err(|error| error.at_line(&self.path, self.book.lines() + 1))?;
         self.smooth()?;
         if let Err(e) = self.medium.write_all(&sealed.line) {
-            self.ragged = true;
+            self.ragged = sealed.line.len() as u64;
             // What cannot be cut now is cut before the next write.
             let _ = self.smooth();
             return Err(unwritable(&self.path, &e.to_string()));
@@ -139,13 +203,23 @@ impl Store for FileStore {
         self.length += sealed.line.len() as u64;
         self.book.accept(record, &sealed)?;
         self.syncer.ask();
-        Ok(())
+        // Whoever took the lock meanwhile may have read the ledger without this line.
+        match self.holds_the_lock() {
+            // The line is written: it must not be tried again, and the next one looks again.
+            Err(error) if error.code == Code::LedgerUnwritable => Ok(()),
+            held => held,
+        }
     }
 
     fn sync(&mut self) -> Result<()> {
         self.syncer
             .wait()
             .map_err(|why| unwritable(&self.path, &why))
+    }
+
+    fn synced(&self) -> Box<dyn FnOnce() -> Result<()> + Send> {
+        let (waiting, path) = (self.syncer.waiting(), self.path.clone());
+        Box::new(move || waiting().map_err(|why| unwritable(&path, &why)))
     }
 }
 
@@ -156,3 +230,7 @@ fn unwritable(path: &Path, why: &str) -> Error {
         .why("its whole lines are safe, and the run stands where they end")
         .fix("free some space, or make the folder writable again")
 }
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

@@ -37,4 +37,8 @@ impl Store for MemoryStore {
     fn sync(&mut self) -> Result<()> {
         Ok(())
     }
+
+    fn synced(&self) -> Box<dyn FnOnce() -> Result<()> + Send> {
+        Box::new(|| Ok(()))
+    }
 }

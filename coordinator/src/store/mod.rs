@@ -5,14 +5,15 @@
 //! Keeps: a record that contradicts the ones before is refused before it is written; a line is
 //! written whole or not at all; syncing to disk is beside the training, not before it.
 //!
-//! `file` the embedded store · `memory` the same for tests · `read` looks without touching ·
-//! `sync` forces bytes to the disk · `decide` what a start means. A store that several coordinators
+//! `file` the embedded store · `memory` the same for tests · `read` looks without touching · `replay`
+//! what a restart needs beside the state · `sync` forces bytes to the disk · `decide` what a start means. A store that several coordinators
 //! share would stand behind [`Store`] too.
 
 mod decide;
 mod file;
 mod memory;
 mod read;
+mod replay;
 mod sync;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub use decide::{Existing, Start, decide};
 pub use file::{FileStore, Opened};
 pub use memory::MemoryStore;
 pub use read::{Reading, read};
+pub use replay::Replay;
 
 /// Name of the ledger in the output folder.
 pub const LEDGER: &str = "ledger.jsonl";
@@ -35,6 +37,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// [`Code::LedgerUnwritable`](shared::error::Code::LedgerUnwritable) when it cannot be written,
+    /// [`Code::Locked`](shared::error::Code::Locked) when somebody else writes here: the run ends,
     /// [`Code::LedgerContradiction`](shared::error::Code::LedgerContradiction) and
     /// [`Code::ReplayDiffers`](shared::error::Code::ReplayDiffers) when it must not be.
     fn append(&mut self, record: &Record) -> Result<()>;
@@ -44,6 +47,10 @@ pub trait Store: Send {
     /// # Errors
     /// [`Code::LedgerUnwritable`](shared::error::Code::LedgerUnwritable).
     fn sync(&mut self) -> Result<()>;
+
+    /// What waits until every record that was added so far is on the disk; it may wait on another
+    /// thread, and ends with what [`Self::sync`] would have said.
+    fn synced(&self) -> Box<dyn FnOnce() -> Result<()> + Send>;
 }
 
 /// The run that this start leads, and under which term.

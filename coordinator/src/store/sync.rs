@@ -40,6 +40,8 @@ struct Wishes {
     /// Why the newest forced write failed.
     failure: Option<String>,
     closing: bool,
+    /// Nothing is served any more.
+    ended: bool,
 }
 
 impl Desk {
@@ -75,6 +77,11 @@ impl Syncer {
 
     /// Waits until all that was written before is on the disk.
     pub(super) fn wait(&self) -> Result<(), String> {
+        self.waiting()()
+    }
+
+    /// As [`Self::wait`], for all that was written until now, whenever and wherever it is called.
+    pub(super) fn waiting(&self) -> impl FnOnce() -> Result<(), String> + Send + use<> {
         let mut wishes = self.desk.lock();
         if wishes.failure.is_some() {
             wishes.asked += 1;
@@ -82,8 +89,14 @@ impl Syncer {
         }
         let mine = wishes.asked;
         drop(wishes);
-        let wishes = self.desk.wait_while(|wishes| wishes.served < mine);
-        wishes.failure.clone().map_or(Ok(()), Err)
+        let desk = Arc::clone(&self.desk);
+        move || {
+            let wishes = desk.wait_while(|wishes| wishes.served < mine && !wishes.ended);
+            if wishes.served < mine {
+                return Err("the store was closed before".into());
+            }
+            wishes.failure.clone().map_or(Ok(()), Err)
+        }
     }
 }
 
@@ -100,11 +113,14 @@ impl Drop for Syncer {
 
 fn serve(desk: &Desk, durable: &impl Durable) {
     loop {
-        let wishes = desk.wait_while(|wishes| wishes.asked == wishes.served && !wishes.closing);
-        let asked = wishes.asked;
-        if asked == wishes.served {
+        let mut wishes = desk.wait_while(|wishes| wishes.asked == wishes.served && !wishes.closing);
+        if wishes.asked == wishes.served {
+            wishes.ended = true;
+            drop(wishes);
+            desk.changed.notify_all();
             return;
         }
+        let asked = wishes.asked;
         drop(wishes);
         let failure = durable.force().err().map(|e| e.to_string());
         let mut wishes = desk.lock();
@@ -178,6 +194,24 @@ mod tests {
         broken.store(false, Ordering::SeqCst);
         syncer.wait().unwrap();
         syncer.wait().unwrap();
+    }
+
+    #[test]
+    fn what_was_written_by_now_is_waited_for_and_nothing_later() {
+        let (syncer, begins, ends) = gate();
+        syncer.ask();
+        begins.recv().unwrap();
+        let mine = syncer.waiting();
+        syncer.ask();
+        ends.send(Ok(())).unwrap();
+        mine().unwrap();
+        begins.recv().unwrap();
+        ends.send(Err(io::Error::other("no disk"))).unwrap();
+        let late = syncer.waiting();
+        drop(ends.send(Ok(())));
+        drop(syncer);
+        // Served or failed before the end: nobody waits for ever.
+        let _ = late();
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl Course {
         self.evaluations.insert(step, sums);
     }
 
+    /// Forgets the evaluations of all other steps.
+    pub fn retain(&mut self, keep: impl Fn(Step) -> bool) {
+        self.evaluations.retain(|step, _| keep(*step));
+    }
+
     /// What an evaluation came to, when there was one.
     #[must_use]
     pub fn get(&self, step: Step) -> Option<&[SetSums]> {

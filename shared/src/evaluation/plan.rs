@@ -95,6 +95,12 @@ impl EvaluationPlan {
         &self.micro_batches
     }
 
+    /// Tokens that each micro-batch of the sets computes, padding included, in order.
+    pub fn computed_tokens(&self) -> impl Iterator<Item = u64> + '_ {
+        let micro_batches = self.micro_batches.iter();
+        micro_batches.map(|micro_batch| micro_batch.rows.computed_tokens())
+    }
+
     /// Whether the state of this step is evaluated: every so many steps, and at the end.
     #[must_use]
     pub fn is_due(&self, step: Step) -> bool {

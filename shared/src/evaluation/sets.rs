@@ -17,10 +17,8 @@ pub const PARENT: &str = "parent";
 pub struct EvaluationSet {
     /// Its name.
     pub name: String,
-    /// The prepared dataset, absolute.
+    /// The prepared dataset, absolute; the file's name is its digest, and opening it compares.
     pub dataset_path: String,
-    /// Its digest.
-    pub dataset_digest: String,
     /// The rows, in order; empty means all.
     pub rows: Vec<u32>,
 }

@@ -1,7 +1,8 @@
 //! The integers of an evaluation: [`WIDTH`] per set, the answers to prompts, the number of micro-batches.
 //!
 //! Losses are in units of 2^-32 nats: 2.1e9 nats fit, enough for 200 million tokens. A sample's mean
-//! is rounded once, half to even, so that sums of samples are exact as well.
+//! is rounded once, half to even, so that sums of samples are exact as well. Keeps: no sum of the micro-batches of a set
+//! wraps, on one worker or over all of them; what does not fit is flagged, and the mean is not a number.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,17 +45,32 @@ impl SetSums {
         let mut sum = 0i64;
         for &loss in losses {
             match fixed(loss) {
-                Some(units) => sum = sum.saturating_add(units),
+                Some(units) => self.overflows += add_to(&mut sum, units),
                 None => self.overflows += 1,
             }
         }
-        self.loss = self.loss.saturating_add(sum);
-        self.sample_loss = self.sample_loss.saturating_add(divided(sum, targets));
+        self.overflows += add_to(&mut self.loss, sum);
+        self.overflows += add_to(&mut self.sample_loss, divided(sum, targets));
         self.targets += targets;
         self.samples += 1;
         let found = right.iter().filter(|&&r| r).count();
         self.right += i64::try_from(found).unwrap_or(i64::MAX);
         self.verbatim += i64::from(found == losses.len());
+    }
+
+    /// What one of `micro_batches` may bring, so that the sum of all of them fits whoever computes them: its share of
+    /// what fits, and a flag where it is more.
+    #[must_use]
+    pub fn bounded(mut self, micro_batches: usize) -> Self {
+        let parts = i64::try_from(micro_batches.max(1)).unwrap_or(i64::MAX);
+        let most = i64::MAX / parts;
+        for sum in [&mut self.loss, &mut self.sample_loss] {
+            if !(-most..=most).contains(sum) {
+                *sum = (*sum).clamp(-most, most);
+                self.overflows += 1;
+            }
+        }
+        self
     }
 
     /// As it travels.
@@ -132,6 +148,13 @@ impl SetSums {
     }
 }
 
+/// Adds as far as it fits; 1 where it does not.
+fn add_to(sum: &mut i64, more: i64) -> i64 {
+    let fits = sum.checked_add(more);
+    *sum = fits.unwrap_or_else(|| sum.saturating_add(more));
+    i64::from(fits.is_none())
+}
+
 fn share(part: i64, whole: i64) -> f64 {
     if whole == 0 {
         0.0
@@ -159,6 +182,8 @@ fn divided(sum: i64, by: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -179,6 +204,57 @@ mod tests {
         sums.add(&[1.0, f32::INFINITY], &[true, false]);
         assert_eq!(sums.overflows, 1);
         assert!(sums.mean_loss().is_nan() && sums.perplexity().is_nan());
+    }
+
+    proptest! {
+        /// Whatever losses the micro-batches have and whoever adds them up: each total is the exact one, or it is
+        /// flagged. `i128` says what is exact.
+        #[test]
+        fn no_sum_over_workers_wraps(
+            micro_batches in prop::collection::vec(
+                prop::collection::vec(
+                    prop_oneof![-1.07e9f32..1.07e9f32, 0f32..20f32, Just(1.07e9f32)],
+                    0..6,
+                ),
+                1..40,
+            ),
+        ) {
+            let parts = micro_batches.len();
+            let sums = micro_batches.iter().map(|losses| {
+                let mut sums = SetSums::default();
+                for loss in losses {
+                    sums.add(&[*loss], &[false]);
+                }
+                (sums.bounded(parts), losses)
+            });
+            let (mut total, mut exact) = ([0i64; WIDTH], 0i128);
+            for (sums, losses) in sums {
+                for (sum, more) in total.iter_mut().zip(sums.to_array()) {
+                    // As workers and their all-reduce add.
+                    let (added, wrapped) = sum.overflowing_add(more);
+                    prop_assert!(!wrapped);
+                    *sum = added;
+                }
+                exact += losses.iter().map(|l| i128::from(fixed(*l).unwrap())).sum::<i128>();
+            }
+            let total = SetSums::from_array(total);
+            let is_exact = i128::from(total.loss) == exact && total.loss == total.sample_loss;
+            prop_assert!(is_exact || total.overflows > 0);
+            prop_assert!(total.overflows == 0 || total.mean_loss().is_nan());
+        }
+    }
+
+    #[test]
+    fn a_sum_that_only_fits_alone_is_flagged_among_others() {
+        let mut sums = SetSums::default();
+        sums.add(&[1.07e9], &[true]);
+        assert_eq!(sums.bounded(1), sums);
+        let among = sums.bounded(2);
+        assert_eq!((among.overflows, among.loss), (0, sums.loss));
+        let among = sums.bounded(3);
+        assert_eq!((among.overflows, among.loss), (2, i64::MAX / 3));
+        sums.add(&[1.07e9, 1.07e9], &[true, true]);
+        assert!(sums.overflows > 0, "beyond 2^31 nats in one micro-batch");
     }
 
     #[test]

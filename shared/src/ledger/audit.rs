@@ -4,7 +4,7 @@
 //! [`Report`], or the first record that breaks a promise.
 //! Keeps: gaps, repeated steps and replays are the business of the `rules`, which every record
 //! passed before it comes here; here each credit is held against the plan, and the samples of each
-//! epoch are counted. Errors have no place: the caller knows file and line.
+//! epoch are counted. What a fork made void is counted apart. Errors have no place: the caller knows file and line.
 
 use std::collections::BTreeMap;
 
@@ -25,10 +25,12 @@ pub struct Auditor {
     plan: Plan,
     epoch: EpochUse,
     column: Sha256,
+    begins_after: Step,
     highest: Step,
     samples: u64,
     micro_batches: BTreeMap<WorkerId, u64>,
-    skipped: u64,
+    /// Micro-batches of steps that a fork made void.
+    void: u64,
     terms: u64,
     newest_term: Term,
 }
@@ -47,19 +49,14 @@ impl Auditor {
                     plan.total_steps()
                 )));
         }
-        let mut epoch = EpochUse::new(plan.samples());
-        // What a run took over from elsewhere is used already, as planned.
-        let first = run.begins_after.0 / plan.steps_per_epoch().max(1) * plan.steps_per_epoch();
-        for step in (first + 1..=run.begins_after.0).map(Step) {
-            epoch.take(step, planned_rows(&plan.step(step)))?;
-        }
         Ok(Self {
-            epoch,
+            epoch: taken_over(&plan, run.begins_after)?,
             column: Sha256::new(),
+            begins_after: run.begins_after,
             highest: run.begins_after,
             samples: 0,
             micro_batches: BTreeMap::new(),
-            skipped: 0,
+            void: 0,
             terms: 0,
             newest_term: Term(0),
             plan,
@@ -84,6 +81,7 @@ impl Auditor {
                 }
                 as_planned(commit, &planned, self.plan.epoch_of(commit.step))?;
             }
+            Record::Rewind(rewind) if !rewind.forked.is_empty() => self.fork(rewind.step)?,
             Record::Run(_)
             | Record::Members(_)
             | Record::Evaluation(_)
@@ -97,21 +95,41 @@ impl Auditor {
 
     /// A step that is committed for the first time; a replay was held against it by the rules.
     fn count(&mut self, commit: &Commit) -> Result<()> {
-        self.highest = commit.step;
         let credits = &commit.micro_batches;
-        let rows = || credits.iter().flat_map(|c| c.samples.iter().copied());
-        self.epoch.take(commit.step, rows())?;
-        if commit.step.0.is_multiple_of(self.plan.steps_per_epoch()) {
-            self.epoch.end(commit.step)?;
-        }
-        self.samples += rows().count() as u64;
-        self.skipped += u64::from(commit.skipped);
         for credit in credits {
             *self.micro_batches.entry(credit.worker.clone()).or_insert(0) += 1;
         }
-        let rows: Vec<String> = rows().map(|row| row.to_string()).collect();
-        let line = format!("{}: {}\n", commit.step, rows.join(","));
-        self.column.update(line.as_bytes());
+        let rows = credits.iter().flat_map(|c| c.samples.iter().copied());
+        self.use_rows(commit.step, &rows.collect::<Vec<_>>())
+    }
+
+    fn use_rows(&mut self, step: Step, rows: &[u32]) -> Result<()> {
+        self.highest = step;
+        self.epoch.take(step, rows.iter().copied())?;
+        if step.0.is_multiple_of(self.plan.steps_per_epoch()) {
+            self.epoch.end(step)?;
+        }
+        self.samples += rows.len() as u64;
+        let rows: Vec<String> = rows.iter().map(u32::to_string).collect();
+        self.column
+            .update(format!("{step}: {}\n", rows.join(",")).as_bytes());
+        Ok(())
+    }
+
+    /// What was committed after this step is void and comes again. Up to it every commit used the rows
+    /// that are planned, so the plan tells again what they were.
+    fn fork(&mut self, step: Step) -> Result<()> {
+        for void in (step.0 + 1..=self.highest.0).map(Step) {
+            self.void += self.plan.step(void).micro_batches.len() as u64;
+        }
+        self.epoch = taken_over(&self.plan, self.begins_after)?;
+        self.column = Sha256::new();
+        self.samples = 0;
+        self.highest = self.begins_after;
+        for step in (self.begins_after.0 + 1..=step.0).map(Step) {
+            let rows: Vec<u32> = planned_rows(&self.plan.step(step)).collect();
+            self.use_rows(step, &rows)?;
+        }
         Ok(())
     }
 
@@ -140,17 +158,30 @@ impl Auditor {
             epochs_finished: self.epoch.finished(),
             begun_epoch: self.epoch.begun() as u64,
             micro_batches: self.micro_batches,
-            skipped: self.skipped,
+            void: self.void,
+            skipped: state.skipped.len() as u64,
             terms: self.terms,
             newest_term: self.newest_term,
             rewinds: state.rewinds,
+            forks: state.forks,
             replayed: state.replayed,
             evictions: state.evictions,
             checkpoints: Vec::new(),
+            not_recomputed: Vec::new(),
             adapter_sha256: state.complete.as_ref().map(|c| c.adapter_sha256.clone()),
             sample_column: hex(&self.column.finalize()),
         })
     }
+}
+
+/// The epoch in work where a run begins: what it took over from elsewhere is used already, as planned.
+fn taken_over(plan: &Plan, begins_after: Step) -> Result<EpochUse> {
+    let mut epoch = EpochUse::new(plan.samples());
+    let first = begins_after.0 / plan.steps_per_epoch().max(1) * plan.steps_per_epoch();
+    for step in (first + 1..=begins_after.0).map(Step) {
+        epoch.take(step, planned_rows(&plan.step(step)))?;
+    }
+    Ok(epoch)
 }
 
 fn planned_rows(planned: &StepPlan) -> impl Iterator<Item = u32> + '_ {

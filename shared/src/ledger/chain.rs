@@ -171,6 +171,5 @@ fn understand(body: &[u8]) -> Result<Record> {
 }
 
 fn broken(what: &str) -> Error {
-    Error::new(Code::LedgerBroken, what)
-        .fix("put the file back from a copy, or --overwrite to start anew")
+    Error::new(Code::LedgerBroken, what).fix("put the file back from a copy")
 }

@@ -1,7 +1,8 @@
 //! What a line of the ledger says.
 //!
 //! Keeps: the order of fields is the order in the file, so equal records give equal bytes. A new
-//! field is optional and left out when empty; a new kind raises [`FORMAT`].
+//! field is optional and left out when empty: a version that does not know it refuses the line by its
+//! name and misunderstands nothing. A new kind raises [`FORMAT`].
 
 use std::collections::BTreeMap;
 
@@ -117,6 +118,12 @@ pub struct Members {
     pub generation: Generation,
     /// All of them.
     pub workers: Vec<WorkerId>,
+    /// Their processes, by which those that come back are found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incarnations: Vec<String>,
+    /// What they compute on, each class once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub device_classes: Vec<String>,
 }
 
 /// A committed step: what was credited, never what was planned.
@@ -264,7 +271,7 @@ impl EvaluatedSet {
     }
 }
 
-/// The run goes on from another state; what was committed after it must come out again.
+/// The run goes on from another state; what was committed after it must come out again, or is void.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rewind {
@@ -275,6 +282,10 @@ pub struct Rewind {
     pub state_digest: Option<String>,
     /// Why, for people.
     pub reason: String,
+    /// A fork: the device classes that took part, where a replay came out differently. What was
+    /// committed after `step` is void. Empty everywhere else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forked: Vec<String>,
 }
 
 /// A checkpoint that has its name.

@@ -44,8 +44,11 @@ pub struct Report {
     pub epochs_finished: u64,
     /// Samples that the epoch in work has used, each once.
     pub begun_epoch: u64,
-    /// Micro-batches credited to each worker.
+    /// Micro-batches credited to each worker, those of void steps too.
     pub micro_batches: BTreeMap<WorkerId, u64>,
+    /// Micro-batches of steps that a fork made void.
+    #[serde(skip_serializing_if = "is_none")]
+    pub void: u64,
     /// Steps that applied nothing, because a value was not finite or out of range.
     pub skipped: u64,
     /// How many coordinators led, one after the other.
@@ -54,12 +57,19 @@ pub struct Report {
     pub newest_term: Term,
     /// How often the run went on from an earlier state.
     pub rewinds: u64,
+    /// How often that was a fork: a replay on several device classes came out differently, and what was
+    /// committed after the step it began from is void.
+    #[serde(skip_serializing_if = "is_none")]
+    pub forks: u64,
     /// Steps that were computed again, with the same samples and the same state.
     pub replayed: u64,
     /// How often a worker was forced to leave.
     pub evictions: u64,
     /// Checkpoints that hold the state which was committed.
     pub checkpoints: Vec<Step>,
+    /// Those of them whose content could not be computed again: an earlier version wrote them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_recomputed: Vec<Step>,
     /// SHA-256 of the adapter, when the run is complete.
     pub adapter_sha256: Option<String>,
     /// SHA-256 over `step: row,row,...` of every step, in order.
@@ -97,10 +107,12 @@ impl Report {
         ));
         facts.push(("epochs", self.epoch_text()));
         let total: u64 = self.micro_batches.values().sum();
-        facts.push((
-            "micro-batches",
-            format!("{total}, each credited once and as planned"),
-        ));
+        let mut text = format!("{total}, each credited once and as planned");
+        if self.void > 0 {
+            let void = self.void;
+            text.push_str(&format!("; {void} of them in steps that a fork made void"));
+        }
+        facts.push(("micro-batches", text));
         let workers = self.micro_batches.iter();
         facts.extend(workers.map(|(worker, count)| ("", format!("{count} by {worker}"))));
         if self.skipped > 0 {
@@ -115,6 +127,10 @@ impl Report {
                 n => format!("{n}; steps computed again, all equal: {}", self.replayed),
             },
         ));
+        if self.forks > 0 {
+            let text = "several device classes took part and a replay came out differently";
+            facts.push(("forks", format!("{}; {text}", self.forks)));
+        }
         facts.push(("evictions", self.evictions.to_string()));
         let steps: Vec<String> = self.checkpoints.iter().map(Step::to_string).collect();
         let checkpoints = if steps.is_empty() {
@@ -123,6 +139,12 @@ impl Report {
             format!("{}, as committed", steps.join(", "))
         };
         facts.push(("checkpoints", checkpoints));
+        if !self.not_recomputed.is_empty() {
+            let steps: Vec<String> = self.not_recomputed.iter().map(Step::to_string).collect();
+            let text =
+                "of an earlier version: files as listed, their content was not computed again";
+            facts.push(("", format!("{} {text}", steps.join(", "))));
+        }
         facts.push((
             "adapter",
             match &self.adapter_sha256 {
@@ -167,6 +189,14 @@ impl Report {
         }
         text
     }
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it asks about by reference"
+)]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 fn lines(count: u64) -> String {

@@ -1,7 +1,8 @@
 //! What the lines of a ledger fold to: all that a restarted coordinator has to know.
 //!
 //! In: records that the `rules` let pass. Out: the run, who leads, who computes, what is committed.
-//! Keeps: 72 bytes a step, so that a replay is compared with what was committed before.
+//! Keeps: 72 bytes a step, so that a replay is compared with what was committed before; a fork makes
+//! what was committed after its step void, and nothing else does.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,9 @@ pub struct State {
     pub complete: Option<Complete>,
     /// How often the run went on from an earlier state.
     pub rewinds: u64,
+    /// How often that was a fork: more than one device class took part, and a replay came out
+    /// differently.
+    pub forks: u64,
     /// Commits of steps that were committed before.
     pub replayed: u64,
     /// How often a worker was forced to leave.
@@ -93,6 +97,7 @@ impl State {
             checkpoint: None,
             complete: None,
             rewinds: 0,
+            forks: 0,
             replayed: 0,
             evictions: 0,
             evaluations: BTreeMap::new(),
@@ -110,7 +115,8 @@ impl State {
         self.leader.as_ref().map_or(Term(0), |leader| leader.term)
     }
 
-    /// The highest step that was ever committed; after a rewind more than [`Self::committed`].
+    /// The highest step that was committed and is not void; after a rewind more than
+    /// [`Self::committed`].
     #[must_use]
     pub fn highest(&self) -> Step {
         Step(self.run.begins_after.0 + self.marks.len() as u64)
@@ -173,6 +179,9 @@ impl State {
             }
             Record::Rewind(rewind) => {
                 self.rewinds += 1;
+                if !rewind.forked.is_empty() {
+                    self.fork(rewind.step);
+                }
                 self.loss_scale = None;
                 self.committed = rewind.step;
                 self.evaluated = newest(&self.evaluations, rewind.step);
@@ -183,5 +192,19 @@ impl State {
             Record::Complete(complete) => self.complete = Some(complete.clone()),
         }
         Ok(())
+    }
+
+    /// What was committed after this step is void: it may come out differently now.
+    fn fork(&mut self, step: Step) {
+        self.forks += 1;
+        let kept = step.0.saturating_sub(self.run.begins_after.0);
+        self.marks
+            .truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+        // One of the committed state stands when this course has evaluated it; otherwise it differs.
+        let stands = self.evaluated;
+        self.evaluations.retain(|at, _| Some(*at) <= stands);
+        self.skipped.split_off(&step.next());
+        self.stopped = self.stopped.filter(|stopped| *stopped <= step);
+        self.checkpoint = self.checkpoint.take().filter(|c| c.step <= step);
     }
 }

@@ -46,15 +46,17 @@ pub fn checkpoints(output_dir: &Path) -> Vec<(Step, PathBuf)> {
 /// # Errors
 /// [`Code::NoCheckpoint`] when there are some and none verifies.
 pub fn newest(output_dir: &Path) -> Result<Option<Found>> {
-    newest_where(output_dir, |_| Ok(()))
+    newest_where(output_dir, &[], |_| Ok(()))
 }
 
-/// As [`newest`], but one that `fits` refuses is skipped too, with its reason.
+/// As [`newest`], but one that `fits` refuses is skipped too, with its reason. `order` are the keys of
+/// the adapter in canonical order, for manifests that do not hold them.
 ///
 /// # Errors
 /// [`Code::NoCheckpoint`] when there are some and none can be used.
 pub fn newest_where(
     output_dir: &Path,
+    order: &[String],
     fits: impl Fn(&Manifest) -> Result<()>,
 ) -> Result<Option<Found>> {
     let mut skipped = Vec::new();
@@ -62,6 +64,7 @@ pub fn newest_where(
         let verified = Manifest::read(&folder).and_then(|manifest| {
             fits(&manifest).map_err(|error| error.in_file(&folder))?;
             manifest.verify(&folder)?;
+            manifest.verify_state(&folder, order, &mut |_| ())?;
             Ok(manifest)
         });
         match verified {
@@ -87,8 +90,9 @@ pub fn newest_where(
 
 #[cfg(test)]
 mod tests {
-    use super::super::file_digest;
+    use super::super::{file_digest, samples};
     use super::*;
+    use crate::numerics::state_digest;
 
     fn checkpoint(root: &Path, step: u64) -> PathBuf {
         let folder = root.join(checkpoint_name(Step(step)));
@@ -118,6 +122,26 @@ mod tests {
         assert_eq!(found.manifest.step, Step(10));
         let codes: Vec<_> = found.skipped.iter().map(|e| e.code).collect();
         assert_eq!(codes, [Code::NoCheckpoint, Code::DigestDiffers]);
+    }
+
+    #[test]
+    fn a_checkpoint_that_holds_another_state_than_its_manifest_says_is_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        for (step, held) in [(5, 5), (10, 9)] {
+            let folder = root.path().join(checkpoint_name(Step(step)));
+            std::fs::create_dir(&folder).unwrap();
+            samples::write(&folder, &samples::state(held));
+            let manifest = Manifest {
+                step: Step(step),
+                state_digest: state_digest(&samples::state(step)),
+                parameters: samples::keys(),
+                ..Manifest::default()
+            };
+            manifest.write(&folder).unwrap();
+        }
+        let found = newest(root.path()).unwrap().unwrap();
+        assert_eq!(found.manifest.step, Step(5));
+        assert_eq!(found.skipped[0].code, Code::DigestDiffers);
     }
 
     #[test]

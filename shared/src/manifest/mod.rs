@@ -2,10 +2,16 @@
 //!
 //! In: files that were written before. Out: `manifest.json`, written last and read first; readers
 //! trust only what it lists. Keeps: nothing in it knows how many workers there were.
-//! `find` looks for the newest checkpoint that verifies · `verify` checks an adapter file.
+//! `find` looks for the newest checkpoint that verifies · `verify` checks an adapter file · `content`
+//! computes the digest of a state from its files · `tensors` reads them piece by piece.
 
+mod content;
 mod find;
+mod tensors;
 mod verify;
+
+#[cfg(test)]
+pub(crate) mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -15,6 +21,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use content::{Content, recomputed_digest};
 pub use find::{Found, checkpoint_name, checkpoints, newest, newest_where};
 pub use verify::{ExpectedTensor, verify_adapter};
 
@@ -27,6 +34,12 @@ pub use crate::wire::message::FileDigest;
 
 /// Name of the manifest in its folder.
 pub const MANIFEST: &str = "manifest.json";
+
+/// The adapter's tensors in a checkpoint.
+pub const ADAPTER_FILE: &str = "adapter_model.safetensors";
+
+/// First and second moments per key, and the counters.
+pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 
 /// The pairs that PiSSA took out of the base model, beside the trained ones of a checkpoint.
 pub const PISSA_FILE: &str = "pissa_initial.safetensors";
@@ -63,6 +76,10 @@ pub struct Manifest {
     pub evaluations: BTreeMap<Step, Vec<SetSums>>,
     /// Device classes that took part since the start or the last resume.
     pub device_classes: BTreeSet<String>,
+    /// Keys of the adapter in canonical order: with it the digest of the state can be computed from the
+    /// files alone. Empty in manifests of earlier versions, and of folders without an optimizer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<String>,
     /// Every other file of the folder.
     pub files: Vec<FileDigest>,
     /// SHA-256 of this manifest with nothing here; filled in when it is written.
@@ -130,9 +147,17 @@ impl Manifest {
     /// # Errors
     /// [`Code::DigestDiffers`] naming the first file that differs.
     pub fn verify(&self, folder: &Path) -> Result<()> {
+        self.verify_with(folder, &mut |_| ())
+    }
+
+    /// [`Self::verify`] that tells how many bytes were read, each time some were.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_with(&self, folder: &Path, moved: &mut dyn FnMut(u64)) -> Result<()> {
         for listed in &self.files {
             let path = folder.join(&listed.name);
-            let found = file_digest(&path)?;
+            let found = file_digest_with(&path, moved)?;
             if found != *listed {
                 return Err(
                     Error::new(Code::DigestDiffers, "a file was altered or is torn")
@@ -157,6 +182,14 @@ impl Manifest {
 /// # Errors
 /// [`Code::DigestDiffers`] when it cannot be read.
 pub fn file_digest(path: &Path) -> Result<FileDigest> {
+    file_digest_with(path, &mut |_| ())
+}
+
+/// [`file_digest`] that tells how many bytes were read, each time some were.
+///
+/// # Errors
+/// As [`file_digest`].
+pub fn file_digest_with(path: &Path, moved: &mut dyn FnMut(u64)) -> Result<FileDigest> {
     let unreadable = |e: std::io::Error| {
         Error::new(Code::DigestDiffers, "a file cannot be read")
             .in_file(path)
@@ -172,6 +205,7 @@ pub fn file_digest(path: &Path) -> Result<FileDigest> {
         }
         hasher.update(&buffer[..read]);
         bytes += read as u64;
+        moved(read as u64);
     }
     let name = path
         .file_name()
@@ -183,6 +217,12 @@ pub fn file_digest(path: &Path) -> Result<FileDigest> {
         bytes,
         sha256: hex(&hasher.finalize()),
     })
+}
+
+/// SHA-256 of bytes in hex, as [`file_digest`] has it of a file.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// Bytes as hexadecimal text.

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 
+use super::tensors::TensorFile;
 use crate::error::{Code, Error, Result};
 
 /// A tensor an adapter file must hold.
@@ -29,23 +30,22 @@ pub fn verify_adapter(file: &Path, expected: &[ExpectedTensor]) -> Result<()> {
         .why(why)
         .fix("do not use this file; start the run again, it goes on from a checkpoint")
     };
-    let bytes = std::fs::read(file).map_err(|e| differs(e.to_string()))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| differs(e.to_string()))?;
+    let mut tensors = TensorFile::open(file).map_err(differs)?;
     for tensor in expected {
-        let found = tensors
-            .tensor(&tensor.key)
-            .map_err(|e| differs(e.to_string()))?;
-        if found.shape() != tensor.shape || found.dtype() != Dtype::F32 {
-            let (shape, dtype) = (found.shape(), found.dtype());
+        let found = tensors.info(&tensor.key).map_err(differs)?;
+        if found.shape != tensor.shape || found.dtype != Dtype::F32 {
+            let (shape, dtype) = (&found.shape, found.dtype);
             return Err(differs(format!("{} is {dtype:?} {shape:?}", tensor.key)));
         }
-        let (values, _) = found.data().as_chunks::<4>();
-        if !values.iter().all(|v| f32::from_le_bytes(*v).is_finite()) {
-            return Err(differs(format!(
-                "{} holds a value that is not finite",
-                tensor.key
-            )));
-        }
+        let finite = |piece: &[u8]| {
+            let mut values = piece.as_chunks::<4>().0.iter();
+            if values.all(|v| f32::from_le_bytes(*v).is_finite()) {
+                return Ok(());
+            }
+            let key = &tensor.key;
+            Err(format!("{key} holds a value that is not finite"))
+        };
+        tensors.floats(&tensor.key, finite).map_err(differs)?;
     }
     if tensors.len() != expected.len() {
         return Err(differs(format!(

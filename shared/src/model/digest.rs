@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::weights::weight_paths;
 use crate::error::{Code, Error, Result};
 
+/// Bytes that are hashed between two signs of progress: seconds on a slow disk, enough for many threads.
+const PART: usize = 64 << 20;
+
 /// Changes younger than this may share their time with a later one.
 const UNSETTLED_SECONDS: i64 = 3;
 
@@ -40,11 +43,23 @@ struct Remembered {
 /// # Errors
 /// The ones of a folder without readable weights, and [`Code::Io`] when reading fails.
 pub fn base_digest(folder: &Path) -> Result<String> {
-    base_digest_with_cache(folder, cache_folder().as_deref())
+    base_digest_told(folder, || {})
+}
+
+/// The same, telling after each part of a file that it was read: all of them take minutes.
+///
+/// # Errors
+/// As [`base_digest`].
+pub fn base_digest_told(folder: &Path, told: impl FnMut()) -> Result<String> {
+    base_digest_with_cache(folder, cache_folder().as_deref(), told)
 }
 
 /// The same with the cache in a folder of the caller's choice.
-fn base_digest_with_cache(folder: &Path, cache: Option<&Path>) -> Result<String> {
+fn base_digest_with_cache(
+    folder: &Path,
+    cache: Option<&Path>,
+    told: impl FnMut(),
+) -> Result<String> {
     let folder = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
     let mut files = vec![folder.join("config.json")];
     files.extend(weight_paths(&folder)?);
@@ -60,7 +75,7 @@ fn base_digest_with_cache(folder: &Path, cache: Option<&Path>) -> Result<String>
     if let Some(entry) = remembered.filter(|entry| entry.files == before) {
         return Ok(entry.digest);
     }
-    let digest = digest_files(&files)?;
+    let digest = digest_files(&files, told)?;
     let settled = stamps(&files)? == before && before.iter().all(is_settled);
     if let Some(path) = remembered_at.filter(|_| settled) {
         let entry = Remembered {
@@ -78,7 +93,7 @@ fn base_digest_with_cache(folder: &Path, cache: Option<&Path>) -> Result<String>
     Ok(digest)
 }
 
-fn digest_files(files: &[PathBuf]) -> Result<String> {
+fn digest_files(files: &[PathBuf], mut told: impl FnMut()) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     for path in files {
         let name = file_name(path);
@@ -88,7 +103,10 @@ fn digest_files(files: &[PathBuf]) -> Result<String> {
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());
         hasher.update(&(map.len() as u64).to_le_bytes());
-        hasher.update_rayon(&map);
+        for part in map.chunks(PART) {
+            hasher.update_rayon(part);
+            told();
+        }
     }
     Ok(hasher.finalize().to_hex().to_string())
 }
@@ -164,7 +182,7 @@ mod tests {
     #[test]
     fn equal_content_in_two_folders_has_one_digest() {
         let (a, b, c) = (base(b"same"), base(b"same"), base(b"else"));
-        let digest = |f: &tempfile::TempDir| base_digest_with_cache(f.path(), None).unwrap();
+        let digest = |f: &tempfile::TempDir| base_digest_with_cache(f.path(), None, || {}).unwrap();
         assert_eq!(digest(&a), digest(&b));
         assert_ne!(digest(&a), digest(&c));
     }
@@ -172,7 +190,7 @@ mod tests {
     #[test]
     fn a_file_of_another_time_is_never_taken_from_the_cache() {
         let (folder, cache) = (base(b"one"), tempfile::tempdir().unwrap());
-        let digest = || base_digest_with_cache(folder.path(), Some(cache.path())).unwrap();
+        let digest = || base_digest_with_cache(folder.path(), Some(cache.path()), || {}).unwrap();
         settle(folder.path());
         let first = digest();
         std::fs::write(folder.path().join("model.safetensors"), b"two").unwrap();
@@ -196,7 +214,7 @@ mod tests {
         let path = cache.path().join(format!("{}.json", &name[..32]));
         std::fs::write(&path, serde_json::to_vec(&entry).unwrap()).unwrap();
         assert_eq!(
-            base_digest_with_cache(folder.path(), Some(cache.path())).unwrap(),
+            base_digest_with_cache(folder.path(), Some(cache.path()), || {}).unwrap(),
             "known"
         );
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);

@@ -29,7 +29,7 @@ pub use adapter::{
     AdapterShape, AdapterSpec, AdapterTensor, EMBEDDING, HEAD, Part, Role, groups, match_targets,
 };
 pub use config::{Activation, Biases, Experts, LayerKind, ModelConfig, Norms};
-pub use digest::base_digest;
+pub use digest::{base_digest, base_digest_told};
 pub use families::SUPPORTED_ARCHITECTURES;
 pub use head::head_rows;
 pub use listing::{LinearSpec, Projection, linears};

@@ -27,4 +27,4 @@ pub use quantize::{
     GRADIENT_SCALE_BITS, LOSS_SCALE_BITS, Overflow, accumulate, add_losses, dequantize, loss_value,
     quantize_into, quantize_losses,
 };
-pub use state::{AdapterState, StateDigests, params_digest, state_digest};
+pub use state::{AdapterState, StateDigests, StateHasher, params_digest, state_digest};

@@ -100,11 +100,11 @@ impl StateDigests {
     #[must_use]
     pub fn of(state: &AdapterState) -> Self {
         let mut hasher = up_to_params(state);
-        let params = hasher.finalize().to_hex().to_string();
-        hash_floats(&mut hasher, &state.m);
-        hash_floats(&mut hasher, &state.v);
+        let params = hasher.digest();
+        hasher.values(bytes_of(&state.m));
+        hasher.values(bytes_of(&state.v));
         Self {
-            whole: hasher.finalize().to_hex().to_string(),
+            whole: hasher.digest(),
             params,
         }
     }
@@ -113,35 +113,66 @@ impl StateDigests {
 /// The same without the moments: a third of the work.
 #[must_use]
 pub fn params_digest(state: &AdapterState) -> String {
-    up_to_params(state).finalize().to_hex().to_string()
+    up_to_params(state).digest()
 }
 
-fn up_to_params(state: &AdapterState) -> blake3::Hasher {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&state.step.0.to_le_bytes());
-    hasher.update(&state.optimizer_steps.to_le_bytes());
-    hasher.update(&(state.params.len() as u64).to_le_bytes());
-    hash_floats(&mut hasher, &state.params);
-    // A micro-batch depends on it as on the parameters.
-    if let Some(loss_scale) = &state.loss_scale {
-        hasher.update(&loss_scale.scale.to_le_bytes());
-        hasher.update(&u64::from(loss_scale.good_steps).to_le_bytes());
-        hasher.update(&loss_scale.skipped_steps.to_le_bytes());
-    }
+fn up_to_params(state: &AdapterState) -> StateHasher {
+    let elements = state.params.len() as u64;
+    let mut hasher = StateHasher::new(state.step, state.optimizer_steps, elements);
+    hasher.values(bytes_of(&state.params));
+    hasher.loss_scale(state.loss_scale.as_ref());
     hasher
 }
 
-fn hash_floats(hasher: &mut blake3::Hasher, values: &[f32]) {
+fn bytes_of(values: &[f32]) -> &[u8] {
     const {
         assert!(
             cfg!(target_endian = "little"),
             "digests are over little endian bytes"
         )
     }
-    if is_worthwhile(values.len()) {
-        hasher.update_rayon(values.as_bytes());
-    } else {
-        hasher.update(values.as_bytes());
+    values.as_bytes()
+}
+
+/// [`state_digest`] of a state that is not in memory, fed piece by piece: the parameters in canonical
+/// order, the loss scale, the first moments, the second ones.
+#[derive(Clone, Debug)]
+pub struct StateHasher(blake3::Hasher);
+
+impl StateHasher {
+    /// The state after `step`, of so many parameters.
+    #[must_use]
+    pub fn new(step: Step, optimizer_steps: u64, parameters: u64) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&step.0.to_le_bytes());
+        hasher.update(&optimizer_steps.to_le_bytes());
+        hasher.update(&parameters.to_le_bytes());
+        Self(hasher)
+    }
+
+    /// The next values, f32 in little endian; where they are cut changes nothing.
+    pub fn values(&mut self, little_endian: &[u8]) {
+        if is_worthwhile(little_endian.len() / 4) {
+            self.0.update_rayon(little_endian);
+        } else {
+            self.0.update(little_endian);
+        }
+    }
+
+    /// The loss scale, behind the parameters: a micro-batch depends on it as on them.
+    pub fn loss_scale(&mut self, loss_scale: Option<&LossScale>) {
+        if let Some(loss_scale) = loss_scale {
+            self.0.update(&loss_scale.scale.to_le_bytes());
+            self.0
+                .update(&u64::from(loss_scale.good_steps).to_le_bytes());
+            self.0.update(&loss_scale.skipped_steps.to_le_bytes());
+        }
+    }
+
+    /// BLAKE3 in hex of what was fed so far.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        self.0.finalize().to_hex().to_string()
     }
 }
 

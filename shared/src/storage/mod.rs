@@ -6,5 +6,7 @@
 mod lock;
 mod publish;
 
-pub use lock::OutputLock;
-pub use publish::{publish_folder, sync_folder, write_atomic, write_atomic_with};
+pub use lock::{FileId, OutputLock, file_id};
+pub use publish::{
+    publish_folder, sync_folder, tidy, unpublish_folder, write_atomic, write_atomic_with,
+};

@@ -1,15 +1,15 @@
 //! Temporary name, sync, rename, sync of the folder.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Result};
 
 /// Bytes between two writes to the disk.
 const BUFFER: usize = 1 << 20;
 
-fn io(path: &Path, doing: &str) -> impl FnOnce(std::io::Error) -> Error {
+fn failed(path: &Path, doing: &str) -> impl FnOnce(std::io::Error) -> Error {
     let text = format!("{doing} failed");
     let path = path.to_path_buf();
     move |e| Error::new(Code::Io, text).in_file(path).why(e.to_string())
@@ -32,7 +32,7 @@ pub fn write_atomic_with(
     write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(io(folder, "creating the folder"))?;
+    fs::create_dir_all(folder).map_err(failed(folder, "creating the folder"))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
     let written = (|| {
@@ -45,7 +45,7 @@ pub fn write_atomic_with(
     })();
     written.map_err(|e| {
         let _ = fs::remove_file(&temporary);
-        io(path, "writing")(e)
+        failed(path, "writing")(e)
     })
 }
 
@@ -63,24 +63,100 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
         }
         File::open(folder)?.sync_all()
     })();
-    synced.map_err(io(folder, "syncing"))
+    synced.map_err(failed(folder, "syncing"))
 }
 
-/// Gives a filled staging folder its name. An older folder of that name is replaced.
+/// What was replaced, until it is removed.
+const REPLACED: &str = "replaced";
+/// What is about to be removed.
+const REMOVED: &str = "removed";
+
+/// Gives a filled staging folder its name. An older folder of that name is replaced: at every moment
+/// one of the two lies there whole, under its name or, after a crash, where [`tidy`] finds it.
+///
+/// # Errors
+/// [`Code::Io`] with the path; the older folder has its name then.
+pub fn publish_folder(staging: &Path, name: &Path) -> Result<()> {
+    publish_with(staging, name, &mut |from, to| fs::rename(from, to))
+}
+
+fn publish_with(
+    staging: &Path,
+    name: &Path,
+    rename: &mut dyn FnMut(&Path, &Path) -> io::Result<()>,
+) -> Result<()> {
+    sync_folder(staging)?;
+    let parent = name.parent().unwrap_or(Path::new("."));
+    let aside = hidden(name, REPLACED);
+    let renamed = (|| {
+        if name.exists() {
+            // What an earlier crash left: the name is taken, so this is not the only one.
+            remove_if_there(&aside)?;
+            rename(name, &aside)?;
+        }
+        rename(staging, name).inspect_err(|_| {
+            let _ = fs::rename(&aside, name);
+        })?;
+        File::open(parent)?.sync_all()
+    })();
+    renamed.map_err(failed(name, "publishing"))?;
+    // What stays of it is removed at the next start.
+    let _ = remove_if_there(&aside);
+    Ok(())
+}
+
+/// Takes a folder's name away, so that nobody reads half of it; whoever asked removes what comes back,
+/// [`tidy`] otherwise.
 ///
 /// # Errors
 /// [`Code::Io`] with the path.
-pub fn publish_folder(staging: &Path, name: &Path) -> Result<()> {
-    sync_folder(staging)?;
-    let parent = name.parent().unwrap_or(Path::new("."));
-    let renamed = (|| {
-        if name.exists() {
-            fs::remove_dir_all(name)?;
+pub fn unpublish_folder(name: &Path) -> Result<PathBuf> {
+    let hidden = hidden(name, REMOVED);
+    let renamed = remove_if_there(&hidden).and_then(|()| fs::rename(name, &hidden));
+    renamed.map_err(failed(name, "removing"))?;
+    Ok(hidden)
+}
+
+/// Finishes what a crash left between two names in a folder: what was replaced gets its name back where
+/// the new one did not, everything else goes. Returns what should be said of it.
+pub fn tidy(folder: &Path) -> Vec<String> {
+    let mut told = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let hidden = entry.path();
+        let name = entry.file_name();
+        let Some((name, why)) = name
+            .to_str()
+            .and_then(|name| name.strip_prefix('.'))
+            .and_then(|name| name.rsplit_once('.'))
+        else {
+            continue;
+        };
+        let done = match why {
+            REPLACED if !folder.join(name).exists() => {
+                told.push(format!("{name}: put back, its replacement was interrupted"));
+                fs::rename(&hidden, folder.join(name))
+            }
+            REPLACED | REMOVED => fs::remove_dir_all(&hidden),
+            _ => continue,
+        };
+        if let Err(error) = done {
+            told.push(format!("{} is left over: {error}", hidden.display()));
         }
-        fs::rename(staging, name)?;
-        File::open(parent)?.sync_all()
-    })();
-    renamed.map_err(io(name, "publishing"))
+    }
+    told
+}
+
+/// Beside a folder, under a name that is none of a checkpoint.
+fn hidden(name: &Path, why: &str) -> PathBuf {
+    let own = name.file_name().unwrap_or_default().to_string_lossy();
+    name.with_file_name(format!(".{own}.{why}"))
+}
+
+fn remove_if_there(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
 }
 
 #[cfg(test)]
@@ -105,5 +181,67 @@ mod tests {
         fs::write(staging.join("f"), b"x").unwrap();
         publish_folder(&staging, &name).unwrap();
         assert!(name.join("f").is_file() && !staging.exists());
+    }
+
+    fn folder(path: &Path, content: &str) {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("f"), content).unwrap();
+    }
+
+    #[test]
+    fn a_replacement_that_stops_anywhere_leaves_one_of_the_two_whole() {
+        for steps in 0..=2 {
+            let root = tempfile::tempdir().unwrap();
+            let (staging, name) = (root.path().join("s"), root.path().join("checkpoint-5"));
+            folder(&staging, "new");
+            folder(&name, "old");
+            let mut left = steps;
+            // As after a kill: nothing runs any more once it has struck.
+            let struck = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                publish_with(&staging, &name, &mut |from, to| {
+                    assert!(left > 0, "killed");
+                    left -= 1;
+                    fs::rename(from, to)
+                })
+            }));
+            assert_eq!(struck.is_err(), steps < 2);
+            tidy(root.path());
+            let content = fs::read_to_string(name.join("f")).unwrap();
+            assert_eq!(content, if steps < 2 { "old" } else { "new" });
+            let names = fs::read_dir(root.path()).unwrap().count();
+            assert_eq!(names, if steps < 2 { 2 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_replaced_keeps_its_name() {
+        let root = tempfile::tempdir().unwrap();
+        let (staging, name) = (root.path().join("s"), root.path().join("checkpoint-5"));
+        folder(&staging, "new");
+        folder(&name, "old");
+        let mut renames = 0;
+        let error = publish_with(&staging, &name, &mut |from, to| {
+            renames += 1;
+            if renames == 2 {
+                return Err(io::Error::other("no"));
+            }
+            fs::rename(from, to)
+        });
+        assert_eq!(error.unwrap_err().code, Code::Io);
+        assert_eq!(fs::read_to_string(name.join("f")).unwrap(), "old");
+        publish_folder(&staging, &name).unwrap();
+        assert_eq!(fs::read_to_string(name.join("f")).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_was_about_to_be_removed_is_removed_at_the_next_start() {
+        let root = tempfile::tempdir().unwrap();
+        let name = root.path().join("checkpoint-5");
+        for content in ["one", "two"] {
+            folder(&name, content);
+            assert!(unpublish_folder(&name).unwrap().is_dir() && !name.exists());
+        }
+        assert!(tidy(root.path()).is_empty());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 }

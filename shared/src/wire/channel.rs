@@ -9,8 +9,12 @@ use crate::error::{Code, Error, Result};
 /// How long a connection may take to be made.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Largest message of a session: no tensor ever travels there.
-pub const SESSION_MESSAGE_LIMIT: usize = 1 << 20;
+/// Largest message to a worker. Its `Welcome` holds the configuration and every prompt; no tensor ever
+/// travels there.
+pub const TO_WORKER_LIMIT: usize = 16 << 20;
+
+/// Largest message to the coordinator: numbers about micro-batches, one line of an error.
+pub const TO_COORDINATOR_LIMIT: usize = 1 << 20;
 
 /// Without it a partitioned channel never recovers.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::evaluation::{EvaluationSet, Prompts};
-use crate::ids::{Identity, MicroBatchId, RunId, Slot, Step, WorkerId};
+use crate::ids::{Generation, Identity, MicroBatchId, RunId, Slot, Step, WorkerId};
 use crate::numerics::LossScale;
 
 /// Version of the session protocol; both sides must speak the same.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// A message about a position of the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,8 +73,32 @@ pub enum FromWorker {
     },
     /// Something failed.
     Failed(Failed),
-    /// I am alive.
-    Beat,
+    /// Fingerprints of the newest reduce by slice.
+    Slices(SliceFingerprints),
+    /// I am alive, and this is what has moved.
+    Beat(Progress),
+}
+
+/// What moves on a worker, since its process began: counters that only grow. A deadline restarts when one of
+/// those it is about has grown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Units of work that the device thread has finished: layers forward and backward, tokens, tensors.
+    pub device: u64,
+    /// Bytes of sums, totals and states sent to peers or received from them.
+    pub moved: u64,
+    /// Bytes of checkpoints written to storage or read from it.
+    pub stored: u64,
+}
+
+/// Fingerprints of what a worker sent and of what arrived there in one reduce, cut into the members'
+/// slices, by slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SliceFingerprints {
+    /// Of its own sum.
+    pub sent: Vec<u64>,
+    /// Of the total as it arrived.
+    pub received: Vec<u64>,
 }
 
 /// What a micro-batch is computed for.
@@ -102,7 +126,7 @@ impl Task {
 pub struct Position {
     /// The run.
     pub run: RunId,
-    /// Its name in its last session.
+    /// Its name in its last session, for people: who it is, its incarnation says.
     pub worker: WorkerId,
     /// Committed step of the state in memory.
     pub step: Step,
@@ -116,12 +140,9 @@ pub struct Position {
     pub shadow_digest: String,
     /// What it computes with; nothing until its base model is loaded.
     pub loaded: Option<Loaded>,
-    /// What its newest micro-batches took, us, the newest last.
-    pub compute_us: Vec<u64>,
+    /// Earlier committed states that it still has, with the digests agreed on.
+    pub retained: BTreeMap<Step, String>,
 }
-
-/// So many times are remembered per worker, on both sides.
-pub const REMEMBERED_TIMES: usize = 16;
 
 /// Who is asking to join.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,7 +157,7 @@ pub struct Hello {
     pub device: String,
     /// Where peers reach it, `host:port`.
     pub peer_address: String,
-    /// New at every start.
+    /// Drawn anew at every start of the process: a worker that comes back is found by it.
     pub incarnation: String,
     /// What it holds of the run, when its last session broke.
     pub resume: Option<Position>,
@@ -151,6 +172,17 @@ pub struct Loaded {
     pub device_class: String,
     /// The device in use.
     pub device: String,
+    /// What the largest micro-batches of the run took when they were tried.
+    pub rehearsals: Vec<Rehearsal>,
+}
+
+/// A micro-batch that was computed before the worker took part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// Tokens that it computes, with padding.
+    pub tokens: u64,
+    /// Time that took, microseconds.
+    pub compute_us: u64,
 }
 
 /// The outcome of one micro-batch.
@@ -179,16 +211,14 @@ pub struct Applied {
     pub grad_norm: f64,
     /// The step was skipped.
     pub skipped: bool,
-    /// Bytes sent to each peer since the worker joined.
-    pub peer_bytes_sent: BTreeMap<WorkerId, u64>,
+    /// Bytes handed to all peers together for this reduce.
+    pub bytes_sent: u64,
     /// Time in reduce, microseconds.
     pub reduce_us: u64,
     /// Time in clip and optimizer, microseconds.
     pub apply_us: u64,
-    /// Fingerprints of this worker's own sum, cut into the members' slices, by slot.
-    pub sent: Vec<u64>,
-    /// Fingerprints of the total as it arrived here, cut the same way.
-    pub received: Vec<u64>,
+    /// Fingerprint of the sum that this worker brought.
+    pub sum: u64,
     /// What was summed up, where it was an evaluation: the state is the committed one.
     pub evaluation: Vec<i64>,
     /// The loss scale the step was computed with, in fp16.
@@ -234,8 +264,8 @@ pub enum ToWorker {
     Refused(crate::error::Error),
     /// Bring the state to a committed step.
     Sync(Sync),
-    /// The member set of this generation, ordered by slot.
-    Members(Vec<Member>),
+    /// The member set of this generation.
+    Members(MemberChange),
     /// Micro-batches to compute.
     Assign(Task, Vec<MicroBatchId>),
     /// Micro-batches that are not needed from this worker any more.
@@ -245,6 +275,10 @@ pub enum ToWorker {
     Reapply,
     /// Somebody who took the state from this worker got another one: hash it and say so.
     Prove,
+    /// Earlier states to keep in memory until they are on storage; all others may go.
+    Retain(Vec<Step>),
+    /// The total is not the sum of what is credited: tell the fingerprints by slice.
+    Explain,
     /// A draining worker may go.
     Release,
     /// Micro-batches that count as this worker's.
@@ -290,8 +324,6 @@ pub struct Welcome {
     pub base_digest: String,
     /// Prepared dataset, absolute.
     pub dataset_path: String,
-    /// Its digest.
-    pub dataset_digest: String,
     /// Identity of the run.
     pub run_identity: String,
     /// Silence longer than this ends the session, milliseconds.
@@ -330,6 +362,18 @@ pub enum SyncSource {
     Checkpoint(String),
     /// Another member's peer service.
     Peer(String),
+}
+
+/// A member set: whole, or what changed since an earlier one. Who stays moves up into the slots of those who
+/// left, in order; who came stands behind them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberChange {
+    /// The generation whose set this changes; nothing where all members are listed.
+    pub since: Option<Generation>,
+    /// Who left since then.
+    pub left: Vec<WorkerId>,
+    /// By slot: all members, or those who came.
+    pub members: Vec<Member>,
 }
 
 /// A member of a generation.

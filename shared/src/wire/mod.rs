@@ -10,7 +10,9 @@ mod convert;
 mod dial;
 pub mod message;
 
-pub use channel::{CONNECT_TIMEOUT, SESSION_MESSAGE_LIMIT, session_endpoint, session_server};
+pub use channel::{
+    CONNECT_TIMEOUT, TO_COORDINATOR_LIMIT, TO_WORKER_LIMIT, session_endpoint, session_server,
+};
 pub use dial::{Dial, Dialing, Tcp};
 
 /// The session between worker and coordinator.

@@ -1,7 +1,7 @@
-//! Measures what faults cost, with the real programs: `make measure WHAT=times|straggler|soak`.
+//! Measures what faults and workers cost, with the real programs: `make measure WHAT=NAME`.
 //!
 //! Not a test: it prints figures with their method, one line each, and what they were measured on
-//! is for the reader to say. Only `soak` also judges: it ends with an error when a promise broke.
+//! is for the reader to say. `soak` and `workers` also judge: they end with an error when a promise broke.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,11 +10,14 @@
     reason = "it fails by panicking, and its numbers are small"
 )]
 
+mod led;
 mod saving;
+mod scripted;
 mod soak;
 mod spread;
 mod straggler;
 mod times;
+mod workers;
 
 fn main() {
     // Cargo adds a flag of its own.
@@ -27,6 +30,7 @@ fn main() {
         Some("straggler") => straggler::measure(),
         Some("saving") => saving::measure(),
         Some("soak") => soak::measure(),
-        other => panic!("{other:?}: name one of times, straggler, saving, soak"),
+        Some("workers") => workers::measure(),
+        other => panic!("{other:?}: name one of times, straggler, saving, soak, workers"),
     }
 }

@@ -1,11 +1,13 @@
 //! Faults for ten minutes: how much of the workers' time became credited micro-batches?
 //!
-//! Two workers of one thread, a fault every 30 s, all kinds in turn, whoever is lost is replaced.
+//! Two workers of one thread, a fault every 30 s, all kinds in turn, whoever is lost is replaced. It
+//! judges too: every sample once, and the state of the step it stopped at has the bytes of an undisturbed run.
 //! Goodput of a window of 30 s: credited compute time over the time of the workers that were members
 //! in it, divided by the same quotient of its last 20 s, when the fault is long over: the same
 //! machine in the same minute. Everything a fault takes away from members counts against it, the
 //! loading of a replacement too; only the time without a lost worker does not.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cluster_tests::{Finished, Proxy, Run, Worker, coordinator, output};
@@ -17,9 +19,11 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// The calm end of each.
 const CALM: Duration = Duration::from_secs(20);
 const LEASE: f64 = 4.0;
+/// Bytes in a second over the slow line: an all-reduce then takes about three leases.
+const SLOW: u64 = 7_000;
 const LINES: &[(&str, &str)] = &[
     ("max_steps", "1000000"),
-    ("save_steps", "200"),
+    ("save_steps", "50"),
     ("save_total_limit", "2"),
     ("failure_detection", "4"),
     ("batch_size", "16"),
@@ -34,15 +38,27 @@ enum Kind {
     Reset,
     Coordinator,
     Silent,
+    /// The second reset comes while the answer to the first greeting is on the line.
+    TwoResets,
+    /// The line between the workers.
+    SlowLine,
+    /// A new worker cannot write a checkpoint.
+    CannotWrite,
+    /// Whoever writes the next checkpoint writes another state, is evicted and replaced.
+    WritesAnother,
 }
 
-const ORDER: [Kind; 6] = [
+const ORDER: [Kind; 10] = [
     Kind::Nothing,
     Kind::Kill,
     Kind::Drain,
     Kind::Reset,
     Kind::Coordinator,
     Kind::Silent,
+    Kind::TwoResets,
+    Kind::SlowLine,
+    Kind::CannotWrite,
+    Kind::WritesAnother,
 ];
 
 /// What was seen in one window.
@@ -72,6 +88,8 @@ struct Soak {
     folder: tempfile::TempDir,
     run: Run,
     proxy: Proxy,
+    /// Between the workers, one for each that ever came.
+    peers: Vec<Proxy>,
     workers: Vec<Worker>,
     retired: Vec<Worker>,
     members: f64,
@@ -80,6 +98,9 @@ struct Soak {
     /// Micro-batches that workers held while the coordinator was away: credited, and not in its log.
     held: f64,
     last_step: u64,
+    /// Sessions that came back, and writers whose files held another state.
+    returned: u32,
+    accused: u32,
 }
 
 pub(crate) fn measure() {
@@ -88,7 +109,7 @@ pub(crate) fn measure() {
         .and_then(|s| s.parse().ok())
         .unwrap_or(600);
     let mut soak = Soak::start();
-    let windows = (seconds / WINDOW.as_secs()).max(6);
+    let windows = (seconds / WINDOW.as_secs()).max(ORDER.len() as u64);
     let mut seen = Vec::new();
     for window in 0..windows {
         let kind = ORDER[usize::try_from(window).unwrap() % ORDER.len()];
@@ -108,6 +129,7 @@ impl Soak {
             folder,
             run,
             proxy,
+            peers: Vec::new(),
             workers: Vec::new(),
             retired: Vec::new(),
             members: 0.0,
@@ -115,6 +137,8 @@ impl Soak {
             member: 0.0,
             held: 0.0,
             last_step: 0,
+            returned: 0,
+            accused: 0,
         };
         soak.join();
         soak.join();
@@ -124,10 +148,35 @@ impl Soak {
     }
 
     fn join(&mut self) {
-        let worker = self
-            .run
-            .worker_at(&self.proxy.address(), &["--threads", "1"], "");
+        self.join_with("");
+    }
+
+    fn join_with(&mut self, faults: &str) {
+        let peer = Proxy::to_peer();
+        let listen = peer.peer();
+        let there = [
+            "--threads",
+            "1",
+            "--listen",
+            &listen,
+            "--advertise",
+            Proxy::HOST,
+        ];
+        let worker = self.run.worker_at(&self.proxy.address(), &there, faults);
         self.workers.push(worker);
+        self.peers.push(peer);
+    }
+
+    /// The worker that came first goes, as it is told to.
+    fn replace_first(&mut self, signal: &str, faults: &str) {
+        let victim = self.workers.remove(0);
+        victim.signal(signal);
+        self.until(|s| s.members == 1.0);
+        if signal != "TERM" {
+            victim.kill();
+        }
+        self.retired.push(victim);
+        self.join_with(faults);
     }
 
     /// Takes one event in, or lets a moment pass.
@@ -142,6 +191,8 @@ impl Soak {
             self.settle();
             self.members = members;
         }
+        self.returned += u32::from(text.contains(" is back, as "));
+        self.accused += u32::from(text.contains("do not hold the agreed state"));
         if let Some(held) = held(text) {
             self.held += held;
         }
@@ -196,23 +247,44 @@ impl Soak {
         }
     }
 
+    /// A new worker that soon is the one who writes checkpoints.
+    fn join_as_first(&mut self, faults: &str) {
+        self.replace_first("TERM", faults);
+        self.until(|s| s.members == 2.0);
+        self.replace_first("TERM", "");
+    }
+
     fn strike(&mut self, kind: Kind) {
         match kind {
             Kind::Nothing => {}
-            Kind::Kill | Kind::Silent => {
-                let victim = self.workers.remove(0);
-                victim.signal(if kind == Kind::Kill { "KILL" } else { "STOP" });
-                self.until(|s| s.members == 1.0);
-                victim.kill();
-                self.retired.push(victim);
+            Kind::Kill => self.replace_first("KILL", ""),
+            Kind::Silent => self.replace_first("STOP", ""),
+            Kind::Drain => self.replace_first("TERM", ""),
+            Kind::CannotWrite => self.join_as_first(&["checkpoint@*=full"; 100].join(",")),
+            Kind::WritesAnother => {
+                self.join_as_first("staged@*=flip");
+                let accused = self.accused;
+                self.until(|s| s.accused > accused);
+                let spoiled = self.workers.remove(0);
+                self.retired.push(spoiled);
                 self.join();
             }
-            Kind::Drain => {
-                let victim = self.workers.remove(0);
-                victim.signal("TERM");
-                self.until(|s| s.members == 1.0);
-                self.retired.push(victim);
-                self.join();
+            Kind::TwoResets => {
+                self.proxy.delay(Duration::from_millis(250));
+                self.proxy.reset();
+                let returned = self.returned;
+                self.until(|s| s.returned > returned);
+                self.proxy.reset_near();
+                self.proxy.delay(Duration::ZERO);
+            }
+            Kind::SlowLine => {
+                for peer in &self.peers {
+                    peer.speed(SLOW);
+                }
+                self.watch(Duration::from_secs(15));
+                for peer in &self.peers {
+                    peer.speed(0);
+                }
             }
             Kind::Reset => self.proxy.reset(),
             Kind::Coordinator => {
@@ -259,14 +331,42 @@ impl Soak {
         drop(workers);
         report(seen);
         println!("{retired} workers were lost, stopped near step {last_step}");
-        let mut audit = coordinator();
-        audit.current_dir(&folder).args(["audit", "out"]);
-        let audited = output(audit, Duration::from_secs(60));
-        println!("{}", String::from_utf8_lossy(&audited.stderr));
-        println!("{}", String::from_utf8_lossy(&audited.stdout));
+        for said in [
+            "could not be written by",
+            "do not hold the agreed state",
+            "is back, as",
+        ] {
+            assert!(stopped.stderr.contains(said), "never seen: {said}");
+        }
+        audited(&folder);
         same_bytes(&stopped);
         drop(kept);
     }
+}
+
+/// Every sample was used once, as the ledger says.
+fn audited(folder: &Path) {
+    let mut audit = coordinator();
+    audit
+        .current_dir(folder)
+        .args(["audit", "out", "--output", "json"]);
+    let audited = output(audit, Duration::from_secs(60));
+    let said = String::from_utf8_lossy(&audited.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&audited.stderr).into_owned();
+    assert!(audited.status.success(), "{said}\n{errors}");
+    let report = said.lines().find_map(|l| {
+        let object: Value = serde_json::from_str(l).ok()?;
+        (object["event"] == "audit").then_some(object)
+    });
+    let report = report.unwrap();
+    println!(
+        "{} samples used, lost {}, repeated {}",
+        report["samples"], report["lost"], report["repeated"]
+    );
+    assert_eq!(
+        (&report["lost"], &report["repeated"]),
+        (&0.into(), &0.into())
+    );
 }
 
 /// `K` of `... hold step N and K micro-batch(es) of the next ...`.
@@ -301,7 +401,7 @@ fn same_bytes(stopped: &Finished) {
     let checkpoint = stopped.events("checkpoint").last().unwrap()["step"]
         .as_u64()
         .unwrap();
-    let state = |output: &std::path::Path| {
+    let state = |output: &Path| {
         let path = output.join(format!("checkpoint-{checkpoint}/manifest.json"));
         let manifest: Value =
             serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

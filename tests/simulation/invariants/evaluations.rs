@@ -4,23 +4,31 @@ use coordinator::engine::Evaluated;
 use shared::ids::Step;
 
 use super::Violation;
-use crate::evaluation::Reference;
+use crate::evaluation::{Reference, is_due};
+use crate::plan::Setting;
 
-pub(super) fn evaluation(
-    reference: &Reference,
-    committed: Step,
-    before: Option<Step>,
-    evaluated: &Evaluated,
-) -> Result<(), Violation> {
+/// It is of the committed state, and the first of it.
+pub(super) fn in_order(committed: Step, before: Option<Step>, step: Step) -> Result<(), Violation> {
+    if step == committed && before != Some(step) {
+        return Ok(());
+    }
+    Err(Violation::new(
+        "evaluations",
+        format!(
+            "step {step} was evaluated after step {committed} was committed, {before:?} was evaluated"
+        ),
+    ))
+}
+
+/// What it came to is what a single worker comes to.
+pub(super) fn same_numbers(reference: &Reference, evaluated: &Evaluated) -> Result<(), Violation> {
     let step = evaluated.step;
     let violation = |what: String| Err(Violation::new("evaluations", what));
-    if step != committed || before == Some(step) {
-        return violation(format!(
-            "step {step} was evaluated after step {committed} was committed, {before:?} was evaluated"
-        ));
-    }
     if reference.evaluations.get(&step) != Some(&evaluated.sums) {
         return violation(format!("step {step} was evaluated to {:?}", evaluated.sums));
+    }
+    if reference.answers.get(&step) != Some(&evaluated.answers) {
+        return violation(format!("step {step} was answered {:?}", evaluated.answers));
     }
     let stops = step == reference.last && evaluated.standing.stops;
     if evaluated.standing.stops != stops {
@@ -34,14 +42,13 @@ pub(super) fn evaluation(
 
 /// What was due before this step was evaluated.
 pub(super) fn none_missing(
-    reference: &Reference,
+    setting: &Setting,
     step: Step,
     evaluated: Option<Step>,
 ) -> Result<(), Violation> {
-    let due = reference.evaluations.range(..step).next_back();
-    let missing = due.filter(|(due, _)| evaluated < Some(**due));
-    match missing {
-        Some((due, _)) => Err(Violation::new(
+    let due = (1..step.0).rev().map(Step).find(|s| is_due(setting, *s));
+    match due.filter(|due| evaluated < Some(*due)) {
+        Some(due) => Err(Violation::new(
             "evaluations",
             format!("step {step} was committed and step {due} never evaluated"),
         )),

@@ -4,6 +4,7 @@ use coordinator::engine::Committed;
 use shared::ids::Step;
 
 use super::Violation;
+use crate::plan::Setting;
 use crate::store::Store;
 
 pub(super) fn step(before: Step, micro_batches: u32, commit: &Committed) -> Result<(), Violation> {
@@ -31,15 +32,15 @@ fn credits(micro_batches: u32, commit: &Committed) -> Result<(), Violation> {
 }
 
 /// What is written at the end.
-pub(super) fn whole(store: &Store, steps: u64, micro_batches: u32) -> Result<(), Violation> {
+pub(super) fn whole(store: &Store, setting: &Setting) -> Result<(), Violation> {
     let committed = store.committed();
+    let steps = setting.steps;
     if !committed.keys().map(|s| s.0).eq(1..=steps) {
         return Err(Violation::new(
             "gapless ledger",
             format!("written are {:?} of {steps} steps", committed.keys()),
         ));
     }
-    committed
-        .values()
-        .try_for_each(|c| credits(micro_batches, c))
+    let mut commits = committed.values();
+    commits.try_for_each(|c| credits(setting.micro_batches(c.step), c))
 }

@@ -7,7 +7,7 @@ use turmoil::Sim;
 
 use super::leader::lead;
 use super::member::{host, work};
-use super::scene::{Handle, Scene};
+use super::scene::Handle;
 use crate::invariants::Violation;
 use crate::plan::{Dice, Fault, Kind, Moment};
 
@@ -19,19 +19,25 @@ const TICK: Duration = Duration::from_millis(1);
 /// What a network of TCP streams and its processes can suffer.
 pub(super) const KINDS: &[Kind] = &[
     Kind::Kill,
+    Kind::KillAll,
     Kind::Pause,
     Kind::Reset,
+    Kind::ResetTwice,
     Kind::Blackhole,
     Kind::OneWay,
     Kind::PeerCut,
     Kind::Slow,
     Kind::Hang,
     Kind::Drain,
+    Kind::DrainLast,
     Kind::Join,
     Kind::CoordinatorKill,
     Kind::Interrupt,
     Kind::CheckpointFails,
+    Kind::CheckpointRots,
+    Kind::StagingFails,
     Kind::LedgerFails,
+    Kind::BitBeforeStage,
     Kind::CorruptSum,
     Kind::CorruptState,
     Kind::WrongCompute,
@@ -99,6 +105,9 @@ impl Run {
             }
             self.happen();
             let mut scene = self.scene.lock();
+            if let Some(what) = scene.store.contradiction() {
+                return Err(Violation::new("rules of the ledger", what));
+            }
             if let Some(violation) = scene.violation.take() {
                 return Err(violation);
             }
@@ -114,7 +123,7 @@ impl Run {
             self.strike_when_due();
         }
         let scene = self.scene.lock();
-        scene.judge.end(&scene.store, scene.setting.steps)
+        scene.judge.end(&scene.store)
     }
 
     /// Virtual time so far.
@@ -148,9 +157,7 @@ impl Run {
                 Later::Heal(worker) => self.heal(worker),
                 Later::StorageHeals => {
                     let mut scene = self.scene.lock();
-                    scene.store.refuses = false;
-                    scene.checkpoint_fails = false;
-                    scene.store.flush();
+                    scene.store.heal();
                 }
             }
         }
@@ -206,7 +213,7 @@ impl Run {
             .push(format!("FAULT {fault:?} strikes w{victim}"));
         let (short, long) = (scene.millis(50, 2000), scene.millis(200, 12_000));
         let up = scene.dice.one_in(2);
-        note(&mut scene, fault.kind, victim);
+        scene.judge.struck(fault.kind, victim);
         drop(scene);
         self.struck.push((fault.kind, fault.moment));
         self.strike(fault.kind, victim, (short, long), up);
@@ -219,10 +226,17 @@ impl Run {
             Kind::Slow => {
                 scene.slow.insert(victim);
             }
-            Kind::CheckpointFails => scene.checkpoint_fails = true,
+            Kind::CheckpointFails => scene.store.full = true,
+            Kind::CheckpointRots => {
+                scene.judge.rotted();
+                scene.store.rots_next = !scene.store.rot_newest();
+            }
             Kind::LedgerFails => scene.store.refuses = true,
             Kind::Interrupt => scene.interrupt = true,
             Kind::Reset
+            | Kind::ResetTwice
+            | Kind::StagingFails
+            | Kind::BitBeforeStage
             | Kind::Hang
             | Kind::Drain
             | Kind::CorruptSum
@@ -235,6 +249,12 @@ impl Run {
             Kind::Kill => {
                 self.sim.crash(name);
                 self.gone(victim);
+            }
+            Kind::KillAll => self.kill_all_but(None),
+            Kind::DrainLast => {
+                self.kill_all_but(Some(victim));
+                let mut scene = self.scene.lock();
+                scene.orders.entry(victim).or_default().push(Kind::Drain);
             }
             Kind::Join => self.after(Duration::ZERO, Later::NewWorker),
             Kind::CoordinatorKill => {
@@ -272,6 +292,15 @@ impl Run {
         }
     }
 
+    /// Everybody ends at once.
+    fn kill_all_but(&mut self, spared: Option<usize>) {
+        for worker in self.living().into_iter().filter(|w| Some(*w) != spared) {
+            self.scene.lock().judge.struck(Kind::KillAll, worker);
+            self.sim.crash(host(worker));
+            self.gone(worker);
+        }
+    }
+
     /// Every other host, as far as there is one.
     fn others(&self, number: usize) -> impl Iterator<Item = String> + use<> {
         let workers = self.workers.len();
@@ -286,14 +315,5 @@ impl Run {
             self.sim.release(name.as_str(), other.as_str());
             self.sim.repair(name.as_str(), other);
         }
-    }
-}
-
-/// What the judge has to know of a fault.
-fn note(scene: &mut Scene, kind: Kind, victim: usize) {
-    match kind {
-        Kind::Join | Kind::Slow | Kind::CheckpointFails | Kind::LedgerFails => {}
-        Kind::CorruptSum | Kind::CorruptState | Kind::WrongCompute => scene.judge.planted(victim),
-        _ => scene.judge.spoiled(),
     }
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::engine::{Command, Engine, Event, Notice};
+use coordinator::engine::{Command, Engine, Event, MemberSet, Notice, PublishFailure, Stored};
 use coordinator::rpc::{Outbox, SessionEvent, SessionService, Traffic};
 use shared::ids::{Identity, Step, WorkerId};
-use shared::numerics;
 use shared::wire::message::{Envelope, FromWorker, SyncSource, ToWorker};
 use shared::wire::session_server;
 use tokio::sync::mpsc;
@@ -15,15 +14,17 @@ use tokio::time::Instant;
 
 use super::lines;
 use super::scene::{Handle, Scene};
+use crate::invariants::Violation;
 use crate::lead::{options, schedule};
+use crate::ledger::Line;
 use crate::plan::Moment;
-use crate::store::Line;
 
 struct Leader {
     scene: Handle,
     engine: Engine,
     outboxes: BTreeMap<WorkerId, Outbox>,
-    published: mpsc::Sender<Event>,
+    /// Where its own tasks answer.
+    answers: mpsc::Sender<Event>,
     started: Instant,
     /// Nothing more to do in this process.
     over: bool,
@@ -33,21 +34,21 @@ struct Leader {
 pub(super) async fn lead(scene: Handle) -> turmoil::Result {
     let incoming = lines::listen().await?;
     let (tell, mut sessions) = mpsc::channel(4096);
-    let first = scene.lock().named + 1;
-    let service = SessionService::new(tell, Arc::new(Traffic::default()), first);
+    let engine = start(&mut scene.lock());
+    let term = scene.lock().term;
+    let service = SessionService::new(tell, Arc::new(Traffic::default()), term);
     tokio::spawn(
         session_server()
             .add_service(service.into_server())
             .serve_with_incoming(incoming),
     );
-    let (published, mut publications) = mpsc::channel(8);
+    let (answers, mut answered) = mpsc::channel(64);
     let ladder = scene.lock().ladder;
-    let engine = start(&mut scene.lock());
     let mut leader = Leader {
         engine,
         scene,
         outboxes: BTreeMap::new(),
-        published,
+        answers,
         started: Instant::now(),
         over: false,
     };
@@ -56,7 +57,7 @@ pub(super) async fn lead(scene: Handle) -> turmoil::Result {
     while !leader.over {
         let event = tokio::select! {
             Some(event) = sessions.recv() => leader.session(event),
-            Some(event) = publications.recv() => event,
+            Some(event) = answered.recv() => event,
             _ = beat.tick() => {
                 leader.beat();
                 continue;
@@ -72,11 +73,12 @@ pub(super) async fn lead(scene: Handle) -> turmoil::Result {
 }
 
 fn start(scene: &mut Scene) -> Engine {
-    let (from, remembered) = scene.store.recall();
-    // What was not on storage is gone, and may be committed again.
-    scene.judge.recalled(&remembered);
     scene.term = scene.term.next();
-    scene.moment = if remembered.members.is_empty() {
+    let (from, remembered) = scene.store.recall(scene.term);
+    // What was not on storage is gone, and may be committed again.
+    let Scene { judge, store, .. } = scene;
+    judge.recalled(&remembered, store);
+    scene.moment = if remembered.awaited.is_empty() {
         Moment::Gathering
     } else {
         Moment::Recovering
@@ -86,7 +88,7 @@ fn start(scene: &mut Scene) -> Engine {
     scene.say(|| format!("coordinator term {term} from {} of {committed}", from.step));
     Engine::new(
         options(&scene.setting, term, scene.ladder),
-        schedule(&scene.setting),
+        schedule(&scene.setting, true),
         from,
         remembered,
     )
@@ -100,11 +102,7 @@ impl Leader {
                 hello,
                 outbox,
             } => {
-                let number = worker.0.trim_start_matches("worker-");
-                let number = number.split('.').next().and_then(|n| n.parse().ok());
-                let mut scene = self.scene.lock();
-                scene.named = scene.named.max(number.unwrap_or_default());
-                drop(scene);
+                self.scene.lock().judge.opened(&worker, &hello.name);
                 self.outboxes.insert(worker.clone(), outbox);
                 Event::Opened { worker, hello }
             }
@@ -140,11 +138,15 @@ impl Leader {
     }
 
     fn hear(&mut self, event: Event) {
-        let beats = |e: &Event| matches!(e, Event::Message { envelope, .. } if envelope.body == FromWorker::Beat);
+        let beats = |e: &Event| matches!(e, Event::Message { envelope, .. } if matches!(envelope.body, FromWorker::Beat(_)));
         if !matches!(event, Event::Tick) && !beats(&event) {
             self.scene.lock().say(|| format!("> {event:?}"));
         }
-        for command in self.engine.on(event, self.started.elapsed()) {
+        let commands = self.engine.on(event, self.started.elapsed());
+        let sound = self.engine.check_invariants();
+        self.scene
+            .judge(sound.map_err(|what| Violation::new("engine", what)));
+        for command in commands {
             self.obey(command);
         }
         let mut scene = self.scene.lock();
@@ -191,18 +193,13 @@ impl Leader {
                 drop(scene);
                 self.scene.judge(judged);
             }
-            Command::Members(generation, workers) => {
-                scene.store.append(Line::Members(generation, workers));
-            }
-            Command::Rewind(step) => {
-                scene.judge.rewound(step);
-                scene.store.append(Line::Rewind(step));
-            }
-            Command::Publish { step, .. } => {
-                scene.moment = Moment::Checkpoint;
-                let time = scene.millis(1, 50);
+            Command::Members(set) => scene.store.append(Line::Members(set)),
+            Command::Rewind(rewind) => {
+                // Who is on its way is not known here: what a line carries is nobody's to look at.
+                let judged = scene.judge.rewound(&rewind, &[]);
+                scene.store.append(Line::Rewind(rewind));
                 drop(scene);
-                self.publish(step, time);
+                self.scene.judge(judged);
             }
             Command::Notice(notice) => {
                 if let Notice::Waiting { .. } = notice {
@@ -212,42 +209,125 @@ impl Leader {
                 drop(scene);
                 self.scene.judge(judged);
             }
-            Command::Complete(_) => {
+            Command::Complete(step) => {
+                scene.store.append(Line::Complete(step));
                 scene.complete = true;
                 self.over = true;
             }
             Command::Interrupted(_) => {
-                let line = Line::Members(self.engine.generation(), Vec::new());
-                scene.store.append(line);
+                scene.store.append(Line::Members(MemberSet {
+                    generation: self.engine.generation(),
+                    ..MemberSet::default()
+                }));
                 self.over = true;
             }
             Command::Fail(error) => {
                 drop(scene);
                 let what = format!("the run failed: {error:?}");
-                self.scene
-                    .judge(Err(crate::invariants::Violation::new("progress", what)));
+                self.scene.judge(Err(Violation::new("progress", what)));
+            }
+            storage => {
+                drop(scene);
+                self.store(storage);
             }
         }
     }
 
-    /// A process that is killed meanwhile publishes nothing.
-    fn publish(&self, step: Step, time: Duration) {
-        let (scene, published) = (self.scene.clone(), self.published.clone());
+    /// What concerns checkpoints.
+    fn store(&mut self, command: Command) {
+        let mut scene = self.scene.lock();
+        match command {
+            Command::SetAside { step, .. } => {
+                let judged = scene.judge.set_aside(step, &scene.store);
+                scene.store.checkpoints.remove(&step);
+                drop(scene);
+                self.scene.judge(judged);
+            }
+            Command::Remove(step) => {
+                let judged = scene.judge.removed(step, &scene.store);
+                scene.store.checkpoints.remove(&step);
+                drop(scene);
+                self.scene.judge(judged);
+            }
+            Command::Discard(staging) => {
+                scene.store.staged.remove(&staging.display().to_string());
+            }
+            Command::Publish {
+                step,
+                state_digest,
+                staging,
+                ..
+            } => {
+                scene.moment = Moment::Checkpoint;
+                drop(scene);
+                let staging = staging.display().to_string();
+                self.later(Some(Event::Publishing { step }), move |scene| {
+                    let outcome = publish(scene, step, &state_digest, &staging)?;
+                    let staging = staging.into();
+                    Ok(Event::Published {
+                        step,
+                        staging,
+                        outcome,
+                    })
+                });
+            }
+            Command::Verify(stored) => {
+                drop(scene);
+                let step = stored.step;
+                self.later(None, move |scene| {
+                    let digest = Some(&stored.state_digest);
+                    let outcome = scene.store.look_through(step, digest);
+                    Ok(Event::Verified { step, outcome })
+                });
+            }
+            Command::Export { result, last } => {
+                drop(scene);
+                self.later(None, move |scene| {
+                    let judge = &scene.judge;
+                    let outcome = scene.store.export(result, last, |step| judge.digest(step));
+                    Ok(Event::Exported { result, outcome })
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// A task beside the engine: a process that is killed meanwhile answers nothing.
+    fn later(
+        &self,
+        first: Option<Event>,
+        task: impl FnOnce(&mut Scene) -> Result<Event, Violation> + Send + 'static,
+    ) {
+        let (scene, answers) = (self.scene.clone(), self.answers.clone());
+        let time = scene.lock().millis(1, 50);
         tokio::spawn(async move {
+            if let Some(first) = first {
+                let _ = answers.send(first).await;
+            }
             tokio::time::sleep(time).await;
-            let outcome = {
-                let mut scene = scene.lock();
-                let fails = scene.checkpoint_fails;
-                match scene.staged.remove(&step).filter(|_| !fails) {
-                    Some(state) => {
-                        let digest = numerics::state_digest(&state);
-                        scene.store.checkpoints.insert(step, state);
-                        Ok((step.to_string(), digest))
-                    }
-                    None => Err(shared::error::Error::new(shared::error::Code::Io, "full")),
+            let done = task(&mut scene.lock());
+            match done {
+                Ok(event) => {
+                    let _ = answers.send(event).await;
                 }
-            };
-            let _ = published.send(Event::Published { step, outcome }).await;
+                Err(violation) => scene.judge(Err(violation)),
+            }
         });
     }
+}
+
+fn publish(
+    scene: &mut Scene,
+    step: Step,
+    agreed: &str,
+    staging: &str,
+) -> Result<Result<Stored, PublishFailure>, Violation> {
+    let checkpoint = match scene.store.publishable(step, agreed, staging) {
+        Ok(checkpoint) => checkpoint,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    scene.judge.published(step, &checkpoint)?;
+    let stored = scene.store.publish(step, staging, checkpoint);
+    scene.store.append(Line::Checkpoint(stored.clone()));
+    Ok(Ok(stored))
 }

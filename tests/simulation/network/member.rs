@@ -10,22 +10,23 @@ use shared::faults::Faults;
 use shared::ids::{Identity, Step};
 use shared::numerics::AdapterState;
 use shared::wire::Dial;
-use shared::wire::message::{Computed, Envelope, Loaded, SyncSource, ToWorker};
+use shared::wire::message::{Computed, Envelope, SyncSource, Task, ToWorker};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use worker::checkpoint::decode_snapshot;
 use worker::collective::{Fed, PeerServer, follow};
+use worker::progress::Counters;
 use worker::session::{Action, Contribution, Ending, Input, Reducer, Stream, open};
 
 use super::lines::{self, PORT, Virtual};
 use super::scene::Handle;
 use super::state::Own;
+use crate::evaluation::PARTS;
 use crate::machine::{Work, first_state};
 use crate::plan::{Kind, Moment};
 
 const TICK: Duration = Duration::from_millis(25);
-const PAUSE: Duration = Duration::from_millis(100);
 const FOLLOW_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The name of a worker's host.
@@ -51,18 +52,21 @@ pub(super) struct Member {
     events: mpsc::Sender<Event>,
     stream: Option<Stream>,
     following: Option<JoinHandle<()>>,
+    counters: Counters,
 }
 
 /// Joins the run and works until it ends.
 pub(super) async fn work(number: usize, scene: Handle) -> turmoil::Result {
     let address = format!("{}:{PORT}", host(number));
-    let own = Own::new(number, &address);
+    let own = Own::new(number, &address, &scene.lock().setting);
+    let counters = Counters::default();
     let listening = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
     let server = PeerServer::serve(
         lines::listen().await?,
         listening,
         Arc::new(own.clone()),
         Arc::new(Virtual),
+        counters.clone(),
     );
     let (tell, mut reduced) = mpsc::channel(64);
     let (events_sender, mut events) = mpsc::channel(1024);
@@ -74,8 +78,9 @@ pub(super) async fn work(number: usize, scene: Handle) -> turmoil::Result {
         events: events_sender,
         stream: None,
         following: None,
+        counters,
     };
-    member.open();
+    member.open(Duration::ZERO);
     let started = Instant::now();
     let mut tick = tokio::time::interval(TICK);
     loop {
@@ -85,7 +90,7 @@ pub(super) async fn work(number: usize, scene: Handle) -> turmoil::Result {
             Some(event) = events.recv() => member.happened(event, &mut inputs),
             Some(outcome) = reduced.recv() => inputs.push_back(member.reduced(outcome)),
             _ = tick.tick() => {
-                inputs.push_back(Input::Tick);
+                inputs.push_back(Input::Tick(member.counters.read()));
                 member.suffer(&mut inputs);
             }
         }
@@ -134,15 +139,24 @@ impl Member {
             Event::Open(stream) => {
                 self.stream = Some(stream);
                 inputs.push_back(Input::Connected);
+                let mut held = self.own.lock();
+                if held.machine.resets > 0 {
+                    held.machine.resets -= 1;
+                    inputs.push_back(Input::Lost("reset".into()));
+                }
             }
             Event::Input(input) => inputs.push_back(input),
-            Event::Fed(follow, state) => inputs.extend(self.adopt(follow, *state)),
+            Event::Fed(follow, state) => {
+                inputs.extend(self.adopt(follow, *state));
+                inputs.extend(self.retained());
+            }
             Event::Total(follow, step, total) => {
                 inputs.extend(self.follow_total(follow, step, total))
             }
             Event::Device(work, result, values) => {
                 let mut held = self.own.lock();
                 held.machine.busy = false;
+                self.counters.device(1);
                 if work.task.counts() {
                     held.machine
                         .replica
@@ -168,9 +182,15 @@ impl Member {
             match order {
                 Kind::Drain => inputs.push_back(Input::Drain),
                 Kind::Hang => held.machine.hung = true,
-                Kind::WrongCompute => held.machine.wrong_once = true,
-                Kind::CorruptSum => held.machine.corrupt_sum = true,
-                Kind::CorruptState => held.machine.corrupt_state = true,
+                Kind::WrongCompute => held.machine.damage.compute = true,
+                Kind::CorruptSum => held.machine.damage.sum = true,
+                Kind::CorruptState => held.machine.damage.state = true,
+                Kind::BitBeforeStage => held.machine.damage.staged = true,
+                Kind::StagingFails => held.machine.staging_fails = true,
+                Kind::ResetTwice if self.stream.take().is_some() => {
+                    held.machine.resets = 1;
+                    inputs.push_back(Input::Lost("reset".into()));
+                }
                 Kind::Reset if self.stream.take().is_some() => {
                     inputs.push_back(Input::Lost("reset".into()));
                 }
@@ -181,7 +201,7 @@ impl Member {
 
     fn note(&self, input: &Input) {
         let beat = matches!(input, Input::Coordinator(e) if e.body == ToWorker::Beat);
-        if !beat && !matches!(input, Input::Tick) {
+        if !beat && !matches!(input, Input::Tick(_)) {
             self.scene
                 .lock()
                 .say(|| format!("w{} {input:?}", self.number));
@@ -190,17 +210,16 @@ impl Member {
 
     fn act(&mut self, action: Action, inputs: &mut VecDeque<Input>) -> Option<Ending> {
         match action {
-            Action::Open => self.open(),
+            Action::Open { after } => self.open(after),
             Action::Say(message) => {
                 if let Some(stream) = &self.stream {
                     let _ = stream.outbox.try_send((*message).into());
                 }
             }
             Action::Load(_) => {
-                let loaded = Loaded {
-                    device_class: "sim".into(),
-                    ..Loaded::default()
-                };
+                let held = self.own.lock();
+                let loaded = held.machine.loaded(&self.scene.lock().setting);
+                drop(held);
                 self.later((100, 800), Event::Input(Input::Loaded(loaded)));
             }
             Action::Patience(patience) => self.reducer.patience(patience),
@@ -246,14 +265,17 @@ impl Member {
             } => {
                 self.scene.lock().moment = Moment::Reduce;
                 let mut held = self.own.lock();
-                if std::mem::take(&mut held.machine.corrupt_sum) {
+                let spoiled = std::mem::take(&mut held.machine.damage.sum);
+                held.machine.spoiled_total = spoiled;
+                if spoiled {
                     held.machine.replica.flip_sum_bit(task);
                 }
                 let sum = held.machine.replica.sum(task, world);
                 drop(held);
                 let total = Vec::new();
                 let given = Contribution { sum, total };
-                self.reducer.reduce(identity, task, given, world);
+                let ordered = self.reducer.reduce(identity, task, given, world);
+                self.must(ordered);
             }
             Action::Reapply(identity) => {
                 let again = self
@@ -270,27 +292,33 @@ impl Member {
                     });
                 }
             }
+            Action::Explain(identity) => {
+                let slices = self.own.lock().machine.replica.explain();
+                inputs.push_back(Input::Slices { identity, slices });
+            }
+            Action::Retain(steps) => {
+                self.own.lock().machine.replica.retain(&steps);
+                inputs.extend(self.retained());
+            }
             Action::Prove => {
                 let (step, state_digest) = self.own.lock().machine.replica.prove();
                 inputs.push_back(Input::Proved { step, state_digest });
             }
             Action::Commit(step) => self.commit(step, inputs),
-            Action::Stage { step, .. } => self.stage(step),
+            Action::Stage { step, staging } => self.stage(step, staging),
             Action::End(ending) => return Some(ending),
         }
         None
     }
 
-    fn open(&mut self) {
+    fn open(&mut self, after: Duration) {
         self.stream = None;
         let events = self.events.clone();
         tokio::spawn(async move {
+            tokio::time::sleep(after).await;
             let event = match open(&Virtual, &format!("coordinator:{PORT}")).await {
                 Ok(stream) => Event::Open(stream),
-                Err(error) => {
-                    tokio::time::sleep(PAUSE).await;
-                    Event::Input(Input::Lost(error.to_string()))
-                }
+                Err(error) => Event::Input(Input::Lost(error.to_string())),
             };
             let _ = events.send(event).await;
         });
@@ -320,12 +348,20 @@ impl Member {
             SyncSource::Initial => first_state(self.scene.lock().setting.scaled),
             SyncSource::Checkpoint(name) => {
                 let step = Step(name.parse().unwrap());
-                self.scene.lock().store.checkpoints[&step].clone()
+                let kept = self.scene.lock().store.checkpoints.get(&step).cloned();
+                let Some(checkpoint) = kept else {
+                    let failed = Input::SyncFailed("there is no such checkpoint".into());
+                    self.later((1, 60), Event::Input(failed));
+                    return;
+                };
+                checkpoint.state
             }
             SyncSource::Peer(address) => {
                 let (identity, events) = (identity.clone(), self.events.clone());
+                let (scene, worker) = (self.scene.clone(), self.number);
                 self.following = Some(tokio::spawn(async move {
-                    let followed = follow_peer(&address, &identity, least, number, &events);
+                    let took = |state: &AdapterState| scene.lock().judge.handed_over(worker, state);
+                    let followed = follow_peer(&address, &identity, (least, number), took, &events);
                     if let Err(error) = followed.await {
                         let failed = Input::SyncFailed(error.to_string());
                         let _ = events.send(Event::Input(failed)).await;
@@ -340,9 +376,9 @@ impl Member {
 
     fn start_device(&self, inputs: &mut VecDeque<Input>) {
         loop {
-            let (alone, time) = {
-                let mut scene = self.scene.lock();
-                (scene.working < 3, scene.millis(20, 60))
+            let (alone, setting) = {
+                let scene = self.scene.lock();
+                (scene.working < 3, scene.setting.clone())
             };
             let mut held = self.own.lock();
             let machine = &mut held.machine;
@@ -361,10 +397,14 @@ impl Member {
                 continue;
             }
             machine.busy = true;
-            machine.wrong_once &= !alone;
+            machine.damage.compute &= !alone;
             let state = Arc::clone(machine.replica.state());
-            let (result, values) = machine.compute(&work, &state);
-            let time = time * u32::try_from(machine.slow).unwrap();
+            let cost = match work.task {
+                Task::Evaluate => setting.sizes.evaluate(work.id, PARTS),
+                Task::Train | Task::Audit => setting.sizes.train(work.identity.step, work.id),
+            };
+            let time = setting.sizes.time(cost) * machine.slow;
+            let (result, values) = machine.compute(&work, &state, &setting, time);
             let hung = machine.hung;
             drop(held);
             self.scene.lock().moment = Moment::Compute;
@@ -373,7 +413,7 @@ impl Member {
             }
             let events = self.events.clone();
             tokio::spawn(async move {
-                tokio::time::sleep(time).await;
+                tokio::time::sleep(Duration::from_micros(time)).await;
                 let _ = events.send(Event::Device(work, result, values)).await;
             });
         }
@@ -399,8 +439,8 @@ impl Member {
 async fn follow_peer(
     address: &str,
     identity: &Identity,
-    least: Step,
-    number: u64,
+    (least, number): (Step, u64),
+    took: impl Fn(&AdapterState) + Send,
     events: &mpsc::Sender<Event>,
 ) -> shared::error::Result<()> {
     let dial: &dyn Dial = &Virtual;
@@ -408,7 +448,11 @@ async fn follow_peer(
     let mut following = follow(dial, address, run, term, least, FOLLOW_PATIENCE).await?;
     loop {
         let event = match following.next().await? {
-            Fed::State(_, bytes) => Event::Fed(number, Box::new(decode_snapshot(&bytes)?)),
+            Fed::State(_, bytes) => {
+                let state = decode_snapshot(&bytes)?;
+                took(&state);
+                Event::Fed(number, Box::new(state))
+            }
             Fed::Total(step, total) => Event::Total(number, step, total),
         };
         if events.send(event).await.is_err() {

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use coordinator::engine::Ladder;
 use shared::ids::{Step, Term};
-use shared::numerics::AdapterState;
 
-use crate::evaluation::reference;
 use crate::invariants::{Judge, Violation};
 use crate::plan::{Dice, Kind, Moment, Setting};
 use crate::store::Store;
@@ -19,11 +17,7 @@ pub(super) struct Scene {
     pub(super) ladder: Ladder,
     pub(super) dice: Dice,
     pub(super) store: Store,
-    pub(super) staged: BTreeMap<Step, AdapterState>,
-    pub(super) checkpoint_fails: bool,
     pub(super) term: Term,
-    /// Numbers of workers that were given a name so far.
-    pub(super) named: u64,
     /// Working members, as the coordinator sees it.
     pub(super) working: usize,
     pub(super) committed: Step,
@@ -44,17 +38,19 @@ pub(super) struct Handle(Arc<Mutex<Scene>>);
 
 impl Handle {
     pub(super) fn new(mut dice: Dice, kinds: &[Kind]) -> Self {
-        let setting = Setting::draw(&mut dice, kinds);
-        let judge = Judge::new(reference(&setting), setting.micro_batches);
+        let mut setting = Setting::draw(&mut dice, kinds);
+        // Every millisecond of the network is simulated: hours of computing are for the other world.
+        setting.sizes.hasten();
+        let store = Store::new(setting.planned);
+        let mut judge = Judge::new(&setting);
+        // Real links: who is behind a cut one sees all others stand still.
+        judge.any_peer();
         Self(Arc::new(Mutex::new(Scene {
             setting,
             ladder: Ladder::new(Duration::from_secs(4), Duration::from_secs(60)).unwrap(),
             dice,
-            store: Store::default(),
-            staged: BTreeMap::new(),
-            checkpoint_fails: false,
+            store,
             term: Term(0),
-            named: 0,
             working: 0,
             committed: Step(0),
             judge,

@@ -15,6 +15,7 @@ use worker::session::{Input, Reduced};
 use super::member::{Event, Member};
 use crate::invariants::Violation;
 use crate::machine::{Machine, rule};
+use crate::plan::Setting;
 
 /// The machine, and who follows it.
 pub(super) struct Held {
@@ -26,9 +27,9 @@ pub(super) struct Held {
 pub(super) struct Own(Arc<Mutex<Held>>);
 
 impl Own {
-    pub(super) fn new(number: usize, address: &str) -> Self {
+    pub(super) fn new(number: usize, address: &str, setting: &Setting) -> Self {
         Self(Arc::new(Mutex::new(Held {
-            machine: Machine::new(number, address),
+            machine: Machine::new(number, address, setting),
             followers: Vec::new(),
         })))
     }
@@ -95,7 +96,7 @@ impl Member {
         };
         let rule = self.rule(identity.step);
         let mut held = self.own.lock();
-        if std::mem::take(&mut held.machine.corrupt_state) {
+        if std::mem::take(&mut held.machine.damage.state) {
             held.machine.replica.flip_parameter_bit(self.number);
         }
         let replica = &mut held.machine.replica;
@@ -106,11 +107,14 @@ impl Member {
         let now = held.machine.session.identity().clone();
         drop(held);
         match applied {
-            Ok(report) => Input::Applied { identity, report },
+            Ok(mut report) => {
+                report.bytes_sent = reduced.bytes_sent;
+                report.reduce_us = reduced.micros;
+                Input::Applied { identity, report }
+            }
             Err(error) if error.code == Code::Corrupt => Input::Broken(error),
             Err(error) => {
-                let planted = self.scene.lock().judge.is_planted();
-                if error.code == Code::Internal && !planted && now == identity {
+                if error.code == Code::Internal && now == identity {
                     self.must::<()>(Err(error.clone()));
                 }
                 Input::ReduceFailed {
@@ -132,26 +136,48 @@ impl Member {
         drop(held);
         if self.must(committed).is_some() {
             inputs.push_back(Input::Committed(step));
+            inputs.extend(self.retained());
         }
     }
 
-    pub(super) fn stage(&self, step: Step) {
-        let state = Arc::clone(self.own.lock().machine.replica.state());
+    /// Which earlier states it holds, when that has changed.
+    pub(super) fn retained(&self) -> Option<Input> {
+        let machine = &mut self.own.lock().machine;
+        let retained = machine.replica.retained();
+        let changed = retained != machine.told_retained;
+        machine.told_retained.clone_from(&retained);
+        changed.then_some(Input::Retained(retained))
+    }
+
+    pub(super) fn stage(&self, step: Step, staging: String) {
+        let mut held = self.own.lock();
+        let fails = held.machine.staging_fails;
+        let flips = std::mem::take(&mut held.machine.damage.staged);
+        let state = held.machine.replica.frozen(step);
+        drop(held);
         let mut scene = self.scene.lock();
-        let outcome = if state.step != step {
-            Err(format!("the state of step {step} is gone"))
-        } else if scene.checkpoint_fails {
-            Err("no space left".into())
-        } else {
-            scene.staged.insert(step, (*state).clone());
-            Ok(Vec::new())
+        // The only holder is not lost for good: its way to storage comes back.
+        let alone = scene.working < 2;
+        let outcome = match state {
+            None => Err(format!("the state of step {step} is gone")),
+            Some(_) if fails && !alone => Err("stale file handle".into()),
+            Some(_) if scene.store.full => Err("no space left".into()),
+            Some(state) => {
+                let mut state = (*state).clone();
+                if flips {
+                    let value = &mut state.m[0];
+                    *value = f32::from_bits(value.to_bits() ^ 8);
+                }
+                scene.store.staged.insert(staging, state);
+                Ok(Vec::new())
+            }
         };
         drop(scene);
         self.later((1, 200), Event::Input(Input::Staged { step, outcome }));
     }
 
     pub(super) fn rule(&self, step: Step) -> worker::train::StepRule {
-        rule(step, self.scene.lock().setting.micro_batches)
+        rule(step, self.scene.lock().setting.micro_batches(step))
     }
 
     /// What cannot go wrong without a bug.

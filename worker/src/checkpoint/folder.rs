@@ -5,12 +5,14 @@
 //! shape, type and value; whether the files are the ones that were written, the manifest and the
 //! digest of the state tell.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::manifest::{FileDigest, Manifest, file_digest};
+use shared::manifest::{FileDigest, Manifest, file_digest_with};
 use shared::numerics::{AdapterState, LossScale};
 use shared::storage::write_atomic;
 
@@ -18,6 +20,7 @@ use super::peft_config::peft_config;
 use super::scale;
 use super::tensors::{Reader, Writer};
 use crate::adapter::AdapterLayout;
+use crate::progress::Counters;
 
 /// The adapter's tensors.
 pub const ADAPTER_FILE: &str = "adapter_model.safetensors";
@@ -27,6 +30,9 @@ pub const ADAPTER_CONFIG_FILE: &str = "adapter_config.json";
 pub use shared::manifest::PISSA_FILE;
 /// First and second moments per key, and the counters.
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+
+/// Bytes that are read between two signs of progress.
+const PART: u64 = 4 << 20;
 
 const FIRST_MOMENT: &str = "exp_avg";
 const SECOND_MOMENT: &str = "exp_avg_sq";
@@ -42,6 +48,7 @@ pub fn first_state(
     config: &RunConfig,
     layout: &AdapterLayout,
     first: Vec<f32>,
+    progress: &Counters,
 ) -> Result<AdapterState> {
     let anew = LossScale::of(config);
     let new = |first| AdapterState {
@@ -55,7 +62,7 @@ pub fn first_state(
     if !config.parent_optimizer {
         return Ok(new(first));
     }
-    let earlier = read_checkpoint(parent, layout)?;
+    let earlier = read_checkpoint(parent, layout, progress)?;
     Ok(AdapterState {
         step: Step(0),
         loss_scale: anew,
@@ -64,7 +71,8 @@ pub fn first_state(
 }
 
 /// Writes adapter, its configuration and optimizer into a staging folder; with `taken`, what PiSSA took
-/// out of the base model, a file of it too.
+/// out of the base model, a file of it too. `progress` counts the bytes as they reach the disk, and again as they are
+/// hashed.
 ///
 /// # Errors
 /// [`Code::NotFinite`] when the state holds what no adapter may hold, [`Code::Internal`] when it
@@ -75,6 +83,7 @@ pub fn write_checkpoint(
     layout: &AdapterLayout,
     state: &AdapterState,
     taken: Option<&[f32]>,
+    progress: &Counters,
 ) -> Result<Vec<FileDigest>> {
     let vectors = [&state.params, &state.m, &state.v].map(Vec::len);
     if vectors != [layout.len(); 3] {
@@ -94,14 +103,15 @@ pub fn write_checkpoint(
         .why(why)
         .fix("go on from the checkpoint before, with a lower learning_rate")
     };
+    let digest = |path: &Path| file_digest_with(path, &mut |bytes| progress.stored(bytes));
     let write = |name: &str, tensors: Writer<'_>| {
         let path = staging.join(name);
-        tensors.write_to(&path).map_err(|e| {
+        tensors.write_to(&path, progress).map_err(|e| {
             let _ = std::fs::remove_file(&path);
             let error = Error::new(Code::Io, "writing failed").in_file(&path);
             error.why(e.to_string())
         })?;
-        file_digest(&path)
+        digest(&path)
     };
     // Both are checked before anything is written.
     let adapter = adapter_tensors(layout, &state.params).map_err(&unfit)?;
@@ -109,7 +119,7 @@ pub fn write_checkpoint(
     let config_path = staging.join(ADAPTER_CONFIG_FILE);
     write_atomic(&config_path, peft_config(config, layout).as_bytes())?;
     let mut files = vec![
-        file_digest(&config_path)?,
+        digest(&config_path)?,
         write(ADAPTER_FILE, adapter)?,
         write(OPTIMIZER_FILE, optimizer)?,
     ];
@@ -149,19 +159,23 @@ fn optimizer_tensors<'a>(
     Ok(writer)
 }
 
-/// Reads the state of a checkpoint folder.
+/// Reads the state of a checkpoint folder; `progress` counts the bytes as they are read.
 ///
 /// # Errors
 /// [`Code::NoCheckpoint`] naming the file and what is wrong with it.
-pub fn read_checkpoint(folder: &Path, layout: &AdapterLayout) -> Result<AdapterState> {
+pub fn read_checkpoint(
+    folder: &Path,
+    layout: &AdapterLayout,
+    progress: &Counters,
+) -> Result<AdapterState> {
     let mut state = AdapterState::new(vec![0.0; layout.len()]);
-    read_file(&folder.join(ADAPTER_FILE), |reader| {
+    read_file(&folder.join(ADAPTER_FILE), progress, |reader| {
         for (tensor, range) in layout.places() {
             reader.floats(&tensor.key, &tensor.shape, &mut state.params[range])?;
         }
         Ok(())
     })?;
-    read_file(&folder.join(OPTIMIZER_FILE), |reader| {
+    read_file(&folder.join(OPTIMIZER_FILE), progress, |reader| {
         for (tensor, range) in layout.places() {
             for (moment, values) in [(FIRST_MOMENT, &mut state.m), (SECOND_MOMENT, &mut state.v)] {
                 let key = format!("{moment}.{}", tensor.key);
@@ -178,6 +192,7 @@ pub fn read_checkpoint(folder: &Path, layout: &AdapterLayout) -> Result<AdapterS
 
 fn read_file(
     path: &Path,
+    progress: &Counters,
     read: impl FnOnce(&mut Reader<'_>) -> std::result::Result<(), String>,
 ) -> Result<()> {
     let unusable = |why: String| {
@@ -186,8 +201,34 @@ fn read_file(
             .why(why)
             .fix("name another one with resume_from_checkpoint, or remove this folder")
     };
-    let bytes = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
+    let bytes = whole(path, progress).map_err(|e| unusable(e.to_string()))?;
     let mut reader = Reader::new(&bytes).map_err(unusable)?;
     read(&mut reader).map_err(unusable)?;
     reader.finish().map_err(unusable)
+}
+
+/// The content of a file, a part at a time.
+fn whole(path: &Path, progress: &Counters) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(length);
+    loop {
+        let read = (&mut file).take(PART).read_to_end(&mut bytes)?;
+        if read == 0 {
+            return Ok(bytes);
+        }
+        progress.stored(read as u64);
+    }
+}
+
+/// The state with one bit of a parameter changed: what damaged memory does between a commit and the writing. Only for
+/// faults on purpose.
+#[must_use]
+pub fn damage(state: &AdapterState) -> AdapterState {
+    let mut damaged = state.clone();
+    if let Some(first) = damaged.params.first_mut() {
+        // The lowest bit: the value stays finite, and nothing but a digest tells.
+        *first = f32::from_bits(first.to_bits() ^ 1);
+    }
+    damaged
 }

@@ -12,7 +12,7 @@ mod snapshot;
 mod tensors;
 
 pub use folder::{
-    ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, first_state, read_checkpoint,
+    ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, damage, first_state, read_checkpoint,
     write_checkpoint,
 };
 pub use peft_config::peft_config;

@@ -13,6 +13,11 @@ use std::path::Path;
 use safetensors::tensor::{Metadata, TensorInfo, View};
 use safetensors::{Dtype, SafeTensors};
 
+use crate::progress::Counters;
+
+/// Bytes that are written between two signs of progress.
+const PART: usize = 32 << 20;
+
 /// Tensors on their way into a file.
 #[derive(Default)]
 pub(super) struct Writer<'a>(Vec<(String, Tensor<'a>)>);
@@ -101,8 +106,9 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the file to the disk, tensor by tensor: the same bytes as [`Self::bytes`], without all
-    /// of them in memory. What is there after an error is no file.
-    pub(super) fn write_to(self, path: &Path) -> std::io::Result<()> {
+    /// of them in memory. What is there after an error is no file. `progress` counts bytes that the disk has: what only
+    /// waits in the machine's memory has moved nowhere.
+    pub(super) fn write_to(self, path: &Path, progress: &Counters) -> std::io::Result<()> {
         let mut tensors = self.0;
         tensors.sort_by(|(a, left), (b, right)| {
             right.dtype().cmp(&left.dtype()).then_with(|| a.cmp(b))
@@ -126,10 +132,21 @@ impl<'a> Writer<'a> {
         let mut file = BufWriter::new(File::create(path)?);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
+        let mut unsynced = 8 + header.len();
         for (_, tensor) in &tensors {
-            file.write_all(&tensor.data())?;
+            for part in tensor.data().chunks(PART) {
+                file.write_all(part)?;
+                unsynced += part.len();
+                if unsynced >= PART {
+                    file.flush()?;
+                    file.get_ref().sync_data()?;
+                    progress.stored(std::mem::take(&mut unsynced) as u64);
+                }
+            }
         }
-        file.into_inner()?.sync_all()
+        file.into_inner()?.sync_all()?;
+        progress.stored(unsynced as u64);
+        Ok(())
     }
 
     /// The file.
@@ -245,9 +262,9 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
-        writer().write_to(&path).unwrap();
+        writer().write_to(&path, &Counters::default()).unwrap();
         assert!(std::fs::read(&path).unwrap() == writer().bytes().unwrap());
         let nowhere = folder.path().join("none/x.safetensors");
-        assert!(writer().write_to(&nowhere).is_err());
+        assert!(writer().write_to(&nowhere, &Counters::default()).is_err());
     }
 }

@@ -15,6 +15,7 @@ use shared::numerics::{AdapterState, LossScale, state_digest};
 
 use super::*;
 use crate::adapter::{AdapterLayout, PeftAdapter};
+use crate::progress::Counters;
 
 fn config() -> RunConfig {
     RunConfig {
@@ -122,7 +123,15 @@ fn state() -> AdapterState {
 fn a_checkpoint_reads_back_as_the_state_that_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let staging = folder.path().join("deep/staging");
-    let files = write_checkpoint(&staging, &config(), &layout(), &state(), None).unwrap();
+    let files = write_checkpoint(
+        &staging,
+        &config(),
+        &layout(),
+        &state(),
+        None,
+        &Counters::default(),
+    )
+    .unwrap();
     let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, [ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE]);
     assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 3);
@@ -132,7 +141,7 @@ fn a_checkpoint_reads_back_as_the_state_that_was_written() {
     }
     .verify(&staging)
     .unwrap();
-    let back = read_checkpoint(&staging, &layout()).unwrap();
+    let back = read_checkpoint(&staging, &layout(), &Counters::default()).unwrap();
     assert_eq!(state_digest(&back), state_digest(&state()));
 
     let expected = shape().expected();
@@ -146,7 +155,15 @@ fn a_checkpoint_reads_back_as_the_state_that_was_written() {
 fn equal_states_give_equal_bytes_with_the_header_that_loaders_ask_for() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [first, second] = folders.each_ref().map(|folder| {
-        write_checkpoint(folder.path(), &config(), &layout(), &state(), None).unwrap()
+        write_checkpoint(
+            folder.path(),
+            &config(),
+            &layout(),
+            &state(),
+            None,
+            &Counters::default(),
+        )
+        .unwrap()
     });
     assert_eq!(first, second);
     for name in [ADAPTER_FILE, OPTIMIZER_FILE] {
@@ -191,7 +208,7 @@ fn adapter_config_holds_the_stable_keys_in_order() {
 fn what_does_not_fit_is_refused_with_the_file_and_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |what: &str| {
-        let failure = read_checkpoint(folder.path(), &layout()).unwrap_err();
+        let failure = read_checkpoint(folder.path(), &layout(), &Counters::default()).unwrap_err();
         assert_eq!(failure.code, Code::NoCheckpoint);
         let text = shared::error::render(&failure);
         assert!(text.contains(what), "{text}");
@@ -201,7 +218,15 @@ fn what_does_not_fit_is_refused_with_the_file_and_the_key() {
         let mut shape = shape();
         change(&mut shape);
         let layout = AdapterLayout::new(&shape);
-        write_checkpoint(folder.path(), &config(), &layout, &state(), None).unwrap();
+        write_checkpoint(
+            folder.path(),
+            &config(),
+            &layout,
+            &state(),
+            None,
+            &Counters::default(),
+        )
+        .unwrap();
     };
     other(|shape| shape.tensors[0].shape.reverse());
     refused("layers.0.self_attn.q_proj.lora_A.weight is F32 [5, 2], expected F32 [2, 5]");
@@ -218,7 +243,15 @@ fn what_does_not_fit_is_refused_with_the_file_and_the_key() {
     refused("1 tensors too many, such as extra");
 
     let path = |name: &str| -> PathBuf { folder.path().join(name) };
-    write_checkpoint(folder.path(), &config(), &layout(), &state(), None).unwrap();
+    write_checkpoint(
+        folder.path(),
+        &config(),
+        &layout(),
+        &state(),
+        None,
+        &Counters::default(),
+    )
+    .unwrap();
     let whole = std::fs::read(path(OPTIMIZER_FILE)).unwrap();
     std::fs::write(path(OPTIMIZER_FILE), &whole[..whole.len() - 1]).unwrap();
     refused(OPTIMIZER_FILE);
@@ -239,13 +272,29 @@ fn a_state_that_is_not_finite_or_does_not_fit_is_never_written() {
     ] {
         let mut state = state();
         change(&mut state);
-        let failure = write_checkpoint(&staging, &config(), &layout(), &state, None).unwrap_err();
+        let failure = write_checkpoint(
+            &staging,
+            &config(),
+            &layout(),
+            &state,
+            None,
+            &Counters::default(),
+        )
+        .unwrap_err();
         assert_eq!(failure.code, Code::NotFinite);
         assert_eq!(encode_snapshot(&state).unwrap_err().code, Code::NotFinite);
     }
     let mut short = state();
     short.m.pop();
-    let failure = write_checkpoint(&staging, &config(), &layout(), &short, None).unwrap_err();
+    let failure = write_checkpoint(
+        &staging,
+        &config(),
+        &layout(),
+        &short,
+        None,
+        &Counters::default(),
+    )
+    .unwrap_err();
     assert_eq!(failure.code, Code::Internal);
     assert!(!staging.exists());
 }
@@ -263,8 +312,16 @@ fn the_loss_scale_of_fp16_is_written_and_read_with_the_state() {
         ..state()
     };
     let write = |state: &AdapterState| {
-        write_checkpoint(folder.path(), &config(), &layout(), state, None).unwrap();
-        read_checkpoint(folder.path(), &layout())
+        write_checkpoint(
+            folder.path(),
+            &config(),
+            &layout(),
+            state,
+            None,
+            &Counters::default(),
+        )
+        .unwrap();
+        read_checkpoint(folder.path(), &layout(), &Counters::default())
     };
     assert_eq!(write(&scaled).unwrap(), scaled);
     let snapshot = encode_snapshot(&scaled).unwrap();
@@ -299,4 +356,38 @@ fn a_snapshot_is_the_state_and_a_damaged_one_is_refused() {
             Code::DigestDiffers
         );
     }
+}
+
+#[test]
+fn every_byte_that_is_written_hashed_or_read_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (wrote, read) = (Counters::default(), Counters::default());
+    let files =
+        write_checkpoint(folder.path(), &config(), &layout(), &state(), None, &wrote).unwrap();
+    let bytes = |name: &str| -> u64 {
+        let listed = files.iter().filter(|file| file.name == name);
+        listed.map(|file| file.bytes).sum()
+    };
+    let tensors = bytes(ADAPTER_FILE) + bytes(OPTIMIZER_FILE);
+    let hashed = tensors + bytes(ADAPTER_CONFIG_FILE);
+    assert_eq!(wrote.read().stored, tensors + hashed);
+    read_checkpoint(folder.path(), &layout(), &read).unwrap();
+    assert_eq!(read.read().stored, tensors);
+}
+
+#[test]
+fn damage_on_purpose_changes_one_bit_that_only_a_digest_tells() {
+    let (whole, damaged) = (state(), damage(&state()));
+    assert_ne!(state_digest(&damaged), state_digest(&whole));
+    let bits = whole.params.iter().zip(&damaged.params);
+    let flipped: u32 = bits
+        .map(|(a, b)| (a.to_bits() ^ b.to_bits()).count_ones())
+        .sum();
+    assert_eq!(flipped, 1);
+    assert_eq!((&damaged.m, &damaged.v), (&whole.m, &whole.v));
+    let folder = tempfile::tempdir().unwrap();
+    let none = Counters::default();
+    write_checkpoint(folder.path(), &config(), &layout(), &damaged, None, &none).unwrap();
+    let back = read_checkpoint(folder.path(), &layout(), &none).unwrap();
+    assert_eq!(back, damaged, "such a file is written like any other");
 }

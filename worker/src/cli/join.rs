@@ -40,7 +40,7 @@ pub async fn run(args: JoinArgs) -> Result<ExitCode> {
     }
 }
 
-/// Each child is this program with one device; ends with the first exit code that is not 0.
+/// Each child is this program with one device; ends with the code that [`worse`] picks.
 async fn one_process_each(args: &JoinArgs) -> Result<ExitCode> {
     let failed = |e: std::io::Error| {
         Error::new(Code::Io, "a worker process cannot be started").why(e.to_string())
@@ -72,9 +72,34 @@ async fn one_process_each(args: &JoinArgs) -> Result<ExitCode> {
     let mut worst = ExitCode::Complete;
     for child in &mut children {
         let status = child.wait().await.map_err(failed)?;
-        if worst == ExitCode::Complete && !status.success() {
-            worst = ExitCode::from_code(status.code().unwrap_or(1));
+        if !status.success() {
+            worst = worse(worst, ExitCode::from_code(status.code().unwrap_or(1)));
         }
     }
     Ok(worst)
+}
+
+/// The first failure. That all are safe is said only when none of them failed.
+fn worse(so_far: ExitCode, next: ExitCode) -> ExitCode {
+    match so_far {
+        ExitCode::Complete | ExitCode::Interrupted => match next {
+            ExitCode::Complete => so_far,
+            next => next,
+        },
+        failed => failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_that_lost_its_state_is_not_hidden_by_others_that_left_in_good_order() {
+        let (left, lost) = (ExitCode::Interrupted, ExitCode::from_code(5));
+        assert_eq!(worse(left, lost), lost);
+        assert_eq!(worse(lost, left), lost);
+        assert_eq!(worse(left, ExitCode::Complete), left);
+        assert_eq!(worse(ExitCode::Complete, left), left);
+    }
 }

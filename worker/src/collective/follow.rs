@@ -21,6 +21,7 @@ use tonic::{Status, Streaming};
 
 use super::net::{self, MESSAGE_LIMIT};
 use super::slices::{self, chunks};
+use crate::progress::Counters;
 
 /// Bytes of one piece.
 const PIECE_BYTES: usize = 1 << 20;
@@ -63,67 +64,69 @@ impl StateSource for NoState {
 pub(super) type Pieces = ReceiverStream<std::result::Result<FollowChunk, Status>>;
 
 /// Cuts a feed into pieces, as fast as they are taken.
-pub(super) fn pieces(feed: Feed) -> Pieces {
+pub(super) fn pieces(feed: Feed, progress: Counters) -> Pieces {
     let (sender, pieces) = mpsc::channel(QUEUED_PIECES);
+    let out = Out { sender, progress };
     tokio::spawn(async move {
         let Feed {
             step,
             state,
             mut totals,
         } = feed;
-        if !part(&sender, Part::State, step, state).await {
+        if !out.part(Part::State, step, state).await {
             return;
         }
         loop {
             tokio::select! {
                 total = totals.recv() => match total {
                     Some((step, total)) => {
-                        if !part(&sender, Part::Total, step, slices::encode(&total)).await {
+                        if !out.part(Part::Total, step, slices::encode(&total)).await {
                             return;
                         }
                     }
                     None => {
                         let late = Status::aborted("the source follows another state now");
-                        let _ = sender.send(Err(late)).await;
+                        let _ = out.sender.send(Err(late)).await;
                         return;
                     }
                 },
-                () = sender.closed() => return,
+                () = out.sender.closed() => return,
             }
         }
     });
     ReceiverStream::new(pieces)
 }
 
-/// Sends one part; an empty one is still one piece. False when nobody takes it.
-async fn part(
-    sender: &mpsc::Sender<std::result::Result<FollowChunk, Status>>,
-    part: Part,
-    step: Step,
-    bytes: Bytes,
-) -> bool {
-    let total_bytes = bytes.len() as u64;
-    let piece = |offset: usize, data: Bytes| FollowChunk {
-        step: step.0,
-        total_bytes,
-        offset_bytes: offset as u64,
-        data,
-        part: part as i32,
-    };
-    if sender.send(Ok(piece(0, Bytes::new()))).await.is_err() {
-        return false;
-    }
-    for range in chunks(0..bytes.len(), PIECE_BYTES) {
-        let start = range.start;
-        if sender
-            .send(Ok(piece(start, bytes.slice(range))))
-            .await
-            .is_err()
-        {
+/// Where pieces go.
+struct Out {
+    sender: mpsc::Sender<std::result::Result<FollowChunk, Status>>,
+    progress: Counters,
+}
+
+impl Out {
+    /// Sends one part; an empty one is still one piece. False when nobody takes it.
+    async fn part(&self, part: Part, step: Step, bytes: Bytes) -> bool {
+        let total_bytes = bytes.len() as u64;
+        let piece = |offset: usize, data: Bytes| FollowChunk {
+            step: step.0,
+            total_bytes,
+            offset_bytes: offset as u64,
+            data,
+            part: part as i32,
+        };
+        if self.sender.send(Ok(piece(0, Bytes::new()))).await.is_err() {
             return false;
         }
+        for range in chunks(0..bytes.len(), PIECE_BYTES) {
+            let (start, length) = (range.start, range.len());
+            let next = piece(start, bytes.slice(range));
+            if self.sender.send(Ok(next)).await.is_err() {
+                return false;
+            }
+            self.progress.moved(length as u64);
+        }
+        true
     }
-    true
 }
 
 /// What a follower receives.
@@ -140,6 +143,7 @@ pub struct Following {
     stream: Streaming<FollowChunk>,
     address: String,
     patience: Duration,
+    progress: Counters,
     begun: bool,
 }
 
@@ -170,6 +174,7 @@ pub async fn follow(
             stream: answer.into_inner(),
             address: address.to_owned(),
             patience,
+            progress: Counters::default(),
             begun: false,
         })
     };
@@ -180,6 +185,13 @@ pub async fn follow(
 }
 
 impl Following {
+    /// What comes is counted there.
+    #[must_use]
+    pub fn counted_in(mut self, progress: Counters) -> Self {
+        self.progress = progress;
+        self
+    }
+
     /// The next whole part: first the state, then totals. A total may be long in coming.
     ///
     /// # Errors
@@ -238,7 +250,10 @@ impl Following {
 
     async fn piece(&mut self) -> Result<FollowChunk> {
         match self.stream.message().await {
-            Ok(Some(piece)) => Ok(piece),
+            Ok(Some(piece)) => {
+                self.progress.moved(piece.data.len() as u64);
+                Ok(piece)
+            }
             Ok(None) => Err(lost(&self.address, "it ended the call".into())),
             Err(status) => Err(lost(&self.address, net::with_sources(&status))),
         }

@@ -21,8 +21,9 @@ use tokio::time::Instant;
 use super::inbox::{Delivery, Inboxes};
 use super::link::{Link, LinkEnd};
 use super::net::{CHUNK_ELEMENTS, PATIENCE};
+use super::patience::Patience;
 use super::reduction::Reduction;
-use super::route::{Hub, Key, LinkBytes};
+use super::route::Key;
 use super::slices::{self, Slices, chunks};
 use super::{
     Cancel, Collective, CollectiveError, FailureKind, MemberAddress, PeerServer, Reducing,
@@ -30,7 +31,6 @@ use super::{
 
 /// The members of one generation, connected.
 pub struct GrpcCollective {
-    hub: Arc<Hub>,
     key: Key,
     my_slot: usize,
     workers: Vec<WorkerId>,
@@ -69,9 +69,8 @@ impl GrpcCollective {
                 format!("slots {slots:?} with mine {my_slot} are not a generation"),
             ));
         }
-        let hub = Arc::clone(server.hub());
         let key = Key::from(identity);
-        let inboxes = Inboxes::new(hub.open(&key, members.len())?);
+        let inboxes = Inboxes::new(server.hub().open(&key, members.len())?);
         let (tell, ends) = mpsc::unbounded_channel();
         let mut opening = JoinSet::new();
         for member in members.iter().filter(|member| member.slot != my_slot) {
@@ -80,9 +79,9 @@ impl GrpcCollective {
                 member.slot.0 as usize,
                 member.address.clone(),
             );
-            let bytes = hub.link(&member.worker);
+            let (frame, progress) = (frame(&key, my_slot), server.progress().clone());
             let dial = Arc::clone(server.dial());
-            let opened = Link::open(dial, peer, frame(&key, my_slot), bytes, tell.clone());
+            let opened = Link::open(dial, peer, frame, progress, tell.clone());
             opening.spawn(opened);
         }
         let mut links = Vec::with_capacity(opening.len());
@@ -93,7 +92,6 @@ impl GrpcCollective {
         }
         links.sort_by_key(|link| link.slot);
         Ok(Self {
-            hub,
             key,
             my_slot: me,
             workers: members.into_iter().map(|member| member.worker).collect(),
@@ -113,10 +111,11 @@ impl GrpcCollective {
         self
     }
 
-    /// Bytes of values handed to the network per peer since this worker started.
+    /// Bytes of values handed to the network in this generation, per peer.
     #[must_use]
     pub fn value_bytes_sent(&self) -> BTreeMap<WorkerId, u64> {
-        self.hub.sent(LinkBytes::values)
+        let of = |link: &Link| (link.peer.clone(), link.bytes.values());
+        self.links.iter().map(of).collect()
     }
 
     async fn run(
@@ -160,7 +159,7 @@ impl GrpcCollective {
         mut reduction: Reduction<'_>,
         sends: &mut Sends,
     ) -> Result<(), CollectiveError> {
-        let mut progress = (Instant::now(), self.handed_over());
+        let mut patience = Patience::new(self.patience, Instant::now(), self.handed_over());
         loop {
             if reduction.owns_final() {
                 sends.no_more_totals();
@@ -181,18 +180,16 @@ impl GrpcCollective {
                 (slot, delivery) = self.inboxes.next(now, |slot| reduction.needs(slot)),
                     if receiving =>
                 {
-                    progress.0 = Instant::now();
+                    patience.received(Instant::now());
                     self.deliver(slot, delivery, &mut reduction, sends)?;
                 }
                 Some((slot, end)) = self.ends.recv() => {
                     self.ended.insert(slot, end);
                 }
-                () = tokio::time::sleep_until(progress.0 + self.patience) => {
-                    let handed_over = self.handed_over();
-                    if handed_over == progress.1 {
+                () = tokio::time::sleep_until(patience.ends()) => {
+                    if patience.is_over(Instant::now(), self.handed_over()) {
                         return Err(self.out_of_patience(&reduction, sends));
                     }
-                    progress = (Instant::now(), handed_over);
                 }
             }
         }
@@ -301,8 +298,8 @@ impl Collective for GrpcCollective {
         Box::pin(self.run((step, attempt), input, output, cancel))
     }
 
-    fn bytes_sent(&self) -> BTreeMap<WorkerId, u64> {
-        self.hub.sent(LinkBytes::all)
+    fn bytes_sent(&self) -> u64 {
+        self.handed_over()
     }
 }
 

@@ -5,6 +5,7 @@
 //! link that is dropped delivers what it has queued, then says goodbye with a closing chunk.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prost::Message;
 use shared::ids::WorkerId;
@@ -18,10 +19,34 @@ use tonic::{Code, Status};
 
 use super::CollectiveError;
 use super::net::{self, LINGER, QUEUED_CHUNKS};
-use super::route::LinkBytes;
+use crate::progress::Counters;
 
 /// Length prefix and compression flag of a gRPC message.
 const MESSAGE_PREFIX_BYTES: usize = 5;
+
+/// Bytes handed to the network on one link; they live as long as the link.
+#[derive(Debug, Default)]
+pub(super) struct LinkBytes {
+    values: AtomicU64,
+    all: AtomicU64,
+}
+
+impl LinkBytes {
+    fn count(&self, values: usize, all: usize) {
+        self.values.fetch_add(values as u64, Ordering::Relaxed);
+        self.all.fetch_add(all as u64, Ordering::Relaxed);
+    }
+
+    /// Of values alone.
+    pub(super) fn values(&self) -> u64 {
+        self.values.load(Ordering::Relaxed)
+    }
+
+    /// With message overhead.
+    pub(super) fn all(&self) -> u64 {
+        self.all.load(Ordering::Relaxed)
+    }
+}
 
 /// How a link ended.
 #[derive(Clone, Debug)]
@@ -49,7 +74,7 @@ impl Link {
         dial: Arc<dyn Dial>,
         (peer, slot, address): (WorkerId, usize, String),
         frame: Chunk,
-        bytes: Arc<LinkBytes>,
+        progress: Counters,
         ends: mpsc::UnboundedSender<(usize, LinkEnd)>,
     ) -> Result<Self, CollectiveError> {
         let channel = net::connect(&*dial, &address)
@@ -57,15 +82,15 @@ impl Link {
             .map_err(|e| e.by(&peer))?;
         let (queue, queued) = mpsc::channel(QUEUED_CHUNKS);
         let (held, mut dropped) = oneshot::channel::<()>();
+        let bytes = Arc::new(LinkBytes::default());
         let counters = Arc::clone(&bytes);
         let outgoing = once(frame.clone())
             .chain(ReceiverStream::new(queued))
             .chain(once(frame))
             .map(move |chunk| {
-                counters.count(
-                    chunk.values.len(),
-                    chunk.encoded_len() + MESSAGE_PREFIX_BYTES,
-                );
+                let all = chunk.encoded_len() + MESSAGE_PREFIX_BYTES;
+                counters.count(chunk.values.len(), all);
+                progress.moved(all as u64);
                 chunk
             });
         tokio::spawn(async move {

@@ -3,8 +3,9 @@
 //! In: a vector of integers on every member of a generation. Out: the wrapping sum of all of them,
 //! the same on every member, in another buffer; what was passed in is never written to.
 //! `slices` who owns what · `reduction` the arithmetic, pure · `route`, `inbox` and `server` what
-//! comes in · `link` what goes out · `grpc` the transport that joins them · `follow` the state for
-//! a joiner and what comes after it. Integer sums do not depend on the order of arrival, so neither does the result.
+//! comes in · `link` what goes out · `patience` how long nothing may move · `grpc` the transport that
+//! joins them · `follow` the state for a joiner and what comes after it. Integer sums do not depend on
+//! the order of arrival, so neither does the result.
 
 mod cancel;
 mod error;
@@ -13,12 +14,12 @@ mod grpc;
 mod inbox;
 mod link;
 mod net;
+mod patience;
 mod reduction;
 mod route;
 mod server;
 mod slices;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -64,6 +65,6 @@ pub trait Collective: Send {
         cancel: Cancel,
     ) -> Reducing<'a>;
 
-    /// Bytes handed to the network per peer since this worker started: values and message overhead.
-    fn bytes_sent(&self) -> BTreeMap<WorkerId, u64>;
+    /// Bytes handed to the network for all peers together in this generation: values and message overhead.
+    fn bytes_sent(&self) -> u64;
 }

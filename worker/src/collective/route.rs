@@ -5,11 +5,8 @@
 //! answer, one of a newer generation waits unread until this worker gets there.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering as Memory};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::ids::{Generation, Identity, RunId, Term, WorkerId};
+use shared::ids::{Generation, Identity, RunId, Term};
 use shared::wire::peer::Chunk;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
@@ -75,33 +72,10 @@ struct Route {
     closed: bool,
 }
 
-/// Counters of one link, over all generations.
-#[derive(Debug, Default)]
-pub(super) struct LinkBytes {
-    values: AtomicU64,
-    all: AtomicU64,
-}
-
-impl LinkBytes {
-    pub(super) fn count(&self, values: usize, all: usize) {
-        self.values.fetch_add(values as u64, Memory::Relaxed);
-        self.all.fetch_add(all as u64, Memory::Relaxed);
-    }
-
-    pub(super) fn values(&self) -> u64 {
-        self.values.load(Memory::Relaxed)
-    }
-
-    pub(super) fn all(&self) -> u64 {
-        self.all.load(Memory::Relaxed)
-    }
-}
-
 /// What the peer service and the collectives of one worker share.
 #[derive(Default)]
 pub(super) struct Hub {
     route: watch::Sender<Route>,
-    links: Mutex<BTreeMap<WorkerId, Arc<LinkBytes>>>,
 }
 
 impl Hub {
@@ -189,24 +163,6 @@ impl Hub {
             }
             _ => Status::aborted(format!("this worker has left {key}")),
         }
-    }
-
-    /// The counters of the link to a worker.
-    pub(super) fn link(&self, worker: &WorkerId) -> Arc<LinkBytes> {
-        Arc::clone(self.locked_links().entry(worker.clone()).or_default())
-    }
-
-    /// Reads one counter of every link.
-    pub(super) fn sent(&self, read: impl Fn(&LinkBytes) -> u64) -> BTreeMap<WorkerId, u64> {
-        self.locked_links()
-            .iter()
-            .map(|(worker, bytes)| (worker.clone(), read(bytes)))
-            .collect()
-    }
-
-    fn locked_links(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Arc<LinkBytes>>> {
-        // Counters stay usable whatever happened to another holder.
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How the stream's generation stands to this worker's; nothing when it is another run.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
-use shared::ids::{Step, WorkerId};
+use shared::ids::Step;
 use shared::wire::peer::peer_server::{Peer, PeerServer as PeerService};
 use shared::wire::peer::{Chunk, FollowRequest, Received};
 use shared::wire::{Dial, Tcp};
@@ -22,24 +22,28 @@ use tonic::{Request, Response, Status, Streaming};
 use super::follow::{Pieces, StateSource, pieces};
 use super::inbox::Delivery;
 use super::net::{self, MESSAGE_LIMIT};
-use super::route::{Hub, Key, LinkBytes};
+use super::route::{Hub, Key};
+use crate::progress::Counters;
 
 /// The running peer service; it ends when this is dropped.
 pub struct PeerServer {
     hub: Arc<Hub>,
     address: SocketAddr,
     dial: Arc<dyn Dial>,
+    progress: Counters,
     _alive: oneshot::Sender<()>,
 }
 
 impl PeerServer {
-    /// Listens and serves on the current runtime over TCP; port 0 picks one.
+    /// Listens and serves on the current runtime over TCP; port 0 picks one. What goes out and comes in is
+    /// counted in `progress`.
     ///
     /// # Errors
     /// [`Code::PortInUse`] when the address cannot be had.
     pub async fn bind(
         listen: SocketAddr,
         state: Arc<dyn StateSource>,
+        progress: Counters,
     ) -> Result<(Self, SocketAddr)> {
         let taken = |e: std::io::Error| {
             Error::new(
@@ -53,7 +57,7 @@ impl PeerServer {
         let address = listener.local_addr().map_err(taken)?;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         Ok((
-            Self::serve(incoming, address, state, Arc::new(Tcp)),
+            Self::serve(incoming, address, state, Arc::new(Tcp), progress),
             address,
         ))
     }
@@ -64,6 +68,7 @@ impl PeerServer {
         address: SocketAddr,
         state: Arc<dyn StateSource>,
         dial: Arc<dyn Dial>,
+        progress: Counters,
     ) -> Self
     where
         Io: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
@@ -75,6 +80,7 @@ impl PeerServer {
         let service = PeerService::new(Service {
             hub: Arc::clone(&hub),
             state,
+            progress: progress.clone(),
         })
         .max_decoding_message_size(MESSAGE_LIMIT);
         let serving = net::server().serve_with_incoming_shutdown(service, incoming, async move {
@@ -90,6 +96,7 @@ impl PeerServer {
             hub,
             address,
             dial,
+            progress,
             _alive: alive,
         }
     }
@@ -100,10 +107,10 @@ impl PeerServer {
         self.address
     }
 
-    /// Bytes handed to the network per peer since the start: values and message overhead.
+    /// What counts the bytes that move here.
     #[must_use]
-    pub fn bytes_sent(&self) -> std::collections::BTreeMap<WorkerId, u64> {
-        self.hub.sent(LinkBytes::all)
+    pub fn progress(&self) -> &Counters {
+        &self.progress
     }
 
     pub(super) fn dial(&self) -> &Arc<dyn Dial> {
@@ -124,6 +131,7 @@ impl Drop for PeerServer {
 struct Service {
     hub: Arc<Hub>,
     state: Arc<dyn StateSource>,
+    progress: Counters,
 }
 
 #[tonic::async_trait]
@@ -132,7 +140,7 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<Chunk>>,
     ) -> std::result::Result<Response<Received>, Status> {
-        receive(&self.hub, request.into_inner())
+        receive(&self.hub, &self.progress, request.into_inner())
             .await
             .map(Response::new)
     }
@@ -154,7 +162,7 @@ impl Peer for Service {
             );
             return Err(Status::not_found(reason));
         }
-        Ok(Response::new(pieces(feed)))
+        Ok(Response::new(pieces(feed, self.progress.clone())))
     }
 }
 
@@ -163,7 +171,11 @@ pub(super) fn is_frame(chunk: &Chunk) -> bool {
     chunk.step == 0 && chunk.values.is_empty()
 }
 
-async fn receive(hub: &Hub, mut stream: Streaming<Chunk>) -> std::result::Result<Received, Status> {
+async fn receive(
+    hub: &Hub,
+    progress: &Counters,
+    mut stream: Streaming<Chunk>,
+) -> std::result::Result<Received, Status> {
     let Some(opening) = stream.message().await? else {
         return Ok(Received { bytes: 0 });
     };
@@ -192,6 +204,7 @@ async fn receive(hub: &Hub, mut stream: Streaming<Chunk>) -> std::result::Result
             Ok(Some(chunk)) if is_frame(&chunk) => (Delivery::Ended, Some(Ok(Received { bytes }))),
             Ok(Some(chunk)) => {
                 bytes += chunk.values.len() as u64;
+                progress.moved(chunk.values.len() as u64);
                 (Delivery::Chunk(chunk), None)
             }
             Ok(None) => {

@@ -1,133 +1,175 @@
 //! The device class: under one fingerprint forward and backward give the same bits.
 //!
-//! Hardware model, driver and library version in one line. Two workers with different lines still
-//! train correctly and agree on the adapter; another mix may give other bits.
+//! In: facts about hardware, driver, libraries and environment (`facts` gathers them). Out: one line. Two workers with
+//! different lines still train correctly and agree on the adapter; another mix may give other bits.
+//! Keeps: pure; whatever is known to change a bit is in the line, and what could not be learned says `unknown`.
 
-use libloading::os::unix::Library;
+use std::collections::BTreeSet;
+
 use shared::error::Result;
 use tch::Device;
 
-use super::failed;
-use super::shim::cpu_capability;
+use super::environment::CUBLAS_WORKSPACE;
+use super::facts;
 
-/// The version of libtorch this program was built for.
-const TORCH: &str = "torch-2.11.0";
+/// Variables by which libtorch, MKL, oneDNN and OpenBLAS choose other code than the processor's, or another precision.
+const ON_CPU: &[&str] = &[
+    "ATEN_CPU_CAPABILITY",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+];
 
-/// The fingerprint, such as `cpu x86_64 AVX512+avx512_bf16 AuthenticAMD/25/17 torch-2.11.0`.
+/// Variables by which NVIDIA's libraries choose another precision or another algorithm.
+const ON_CUDA: &[&str] = &[
+    "CUBLAS_WORKSPACE_CONFIG",
+    "NVIDIA_TF32_OVERRIDE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+];
+
+/// What computes.
+#[derive(Clone, Debug)]
+pub(super) enum Hardware {
+    /// A processor.
+    Cpu {
+        /// Its instruction set, such as `x86_64`.
+        arch: &'static str,
+        /// The kernels that libtorch picks there.
+        capability: String,
+        /// The content of /proc/cpuinfo.
+        cpuinfo: String,
+    },
+    /// A GPU.
+    Cuda {
+        /// What the driver's library says; nothing where it cannot be asked.
+        model: Option<Gpu>,
+        /// Version of the kernel driver.
+        driver: Option<String>,
+        /// Versions of the libraries that are loaded, such as `cublas-13.1.0`.
+        libraries: Vec<String>,
+    },
+}
+
+/// A model of GPU, or a part of one.
+#[derive(Clone, Debug)]
+pub(super) struct Gpu {
+    /// Its name.
+    pub(super) name: String,
+    /// Compute capability, major and minor.
+    pub(super) capability: (i32, i32),
+    /// Streaming multiprocessors: fewer in a part of a GPU, and libraries cut their sums by them.
+    pub(super) processors: i32,
+}
+
+/// All that decides the bits.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    /// What computes.
+    pub(super) hardware: Hardware,
+    /// Version of the libtorch that is loaded.
+    pub(super) torch: Option<String>,
+    /// Size of the file it was loaded from: builds of one version differ in it.
+    pub(super) torch_bytes: Option<u64>,
+    /// Version of the MKL in it.
+    pub(super) mkl: Option<String>,
+    /// Version of this program: its own kernels may change with it.
+    pub(super) program: &'static str,
+}
+
+/// The fingerprint, such as
+/// `cpu x86_64 AVX512+avx512_bf16 AuthenticAMD/25/17 torch-2.11.0/441094233 mkl-2024.2.0 worker-0.1.0`.
 ///
 /// # Errors
 /// libtorch's.
 pub fn device_class(device: Device) -> Result<String> {
-    match device {
-        Device::Cuda(index) => {
-            let (name, capability) = cuda_model(index)
-                .unwrap_or_else(|| ("unknown GPU".to_owned(), "unknown".to_owned()));
-            let driver = cuda_driver().unwrap_or_else(|| "unknown".to_owned());
-            Ok(format!(
-                "cuda {name} sm{capability} driver-{driver} {TORCH}"
-            ))
-        }
-        _ => {
-            let capability = cpu_capability().map_err(failed("asking for the CPU's kernels"))?;
-            let arch = std::env::consts::ARCH;
-            let model = cpu_model();
-            Ok(format!(
-                "cpu {arch} {capability} {model} {TORCH}{}",
-                told(|name| std::env::var(name).ok())
-            ))
-        }
-    }
+    let facts = facts::gathered(device)?;
+    Ok(class_of(&facts, |name| std::env::var(name).ok()))
 }
 
-/// Variables by which MKL and oneDNN are told to choose other code than the processor's.
-fn told(variable: impl Fn(&str) -> Option<String>) -> String {
-    let names = [
-        "MKL_CBWR",
-        "MKL_ENABLE_INSTRUCTIONS",
-        "ONEDNN_MAX_CPU_ISA",
-        "DNNL_MAX_CPU_ISA",
-    ];
-    names
-        .into_iter()
-        .filter_map(|name| Some(format!(" {name}={}", variable(name)?)))
-        .collect()
-}
-
-/// Vendor, family and model: libraries choose code by them.
-fn cpu_model() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let value = |key: &str| {
-        text.lines()
-            .take_while(|line| !line.is_empty())
-            .filter_map(|line| line.split_once(':'))
-            .find(|(name, _)| name.trim() == key)
-            .map_or("unknown", |(_, value)| value.trim())
-            .replace(' ', "-")
+/// The line of these facts, with the variables that are set.
+fn class_of(facts: &Facts, variable: impl Fn(&str) -> Option<String>) -> String {
+    let known = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "unknown".to_owned());
+    let bytes = facts.torch_bytes.map(|bytes| bytes.to_string());
+    let torch = format!("torch-{}/{}", known(&facts.torch), known(&bytes));
+    let mut words = match &facts.hardware {
+        Hardware::Cpu {
+            arch,
+            capability,
+            cpuinfo,
+        } => {
+            let mut words = vec!["cpu".to_owned(), (*arch).to_owned(), capability.clone()];
+            words.extend([cpu_model(cpuinfo), torch]);
+            words.extend(facts.mkl.iter().map(|version| format!("mkl-{version}")));
+            words
+        }
+        Hardware::Cuda {
+            model,
+            driver,
+            libraries,
+        } => {
+            let model = model.as_ref().map(|gpu| {
+                let (major, minor) = gpu.capability;
+                format!("{} sm{major}{minor} x{}", gpu.name, gpu.processors)
+            });
+            let driver = format!("driver-{}", known(driver));
+            let mut words = vec!["cuda".to_owned(), known(&model), driver, torch];
+            words.extend(libraries.iter().cloned());
+            words
+        }
     };
-    format!(
-        "{}/{}/{}",
-        value("vendor_id"),
-        value("cpu family"),
-        value("model")
-    )
-}
-
-/// Version of the kernel driver.
-fn cuda_driver() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/driver/nvidia/version").ok()?;
-    let line = text.lines().next()?;
-    let is_version =
-        |word: &&str| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
-    line.split_whitespace().find(is_version).map(str::to_owned)
-}
-
-/// Name and compute capability, asked from the driver's own library.
-fn cuda_model(index: usize) -> Option<(String, String)> {
-    type DeviceGet = unsafe extern "C" fn(*mut i32, i32) -> i32;
-    type DeviceGetName = unsafe extern "C" fn(*mut u8, i32, i32) -> i32;
-    type DeviceGetAttribute = unsafe extern "C" fn(*mut i32, i32, i32) -> i32;
-    const MAJOR: i32 = 75;
-    const MINOR: i32 = 76;
-    let index = i32::try_from(index).ok()?;
-    // SAFETY: the driver is already loaded by libtorch_cuda; the signatures are the driver API's,
-    // and all memory they write to is ours and large enough.
-    unsafe {
-        let driver = Library::new("libcuda.so.1").ok()?;
-        let device_get = driver.get::<DeviceGet>(b"cuDeviceGet\0").ok()?;
-        let get_name = driver.get::<DeviceGetName>(b"cuDeviceGetName\0").ok()?;
-        let attribute = driver
-            .get::<DeviceGetAttribute>(b"cuDeviceGetAttribute\0")
-            .ok()?;
-        let (mut device, mut major, mut minor) = (0, 0, 0);
-        let mut name = [0u8; 256];
-        let ok = device_get(&raw mut device, index) == 0
-            && get_name(name.as_mut_ptr(), 255, device) == 0
-            && attribute(&raw mut major, MAJOR, device) == 0
-            && attribute(&raw mut minor, MINOR, device) == 0;
-        let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
-        let name = String::from_utf8_lossy(&name[..end]).into_owned();
-        ok.then(|| (name, format!("{major}{minor}")))
+    words.push(format!("worker-{}", facts.program));
+    let names = match facts.hardware {
+        Hardware::Cpu { .. } => ON_CPU,
+        Hardware::Cuda { .. } => ON_CUDA,
+    };
+    for name in names {
+        let value = variable(name).filter(|value| !value.is_empty());
+        // What this program sets itself is in its version.
+        let value = value.filter(|value| (*name, value.as_str()) != CUBLAS_WORKSPACE);
+        words.extend(value.map(|value| format!("{name}={value}")));
     }
+    words.join(" ")
+}
+
+/// What libraries choose code by: vendor, family and model, or what an ARM processor says in their place.
+fn cpu_model(cpuinfo: &str) -> String {
+    if let Some(cores) = arm_cores(cpuinfo) {
+        return cores;
+    }
+    let value = |key: &str| field(first_block(cpuinfo), key).unwrap_or("unknown".to_owned());
+    let [vendor, family, model] = ["vendor_id", "cpu family", "model"].map(value);
+    format!("{vendor}/{family}/{model}")
+}
+
+/// Implementer, architecture, variant, part and revision of each kind of core: a thread may run on any.
+fn arm_cores(cpuinfo: &str) -> Option<String> {
+    let cores: BTreeSet<String> = cpuinfo
+        .split("\n\n")
+        .filter_map(|block| {
+            let value = |key: &str| field(block, key).unwrap_or("unknown".to_owned());
+            field(block, "CPU implementer")?;
+            let names = ["implementer", "architecture", "variant", "part", "revision"];
+            Some(names.map(|name| value(&format!("CPU {name}"))).join("/"))
+        })
+        .collect();
+    let cores: Vec<String> = cores.into_iter().collect();
+    (!cores.is_empty()).then(|| cores.join("+"))
+}
+
+fn first_block(text: &str) -> &str {
+    text.split("\n\n").next().unwrap_or_default()
+}
+
+fn field(block: &str, key: &str) -> Option<String> {
+    let pairs = block.lines().filter_map(|line| line.split_once(':'));
+    let found = pairs.into_iter().find(|(name, _)| name.trim() == key);
+    found.map(|(_, value)| value.trim().replace(' ', "-"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_makes_mkl_choose_other_code_is_part_of_the_class() {
-        let set = |name: &str| (name == "MKL_CBWR").then(|| "COMPATIBLE".to_owned());
-        assert_eq!(told(set), " MKL_CBWR=COMPATIBLE");
-        assert_eq!(told(|_| None), "");
-    }
-
-    #[test]
-    fn the_class_of_the_cpu_names_kernels_and_library() {
-        let class = device_class(Device::Cpu).unwrap();
-        assert!(
-            class.starts_with("cpu ") && class.ends_with(TORCH),
-            "{class}"
-        );
-        assert_eq!(class, device_class(Device::Cpu).unwrap());
-    }
-}
+#[path = "class_tests.rs"]
+mod tests;

@@ -14,6 +14,7 @@ use super::norm::RmsNorm;
 use super::rope::{RopeTable, Stage};
 use super::{BaseWeights, Embedding, KeyValueCache, Linear, Masks};
 use crate::device::{FrozenWeight, TorchResult, by_rows, failed, gated};
+use crate::progress::Counters;
 
 /// Positions the rotary tables start with; they grow on demand.
 const FIRST_POSITIONS: i64 = 512;
@@ -43,6 +44,7 @@ pub struct Decoder {
     head: Linear,
     ropes: Vec<RopeTable>,
     kind: Kind,
+    progress: Counters,
     /// Last: the tensors above may be views of its pages.
     _weights: BaseWeights,
 }
@@ -122,6 +124,7 @@ impl Decoder {
             head: Linear::frozen(head, None),
             ropes,
             kind,
+            progress: weights.progress().clone(),
             _weights: weights,
         })
     }
@@ -225,7 +228,15 @@ impl Decoder {
             ))
         })?;
         let cache = cache.map(|cache| (index, cache));
-        layer.forward(&self.config, hidden_PH, pass, masks, cache)
+        let output_PH = layer.forward(&self.config, hidden_PH, pass, masks, cache)?;
+        self.progress.device(1);
+        Ok(output_PH)
+    }
+
+    /// Where layers forward are counted; who goes back through one, or takes longer outside them, counts there too.
+    #[must_use]
+    pub fn progress(&self) -> &Counters {
+        &self.progress
     }
 
     /// Hidden states `[P, H]` after the last layer, before the last norm; `packed` as [`Self::pass`].

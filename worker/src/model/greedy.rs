@@ -98,6 +98,7 @@ pub fn write(
     for _ in 0..max_new_tokens {
         let best = no_grad(|| next(decoder, device, &text[read..], &mut cache))
             .map_err(failed("computing the next token"))?;
+        decoder.progress().device(1);
         let id = u32::try_from(best).unwrap_or(u32::MAX);
         if stop.contains(&id) || !each(id)? {
             break;

@@ -17,6 +17,7 @@ use tch::{Device, Kind, Tensor};
 use crate::device::{
     FrozenWeight, Int8, Nested, Nf4, TorchResult, by_rows, failed, quantize_int8, quantize_nf4,
 };
+use crate::progress::Counters;
 
 /// The frozen tensors of a base model. Keeps the maps alive as long as any clone of it.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub struct BaseWeights {
     device: Device,
     kind: Kind,
     quantization: QuantizationConfig,
+    progress: Counters,
 }
 
 impl BaseWeights {
@@ -38,7 +40,20 @@ impl BaseWeights {
             device,
             kind,
             quantization: QuantizationConfig::default(),
+            progress: Counters::default(),
         })
+    }
+
+    /// Counts each tensor that is loaded, and what a decoder of them computes.
+    #[must_use]
+    pub fn counted(mut self, progress: &Counters) -> Self {
+        self.progress = progress.clone();
+        self
+    }
+
+    /// Where it is counted.
+    pub(super) fn progress(&self) -> &Counters {
+        &self.progress
     }
 
     /// Holds the weights of linears as a configuration asks.
@@ -87,6 +102,7 @@ impl BaseWeights {
         if loaded.device() != mapped.device() || loaded.kind() != mapped.kind() {
             self.release(name);
         }
+        self.progress.device(1);
         Ok(loaded)
     }
 
@@ -119,6 +135,7 @@ impl BaseWeights {
                 made.transpose().ok_or_else(|| infinite(&name))?
             }
         };
+        self.progress.device(1);
         frozen.map_err(failed(&format!("loading {name}")))
     }
 

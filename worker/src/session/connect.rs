@@ -1,20 +1,15 @@
 //! Opens the stream that is the lease.
 
-use std::time::Duration;
-
 use shared::error::{Code, Error, Result};
 use shared::wire::session::session_client::SessionClient;
 use shared::wire::session::{CoordinatorMessage, WorkerMessage};
-use shared::wire::{CONNECT_TIMEOUT, Dial, SESSION_MESSAGE_LIMIT, session_endpoint};
+use shared::wire::{CONNECT_TIMEOUT, Dial, TO_WORKER_LIMIT, session_endpoint};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 /// Messages on their way to the coordinator at most.
 const OUTBOX: usize = 1024;
-
-/// Between two tries.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Both directions of an open session.
 #[derive(Debug)]
@@ -43,8 +38,7 @@ pub async fn open(dial: &dyn Dial, address: &str) -> Result<Stream> {
         let channel = dial.dial(endpoint).await;
         let channel = channel.map_err(|e| unreachable(source_text(&e)))?;
         let (outbox, waiting) = mpsc::channel(OUTBOX);
-        let mut client =
-            SessionClient::new(channel).max_decoding_message_size(SESSION_MESSAGE_LIMIT);
+        let mut client = SessionClient::new(channel).max_decoding_message_size(TO_WORKER_LIMIT);
         let response = client.open(ReceiverStream::new(waiting)).await;
         let response = response.map_err(|status| unreachable(status.message().to_owned()))?;
         Ok(Stream {

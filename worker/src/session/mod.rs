@@ -1,14 +1,17 @@
 //! The worker's side of the lease.
 //!
 //! `state` decides, pure: messages and outcomes in, actions out · `run` carries them out: the
-//! stream, the collective, the device and the state · `tasks` what runs beside it · `connect` opens
-//! the stream · `feed` serves the state to joiners · `greeting` its name.
+//! stream, the collective, the device and the state · `outcomes` turns what comes of it into inputs ·
+//! `tasks` what runs beside it · `reducer` and `orders` the all-reduce beside it · `connect` opens the
+//! stream · `feed` serves the state to joiners · `greeting` its name.
 //! Keeps: integers of a micro-batch enter the sum only when the coordinator credits them to this
 //! worker, and the sum is read-only from the first reduce to the commit unless more is credited.
 
 mod connect;
 mod feed;
 mod greeting;
+mod orders;
+mod outcomes;
 mod reducer;
 mod run;
 mod state;

@@ -1,27 +1,22 @@
 //! Runs the all-reduce beside the session, so that orders are heard while it goes on.
 //!
-//! In: member sets and sums, in order. Out: totals or failures. A new member set cancels the
-//! reduce in flight.
+//! In: member sets and sums, in order. Out: totals or failures. A new member set cancels what is in
+//! flight and makes void what waits. Keeps: no order is dropped unless a newer one made it void.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shared::error::Result;
 use shared::faults::Faults;
-use shared::ids::{Identity, Slot, WorkerId};
+use shared::ids::{Identity, Slot};
 use shared::wire::message::{Member, Task};
 use tokio::sync::mpsc;
 
+use super::orders::{Order, Orders};
 use crate::collective::{
-    Cancel, CancelSource, Collective, CollectiveError, FailureKind, GrpcCollective, MemberAddress,
+    CancelSource, Collective, CollectiveError, FailureKind, GrpcCollective, MemberAddress,
     PeerServer,
 };
-
-/// Until the coordinator names it.
-const FIRST_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Orders waiting at most.
-const QUEUE: usize = 64;
 
 /// What came of a reduce.
 #[derive(Debug)]
@@ -33,17 +28,11 @@ pub struct Reduced {
     /// Among so many members.
     pub world: usize,
     /// The sum of all members' sums; of a lone one, what it gave.
-    pub total: Result<Arc<Vec<i64>>, CollectiveError>,
+    pub total: std::result::Result<Arc<Vec<i64>>, CollectiveError>,
     /// How long it took, us.
     pub micros: u64,
-    /// Bytes handed to the network so far, by member.
-    pub bytes_sent: BTreeMap<WorkerId, u64>,
-}
-
-enum Order {
-    Connect(Identity, Vec<MemberAddress>, Slot),
-    Reduce(Identity, Task, Contribution, usize, Cancel),
-    Patience(Duration),
+    /// Bytes handed to all peers together for this reduce.
+    pub bytes_sent: u64,
 }
 
 /// What a worker brings to a reduce.
@@ -57,7 +46,7 @@ pub struct Contribution {
 
 /// Gives orders to the task that reduces.
 pub struct Reducer {
-    orders: mpsc::Sender<Order>,
+    orders: Arc<Orders>,
     in_flight: CancelSource,
 }
 
@@ -65,15 +54,21 @@ impl Reducer {
     /// Starts the task; outcomes go to `results`.
     #[must_use]
     pub fn start(server: PeerServer, faults: Faults, results: mpsc::Sender<Reduced>) -> Self {
-        let (orders, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(server, faults, waiting, results));
+        let orders = Arc::new(Orders::default());
+        let work = Work {
+            server,
+            faults,
+            orders: Arc::clone(&orders),
+            connected: None,
+        };
+        tokio::spawn(work.serve(results));
         Self {
             orders,
             in_flight: CancelSource::new(),
         }
     }
 
-    /// Among these members from now on; what is in flight among others ends.
+    /// Among these members from now on; what is in flight or waits among others ends.
     pub fn connect(&mut self, identity: Identity, members: Vec<Member>, slot: Slot) {
         self.in_flight.cancel();
         let members = members
@@ -84,86 +79,130 @@ impl Reducer {
                 address: m.peer_address,
             })
             .collect();
-        self.order(Order::Connect(identity, members, slot));
+        self.orders.connect(identity, members, slot);
     }
 
     /// Sums over all members.
-    pub fn reduce(&mut self, identity: Identity, task: Task, given: Contribution, world: usize) {
+    ///
+    /// # Errors
+    /// [`shared::error::Code::Internal`] when more wait than a coordinator ever orders in one generation.
+    pub fn reduce(
+        &mut self,
+        identity: Identity,
+        task: Task,
+        given: Contribution,
+        world: usize,
+    ) -> Result<()> {
         self.in_flight = CancelSource::new();
         let cancel = self.in_flight.token();
-        self.order(Order::Reduce(identity, task, given, world, cancel));
+        self.orders
+            .reduce(Order::Reduce(identity, task, given, world, cancel))
     }
 
-    /// Nothing moving for this long ends a reduce.
+    /// Nothing moving for this long ends a reduce, from the next member set on.
     pub fn patience(&self, patience: Duration) {
-        self.order(Order::Patience(patience));
+        self.orders.patience(patience);
     }
+}
 
-    fn order(&self, order: Order) {
-        // A full queue cannot be: the coordinator waits for the outcome of each order. Should it
-        // be, the reduce's deadline on the other members names this worker.
-        let _ = self.orders.try_send(order);
+impl Drop for Reducer {
+    fn drop(&mut self) {
+        self.orders.close();
     }
 }
 
 /// The task: connects and reduces, one order after the other.
-async fn serve(
+struct Work {
     server: PeerServer,
     faults: Faults,
-    mut orders: mpsc::Receiver<Order>,
-    results: mpsc::Sender<Reduced>,
-) {
-    let mut connected: Option<(Identity, Result<GrpcCollective, CollectiveError>)> = None;
-    let mut patience = FIRST_PATIENCE;
-    while let Some(order) = orders.recv().await {
-        match order {
-            Order::Connect(identity, members, slot) => {
-                // The old generation's streams end before the new ones are opened.
-                drop(connected.take());
-                let opened = GrpcCollective::connect(&server, &identity, members, slot).await;
-                connected = Some((identity, opened.map(|c| c.with_patience(patience))));
-            }
-            Order::Patience(least) => patience = least,
-            Order::Reduce(identity, task, given, world, cancel) => {
-                let _ = faults.at("reduce", identity.step);
-                let started = Instant::now();
-                let Contribution { sum, mut total } = given;
-                let total = match connected.as_mut() {
-                    // The sum was asked for among members that are not connected any more.
-                    Some((among, _)) if !same_members(among, &identity) => {
-                        Err(CollectiveError::new(
-                            FailureKind::Stale,
-                            "another member set came before the sum was ready".to_owned(),
-                        ))
+    orders: Arc<Orders>,
+    connected: Option<(
+        Identity,
+        std::result::Result<GrpcCollective, CollectiveError>,
+    )>,
+}
+
+impl Work {
+    async fn serve(mut self, results: mpsc::Sender<Reduced>) {
+        while let Some(order) = self.orders.next().await {
+            match order {
+                Order::Connect(identity, members, slot) => {
+                    self.connect(identity, members, slot).await;
+                }
+                Order::Reduce(identity, task, given, world, cancel) => {
+                    let _ = self.faults.at("reduce", identity.step);
+                    let started = Instant::now();
+                    let before = self.bytes_sent();
+                    let total = self.reduce(&identity, given, world, cancel).await;
+                    let reduced = Reduced {
+                        identity,
+                        task,
+                        world,
+                        total,
+                        micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+                        bytes_sent: self.bytes_sent().saturating_sub(before),
+                    };
+                    if results.send(reduced).await.is_err() {
+                        return;
                     }
-                    Some((_, Ok(_))) if world == 1 => Ok(sum),
-                    Some((_, Ok(collective))) => {
-                        let (step, attempt) = (identity.step, identity.attempt);
-                        collective
-                            .all_reduce(step, attempt, sum, &mut total, cancel)
-                            .await
-                            .map(|()| Arc::new(total))
-                    }
-                    Some((_, Err(failure))) => Err(failure.clone()),
-                    None => Err(CollectiveError::new(
-                        FailureKind::Protocol,
-                        "a reduce was ordered before the members were named".to_owned(),
-                    )),
-                };
-                let reduced = Reduced {
-                    identity,
-                    task,
-                    world,
-                    total,
-                    micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-                    bytes_sent: server.bytes_sent(),
-                };
-                if results.send(reduced).await.is_err() {
-                    return;
                 }
             }
         }
     }
+
+    async fn connect(&mut self, identity: Identity, members: Vec<MemberAddress>, slot: Slot) {
+        // The old generation's streams end before the new ones are opened.
+        drop(self.connected.take());
+        let patience = self.orders.newest_patience();
+        let opened = tokio::select! {
+            opened = GrpcCollective::connect(&self.server, &identity, members, slot) => opened,
+            // Members that are gone may take seconds to fail: the next set does not wait for them.
+            () = self.orders.superseded() => Err(other_members()),
+        };
+        self.connected = Some((identity, opened.map(|c| c.with_patience(patience))));
+    }
+
+    async fn reduce(
+        &mut self,
+        identity: &Identity,
+        given: Contribution,
+        world: usize,
+        cancel: crate::collective::Cancel,
+    ) -> std::result::Result<Arc<Vec<i64>>, CollectiveError> {
+        let Contribution { sum, mut total } = given;
+        match self.connected.as_mut() {
+            // The sum was asked for among members that are not connected any more.
+            Some((among, _)) if !same_members(among, identity) => Err(other_members()),
+            Some((_, Ok(_))) if world == 1 => Ok(sum),
+            Some((_, Ok(collective))) => {
+                let (step, attempt) = (identity.step, identity.attempt);
+                collective
+                    .all_reduce(step, attempt, sum, &mut total, cancel)
+                    .await
+                    .map(|()| Arc::new(total))
+            }
+            Some((_, Err(failure))) => Err(failure.clone()),
+            None => Err(CollectiveError::new(
+                FailureKind::Protocol,
+                "a reduce was ordered before the members were named".to_owned(),
+            )),
+        }
+    }
+
+    /// To the members that are connected.
+    fn bytes_sent(&self) -> u64 {
+        match &self.connected {
+            Some((_, Ok(collective))) => collective.bytes_sent(),
+            _ => 0,
+        }
+    }
+}
+
+fn other_members() -> CollectiveError {
+    CollectiveError::new(
+        FailureKind::Stale,
+        "another member set came before the sum was ready".to_owned(),
+    )
 }
 
 fn same_members(one: &Identity, other: &Identity) -> bool {

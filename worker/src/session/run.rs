@@ -8,7 +8,7 @@ use std::time::Duration;
 use shared::error::{Code, Error, Result};
 use shared::faults::Faults;
 use shared::signals::LeaveSignal;
-use shared::wire::message::{Applied, Envelope, Hello, PROTOCOL, Sync, SyncSource, Task, ToWorker};
+use shared::wire::message::{Envelope, Hello, PROTOCOL, Sync, SyncSource, ToWorker};
 use shared::wire::session::CoordinatorMessage;
 use shared::wire::{Dial, Tcp};
 use tokio::sync::mpsc;
@@ -18,10 +18,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::connect::Stream;
 use super::feed::CommittedFeed;
 use super::greeting;
-use super::reducer::{Contribution, Reduced, Reducer};
+use super::reducer::{Reduced, Reducer};
 use super::state::{Action, Ending, Input, Session};
 use super::tasks::{self, Event};
 use crate::collective::PeerServer;
+use crate::progress::Counters;
 use crate::train::device_thread::{self, DeviceJob, DeviceOutcome, LoadJob, LoadedRun, Withdrawn};
 use crate::train::state_thread::{self, CommittedState, StateJob, StateOutcome};
 
@@ -60,13 +61,15 @@ pub struct JoinOptions {
 pub async fn join(options: JoinOptions) -> Result<Ending> {
     shared::wire::session_endpoint(&options.address)?;
     let committed = CommittedState::default();
+    let progress = Counters::default();
     let withdrawn = Withdrawn::default();
     let faults = options.faults.clone();
     let (state_sender, state_outcomes) = mpsc::channel(QUEUE);
     let (published, threads) = (Arc::clone(&committed), options.threads);
-    let state = state_thread::spawn(published, threads, faults.clone(), state_sender)?;
+    let counters = progress.clone();
+    let state = state_thread::spawn(published, threads, faults.clone(), counters, state_sender)?;
     let feed = Arc::new(CommittedFeed(state.clone()));
-    let (server, bound) = PeerServer::bind(options.listen, feed).await?;
+    let (server, bound) = PeerServer::bind(options.listen, feed, progress.clone()).await?;
     let host = options
         .advertise
         .clone()
@@ -82,9 +85,10 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     };
     let (device_sender, device_outcomes) = mpsc::channel(QUEUE);
     let device = device_thread::spawn(
-        Arc::clone(&committed),
+        committed,
         withdrawn.clone(),
         faults.clone(),
+        progress.clone(),
         device_sender,
     )?;
     let (reduced_sender, reduced) = mpsc::channel(QUEUE);
@@ -93,21 +97,22 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     tasks::open(
         Arc::clone(&dial),
         options.address.clone(),
+        Duration::ZERO,
         events_sender.clone(),
     );
     let running = Running {
         dial,
         options,
-        committed,
         withdrawn,
         device,
         state,
         reducer: Reducer::start(server, faults, reduced_sender),
+        progress,
         events: events_sender,
         stream: None,
         run: None,
         following: None,
-        last_reduce: None,
+        last_reduce: (0, 0),
         started: Instant::now(),
     };
     let inlets = Inlets {
@@ -127,19 +132,21 @@ struct Inlets {
     events: mpsc::Receiver<Event>,
 }
 
-struct Running {
+/// A worker at work.
+pub(super) struct Running {
     dial: Arc<dyn Dial>,
     options: JoinOptions,
-    committed: CommittedState,
     withdrawn: Withdrawn,
     device: std::sync::mpsc::SyncSender<DeviceJob>,
     state: std::sync::mpsc::SyncSender<StateJob>,
-    reducer: Reducer,
+    pub(super) reducer: Reducer,
+    progress: Counters,
     events: mpsc::Sender<Event>,
     stream: Option<Stream>,
-    run: Option<LoadedRun>,
+    pub(super) run: Option<LoadedRun>,
     following: Option<JoinHandle<()>>,
-    last_reduce: Option<Reduced>,
+    /// Time and bytes of the newest reduce, until its total is applied.
+    pub(super) last_reduce: (u64, u64),
     started: Instant,
 }
 
@@ -152,10 +159,10 @@ impl Running {
             let input = tokio::select! {
                 message = next(&mut self.stream) => self.received(message),
                 Some(outcome) = inlets.device.recv() => self.computed(outcome)?,
-                Some(outcome) = inlets.state.recv() => self.stated(outcome),
+                Some(outcome) = inlets.state.recv() => self.stated(outcome)?,
                 Some(reduced) = inlets.reduced.recv() => self.reduced(reduced)?,
                 Some(event) = inlets.events.recv() => self.happened(event),
-                _ = tick.tick() => Some(Input::Tick),
+                _ = tick.tick() => Some(Input::Tick(self.progress.read())),
                 () = drain.recv() => Some(Input::Drain),
             };
             let Some(input) = input else { continue };
@@ -204,99 +211,13 @@ impl Running {
         Input::Lost(reason)
     }
 
-    fn computed(&mut self, outcome: DeviceOutcome) -> Result<Option<Input>> {
-        Ok(Some(match outcome {
-            DeviceOutcome::Loaded(loaded, run) => {
-                tracing::info!("the base model is loaded on {}", loaded.device);
-                self.run = Some(run.clone());
-                self.job(StateJob::Begin(run))?;
-                Input::Loaded(loaded)
-            }
-            DeviceOutcome::Initial(first) => {
-                self.job(StateJob::Initial(first))?;
-                return Ok(None);
-            }
-            DeviceOutcome::Computed(identity, result, integers) => {
-                if let Some(integers) = integers {
-                    let (task, id) = (result.task, result.micro_batch);
-                    self.job(StateJob::Keep(identity.step, task, id, integers))?;
-                }
-                Input::Computed { identity, result }
-            }
-            DeviceOutcome::Skipped(step, task, micro_batches) => Input::Skipped {
-                step,
-                task,
-                micro_batches,
-            },
-            DeviceOutcome::Broken(error) => Input::Broken(error),
-        }))
-    }
-
-    fn stated(&mut self, outcome: StateOutcome) -> Option<Input> {
-        Some(match outcome {
-            StateOutcome::Synced(step, state_digest) => Input::Synced { step, state_digest },
-            StateOutcome::Sum(identity, task, sum, world) => {
-                let pool = self.run.as_ref().map(|run| &run.pool);
-                let total = match pool.filter(|_| world > 1 && task != Task::Evaluate) {
-                    Some(pool) => pool.take(),
-                    None => Vec::new(),
-                };
-                let given = Contribution { sum, total };
-                self.reducer.reduce(identity, task, given, world);
-                return None;
-            }
-            StateOutcome::Applied(identity, report) => {
-                let last = self.last_reduce.take();
-                let (reduce_us, peer_bytes_sent) =
-                    last.map(|r| (r.micros, r.bytes_sent)).unwrap_or_default();
-                Input::Applied {
-                    identity,
-                    report: Applied {
-                        reduce_us,
-                        peer_bytes_sent,
-                        ..report
-                    },
-                }
-            }
-            StateOutcome::Unfit(identity, error) => Input::ReduceFailed {
-                identity,
-                error,
-                culprit: None,
-            },
-            StateOutcome::Reapplied(identity, committed_digest, state_digest) => Input::Reapplied {
-                identity,
-                committed_digest,
-                state_digest,
-            },
-            StateOutcome::Proved(step, state_digest) => Input::Proved { step, state_digest },
-            StateOutcome::Committed(step) => Input::Committed(step),
-            StateOutcome::Broken(error) => Input::Broken(error),
-        })
-    }
-
-    fn reduced(&mut self, mut reduced: Reduced) -> Result<Option<Input>> {
-        match std::mem::replace(&mut reduced.total, Ok(Arc::default())) {
-            Ok(total) => {
-                let (identity, world) = (reduced.identity.clone(), reduced.world);
-                let task = reduced.task;
-                self.last_reduce = Some(reduced);
-                self.job(StateJob::Apply(identity, task, total, world))?;
-                Ok(None)
-            }
-            Err(failure) => Ok(Some(Input::ReduceFailed {
-                identity: reduced.identity,
-                culprit: failure.culprit.clone(),
-                error: failure.into(),
-            })),
-        }
-    }
-
     async fn carry_out(&mut self, action: Action) -> Result<Option<Ending>> {
         match action {
-            Action::Open => {
+            Action::Open { after } => {
                 self.stream = None;
                 let dial = Arc::clone(&self.dial);
-                tasks::open(dial, self.options.address.clone(), self.events.clone());
+                let address = self.options.address.clone();
+                tasks::open(dial, address, after, self.events.clone());
             }
             Action::Say(message) => {
                 if let Some(stream) = &self.stream
@@ -353,6 +274,8 @@ impl Running {
             } => self.job(StateJob::Sum(identity, task, world))?,
             Action::Reapply(identity) => self.job(StateJob::Reapply(identity))?,
             Action::Prove => self.job(StateJob::Prove)?,
+            Action::Explain(identity) => self.job(StateJob::Explain(identity))?,
+            Action::Retain(steps) => self.job(StateJob::Retain(steps))?,
             Action::Commit(step) => {
                 self.job(StateJob::Commit(step))?;
             }
@@ -365,7 +288,8 @@ impl Running {
         Ok(None)
     }
 
-    fn job(&self, job: StateJob) -> Result<()> {
+    /// Gives a job to the state thread.
+    pub(super) fn job(&self, job: StateJob) -> Result<()> {
         self.state
             .try_send(job)
             .map_err(|_| stuck("the state thread"))
@@ -384,12 +308,12 @@ impl Running {
             SyncSource::Checkpoint(folder) => self.job(StateJob::RestoreFrom(folder.into())),
             SyncSource::Peer(address) => {
                 self.following = Some(tasks::follow_peer(
-                    Arc::clone(&self.dial),
-                    address.clone(),
+                    (Arc::clone(&self.dial), address.clone()),
                     identity,
                     sync,
                     self.state.clone(),
                     self.options.faults.clone(),
+                    self.progress.clone(),
                     self.events.clone(),
                 ));
                 Ok(())
@@ -410,17 +334,16 @@ impl Running {
                 "a checkpoint was ordered before loading",
             ));
         };
-        let (sender, fence) = tokio::sync::oneshot::channel();
-        self.job(StateJob::Fence(sender))?;
-        tasks::stage(
+        let (sender, frozen) = tokio::sync::oneshot::channel();
+        self.job(StateJob::Freeze(step, sender))?;
+        let stage = tasks::Stage {
             step,
-            staging,
+            staging: staging.into(),
             run,
-            Arc::clone(&self.committed),
-            fence,
-            self.options.faults.clone(),
-            self.events.clone(),
-        );
+            progress: self.progress.clone(),
+            faults: self.options.faults.clone(),
+        };
+        tasks::stage(stage, frozen, self.events.clone());
         Ok(())
     }
 

@@ -10,17 +10,19 @@ use std::time::Duration;
 use shared::error::render;
 use shared::faults::{Effect, Faults};
 use shared::ids::{Identity, Step};
+use shared::numerics::AdapterState;
 use shared::wire::Dial;
-use shared::wire::message::Sync;
+use shared::wire::message::{FileDigest, Sync};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::connect::{self, PAUSE, Stream};
+use super::connect::{self, Stream};
 use super::state::Input;
 use crate::checkpoint;
 use crate::collective::{Fed, follow};
+use crate::progress::Counters;
 use crate::train::device_thread::LoadedRun;
-use crate::train::state_thread::{CommittedState, StateJob, committed};
+use crate::train::state_thread::StateJob;
 
 /// How long a peer may stand still while it hands over the state.
 const FOLLOW_PATIENCE: Duration = Duration::from_secs(30);
@@ -33,13 +35,18 @@ pub(super) enum Event {
     Input(Input),
 }
 
-/// Opens a stream; a failure is told after a pause, so that tries are not a storm.
-pub(super) fn open(dial: Arc<dyn Dial>, address: String, events: mpsc::Sender<Event>) {
+/// Opens a stream after a pause; how long, the session decides.
+pub(super) fn open(
+    dial: Arc<dyn Dial>,
+    address: String,
+    after: Duration,
+    events: mpsc::Sender<Event>,
+) {
     tokio::spawn(async move {
+        tokio::time::sleep(after).await;
         let event = match connect::open(&*dial, &address).await {
             Ok(stream) => Event::Open(stream),
             Err(error) => {
-                tokio::time::sleep(PAUSE).await;
                 let reason = [vec![error.what.clone()], error.why.clone()].concat();
                 Event::Input(Input::Lost(reason.join(": ")))
             }
@@ -49,21 +56,21 @@ pub(super) fn open(dial: Arc<dyn Dial>, address: String, events: mpsc::Sender<Ev
     });
 }
 
-/// Takes the state from a peer and follows its totals until it is ended.
+/// Takes the state from a peer, dialled at its address, and follows its totals until it is ended.
 pub(super) fn follow_peer(
-    dial: Arc<dyn Dial>,
-    address: String,
+    (dial, address): (Arc<dyn Dial>, String),
     identity: Identity,
     sync: Sync,
     jobs: std::sync::mpsc::SyncSender<StateJob>,
     faults: Faults,
+    progress: Counters,
     events: mpsc::Sender<Event>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         let (run, term) = (&identity.run, identity.term);
         let outcome = async {
             let asked = follow(&*dial, &address, run, term, sync.step, FOLLOW_PATIENCE);
-            let mut following = asked.await?;
+            let mut following = asked.await?.counted_in(progress);
             loop {
                 let job = match following.next().await? {
                     Fed::State(step, bytes) => {
@@ -86,34 +93,58 @@ pub(super) fn follow_peer(
     })
 }
 
-/// Writes the committed state aside, once all earlier jobs are done.
+/// A checkpoint to be written aside.
+pub(super) struct Stage {
+    pub(super) step: Step,
+    pub(super) staging: PathBuf,
+    pub(super) run: LoadedRun,
+    pub(super) progress: Counters,
+    pub(super) faults: Faults,
+}
+
+/// Writes a committed state aside: the one that the state thread hands out, once all earlier jobs are done.
 pub(super) fn stage(
-    step: Step,
-    staging: String,
-    run: LoadedRun,
-    state: CommittedState,
-    fence: oneshot::Receiver<()>,
-    faults: Faults,
+    stage: Stage,
+    frozen: oneshot::Receiver<Option<Arc<AdapterState>>>,
     events: mpsc::Sender<Event>,
 ) {
     tokio::spawn(async move {
-        let _ = fence.await;
-        // Frozen now: training goes on while it is written.
-        let frozen = committed(&state)
-            .map(|p| p.state)
-            .filter(|s| s.step == step);
-        let written = tokio::task::spawn_blocking(move || {
-            let state = frozen.ok_or_else(|| format!("the state of step {step} is gone"))?;
-            if faults.hold("checkpoint", step, Duration::ZERO) == Some(Effect::Full) {
-                return Err("no space left on device (a fault on purpose)".to_owned());
-            }
-            let folder = PathBuf::from(staging);
-            let taken = run.taken.as_deref().map(Vec::as_slice);
-            checkpoint::write_checkpoint(&folder, &run.config, &run.layout, &state, taken)
-                .map_err(|e| render(&e))
-        });
+        let step = stage.step;
+        // Training goes on while it is written.
+        let state = frozen.await.ok().flatten();
+        let written = tokio::task::spawn_blocking(move || write(&stage, state.as_deref()));
         let outcome = written.await.unwrap_or_else(|e| Err(e.to_string()));
         let input = Input::Staged { step, outcome };
         let _ = events.send(Event::Input(input)).await;
     });
+}
+
+fn write(stage: &Stage, state: Option<&AdapterState>) -> Result<Vec<FileDigest>, String> {
+    let step = stage.step;
+    let state = state.ok_or_else(|| format!("the state of step {step} is gone"))?;
+    if stage.faults.hold("checkpoint", step, Duration::ZERO) == Some(Effect::Full) {
+        return Err("no space left on device (a fault on purpose)".to_owned());
+    }
+    let damaged = damaged_on_purpose(stage, state);
+    let state = damaged.as_ref().unwrap_or(state);
+    let run = &stage.run;
+    let taken = run.taken.as_deref().map(Vec::as_slice);
+    checkpoint::write_checkpoint(
+        &stage.staging,
+        &run.config,
+        &run.layout,
+        state,
+        taken,
+        &stage.progress,
+    )
+    .map_err(|e| render(&e))
+}
+
+/// The state with one bit flipped between its commit and its writing, when a fault says so.
+fn damaged_on_purpose(stage: &Stage, state: &AdapterState) -> Option<AdapterState> {
+    let flip = stage.faults.at("staged", stage.step) == Some(Effect::Flip);
+    let mut damaged = flip.then(|| state.clone())?;
+    let first = damaged.params.first_mut()?;
+    *first = f32::from_bits(first.to_bits() ^ 1);
+    Some(damaged)
 }

@@ -2,7 +2,8 @@
 //!
 //! In: jobs in order. Out: outcomes: the loaded run, the first adapter, integers of micro-batches.
 //! Keeps: a micro-batch is computed on the committed state of the step before, or not at all. A
-//! device that is slow or hangs holds up nothing but its own micro-batches.
+//! device that is slow or hangs holds up nothing but its own micro-batches, and which of the two it is, the counters
+//! of what it has finished tell: they grow while it loads, rehearses and computes.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use super::sums::{BufferPool, Extra};
 use super::threads;
 use crate::adapter::AdapterLayout;
 use crate::device::{self, Device};
+use crate::progress::Counters;
 
 /// Jobs waiting at most: the coordinator gives few at a time.
 const QUEUE: usize = 1024;
@@ -116,6 +118,7 @@ pub fn spawn(
     state: CommittedState,
     withdrawn: Withdrawn,
     faults: Faults,
+    progress: Counters,
     outcomes: tokio::sync::mpsc::Sender<DeviceOutcome>,
 ) -> Result<mpsc::SyncSender<DeviceJob>> {
     let (sender, jobs) = mpsc::sync_channel(QUEUE);
@@ -126,6 +129,7 @@ pub fn spawn(
                 state,
                 withdrawn,
                 faults,
+                progress,
                 outcomes,
                 loaded: None,
             };
@@ -144,6 +148,7 @@ struct Room {
     state: CommittedState,
     withdrawn: Withdrawn,
     faults: Faults,
+    progress: Counters,
     outcomes: tokio::sync::mpsc::Sender<DeviceOutcome>,
     loaded: Option<OnDevice>,
 }
@@ -171,7 +176,7 @@ impl Room {
 
     fn run(&mut self, job: DeviceJob) -> Result<()> {
         if let DeviceJob::Load(load) = job {
-            let (loaded, run, on_device) = load_run(*load)?;
+            let (loaded, run, on_device) = load_run(*load, &self.progress)?;
             self.loaded = Some(on_device);
             self.tell(DeviceOutcome::Loaded(loaded, run));
             return Ok(());
@@ -218,7 +223,11 @@ impl Room {
         drop(published);
         let started = Instant::now();
         let (mut computed, mut integers) = run.compute(step, id, task, loss_scale)?;
-        if self.faults.hold("compute", step, started.elapsed()) == Some(Effect::Flip) {
+        let goes_on = || self.progress.device(1);
+        let struck = self
+            .faults
+            .hold_telling("compute", step, started.elapsed(), goes_on);
+        if struck == Some(Effect::Flip) {
             integers[0] ^= 1 << 20;
             computed.fingerprint = numerics::fingerprint(&integers, 0).0;
         }
@@ -340,7 +349,7 @@ fn requested_device<'a>(bound: &'a str, asked: Option<&'a str>) -> &'a str {
     }
 }
 
-fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
+fn load_run(load: LoadJob, progress: &Counters) -> Result<(Loaded, LoadedRun, OnDevice)> {
     let welcome = load.welcome;
     let config: RunConfig = serde_json::from_str(&welcome.config_json).map_err(|e| {
         Error::new(
@@ -354,7 +363,8 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
     let device = device::open(request.parse()?, load.threads)?;
     let base = load.base_model.unwrap_or_else(|| config.base_model.clone());
     let host = threads::pool("host", load.threads)?;
-    let base_digest = host.install(|| shared::model::base_digest(&base))?;
+    let told = || progress.device(1);
+    let base_digest = host.install(|| shared::model::base_digest_told(&base, told))?;
     if base_digest != welcome.base_digest {
         return Err(Error::new(
             Code::BaseModelDiffers,
@@ -375,10 +385,11 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
         &welcome.prompts,
         (&welcome.dataset_path, &dataset),
     )?;
-    let mut trainer = Trainer::load(&config, &base, device)?;
+    progress.device(1);
+    let mut trainer = Trainer::load_counted(&config, &base, device, progress)?;
     let parameters = trainer.layout().len();
     let mut gradient = vec![0.0; parameters];
-    rehearse(&plan, &dataset, &config, &mut trainer, &mut gradient)?;
+    let rehearsals = rehearse(&plan, &dataset, &config, &mut trainer, &mut gradient)?;
     let loaded = Loaded {
         base_digest,
         device_class: device::device_class(device)?,
@@ -386,6 +397,7 @@ fn load_run(load: LoadJob) -> Result<(Loaded, LoadedRun, OnDevice)> {
             Device::Cuda(index) => format!("cuda:{index}"),
             _ => "cpu".into(),
         },
+        rehearsals,
     };
     let pool = BufferPool::new(parameters);
     let run = LoadedRun {

@@ -105,6 +105,8 @@ impl Evaluation {
             sums.add(of, hits);
             first = all.end;
         }
+        let parts = self.plan.micro_batches().iter();
+        let sums = sums.bounded(parts.filter(|part| part.set == planned.set).count());
         let from = planned.set * WIDTH;
         integers[from..from + WIDTH].copy_from_slice(&sums.to_array());
         Ok(integers)

@@ -24,6 +24,7 @@ use super::layerwise::Layers;
 use crate::adapter::{AdapterLayout, Draw, LiveAdapter, PeftAdapter, drawn, from_peft, take_out};
 use crate::device::{DevicePeak, Dropout, TorchResult, caught, failed, gradients, held_bytes};
 use crate::model::{BaseWeights, Decoder, Masks, write};
+use crate::progress::Counters;
 
 /// A base model and the adapter that learns on it, on one device.
 #[derive(Debug)]
@@ -49,6 +50,20 @@ impl Trainer {
     /// # Errors
     /// Anything wrong with the base model, `target_modules` or `lora_rank`; libtorch's.
     pub fn load(config: &RunConfig, base: &Path, device: Device) -> Result<Self> {
+        Self::load_counted(config, base, device, &Counters::default())
+    }
+
+    /// The same, counting in `progress` each tensor that is loaded, and later each layer forward and backward, each part
+    /// of the output head and each token written.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_counted(
+        config: &RunConfig,
+        base: &Path,
+        device: Device,
+        progress: &Counters,
+    ) -> Result<Self> {
         let kind = match config.precision {
             Precision::F32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
@@ -57,7 +72,8 @@ impl Trainer {
         let shape = ModelConfig::load(base)?;
         let spec = AdapterSpec::from(config);
         let layout = AdapterLayout::new(&AdapterShape::new(&spec, &shape)?);
-        let weights = BaseWeights::open(base, &shape, device, kind)?.held(config.quantization)?;
+        let weights = BaseWeights::open(base, &shape, device, kind)?.counted(progress);
+        let weights = weights.held(config.quantization)?;
         check_init(weights.is_quantized(), config.adapter.init)?;
         let mut decoder = Decoder::new(shape, weights, device, kind)?;
         let pissa = config.adapter.init == LoraInit::Pissa;

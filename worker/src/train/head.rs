@@ -117,6 +117,7 @@ impl Head<'_> {
             let part = |of: &Tensor| of.f_narrow(0, from, count);
             let first = usize::try_from(from).unwrap_or(0);
             work(first, &part(hidden_QH)?, &part(wanted_Q)?)?;
+            self.decoder.progress().device(1);
             from += count;
         }
         Ok(())

@@ -4,7 +4,8 @@
 //! gradients of each layer's part of the adapter, last layer first.
 //! Keeps: every layer has a graph of its own, freed as soon as its gradients are there. With
 //! checkpointing the graph is made again from the layer's input: the same kernels on the same values,
-//! so the same bits. A layer before the first that learns is never gone back to.
+//! so the same bits. A layer before the first that learns is never gone back to. Each layer that was gone back
+//! through is a sign of progress, as each forward is.
 //! Shapes in names: P all positions, H hidden.
 
 #![allow(non_snake_case)]
@@ -98,6 +99,7 @@ impl Layers<'_> {
                 wanted.push(&input_PH);
             }
             let mut gradients = gradients(&output_PH, &gradient_PH, &wanted)?;
+            self.decoder.progress().device(1);
             let further = input_PH.requires_grad().then(|| gradients.pop()).flatten();
             found(index, gradients)?;
             match further {

@@ -6,8 +6,8 @@
 //! back, a layer at a time · `head` the output head and the losses, some rows at a time · `gradients` into one
 //! vector · `rehearse` the largest
 //! micro-batch before step 1 · `sums` integers until they are credited · `replica` the state and its
-//! shadow · `device_thread` the only place that touches tensors in a run · `state_thread` the only
-//! one that touches the replica.
+//! shadow · `retained` earlier states until they are on storage · `device_thread` the only place that touches
+//! tensors in a run · `state_thread` the only one that touches the replica.
 
 mod collate;
 pub mod device_thread;
@@ -19,6 +19,7 @@ mod head;
 mod layerwise;
 mod rehearse;
 mod replica;
+mod retained;
 pub mod state_thread;
 mod sums;
 mod threads;

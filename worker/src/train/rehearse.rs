@@ -1,15 +1,19 @@
 //! The largest micro-batches of the run, computed once before the worker takes part.
 //!
-//! In: the plan, the dataset, the loaded trainer. Out: whether activations are computed again, or that
-//! memory does not suffice, told before step 1 instead of in the middle of the run.
+//! In: the plan, the dataset, the loaded trainer. Out: what each took, the first evidence of how long a micro-batch may
+//! take here; whether activations are computed again, or that memory does not suffice, told before step 1 instead of in
+//! the middle of the run.
 //! Keeps: what is computed is thrown away; no state, no random stream and no byte of the adapter
 //! changes. Not here: which micro-batches are the largest (see `shared::plan`).
+
+use std::time::Instant;
 
 use shared::config::{Checkpointing, Precision, RunConfig};
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
 use shared::numerics::LossScale;
 use shared::plan::{Largest, Plan};
+use shared::wire::message::Rehearsal;
 
 use super::collate::MicroBatch;
 use super::device_thread::collated;
@@ -22,7 +26,8 @@ const STATE_BYTES: usize = 2 * 3 * 4;
 /// and one of each vector of integers.
 const INTEGER_BYTES: usize = 8;
 
-/// Computes the largest micro-batches of the run, and forgets them.
+/// Computes the largest micro-batches of the run, and forgets them; returns what each took, as it is computed from then
+/// on.
 ///
 /// # Errors
 /// [`Code::OutOfMemory`] naming the micro-batch and what would make it smaller; libtorch's.
@@ -32,10 +37,11 @@ pub(super) fn rehearse(
     config: &RunConfig,
     trainer: &mut Trainer,
     gradient: &mut [f32],
-) -> Result<()> {
+) -> Result<Vec<Rehearsal>> {
     let largest = plan.largest();
+    let mut took = Vec::with_capacity(largest.len());
     let Some(first) = largest.first() else {
-        return Ok(());
+        return Ok(took);
     };
     let integers = plan.integer_vectors(config.audit_rate > 0.0);
     let state = room_for_the_state(gradient.len(), integers)
@@ -49,14 +55,20 @@ pub(super) fn rehearse(
         if may_change && trainer.is_on_cpu() {
             decide_on_cpu(trainer, &batch)?;
         }
+        let mut started = Instant::now();
         let mut tried = trainer.micro_batch(&batch, gradient, &mut losses);
         let again = may_change && !trainer.computes_again();
         if again && tried.as_ref().is_err_and(|e| e.code == Code::OutOfMemory) {
             tracing::warn!("activations do not fit beside the model: they are computed again");
             trainer.compute_again(true);
+            started = Instant::now();
             tried = trainer.micro_batch(&batch, gradient, &mut losses);
         }
         tried.map_err(|e| too_large(e, one, Knobs::of(config)))?;
+        took.push(Rehearsal {
+            tokens: one.planned.computed_tokens(),
+            compute_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        });
         tracing::info!("tried before step 1, and it fits: {}", described(one));
     }
     if let Some(DevicePeak { in_use, reserved }) = trainer.device_peak()? {
@@ -67,7 +79,7 @@ pub(super) fn rehearse(
         );
     }
     drop(std::hint::black_box(state));
-    Ok(())
+    Ok(took)
 }
 
 /// Does what the configuration says; whether it is left to the machine.

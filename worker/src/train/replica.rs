@@ -5,13 +5,15 @@
 //! In: integers of micro-batches, credits, totals. Out: the sum to be reduced, digests, the state.
 //! Keeps: the committed state changes only by a commit; until then the next one is a shadow.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::{MicroBatchId, Step};
 use shared::numerics::{self, AdamW, AdapterState, Fingerprint, Group, StateDigests, Update};
-use shared::wire::message::{Applied, Task};
+use shared::wire::message::{Applied, SliceFingerprints, Task};
 
+use super::retained::Retained;
 use super::sums::{BufferPool, EXTRAS, Extra, Sums};
 use crate::collective::slice;
 
@@ -47,8 +49,10 @@ pub struct Replica {
     /// The same of the shadow.
     shaded: StateDigests,
     total: Option<Arc<Vec<i64>>>,
-    /// Fingerprints of the sum that was handed out last, by slice.
-    sent: Vec<u64>,
+    /// Of the newest reduce: the sum that was handed out, and the total that came.
+    newest: SliceFingerprints,
+    /// Earlier states that are not yet on storage.
+    retained: Retained,
     /// What learns alike; none is all of it.
     groups: Vec<Group>,
 }
@@ -66,7 +70,8 @@ impl Replica {
             shadow: None,
             shaded: StateDigests::default(),
             total: None,
-            sent: Vec::new(),
+            newest: SliceFingerprints::default(),
+            retained: Retained::default(),
             groups: Vec::new(),
         }
     }
@@ -100,8 +105,9 @@ impl Replica {
         &self.state
     }
 
-    /// Takes a state from elsewhere; returns its digest.
+    /// Takes a state from elsewhere; returns its digest. Earlier ones that are wanted stay.
     pub fn adopt(&mut self, state: AdapterState) -> String {
+        self.retained.passed(&self.state, &self.digests.whole);
         self.state = Arc::new(state);
         self.forget();
         self.shadow = None;
@@ -144,7 +150,10 @@ impl Replica {
     /// What this worker contributes to a reduce among `world` members.
     pub fn sum(&mut self, task: Task, world: usize) -> Arc<Vec<i64>> {
         let sum = self.sums_of(task).sum();
-        self.sent = fingerprints(&sum, world);
+        self.newest = SliceFingerprints {
+            sent: fingerprints(&sum, world),
+            received: Vec::new(),
+        };
         sum
     }
 
@@ -161,21 +170,19 @@ impl Replica {
     ) -> Result<Applied> {
         self.is_sound(world)?;
         let total = total.into();
-        let received = fingerprints(&total, world);
-        let fingerprint: Fingerprint = received.iter().map(|f| Fingerprint(*f)).sum();
+        self.newest.received = fingerprints(&total, world);
         let loss_scale = self.state.loss_scale;
         let outcome = self.shade(rule, &total);
         self.total = Some(total);
         let (grad_norm, skipped, loss) = outcome?;
         Ok(Applied {
             state_digest: self.shaded.whole.clone(),
-            fingerprint: fingerprint.0,
+            fingerprint: whole(&self.newest.received),
+            sum: whole(&self.newest.sent),
             loss,
             grad_norm,
             skipped,
             loss_scale,
-            sent: self.sent.clone(),
-            received,
             ..Applied::default()
         })
     }
@@ -189,6 +196,8 @@ impl Replica {
         let total = total.into();
         // No update follows in which damaged moments would show, and a checkpoint may.
         self.is_sound(1)?;
+        // Before it is looked at: a total that does not cover the evaluation has to be explained.
+        self.newest.received = fingerprints(&total, world);
         let summed = total.last().copied();
         if summed != i64::try_from(self.evaluated).ok() {
             return Err(Error::new(
@@ -203,13 +212,10 @@ impl Replica {
                 self.evaluated
             )));
         }
-        let received = fingerprints(&total, world);
-        let fingerprint: Fingerprint = received.iter().map(|f| Fingerprint(*f)).sum();
         Ok(Applied {
             state_digest: self.digests.whole.clone(),
-            fingerprint: fingerprint.0,
-            sent: self.sent.clone(),
-            received,
+            fingerprint: whole(&self.newest.received),
+            sum: whole(&self.newest.sent),
             evaluation: Arc::unwrap_or_clone(total),
             ..Applied::default()
         })
@@ -262,6 +268,7 @@ impl Replica {
         let shadow = self.shadow.take().filter(|s| s.step == step);
         let shadow = shadow.ok_or_else(|| nothing_applied(step))?;
         let total = self.total.take().ok_or_else(|| nothing_applied(step))?;
+        self.retained.passed(&self.state, &self.digests.whole);
         self.digests = std::mem::take(&mut self.shaded);
         let old = std::mem::replace(&mut self.state, Arc::new(shadow));
         self.forget();
@@ -273,6 +280,31 @@ impl Replica {
         if self.shadow.is_none() {
             self.shadow = Arc::into_inner(old);
         }
+    }
+
+    /// Keeps the committed states of these steps beside the newest one, and lets all others go. A step that is not
+    /// committed yet, or is the newest, is kept when a later one is committed.
+    pub fn retain(&mut self, steps: &[Step]) {
+        self.retained.want(steps);
+    }
+
+    /// Steps of the earlier states that are kept, and the digests they were committed with.
+    #[must_use]
+    pub fn retained(&self) -> BTreeMap<Step, String> {
+        self.retained.digests()
+    }
+
+    /// The committed state of a step: the newest, or an earlier one that is kept.
+    #[must_use]
+    pub fn frozen(&self, step: Step) -> Option<Arc<AdapterState>> {
+        let newest = Some(&self.state).filter(|state| state.step == step);
+        newest.or_else(|| self.retained.get(step)).cloned()
+    }
+
+    /// Fingerprints by slice of what went into the newest reduce and of what came out.
+    #[must_use]
+    pub fn explain(&self) -> SliceFingerprints {
+        self.newest.clone()
     }
 
     fn shade(&mut self, rule: &StepRule, total: &[i64]) -> Result<(f64, bool, i64)> {
@@ -345,6 +377,12 @@ fn nothing_applied(step: Step) -> Error {
     )
 }
 
+/// The fingerprint of a whole, from those of its slices.
+fn whole(slices: &[u64]) -> u64 {
+    let Fingerprint(whole) = slices.iter().map(|slice| Fingerprint(*slice)).sum();
+    whole
+}
+
 /// Fingerprints of a vector, cut into the slices of `world` members.
 fn fingerprints(values: &[i64], world: usize) -> Vec<u64> {
     (0..world)
@@ -355,3 +393,7 @@ fn fingerprints(values: &[i64], world: usize) -> Vec<u64> {
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "replica_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 //! this worker gets the state at one step and the total of every later one.
 //! Keeps: a device that is busy or hangs never holds up a reduce or a commit.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Instant;
@@ -13,18 +14,22 @@ use shared::faults::{Effect, Faults};
 use shared::ids::{Identity, MicroBatchId, Step};
 use shared::model::groups;
 use shared::numerics::AdapterState;
-use shared::wire::message::{Applied, Task};
+use shared::wire::message::{Applied, SliceFingerprints, Task};
 use tokio::sync::oneshot;
 
 use super::device_thread::LoadedRun;
 use super::replica::{Replica, StepRule};
+use super::sums::EXTRAS;
 use super::threads;
 use crate::checkpoint;
+use crate::progress::Counters;
 
 /// Jobs waiting at most: the coordinator gives few at a time.
 const QUEUE: usize = 1024;
-/// Totals that wait for one follower at most; who is slower begins anew.
+/// So many totals wait for one follower in any case; who is slower begins anew,
 const FOLLOWED_TOTALS: usize = 4;
+/// and more of them while they take no more memory than this.
+const FOLLOWED_BYTES: usize = 256 << 20;
 
 /// A committed state that others may read.
 #[derive(Clone, Debug)]
@@ -86,8 +91,12 @@ pub enum StateJob {
     Commit(Step),
     /// Serve somebody who joins.
     Follow(oneshot::Sender<Followed>),
-    /// Says when everything before it is done.
-    Fence(oneshot::Sender<()>),
+    /// Hand out the committed state of a step, the newest or one that is kept, once all earlier jobs are done.
+    Freeze(Step, oneshot::Sender<Option<Arc<AdapterState>>>),
+    /// Keep the committed states of these steps beside the newest; all others may go.
+    Retain(Vec<Step>),
+    /// Tell the fingerprints of the newest reduce by slice.
+    Explain(Identity),
 }
 
 /// What came of it.
@@ -107,6 +116,10 @@ pub enum StateOutcome {
     Proved(Step, String),
     /// The shadow copy is the state now.
     Committed(Step),
+    /// Which earlier states are kept now, with the digests they were committed with.
+    Retained(BTreeMap<Step, String>),
+    /// Fingerprints of the newest reduce by slice.
+    Slices(Identity, SliceFingerprints),
     /// This worker cannot go on.
     Broken(Error),
 }
@@ -120,6 +133,7 @@ pub fn spawn(
     published: CommittedState,
     threads: usize,
     faults: Faults,
+    progress: Counters,
     outcomes: tokio::sync::mpsc::Sender<StateOutcome>,
 ) -> Result<mpsc::SyncSender<StateJob>> {
     let (sender, jobs) = mpsc::sync_channel(QUEUE);
@@ -130,9 +144,12 @@ pub fn spawn(
             let mut room = Room {
                 published,
                 faults,
+                progress,
                 outcomes,
                 run: None,
                 followers: Vec::new(),
+                wanted: Vec::new(),
+                retained: BTreeMap::new(),
             };
             pool.install(move || {
                 for job in jobs {
@@ -150,9 +167,14 @@ pub fn spawn(
 struct Room {
     published: CommittedState,
     faults: Faults,
+    progress: Counters,
     outcomes: tokio::sync::mpsc::Sender<StateOutcome>,
     run: Option<(LoadedRun, Replica)>,
     followers: Vec<tokio::sync::mpsc::Sender<(Step, Arc<Vec<i64>>)>>,
+    /// What is to be kept, as far as that was said before a run was loaded.
+    wanted: Vec<Step>,
+    /// What was told last of the earlier states that are kept.
+    retained: BTreeMap<Step, String>,
 }
 
 impl Room {
@@ -161,18 +183,27 @@ impl Room {
         let _ = self.outcomes.blocking_send(outcome);
     }
 
+    fn begin(&mut self, run: LoadedRun) {
+        let mut replica = Replica::new(run.layout.len());
+        replica.share(run.pool.clone());
+        replica.learns(groups(&run.config, &run.layout.tensors));
+        let planned = &run.evaluation;
+        replica.evaluates(planned.width(), planned.count());
+        replica.retain(&self.wanted);
+        self.run = Some((run, replica));
+    }
+
     fn take(&mut self, job: StateJob) -> Result<()> {
         if let StateJob::Begin(run) = job {
-            let mut replica = Replica::new(run.layout.len());
-            replica.share(run.pool.clone());
-            replica.learns(groups(&run.config, &run.layout.tensors));
-            let planned = &run.evaluation;
-            replica.evaluates(planned.width(), planned.count());
-            self.run = Some((run, replica));
+            self.begin(run);
             return Ok(());
         }
-        let faults = self.faults.clone();
+        let (faults, progress) = (self.faults.clone(), self.progress.clone());
         let Some((run, replica)) = self.run.as_mut() else {
+            if let StateJob::Retain(steps) = job {
+                self.wanted = steps;
+                return Ok(());
+            }
             return Err(Error::new(
                 Code::Internal,
                 "an order came before the model was loaded",
@@ -182,11 +213,11 @@ impl Room {
             StateJob::Begin(..) => {}
             StateJob::Adopt(state) => self.adopt(*state),
             StateJob::Initial(first) => {
-                let state = checkpoint::first_state(&run.config, &run.layout, first)?;
+                let state = checkpoint::first_state(&run.config, &run.layout, first, &progress)?;
                 self.adopt(state);
             }
             StateJob::RestoreFrom(folder) => {
-                let state = checkpoint::read_checkpoint(&folder, &run.layout)?;
+                let state = checkpoint::read_checkpoint(&folder, &run.layout, &progress)?;
                 self.adopt(state);
             }
             StateJob::FollowTotal(step, total) => self.follow_total(step, total)?,
@@ -206,34 +237,8 @@ impl Room {
                 let sum = replica.sum(task, world);
                 self.tell(StateOutcome::Sum(identity, task, sum, world));
             }
-            StateJob::Apply(identity, task, mut total, world) => {
-                let step = identity.step;
-                if faults.hold("apply", step, Default::default()) == Some(Effect::Flip) {
-                    replica.flip_parameter_bit(0);
-                }
-                if faults.at("moments", step) == Some(Effect::Flip) {
-                    // A bit that no rounding takes away again: the sixteenth of the first moment.
-                    let sixteenth = 15 * replica.state().params.len();
-                    replica.flip_moment_bit(sixteenth);
-                }
-                if faults.at("received", step) == Some(Effect::Flip) {
-                    Arc::make_mut(&mut total)[0] ^= 1;
-                }
-                let started = Instant::now();
-                let applied = match task {
-                    Task::Evaluate => replica.evaluate(total, world),
-                    _ => replica.apply(&rule(run, step, replica.state()), total, world),
-                };
-                let outcome = match applied {
-                    Ok(mut applied) => {
-                        let micros = started.elapsed().as_micros();
-                        applied.apply_us = u64::try_from(micros).unwrap_or(u64::MAX);
-                        StateOutcome::Applied(identity, applied)
-                    }
-                    Err(error) if error.code == Code::Corrupt => return Err(error),
-                    Err(error) => StateOutcome::Unfit(identity, error),
-                };
-                self.tell(outcome);
+            StateJob::Apply(identity, task, total, world) => {
+                self.apply(identity, task, total, world)?;
             }
             StateJob::Reapply(identity) => {
                 let rule = rule(run, identity.step, replica.state());
@@ -248,18 +253,61 @@ impl Room {
                 let _ = faults.hold("commit", step, Default::default());
                 self.commit(step)?;
             }
-            StateJob::Follow(begin) => {
-                let (sender, totals) = tokio::sync::mpsc::channel(FOLLOWED_TOTALS);
-                let state = Arc::clone(replica.state());
-                if begin.send(Followed { state, totals }).is_ok() {
-                    self.followers.push(sender);
-                }
-            }
-            StateJob::Fence(done) => {
+            StateJob::Follow(begin) => self.follow(begin),
+            StateJob::Freeze(step, done) => {
                 // Nobody waits any more when the session is over.
-                let _ = done.send(());
+                let _ = done.send(replica.frozen(step));
+            }
+            StateJob::Retain(steps) => {
+                replica.retain(&steps);
+                self.tell_retained();
+            }
+            StateJob::Explain(identity) => {
+                let slices = replica.explain();
+                self.tell(StateOutcome::Slices(identity, slices));
             }
         }
+        Ok(())
+    }
+
+    /// Clips and applies the total of a reduce; what does not fit is told, what is damaged ends this worker.
+    fn apply(
+        &mut self,
+        identity: Identity,
+        task: Task,
+        mut total: Arc<Vec<i64>>,
+        world: usize,
+    ) -> Result<()> {
+        let step = identity.step;
+        let Some((run, replica)) = self.run.as_mut() else {
+            return Ok(());
+        };
+        if self.faults.hold("apply", step, Default::default()) == Some(Effect::Flip) {
+            replica.flip_parameter_bit(0);
+        }
+        if self.faults.at("moments", step) == Some(Effect::Flip) {
+            // A bit that no rounding takes away again: the sixteenth of the first moment.
+            let sixteenth = 15 * replica.state().params.len();
+            replica.flip_moment_bit(sixteenth);
+        }
+        if self.faults.at("received", step) == Some(Effect::Flip) {
+            Arc::make_mut(&mut total)[0] ^= 1;
+        }
+        let started = Instant::now();
+        let applied = match task {
+            Task::Evaluate => replica.evaluate(total, world),
+            _ => replica.apply(&rule(run, step, replica.state()), total, world),
+        };
+        let outcome = match applied {
+            Ok(mut applied) => {
+                let micros = started.elapsed().as_micros();
+                applied.apply_us = u64::try_from(micros).unwrap_or(u64::MAX);
+                StateOutcome::Applied(identity, applied)
+            }
+            Err(error) if error.code == Code::Corrupt => return Err(error),
+            Err(error) => StateOutcome::Unfit(identity, error),
+        };
+        self.tell(outcome);
         Ok(())
     }
 
@@ -271,8 +319,21 @@ impl Room {
         self.followers.clear();
         let step = state.step;
         let digest = replica.adopt(state);
+        self.tell_retained();
         self.publish();
         self.tell(StateOutcome::Synced(step, digest));
+    }
+
+    /// Somebody who joins gets the state now and each total from then on.
+    fn follow(&mut self, begin: oneshot::Sender<Followed>) {
+        let Some((run, replica)) = self.run.as_ref() else {
+            return;
+        };
+        let (sender, totals) = tokio::sync::mpsc::channel(followed_totals(run.layout.len()));
+        let state = Arc::clone(replica.state());
+        if begin.send(Followed { state, totals }).is_ok() {
+            self.followers.push(sender);
+        }
     }
 
     /// A joiner's step: the same total, the same code, and the digest proves it.
@@ -287,6 +348,7 @@ impl Room {
         let applied = replica.apply(&rule, total, 1)?;
         let (_, old) = replica.commit(step)?;
         self.publish();
+        self.tell_retained();
         self.reuse(old);
         self.tell(StateOutcome::Synced(step, applied.state_digest));
         Ok(())
@@ -299,6 +361,7 @@ impl Room {
         let pool = run.pool.clone();
         let (total, old) = replica.commit(step)?;
         self.publish();
+        self.tell_retained();
         self.reuse(old);
         self.followers
             .retain(|follower| follower.try_send((step, Arc::clone(&total))).is_ok());
@@ -312,6 +375,18 @@ impl Room {
     fn reuse(&mut self, old: Arc<AdapterState>) {
         if let Some((_, replica)) = self.run.as_mut() {
             replica.reuse(old);
+        }
+    }
+
+    /// Says which earlier states are kept, whenever that has changed.
+    fn tell_retained(&mut self) {
+        let Some((_, replica)) = self.run.as_ref() else {
+            return;
+        };
+        let now = replica.retained();
+        if now != self.retained {
+            self.retained.clone_from(&now);
+            self.tell(StateOutcome::Retained(now));
         }
     }
 
@@ -331,6 +406,13 @@ impl Room {
     }
 }
 
+/// How many totals of an adapter of so many parameters may wait for one follower: a transfer of the state outlasts many
+/// steps of a small adapter, and four totals of a large one are gigabytes.
+fn followed_totals(parameters: usize) -> usize {
+    let total = size_of::<i64>() * (parameters + EXTRAS);
+    (FOLLOWED_BYTES / total).max(FOLLOWED_TOTALS)
+}
+
 /// In fp16 the schedule of the learning rate does not count skipped steps: `state` says how many.
 fn rule(run: &LoadedRun, step: Step, state: &AdapterState) -> StepRule {
     let plan = run.plan.step(step);
@@ -343,3 +425,7 @@ fn rule(run: &LoadedRun, step: Step, state: &AdapterState) -> StepRule {
         weight_decay: run.config.weight_decay,
     }
 }
+
+#[cfg(test)]
+#[path = "state_thread_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! The state for a joiner: the same bytes, then every total, or an error.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use shared::ids::{RunId, Step, Term};
 use shared::wire::Tcp;
 use tokio::sync::mpsc;
 use worker::collective::{Fed, Feed, Feeding, PeerServer, StateSource, follow};
+use worker::progress::Counters;
 
 use crate::group::{LIMIT, LOOPBACK, identity, join, members};
 
@@ -40,6 +42,10 @@ impl StateSource for Frozen {
     }
 }
 
+async fn bind(source: Arc<dyn StateSource>) -> shared::error::Result<(PeerServer, SocketAddr)> {
+    PeerServer::bind(LOOPBACK, source, Counters::default()).await
+}
+
 /// Never has anything.
 struct Stuck;
 
@@ -56,13 +62,17 @@ async fn a_joiner_gets_the_same_bytes_and_every_total() {
             .map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
             .collect();
         let source = Frozen::new(state.clone());
-        let (_server, address) = PeerServer::bind(LOOPBACK, source.clone()).await.unwrap();
+        let (server, address) = bind(source.clone()).await.unwrap();
         let run = RunId("r".to_owned());
-        let address = address.to_string();
+        let (address, counted) = (address.to_string(), Counters::default());
         let mut following = follow(&Tcp, &address, &run, Term(1), Step(12), LIMIT)
             .await
-            .unwrap();
+            .unwrap()
+            .counted_in(counted.clone());
         assert_eq!(following.next().await.unwrap(), Fed::State(Step(12), state));
+        // Either side tells how the state moves, so that a slow one is not taken for a stuck one.
+        assert_eq!(counted.read().moved, u64::from(size));
+        assert_eq!(server.progress().read().moved, u64::from(size));
         let totals = source.totals.lock().unwrap().remove(0);
         for step in [13, 14] {
             let total = Arc::new(vec![i64::MIN, -1, step, 200_000]);
@@ -81,7 +91,7 @@ async fn a_joiner_gets_the_same_bytes_and_every_total() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_step_another_run_or_an_older_term_is_refused() {
     let source = Frozen::new(Bytes::from_static(b"state"));
-    let (server, address) = PeerServer::bind(LOOPBACK, source).await.unwrap();
+    let (server, address) = bind(source).await.unwrap();
     let _member = join(&server, 3, members(&[&server]), 0).await;
     let (address, run) = (address.to_string(), identity(3).run);
     // One step behind will do: the total of the next one follows.
@@ -101,7 +111,7 @@ async fn a_later_step_another_run_or_an_older_term_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_does_not_answer_ends_at_the_deadline() {
-    let (_server, address) = PeerServer::bind(LOOPBACK, Arc::new(Stuck)).await.unwrap();
+    let (_server, address) = bind(Arc::new(Stuck)).await.unwrap();
     let (address, run) = (address.to_string(), RunId("r".to_owned()));
     let soon = Duration::from_millis(200);
     let failure = follow(&Tcp, &address, &run, Term(1), Step(1), soon).await;

@@ -10,6 +10,7 @@ use worker::collective::{
     Cancel, CancelSource, Collective, CollectiveError, GrpcCollective, MemberAddress, NoState,
     PeerServer,
 };
+use worker::progress::Counters;
 
 /// Nothing here may take longer.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -66,7 +67,7 @@ pub fn plain_sum(inputs: &[Arc<Vec<i64>>]) -> Vec<i64> {
 }
 
 pub async fn serve() -> PeerServer {
-    PeerServer::bind(LOOPBACK, Arc::new(NoState))
+    PeerServer::bind(LOOPBACK, Arc::new(NoState), Counters::default())
         .await
         .unwrap()
         .0

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use shared::faults::Faults;
 use shared::ids::Slot;
 use shared::wire::message::{Member, Task};
+use shared::wire::{Dial, Dialing};
 use tokio::sync::mpsc;
-use worker::collective::{FailureKind, PeerServer};
+use tonic::transport::Endpoint;
+use worker::collective::{FailureKind, NoState, PeerServer};
+use worker::progress::Counters;
 use worker::session::{Contribution, Reduced, Reducer};
 
-use crate::group::{LIMIT, identity, inputs, members, plain_sum, servers};
+use crate::group::{LIMIT, LOOPBACK, identity, inputs, members, plain_sum, servers};
 
 struct Seat {
     reducer: Reducer,
@@ -27,7 +30,8 @@ impl Seat {
         let sum = Arc::clone(sum);
         let given = Contribution { sum, total };
         self.reducer
-            .reduce(identity(generation), Task::Train, given, world);
+            .reduce(identity(generation), Task::Train, given, world)
+            .unwrap();
     }
 
     async fn total(&mut self) -> Reduced {
@@ -78,8 +82,65 @@ async fn two_workers_get_the_sum_in_the_buffers_they_gave() {
         seat.reduce(1, sum, used, 2);
     }
     for (seat, place) in seats.iter_mut().zip(places) {
-        let total = seat.total().await.total.unwrap();
+        let reduced = seat.total().await;
+        let total = reduced.total.unwrap();
         assert_eq!(*total, plain_sum(&sums));
         assert_eq!(total.as_ptr(), place);
+        assert!(
+            (8000..9000).contains(&reduced.bytes_sent),
+            "half out, half back: {}",
+            reduced.bytes_sent
+        );
     }
+}
+
+#[tokio::test]
+async fn what_is_told_of_bytes_is_of_one_reduce_however_many_there_were() {
+    let servers = servers(2).await;
+    let all = named(&servers.iter().collect::<Vec<_>>());
+    let sums = inputs(2, 1000, 1);
+    let mut seats: Vec<Seat> = servers.into_iter().map(Seat::new).collect();
+    for generation in 1..=5 {
+        for ((seat, slot), sum) in seats.iter_mut().zip(0..).zip(&sums) {
+            seat.reducer
+                .connect(identity(generation), all.clone(), Slot(slot));
+            seat.reduce(generation, sum, Vec::new(), 2);
+        }
+        for seat in &mut seats {
+            let reduced = seat.total().await;
+            assert!(reduced.total.is_ok());
+            assert!((8000..9000).contains(&reduced.bytes_sent));
+        }
+    }
+}
+
+/// A network on which no connection is ever made, nor refused.
+struct Dead;
+
+impl Dial for Dead {
+    fn dial(&self, _: Endpoint) -> Dialing {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_member_set_does_not_wait_for_one_before_it_that_never_comes_about() {
+    let nobody = tokio_stream::pending::<std::io::Result<tokio::net::TcpStream>>();
+    let (state, counters) = (Arc::new(NoState), Counters::default());
+    let server = PeerServer::serve(nobody, LOOPBACK, state, Arc::new(Dead), counters);
+    let [me, other] = [&server, &server];
+    let both = named(&[me, other]);
+    let mut seat = Seat::new(server);
+    let sum = inputs(1, 1000, 1).remove(0);
+    for generation in 1..100 {
+        seat.reducer
+            .connect(identity(generation), both.clone(), Slot(0));
+        tokio::task::yield_now().await;
+    }
+    seat.reducer
+        .connect(identity(100), both[..1].to_vec(), Slot(0));
+    seat.reduce(100, &sum, Vec::new(), 1);
+    let reduced = seat.total().await;
+    assert_eq!(reduced.identity, identity(100));
+    assert!(Arc::ptr_eq(&reduced.total.unwrap(), &sum));
 }

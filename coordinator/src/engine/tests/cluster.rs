@@ -2,60 +2,22 @@
 //! committed, its gradient a hash of (step, micro-batch): enough to see what counted.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use shared::error::Code;
-use shared::ids::{Identity, MicroBatchId, RunId, Step, Term, WorkerId};
+use shared::error::{Code, Error};
+use shared::ids::{Identity, Step, WorkerId};
 use shared::numerics::{Fingerprint, LossScale};
 use shared::wire::message::{
-    Applied, Computed, Envelope, FromWorker, Hello, Loaded, PROTOCOL, SyncSource, Task, ToWorker,
-    Welcome,
+    Applied, Computed, Envelope, FileDigest, FromWorker, Hello, Loaded, PROTOCOL, Progress,
+    SliceFingerprints, SyncSource, Task, ToWorker,
 };
 
 use super::super::{
-    Command, Committed, Engine, Event, Ladder, Notice, Options, Remembered, Restorable, Schedule,
+    Command, Committed, Cost, Engine, Event, ExportFailure, Notice, Options, PublishFailure,
+    Remembered, Restorable, Schedule, Stored, WorkKind,
 };
-
-pub(super) struct Fixed {
-    pub(super) steps: u64,
-    pub(super) micro_batches: u32,
-}
-
-impl Schedule for Fixed {
-    fn total_steps(&self) -> u64 {
-        self.steps
-    }
-    fn micro_batches(&self, _step: Step) -> u32 {
-        self.micro_batches
-    }
-}
-
-pub(super) fn worker(name: &str) -> WorkerId {
-    WorkerId(name.into())
-}
-
-pub(super) fn gradient(step: Step, micro_batch: MicroBatchId) -> u64 {
-    step.0 * 1000 + u64::from(micro_batch.0) + 1
-}
-
-#[derive(Default)]
-pub(super) struct Scripted {
-    pub(super) side: BTreeMap<MicroBatchId, u64>,
-    pub(super) sum: u64,
-    pub(super) state: u64,
-    pub(super) shadow: u64,
-    pub(super) held: VecDeque<(Identity, MicroBatchId, Task)>,
-    pub(super) lies: bool,
-    /// Added to every fingerprint it computes.
-    pub(super) wrong: u64,
-    /// Its state does not answer: neither a reduce nor a second look.
-    pub(super) mute: bool,
-    /// Added to every state it takes.
-    pub(super) spoils: u64,
-    /// Follows the totals of others; at this step.
-    pub(super) following: Option<Step>,
-}
+use super::scripted::gradient;
+pub(super) use super::scripted::{Fixed, Scripted, expected_state, options, worker};
 
 /// Whether a step is skipped, and the loss scale it was computed with.
 pub(super) type Outcome = (bool, Option<LossScale>);
@@ -72,30 +34,27 @@ pub(super) struct Cluster {
     pub(super) reducing: Vec<(WorkerId, Identity)>,
     pub(super) rewound: Vec<Step>,
     pub(super) published: Vec<Step>,
+    /// Who was told to write which step.
+    pub(super) writers: Vec<(Step, WorkerId)>,
+    /// A writer that is told to write says nothing.
+    pub(super) hold_writing: bool,
+    /// What comes of bringing the adapter to where loaders look.
+    pub(super) exports: VecDeque<Step>,
+    pub(super) set_aside: Vec<Step>,
+    pub(super) released: Vec<WorkerId>,
+    pub(super) removed: Vec<Step>,
+    pub(super) verify: Option<Stored>,
+    /// Whose staged files hold another state.
+    pub(super) wrong_files: Option<WorkerId>,
+    /// What comes of the next publication, and of the next export.
+    pub(super) publish_fails: Option<PublishFailure>,
+    pub(super) export_fails: Option<ExportFailure>,
+    /// A checkpoint that holds another state.
+    pub(super) rots: Option<String>,
     pub(super) hold_reduce: bool,
     pub(super) refused: Vec<(WorkerId, Code)>,
     queue: VecDeque<Event>,
     busy: bool,
-}
-
-pub(super) fn options(min: usize, wait: usize, save_steps: u64) -> Options {
-    Options {
-        run: RunId("r".into()),
-        term: Term(1),
-        welcome: Welcome::default(),
-        device: "auto".into(),
-        min_workers: min,
-        wait_workers: wait,
-        save_steps,
-        strict_devices: false,
-        device_class: None,
-        max_workers: usize::MAX,
-        audit_rate: 0.0,
-        patience: Default::default(),
-        stability: Default::default(),
-        ladder: Ladder::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap(),
-        staging: PathBuf::from("/s"),
-    }
 }
 
 impl Cluster {
@@ -108,10 +67,20 @@ impl Cluster {
         let schedule = Box::new(Fixed {
             steps,
             micro_batches,
+            every: None,
         });
+        Self::with(options, schedule, from, Remembered::default())
+    }
+
+    pub(super) fn with(
+        options: Options,
+        schedule: Box<dyn Schedule>,
+        from: Restorable,
+        remembered: Remembered,
+    ) -> Self {
         Self {
             outcome: |_| (false, None),
-            engine: Engine::new(options, schedule, from, Remembered::default()),
+            engine: Engine::new(options, schedule, from, remembered),
             now: Duration::ZERO,
             workers: BTreeMap::new(),
             commits: Vec::new(),
@@ -120,6 +89,17 @@ impl Cluster {
             reducing: Vec::new(),
             rewound: Vec::new(),
             published: Vec::new(),
+            writers: Vec::new(),
+            hold_writing: false,
+            exports: VecDeque::new(),
+            set_aside: Vec::new(),
+            released: Vec::new(),
+            removed: Vec::new(),
+            verify: None,
+            wrong_files: None,
+            publish_fails: None,
+            export_fails: None,
+            rots: None,
             hold_reduce: false,
             refused: Vec::new(),
             queue: VecDeque::new(),
@@ -144,6 +124,7 @@ impl Cluster {
     pub(super) fn open(&mut self, name: &str) {
         let hello = Hello {
             peer_address: name.into(),
+            incarnation: format!("process of {name}"),
             ..Self::hello()
         };
         self.event(Event::Opened {
@@ -176,9 +157,12 @@ impl Cluster {
             return;
         }
         while let Some(event) = self.queue.pop_front() {
+            let text = format!("{event:?}");
             for command in self.engine.on(event, self.now) {
                 self.obey(command);
             }
+            let holds = self.engine.check_invariants();
+            assert_eq!(holds, Ok(()), "after {text}");
         }
         self.busy = false;
     }
@@ -191,21 +175,53 @@ impl Cluster {
                 self.commits.push(*committed);
             }
             Command::Publish {
-                step, state_digest, ..
+                step,
+                state_digest,
+                staging,
+                ..
             } => {
                 self.published.push(step);
                 let folder = format!("/c/{step}");
+                let stored = Stored {
+                    step,
+                    folder,
+                    state_digest,
+                };
+                let writer = self.writers.last().map(|(_, writer)| writer.clone());
+                let wrong = self.wrong_files.take_if(|w| Some(&*w) == writer.as_ref());
+                let wrong = wrong.map(|_| {
+                    PublishFailure::Content(Error::new(Code::DigestDiffers, "another state"))
+                });
+                let outcome = match self.publish_fails.take().or(wrong) {
+                    Some(failure) => {
+                        self.published.pop();
+                        Err(failure)
+                    }
+                    None => Ok(stored),
+                };
                 self.event(Event::Published {
                     step,
-                    outcome: Ok((folder, state_digest)),
+                    staging,
+                    outcome,
                 });
             }
-            Command::Rewind(step) => {
-                self.rewound.push(step);
-                self.commits.retain(|c| c.step <= step);
+            Command::Rewind(rewind) => {
+                self.rewound.push(rewind.step);
+                self.commits.retain(|c| c.step <= rewind.step);
             }
             Command::Notice(notice) => self.notices.push(notice),
-            Command::Disconnect(_) | Command::Members(..) => {}
+            Command::SetAside { step, .. } => self.set_aside.push(step),
+            Command::Remove(step) => self.removed.push(step),
+            Command::Verify(stored) => self.verify = Some(stored),
+            Command::Export { result, .. } => {
+                self.exports.push_back(result);
+                let outcome = self.export_fails.take().map_or(Ok(()), Err);
+                self.event(Event::Exported { result, outcome });
+            }
+            Command::Disconnect(_)
+            | Command::Members(..)
+            | Command::Evaluated(_)
+            | Command::Discard(_) => {}
             end => self.end = Some(end),
         }
     }
@@ -220,21 +236,22 @@ impl Cluster {
             {
                 *step = committed.step;
                 scripted.state += total;
-                ready.push((name.clone(), scripted.state.to_string()));
+                ready.push((
+                    name.clone(),
+                    scripted.asked.clone(),
+                    scripted.state.to_string(),
+                ));
             }
         }
-        for (name, state_digest) in ready {
+        for (name, asked, state_digest) in ready {
             let step = committed.step;
-            self.say(
-                &name,
-                Identity::default(),
-                FromWorker::Ready { step, state_digest },
-            );
+            self.say(&name, asked, FromWorker::Ready { step, state_digest });
         }
     }
 
     fn hear(&mut self, to: &WorkerId, message: Envelope<ToWorker>) {
         let Envelope { identity, body } = message;
+        let sums: Vec<u64> = self.workers.values().map(|s| s.sum).collect();
         let peers: BTreeMap<_, _> = self
             .workers
             .iter()
@@ -250,12 +267,17 @@ impl Cluster {
             ToWorker::Sync(sync) => {
                 scripted.state = match &sync.source {
                     SyncSource::Initial => 0,
-                    SyncSource::Checkpoint(_) => sync.state_digest.parse().unwrap(),
+                    SyncSource::Checkpoint(folder) => {
+                        let rotten = u64::from(self.rots.as_ref() == Some(folder));
+                        sync.state_digest.parse::<u64>().unwrap() + rotten
+                    }
                     SyncSource::Peer(peer) => peers[peer],
                 } + scripted.spoils;
                 scripted.following =
                     matches!(sync.source, SyncSource::Peer(_)).then_some(sync.step);
-                scripted.sum = 0;
+                (scripted.sum, scripted.step) = (0, sync.step);
+                scripted.asked = identity.clone();
+                scripted.held.clear();
                 let state_digest = scripted.state.to_string();
                 self.say(
                     to,
@@ -276,13 +298,36 @@ impl Cluster {
                 }
             }
             ToWorker::Reduce { .. } => self.reducing.push((to.clone(), identity)),
+            ToWorker::Retain(steps) => {
+                scripted.retained.retain(|step, _| steps.contains(step));
+                if steps.contains(&scripted.step) {
+                    scripted.retained.insert(scripted.step, scripted.state);
+                }
+            }
+            ToWorker::Explain => {
+                let total: u64 = sums.iter().sum();
+                let slices = SliceFingerprints {
+                    sent: vec![scripted.sum, 0],
+                    received: vec![total, 0],
+                };
+                self.say(to, identity, FromWorker::Slices(slices));
+            }
             ToWorker::Commit { .. } => {
+                scripted.step = identity.step;
                 scripted.state = scripted.shadow;
                 scripted.sum = 0;
                 scripted.side.clear();
             }
             ToWorker::WriteCheckpoint { step, .. } => {
-                let outcome = Ok(Vec::new());
+                self.writers.push((step, to.clone()));
+                if self.hold_writing {
+                    return;
+                }
+                let has = scripted.step == step || scripted.retained.contains_key(&step);
+                let outcome = match has && !scripted.cannot_write {
+                    true => Ok(Vec::<FileDigest>::new()),
+                    false => Err("it cannot write".to_owned()),
+                };
                 self.say(
                     to,
                     identity,
@@ -305,12 +350,21 @@ impl Cluster {
                 self.say(to, identity, FromWorker::Proved { step, state_digest });
             }
             ToWorker::Refused(error) => self.refused.push((to.clone(), error.code)),
+            ToWorker::Release => self.released.push(to.clone()),
+            ToWorker::Withdraw(task, list) => {
+                let before = scripted.held.len();
+                scripted
+                    .held
+                    .retain(|(_, id, of)| *of != task || !list.contains(id));
+                if scripted.held.len() < before {
+                    let skipped = FromWorker::Skipped(task, list);
+                    self.say(to, identity, skipped);
+                }
+            }
             ToWorker::Reapply
             | ToWorker::Prove
             | ToWorker::Finish { .. }
             | ToWorker::Stale(_)
-            | ToWorker::Withdraw(..)
-            | ToWorker::Release
             | ToWorker::Beat => {}
         }
     }
@@ -360,16 +414,10 @@ impl Cluster {
             let (skipped, loss_scale) = (self.outcome)(identity.step);
             let update = if skipped { 0 } else { total };
             scripted.shadow = scripted.state + update + u64::from(scripted.lies);
-            let slots = sums.len();
-            let mut sent = vec![0; slots];
-            sent[0] = scripted.sum;
-            let mut received = vec![0; slots];
-            received[0] = total;
             let applied = Applied {
                 state_digest: scripted.shadow.to_string(),
                 fingerprint: (Fingerprint(0) + Fingerprint(total)).0,
-                sent,
-                received,
+                sum: (Fingerprint(0) + Fingerprint(scripted.sum)).0,
                 skipped,
                 loss_scale,
                 ..Applied::default()
@@ -377,6 +425,41 @@ impl Cluster {
             self.say(&name, identity, FromWorker::Applied(applied));
         }
         true
+    }
+
+    /// Time passes, tick by tick; those who are `alive` give signs of life, and nothing moves.
+    pub(super) fn pass(&mut self, time: Duration, alive: &[&str]) {
+        let (until, tick) = (self.now + time, Duration::from_millis(100));
+        let mut beats = 0;
+        while self.now < until {
+            self.now += tick;
+            beats += 1;
+            if beats % 10 == 0 {
+                for name in alive {
+                    self.beat(name, Progress::default());
+                }
+            }
+            self.event(Event::Tick);
+        }
+    }
+
+    /// What a worker's largest micro-batch took before it took part.
+    pub(super) fn rehearsed(&mut self, name: &str, time: Duration) -> bool {
+        let cost = Cost {
+            kind: WorkKind::Train,
+            tokens: 10,
+        };
+        let times = std::iter::once((cost.tokens, time));
+        let member = self.engine.members.get_mut(&worker(name));
+        member.map(|m| m.pace.rehearsed(times)).is_some()
+    }
+
+    pub(super) fn beat(&mut self, name: &str, progress: Progress) {
+        self.say(
+            &worker(name),
+            Identity::default(),
+            FromWorker::Beat(progress),
+        );
     }
 
     /// Runs until nothing happens any more.
@@ -396,11 +479,4 @@ impl Cluster {
         }
         panic!("the run does not end");
     }
-}
-
-/// The state a run of `steps` must end in, whoever computed it.
-pub(super) fn expected_state(steps: u64, micro_batches: u32) -> u64 {
-    (1..=steps)
-        .flat_map(|s| (0..micro_batches).map(move |m| gradient(Step(s), MicroBatchId(m))))
-        .sum()
 }

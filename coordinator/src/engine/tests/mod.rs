@@ -2,5 +2,7 @@
 
 mod cluster;
 mod disputes;
+mod edges;
 mod non_finite;
+mod scripted;
 mod stories;

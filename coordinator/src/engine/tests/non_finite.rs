@@ -128,6 +128,7 @@ fn what_was_skipped_before_a_restart_counts() {
     let schedule = Box::new(Fixed {
         steps: 8,
         micro_batches: 4,
+        every: None,
     });
     let mut cluster = Cluster::new(stable(3), 8, 4);
     cluster.outcome = |step| (step.0 == 5, None);

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use shared::error::Code;
-use shared::ids::{Identity, MicroBatchId, RunId, Step};
-use shared::wire::message::{Computed, FromWorker, Hello, Loaded, Position, Task};
+use shared::ids::{Identity, MicroBatchId, Step};
+use shared::wire::message::{Computed, FromWorker, Hello};
 
 use super::super::{Command, Event, Notice};
-use super::cluster::{Cluster, Scripted, expected_state, options, worker};
+use super::cluster::{Cluster, expected_state, options, worker};
 
 pub(super) fn complete(cluster: &Cluster, steps: u64, micro_batches: u32) {
     assert_eq!(cluster.end, Some(Command::Complete(Step(steps))));
@@ -138,6 +138,13 @@ fn when_nobody_is_left_the_run_goes_on_from_its_newest_checkpoint() {
     cluster.leave("a");
     cluster.join("b");
     cluster.run();
+    assert_eq!(
+        cluster.rewound,
+        [],
+        "who was there a moment ago may come back"
+    );
+    cluster.pass(Duration::from_secs(9), &["b"]);
+    cluster.run();
     assert_eq!(cluster.rewound, [Step(2)]);
     complete(&cluster, 5, 4);
 }
@@ -190,11 +197,8 @@ fn a_silent_worker_is_evicted_after_its_lease() {
     let mut cluster = Cluster::new(options(1, 2, 100), 2, 4);
     cluster.join("a");
     cluster.join("b");
-    cluster.now = Duration::from_secs(7);
-    cluster.compute(&worker("a"));
-    cluster.now = Duration::from_secs(9);
     cluster.workers.remove(&worker("b"));
-    cluster.event(Event::Tick);
+    cluster.pass(Duration::from_secs(9), &["a"]);
     cluster.run();
     assert!(cluster.refused.is_empty(), "silence is not a fault");
     assert!(cluster.notices.contains(&Notice::Silent {
@@ -267,17 +271,9 @@ fn a_live_worker_on_a_hung_device_is_evicted_and_its_work_goes_to_others() {
     cluster.join("a");
     cluster.join("b");
     cluster.compute(&worker("b"));
-    let beat = |cluster: &mut Cluster| {
-        for name in ["a", "b"] {
-            cluster.say(&worker(name), Identity::default(), FromWorker::Beat);
-        }
-    };
-    cluster.now = Duration::from_secs(4);
-    beat(&mut cluster);
+    cluster.pass(Duration::from_secs(4), &["a", "b"]);
     cluster.compute(&worker("a"));
-    cluster.now = Duration::from_secs(6);
-    beat(&mut cluster);
-    cluster.event(Event::Tick);
+    cluster.pass(Duration::from_secs(2), &["a", "b"]);
     let hung = |name: &str| {
         let is = |n: &Notice| matches!(n, Notice::Hung { worker: w, .. } if *w == worker(name));
         cluster.notices.iter().any(is)
@@ -286,47 +282,6 @@ fn a_live_worker_on_a_hung_device_is_evicted_and_its_work_goes_to_others() {
     // It must not come back by itself: its device is as hung in the next session.
     assert_eq!(cluster.refused, [(worker("b"), Code::Evicted)]);
     cluster.workers.remove(&worker("b"));
-    cluster.run();
-    complete(&cluster, 1, 8);
-}
-
-#[test]
-fn a_worker_that_returns_is_measured_by_the_past_it_tells() {
-    let mut cluster = Cluster::new(options(1, 2, 100), 1, 8);
-    cluster.join("a");
-    cluster.join("b");
-    cluster.leave("b");
-    let resume = Position {
-        run: RunId("r".into()),
-        worker: worker("b"),
-        step: Step(0),
-        state_digest: "0".into(),
-        task: Task::Train,
-        credited: [].into(),
-        shadow_digest: String::new(),
-        loaded: Some(Loaded::default()),
-        compute_us: vec![1000],
-    };
-    let hello = Hello {
-        peer_address: "c".into(),
-        resume: Some(resume),
-        ..Cluster::hello()
-    };
-    cluster.workers.insert(worker("c"), Scripted::default());
-    cluster.event(Event::Opened {
-        worker: worker("c"),
-        hello,
-    });
-    for seconds in [4, 6] {
-        cluster.now = Duration::from_secs(seconds);
-        for name in ["a", "c"] {
-            cluster.say(&worker(name), Identity::default(), FromWorker::Beat);
-        }
-        cluster.event(Event::Tick);
-    }
-    // A millisecond before, six seconds now; `a` has told nothing and may take its time.
-    assert_eq!(cluster.refused, [(worker("c"), Code::Evicted)]);
-    cluster.workers.remove(&worker("c"));
     cluster.run();
     complete(&cluster, 1, 8);
 }

@@ -20,6 +20,7 @@ fn an_honest_run_is_proved_and_reads_well() {
         step: Step(3),
         state_digest: None,
         reason: "nobody held the state".into(),
+        forked: Vec::new(),
     }));
     let again = Commit {
         term: Term(2),
@@ -176,4 +177,38 @@ proptest! {
         prop_assert_eq!((alone.samples, alone.epochs_finished), (many.samples, many.epochs_finished));
         prop_assert_eq!(many.replayed, steps - back);
     }
+}
+
+#[test]
+fn a_fork_is_told_and_what_it_made_void_is_counted_apart() {
+    let plan = plan();
+    let mut records = run_to(&plan, 5, 2);
+    records.push(Record::Rewind(Rewind {
+        step: Step(2),
+        forked: vec!["one".into(), "two".into()],
+        ..Rewind::default()
+    }));
+    for step in 3..=6 {
+        let mut again = commit(&plan, step, 2);
+        again.state_digest = format!("other-state-{step}");
+        records.push(Record::Commit(again));
+    }
+    let plain = audited(&run_to(&plan, 6, 2), plan_with("")).unwrap();
+    assert!(!plain.to_text().contains("fork"));
+    let report = audited(&records, plan).unwrap();
+    assert_eq!(report.sample_column, plain.sample_column);
+    assert_eq!((report.samples, report.steps), (plain.samples, Step(6)));
+    assert_eq!(report.epochs_finished, 2);
+    let micro_batches = |report: &Report| report.micro_batches.values().sum::<u64>();
+    assert_eq!((report.forks, report.void), (1, 3 + 4 + 4));
+    assert_eq!(micro_batches(&report), micro_batches(&plain) + report.void);
+    let text = report.to_text();
+    assert!(
+        text.contains("forks          1; several device classes"),
+        "{text}"
+    );
+    assert!(
+        text.contains("11 of them in steps that a fork made void"),
+        "{text}"
+    );
 }

@@ -39,6 +39,7 @@ fn every_kind_of_record_is_read_as_it_was_written() {
         step: Step(1),
         state_digest: Some("state-1".into()),
         reason: "nobody held the state".into(),
+        forked: Vec::new(),
     }));
     let mut book = Book::default();
     for (record, line) in records.iter().zip(lines(&records)) {

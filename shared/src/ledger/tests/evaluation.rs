@@ -27,6 +27,7 @@ fn rewind(step: u64) -> Record {
         step: Step(step),
         state_digest: Some(format!("state-{step}")),
         reason: "nobody held the state".into(),
+        forked: Vec::new(),
     })
 }
 

@@ -81,6 +81,7 @@ fn run_to(plan: &Plan, steps: u64, workers: usize) -> Vec<Record> {
             workers: (0..workers)
                 .map(|n| WorkerId(format!("worker-{n}")))
                 .collect(),
+            ..Members::default()
         }),
     ];
     records.extend((1..=steps).map(|step| Record::Commit(commit(plan, step, workers))));

@@ -9,6 +9,18 @@ fn rewind(step: u64) -> Record {
         step: Step(step),
         state_digest: (step > 0).then(|| format!("state-{step}")),
         reason: "nobody held the state".into(),
+        forked: Vec::new(),
+    })
+}
+
+/// The run goes on from a step, and what came after it is void.
+fn fork(step: u64) -> Record {
+    let Record::Rewind(rewind) = rewind(step) else {
+        panic!("no rewind");
+    };
+    Record::Rewind(Rewind {
+        forked: vec!["one".into(), "two".into()],
+        ..rewind
     })
 }
 
@@ -120,7 +132,7 @@ fn a_run_goes_on_only_from_a_state_that_it_committed() {
     let other = Record::Rewind(Rewind {
         step: Step(2),
         state_digest: Some("state-1".into()),
-        reason: String::new(),
+        ..Rewind::default()
     });
     assert_eq!(refused(&after(other)), (7, Code::LedgerContradiction));
 }
@@ -208,4 +220,46 @@ fn without_a_loss_scale_every_skipped_step_is_not_finite() {
     assert!(!written.contains("loss_scale"));
     let state = read(&lines(&records)).unwrap().into_state().unwrap();
     assert_eq!(state.skipped, [(Step(2), true)].into());
+}
+
+/// A step as another device class would compute it.
+fn differing(plan: &Plan, step: u64) -> Record {
+    let mut commit = commit(plan, step, 2);
+    commit.state_digest = format!("other-state-{step}");
+    Record::Commit(commit)
+}
+
+#[test]
+fn after_a_fork_what_came_out_before_is_void_and_a_differing_replay_follows() {
+    let plan = plan();
+    let mut records = run_to(&plan, 5, 2);
+    records.push(Record::Checkpoint(Checkpoint {
+        step: Step(4),
+        folder: "checkpoint-4".into(),
+        state_digest: "state-4".into(),
+    }));
+    records.push(fork(2));
+    let state = read(&lines(&records)).unwrap().into_state().unwrap();
+    assert_eq!((state.committed, state.highest()), (Step(2), Step(2)));
+    assert_eq!((state.forks, state.rewinds), (1, 1));
+    assert_eq!(state.checkpoint, None, "no checkpoint of a void step");
+    records.extend((3..=6).map(|step| differing(&plan, step)));
+    let state = read(&lines(&records)).unwrap().into_state().unwrap();
+    assert_eq!(state.agrees(Step(3), "other-state-3"), Some(true));
+    assert_eq!(state.agrees(Step(2), "state-2"), Some(true));
+    // From here on the fork's own steps have to come out again.
+    records.push(rewind(2));
+    records.push(Record::Commit(commit(&plan, 3, 2)));
+    assert_eq!(refused(&records).1, Code::ReplayDiffers);
+}
+
+#[test]
+fn a_line_without_forks_and_classes_is_written_as_before() {
+    let plan = plan();
+    let mut records = run_to(&plan, 2, 1);
+    records.push(rewind(1));
+    let written = String::from_utf8(lines(&records).concat()).unwrap();
+    for field in ["forked", "incarnations", "device_classes"] {
+        assert!(!written.contains(field), "{field}");
+    }
 }

@@ -4,8 +4,8 @@ use super::worker::task;
 use super::{error_json, ids, indices, missing, parse_error};
 use crate::error::{Error, Result};
 use crate::evaluation::{EvaluationSet, Prompts};
-use crate::ids::{Slot, Step, WorkerId};
-use crate::wire::message::{Envelope, Member, Sync, SyncSource, ToWorker, Welcome};
+use crate::ids::{Generation, Slot, Step, WorkerId};
+use crate::wire::message::{Envelope, Member, MemberChange, Sync, SyncSource, ToWorker, Welcome};
 use crate::wire::session::{self as pb, coordinator_message, sync as pb_sync};
 
 impl From<Envelope<ToWorker>> for pb::CoordinatorMessage {
@@ -17,7 +17,6 @@ impl From<Envelope<ToWorker>> for pb::CoordinatorMessage {
                 config_json: welcome.config_json,
                 base_digest: welcome.base_digest,
                 dataset_path: welcome.dataset_path,
-                dataset_digest: welcome.dataset_digest,
                 run_identity: welcome.run_identity,
                 lease_ms: welcome.lease_ms,
                 ride_through_ms: welcome.ride_through_ms,
@@ -36,8 +35,11 @@ impl From<Envelope<ToWorker>> for pb::CoordinatorMessage {
                 error_json: error_json(&error),
             }),
             ToWorker::Sync(sync) => Body::Sync(sync.into()),
-            ToWorker::Members(members) => Body::Members(pb::Members {
-                members: members
+            ToWorker::Members(change) => Body::Members(pb::Members {
+                since: change.since.map_or(0, |generation| generation.0),
+                left: change.left.into_iter().map(|w| w.0).collect(),
+                members: change
+                    .members
                     .into_iter()
                     .map(|m| pb::Member {
                         worker_id: m.worker.0,
@@ -56,6 +58,10 @@ impl From<Envelope<ToWorker>> for pb::CoordinatorMessage {
             }),
             ToWorker::Reapply => Body::Reapply(pb::Reapply {}),
             ToWorker::Prove => Body::Prove(pb::Prove {}),
+            ToWorker::Retain(steps) => Body::Retain(pb::Retain {
+                steps: steps.into_iter().map(|s| s.0).collect(),
+            }),
+            ToWorker::Explain => Body::Explain(pb::Explain {}),
             ToWorker::Release => Body::Release(pb::Release {}),
             ToWorker::Credit(task, list) => Body::Credit(pb::Credit {
                 micro_batches: indices(list),
@@ -76,7 +82,7 @@ impl From<Envelope<ToWorker>> for pb::CoordinatorMessage {
             ToWorker::Stale(refused) => Body::Stale(pb::Stale {
                 refused: Some(refused.into()),
             }),
-            ToWorker::Beat => Body::Beat(pb::Beat {}),
+            ToWorker::Beat => Body::Beat(pb::Beat::default()),
         };
         Self {
             identity: Some(message.identity.into()),
@@ -97,7 +103,6 @@ impl TryFrom<pb::CoordinatorMessage> for Envelope<ToWorker> {
                 config_json: welcome.config_json,
                 base_digest: welcome.base_digest,
                 dataset_path: welcome.dataset_path,
-                dataset_digest: welcome.dataset_digest,
                 run_identity: welcome.run_identity,
                 lease_ms: welcome.lease_ms,
                 ride_through_ms: welcome.ride_through_ms,
@@ -115,8 +120,10 @@ impl TryFrom<pb::CoordinatorMessage> for Envelope<ToWorker> {
                 ToWorker::Refused(parse_error(&refused.code, &refused.error_json))
             }
             Body::Sync(sync) => ToWorker::Sync(sync.try_into()?),
-            Body::Members(members) => ToWorker::Members(
-                members
+            Body::Members(change) => ToWorker::Members(MemberChange {
+                since: (change.since > 0).then_some(Generation(change.since)),
+                left: change.left.into_iter().map(WorkerId).collect(),
+                members: change
                     .members
                     .into_iter()
                     .map(|m| Member {
@@ -125,13 +132,15 @@ impl TryFrom<pb::CoordinatorMessage> for Envelope<ToWorker> {
                         peer_address: m.peer_address,
                     })
                     .collect(),
-            ),
+            }),
             Body::Assign(assign) => ToWorker::Assign(task(assign.kind)?, ids(assign.micro_batches)),
             Body::Withdraw(withdraw) => {
                 ToWorker::Withdraw(task(withdraw.kind)?, ids(withdraw.micro_batches))
             }
             Body::Reapply(_) => ToWorker::Reapply,
             Body::Prove(_) => ToWorker::Prove,
+            Body::Retain(retain) => ToWorker::Retain(retain.steps.into_iter().map(Step).collect()),
+            Body::Explain(_) => ToWorker::Explain,
             Body::Release(_) => ToWorker::Release,
             Body::Credit(credit) => ToWorker::Credit(task(credit.kind)?, ids(credit.micro_batches)),
             Body::Reduce(reduce) => ToWorker::Reduce {
@@ -183,7 +192,6 @@ impl From<EvaluationSet> for pb::EvaluationSet {
         Self {
             name: set.name,
             dataset_path: set.dataset_path,
-            dataset_digest: set.dataset_digest,
             rows: set.rows,
         }
     }
@@ -194,7 +202,6 @@ impl From<pb::EvaluationSet> for EvaluationSet {
         Self {
             name: set.name,
             dataset_path: set.dataset_path,
-            dataset_digest: set.dataset_digest,
             rows: set.rows,
         }
     }

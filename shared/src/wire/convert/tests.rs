@@ -1,8 +1,9 @@
 //! What is said survives the wire, both ways.
 
 use super::super::message::{
-    Applied, Computed, Envelope, Failed, FileDigest, FromWorker, Hello, Loaded, Member, Position,
-    Sync, SyncSource, Task, ToWorker, Welcome,
+    Applied, Computed, Envelope, Failed, FileDigest, FromWorker, Hello, Loaded, Member,
+    MemberChange, Position, Progress, Rehearsal, SliceFingerprints, Sync, SyncSource, Task,
+    ToWorker, Welcome,
 };
 use super::super::session as pb;
 use crate::error::{Code, Error};
@@ -32,12 +33,16 @@ fn what_a_worker_says_survives_the_wire() {
                 credited: [(MicroBatchId(1), 5)].into(),
                 shadow_digest: "s".into(),
                 loaded: Some(Loaded::default()),
-                compute_us: vec![7, 8],
+                retained: [(Step(2), "e".to_owned())].into(),
             }),
             ..Hello::default()
         }),
         FromWorker::Loaded(Loaded {
             device: "cpu".into(),
+            rehearsals: vec![Rehearsal {
+                tokens: 7,
+                compute_us: 8,
+            }],
             ..Loaded::default()
         }),
         FromWorker::Ready {
@@ -52,10 +57,9 @@ fn what_a_worker_says_survives_the_wire() {
         }),
         FromWorker::Applied(Applied {
             loss: -5,
-            sent: vec![1, 2],
-            received: vec![3],
+            sum: 3,
             grad_norm: 0.1,
-            peer_bytes_sent: [(WorkerId("w".into()), 9)].into(),
+            bytes_sent: 9,
             loss_scale: Some(crate::numerics::LossScale {
                 scale: 1 << 62,
                 good_steps: 1999,
@@ -96,7 +100,15 @@ fn what_a_worker_says_survives_the_wire() {
             culprit: Some(WorkerId("w".into())),
             retryable: true,
         }),
-        FromWorker::Beat,
+        FromWorker::Slices(SliceFingerprints {
+            sent: vec![1, 2],
+            received: vec![3],
+        }),
+        FromWorker::Beat(Progress {
+            device: 1,
+            moved: 2,
+            stored: 3,
+        }),
     ];
     for body in bodies {
         let sent = Envelope {
@@ -128,11 +140,18 @@ fn what_the_coordinator_says_survives_the_wire() {
         sync(SyncSource::Initial),
         sync(SyncSource::Checkpoint("/c".into())),
         sync(SyncSource::Peer("h:1".into())),
-        ToWorker::Members(vec![Member {
-            worker: WorkerId("w".into()),
-            slot: Slot(1),
-            peer_address: "h:2".into(),
-        }]),
+        ToWorker::Members(MemberChange {
+            since: Some(Generation(1)),
+            left: vec![WorkerId("v".into())],
+            members: vec![Member {
+                worker: WorkerId("w".into()),
+                slot: Slot(1),
+                peer_address: "h:2".into(),
+            }],
+        }),
+        ToWorker::Members(MemberChange::default()),
+        ToWorker::Retain(vec![Step(4), Step(7)]),
+        ToWorker::Explain,
         ToWorker::Withdraw(Task::Evaluate, vec![MicroBatchId(4)]),
         ToWorker::Reapply,
         ToWorker::Prove,

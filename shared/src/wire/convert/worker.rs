@@ -5,7 +5,8 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{MicroBatchId, RunId, Step, WorkerId};
 use crate::numerics::LossScale;
 use crate::wire::message::{
-    Applied, Computed, Envelope, Failed, FromWorker, Hello, Loaded, Position, Task,
+    Applied, Computed, Envelope, Failed, FromWorker, Hello, Loaded, Position, Progress, Rehearsal,
+    SliceFingerprints, Task,
 };
 use crate::wire::session::{self as pb, worker_message};
 
@@ -69,7 +70,15 @@ impl From<Envelope<FromWorker>> for pb::WorkerMessage {
                 culprit: failed.culprit.map(|w| w.0).unwrap_or_default(),
                 retryable: failed.retryable,
             }),
-            FromWorker::Beat => Body::Beat(pb::Beat {}),
+            FromWorker::Slices(slices) => Body::Slices(pb::SliceFingerprints {
+                sent: slices.sent,
+                received: slices.received,
+            }),
+            FromWorker::Beat(progress) => Body::Beat(pb::Beat {
+                device: progress.device,
+                moved: progress.moved,
+                stored: progress.stored,
+            }),
         };
         Self {
             identity: Some(message.identity.into()),
@@ -137,7 +146,15 @@ impl TryFrom<pb::WorkerMessage> for Envelope<FromWorker> {
                 culprit: (!failed.culprit.is_empty()).then_some(WorkerId(failed.culprit)),
                 retryable: failed.retryable,
             }),
-            Body::Beat(_) => FromWorker::Beat,
+            Body::Slices(slices) => FromWorker::Slices(SliceFingerprints {
+                sent: slices.sent,
+                received: slices.received,
+            }),
+            Body::Beat(beat) => FromWorker::Beat(Progress {
+                device: beat.device,
+                moved: beat.moved,
+                stored: beat.stored,
+            }),
         };
         Ok(Self { identity, body })
     }
@@ -151,15 +168,10 @@ impl From<Applied> for pb::Applied {
             loss: applied.loss,
             grad_norm_bits: applied.grad_norm.to_bits(),
             skipped: applied.skipped,
-            peer_bytes_sent: applied
-                .peer_bytes_sent
-                .into_iter()
-                .map(|(w, b)| (w.0, b))
-                .collect(),
+            bytes_sent: applied.bytes_sent,
             reduce_us: applied.reduce_us,
             apply_us: applied.apply_us,
-            sent: applied.sent,
-            received: applied.received,
+            sum: applied.sum,
             evaluation: applied.evaluation,
             loss_scale: applied.loss_scale.map(|s| pb::LossScale {
                 scale: s.scale,
@@ -178,15 +190,10 @@ impl From<pb::Applied> for Applied {
             loss: applied.loss,
             grad_norm: f64::from_bits(applied.grad_norm_bits),
             skipped: applied.skipped,
-            peer_bytes_sent: applied
-                .peer_bytes_sent
-                .into_iter()
-                .map(|(w, b)| (WorkerId(w), b))
-                .collect(),
+            bytes_sent: applied.bytes_sent,
             reduce_us: applied.reduce_us,
             apply_us: applied.apply_us,
-            sent: applied.sent,
-            received: applied.received,
+            sum: applied.sum,
             evaluation: applied.evaluation,
             loss_scale: applied.loss_scale.map(|s| LossScale {
                 scale: s.scale,
@@ -203,6 +210,14 @@ impl From<Loaded> for pb::Loaded {
             base_digest: loaded.base_digest,
             device_class: loaded.device_class,
             device: loaded.device,
+            rehearsals: loaded
+                .rehearsals
+                .into_iter()
+                .map(|r| pb::Rehearsal {
+                    tokens: r.tokens,
+                    compute_us: r.compute_us,
+                })
+                .collect(),
         }
     }
 }
@@ -213,6 +228,14 @@ impl From<pb::Loaded> for Loaded {
             base_digest: loaded.base_digest,
             device_class: loaded.device_class,
             device: loaded.device,
+            rehearsals: loaded
+                .rehearsals
+                .into_iter()
+                .map(|r| Rehearsal {
+                    tokens: r.tokens,
+                    compute_us: r.compute_us,
+                })
+                .collect(),
         }
     }
 }
@@ -232,7 +255,14 @@ impl From<Position> for pb::Position {
             kind: pb::TaskKind::from(position.task) as i32,
             shadow_digest: position.shadow_digest,
             loaded: position.loaded.map(Into::into),
-            compute_us: position.compute_us,
+            retained: position
+                .retained
+                .into_iter()
+                .map(|(step, state_digest)| pb::RetainedState {
+                    step: step.0,
+                    state_digest,
+                })
+                .collect(),
         }
     }
 }
@@ -251,7 +281,11 @@ impl TryFrom<pb::Position> for Position {
             credited: position.credited.into_iter().map(pair).collect(),
             shadow_digest: position.shadow_digest,
             loaded: position.loaded.map(Into::into),
-            compute_us: position.compute_us,
+            retained: position
+                .retained
+                .into_iter()
+                .map(|r| (Step(r.step), r.state_digest))
+                .collect(),
         })
     }
 }

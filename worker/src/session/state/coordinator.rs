@@ -2,15 +2,16 @@
 
 use shared::error::{Code, Error};
 use shared::ids::{Generation, Identity, MicroBatchId, WorkerId};
-use shared::wire::message::{Envelope, Member, Sync, Task, ToWorker, Welcome};
+use shared::wire::message::{Envelope, MemberChange, Sync, Task, ToWorker, Welcome};
 
-use super::link::Times;
+use super::roster::Roster;
+use super::times::Times;
 use super::{Action, Ending, Session};
 
 impl Session {
     pub(super) fn hear(&mut self, envelope: Envelope<ToWorker>) {
         let Envelope { identity, body } = envelope;
-        self.link.heard(self.now);
+        self.link.heard(self.now, self.times.lease);
         if matches!(body, ToWorker::Beat) {
             return;
         }
@@ -21,6 +22,9 @@ impl Session {
         let known = &self.identity;
         if identity.term == known.term && identity.generation < known.generation {
             return;
+        }
+        if !matches!(body, ToWorker::Welcome(_) | ToWorker::Stale(_)) {
+            self.link.useful(self.now);
         }
         match body {
             ToWorker::Welcome(welcome) => self.welcomed(identity, welcome),
@@ -37,7 +41,7 @@ impl Session {
             ToWorker::Reduce { task, .. } => {
                 self.identity = identity.clone();
                 self.turn_to(task);
-                let world = self.world;
+                let world = self.roster.world();
                 self.out.push(Action::Reduce {
                     identity,
                     task,
@@ -53,6 +57,15 @@ impl Session {
             ToWorker::Prove => {
                 if self.state.is_some() {
                     self.out.push(Action::Prove);
+                }
+            }
+            ToWorker::Retain(steps) => {
+                self.wanted = steps;
+                self.retain();
+            }
+            ToWorker::Explain => {
+                if identity == self.identity {
+                    self.out.push(Action::Explain(identity));
                 }
             }
             ToWorker::Commit { state_digest } => self.commit(identity, state_digest),
@@ -74,6 +87,7 @@ impl Session {
         self.worker = Some(WorkerId(welcome.worker_id.clone()));
         self.out.push(Action::Patience(self.times.reduce_patience));
         self.waiting.clear();
+        self.roster = Roster::default();
         if std::mem::take(&mut self.following) {
             self.out.push(Action::Unfollow);
         }
@@ -84,6 +98,17 @@ impl Session {
             self.credited.clear();
             self.kept.clear();
             self.out.push(Action::Forget);
+        }
+        // What the session before was told of leaving ended with it.
+        if self.draining {
+            self.ask_to_leave();
+        }
+    }
+
+    /// The steps whose states are wanted; before loading there is nobody to tell.
+    pub(super) fn retain(&mut self) {
+        if self.loaded.is_some() {
+            self.out.push(Action::Retain(self.wanted.clone()));
         }
     }
 
@@ -98,24 +123,24 @@ impl Session {
         self.out.push(Action::Sync(identity, sync));
     }
 
-    fn members(&mut self, identity: Identity, members: Vec<Member>) {
-        let place = members
-            .iter()
-            .find(|m| Some(&m.worker) == self.worker.as_ref());
-        let Some(slot) = place.map(|m| m.slot) else {
+    fn members(&mut self, identity: Identity, change: MemberChange) {
+        if let Err(error) = self.roster.apply(identity.generation, change) {
+            self.broken(error);
+            return;
+        }
+        let Some(slot) = self.roster.slot_of(self.worker.as_ref()) else {
             let error =
                 Error::new(Code::Evicted, "this worker is not a member any more").fix("join again");
             self.end(Ending::Failed(error));
             return;
         };
         self.identity = identity.clone();
-        self.world = members.len();
         if std::mem::take(&mut self.following) {
             self.out.push(Action::Unfollow);
         }
         self.out.push(Action::Connect {
             identity,
-            members,
+            members: self.roster.members().to_vec(),
             slot,
         });
     }

@@ -1,12 +1,13 @@
 //! What a session hears and what it orders.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::error::Error;
 use shared::ids::{Identity, MicroBatchId, Slot, Step, WorkerId};
 use shared::wire::message::{
-    Applied, Computed, Envelope, FileDigest, FromWorker, Loaded, Member, Sync, Task, ToWorker,
-    Welcome,
+    Applied, Computed, Envelope, FileDigest, FromWorker, Loaded, Member, Progress,
+    SliceFingerprints, Sync, Task, ToWorker, Welcome,
 };
 
 /// What the session hears.
@@ -61,6 +62,15 @@ pub enum Input {
         /// Its digest, from its bytes.
         state_digest: String,
     },
+    /// The newest reduce is told by slice.
+    Slices {
+        /// The reduce it belongs to.
+        identity: Identity,
+        /// Fingerprints of what was sent and of what arrived.
+        slices: SliceFingerprints,
+    },
+    /// Earlier states that are held now, with their digests: all of them.
+    Retained(BTreeMap<Step, String>),
     /// The committed state is hashed and the total applied once more.
     Reapplied {
         /// The reduce it belongs to.
@@ -90,15 +100,18 @@ pub enum Input {
     Broken(Error),
     /// Somebody asked the worker to leave.
     Drain,
-    /// Time has passed.
-    Tick,
+    /// Time has passed, and this has moved since the process began.
+    Tick(Progress),
 }
 
 /// What has to be done.
 #[derive(Debug, PartialEq)]
 pub enum Action {
     /// Open a stream to the coordinator; what comes of it is heard as `Connected` or `Lost`.
-    Open,
+    Open {
+        /// The pause before it is tried.
+        after: Duration,
+    },
     /// Tell the coordinator.
     Say(Box<Envelope<FromWorker>>),
     /// Verify and load the base model.
@@ -153,6 +166,10 @@ pub enum Action {
     Reapply(Identity),
     /// Hash the committed state.
     Prove,
+    /// Tell the fingerprints of the newest reduce by slice.
+    Explain(Identity),
+    /// Keep the states of these steps beside the newest; all others may go.
+    Retain(Vec<Step>),
     /// The shadow copy becomes the state.
     Commit(Step),
     /// Stage the committed state.
@@ -171,7 +188,7 @@ pub enum Action {
 pub enum Ending {
     /// The run is complete.
     Complete(Step),
-    /// Left on request; the run goes on without this worker.
+    /// Left on request: what this worker held is safe elsewhere, or it never held anything.
     Drained,
     /// With an error.
     Failed(Error),

@@ -3,69 +3,40 @@
 use std::time::Duration;
 
 use shared::error::{Code, Error};
-use shared::wire::message::{FromWorker, Hello, Position, Welcome};
+use shared::wire::message::{FromWorker, Hello, Position, Progress};
 
+use super::times::BackOff;
 use super::{Action, Ending, Session};
 
-/// Before the coordinator has named its own times.
-const FIRST_LEASE: Duration = Duration::from_secs(10);
-/// A coordinator that nobody has ever heard may be started a little later than its workers.
-const FIRST_PATIENCE: Duration = Duration::from_secs(5);
-
-/// What the coordinator said about time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    pub(super) lease: Duration,
-    pub(super) beat: Duration,
-    pub(super) ride_through: Duration,
-    pub(super) reduce_patience: Duration,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            lease: FIRST_LEASE,
-            beat: FIRST_LEASE / 8,
-            ride_through: FIRST_PATIENCE,
-            reduce_patience: FIRST_LEASE,
-        }
-    }
-}
-
-impl Times {
-    pub(super) fn of(welcome: &Welcome) -> Self {
-        let millis = |n: u64| Duration::from_millis(n.max(1));
-        Self {
-            lease: millis(welcome.lease_ms),
-            beat: millis(welcome.beat_ms),
-            ride_through: millis(welcome.ride_through_ms),
-            reduce_patience: millis(welcome.reduce_patience_ms),
-        }
-    }
-
-    /// A drain that the coordinator does not answer ends a little after the coordinator's own time.
-    pub(super) fn drain(&self) -> Duration {
-        self.lease + self.lease / 4
-    }
-}
-
-/// Whether there is a stream, and since when not.
+/// Whether there is a stream, and what was said on it when.
 #[derive(Debug)]
 pub(super) struct Link {
     open: bool,
-    /// When the last stream broke.
-    down_since: Duration,
+    opened: Duration,
     heard: Duration,
     said: Duration,
+    /// The newest sign of life that told what moves, and what it told.
+    beaten: (Duration, Progress),
+    /// When something useful was last heard: an order. Signs of life count once a session has lasted a
+    /// lease, a welcome never: one that nothing follows may come of any number of sessions that all break.
+    /// It counts from the first session on; before that nobody was there.
+    useful: Option<Duration>,
+    /// Whether that was in this session.
+    of_use: bool,
+    back_off: BackOff,
 }
 
 impl Link {
     pub(super) fn new() -> Self {
         Self {
             open: false,
-            down_since: Duration::ZERO,
+            opened: Duration::ZERO,
             heard: Duration::ZERO,
             said: Duration::ZERO,
+            beaten: (Duration::ZERO, Progress::default()),
+            useful: None,
+            of_use: false,
+            back_off: BackOff::new(),
         }
     }
 
@@ -73,20 +44,49 @@ impl Link {
         self.open
     }
 
-    pub(super) fn heard(&mut self, now: Duration) {
+    pub(super) fn heard(&mut self, now: Duration, lease: Duration) {
         self.heard = now;
+        if self.lasted(lease) {
+            self.useful(now);
+        }
+    }
+
+    pub(super) fn useful(&mut self, now: Duration) {
+        self.useful = Some(now);
+        self.of_use = true;
     }
 
     pub(super) fn said(&mut self, now: Duration) {
         self.said = now;
+    }
+
+    fn open(&mut self, now: Duration) {
+        self.open = true;
+        self.of_use = false;
+        (self.opened, self.heard) = (now, now);
+        self.useful.get_or_insert(now);
+        self.beaten = (now, Progress::default());
+    }
+
+    /// Whether the coordinator was heard over a whole lease.
+    fn lasted(&self, lease: Duration) -> bool {
+        self.heard.saturating_sub(self.opened) >= lease
+    }
+
+    /// The session is over; whether anything useful was heard in it.
+    fn close(&mut self, lease: Duration) -> bool {
+        if !std::mem::take(&mut self.open) {
+            return false;
+        }
+        self.back_off.session_ended(self.lasted(lease));
+        self.of_use
     }
 }
 
 impl Session {
     /// A stream is open: the first word is a greeting, with what the worker holds.
     pub(super) fn connected(&mut self) {
-        self.link.open = true;
-        self.link.heard(self.now);
+        self.link.open(self.now);
         let hello = Hello {
             resume: self.position(),
             ..self.greeting.clone()
@@ -107,41 +107,35 @@ impl Session {
             credited: self.credited.clone(),
             shadow_digest: shadow.map(|(_, digest)| digest).unwrap_or_default(),
             loaded: self.loaded.clone(),
-            compute_us: self.times_us.iter().copied().collect(),
+            retained: self.retained.clone(),
         })
     }
 
     /// The stream broke or could not be opened: everything is held, and it is tried again.
     pub(super) fn lost(&mut self, reason: String) {
-        if std::mem::take(&mut self.link.open) {
-            self.link.down_since = self.now;
-        }
-        if self.draining.is_some() {
-            self.end(Ending::Drained);
-            return;
-        }
-        let waited = self.now.saturating_sub(self.link.down_since);
-        if waited < self.times.ride_through {
-            self.out.push(Action::Open);
+        let was_useful = self.link.close(self.times.lease);
+        let since = self.link.useful.unwrap_or_default();
+        let waited = self.now.saturating_sub(since);
+        // Silence alone may have taken that long: one try at least follows a session that was of use.
+        if waited < self.times.ride_through || was_useful {
+            let after = self.link.back_off.pause();
+            self.out.push(Action::Open { after });
             return;
         }
         let error = if self.worker.is_some() {
             Error::new(Code::SessionLost, "the coordinator is gone")
-                .why(format!("not heard for {waited:?}: {reason}"))
+                .why(format!("nothing useful heard for {waited:?}: {reason}"))
                 .fix("start it again: the run goes on from its newest checkpoint")
         } else {
             Error::new(Code::Unreachable, "the coordinator cannot be reached")
                 .why(reason)
                 .fix("is `coordinator up` running, and is this the address it printed?")
         };
+        let error = self.given_up(error);
         self.end(Ending::Failed(error));
     }
 
-    pub(super) fn tick(&mut self) {
-        if self.draining.is_some_and(|deadline| self.now > deadline) {
-            self.end(Ending::Drained);
-            return;
-        }
+    pub(super) fn tick(&mut self, progress: Progress) {
         if !self.link.is_open() {
             return;
         }
@@ -150,8 +144,13 @@ impl Session {
             self.lost(format!("nothing heard for {silent:?}"));
             return;
         }
-        if self.now.saturating_sub(self.link.said) >= self.times.beat {
-            self.say(FromWorker::Beat);
+        // Deadlines of the coordinator follow what moves, whatever else was said meanwhile.
+        let (beaten, told) = self.link.beaten;
+        let since = |then: Duration| self.now.saturating_sub(then);
+        let news = told != progress && since(beaten) >= self.times.beat;
+        if news || since(self.link.said) >= self.times.beat {
+            self.link.beaten = (self.now, progress);
+            self.say(FromWorker::Beat(progress));
         }
     }
 }

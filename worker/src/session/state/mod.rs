@@ -1,31 +1,36 @@
 //! What a worker does next: a state machine without clock, socket or tensor.
 //!
 //! In: what the coordinator says, what came of earlier orders, `now`. Out: orders. `input` names
-//! them · `coordinator` what each word of the coordinator means · `link` the stream that breaks and
-//! comes back.
+//! them · `coordinator` what each word of the coordinator means · `roster` the member list and what
+//! changes it · `link` the stream that breaks and comes back · `times` what the coordinator says about
+//! time · `drain` leaving on request.
 //!
 //! Keeps: integers enter the sum only when the coordinator credits them to this worker; a
 //! micro-batch is begun only on the state of the step before; when the coordinator is away the
-//! worker holds everything it has, for a bounded time.
+//! worker holds everything it has, for a bounded time; who holds a state leaves only when it is
+//! released.
 
 mod coordinator;
+mod drain;
 mod input;
 mod link;
+mod roster;
+mod times;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::error::Error;
 use shared::ids::{Identity, MicroBatchId, Step, WorkerId};
-use shared::wire::message::{
-    Computed, Envelope, Failed, FromWorker, Hello, Loaded, REMEMBERED_TIMES, Task,
-};
+use shared::wire::message::{Computed, Envelope, Failed, FromWorker, Hello, Loaded, Task};
 
 pub use input::{Action, Ending, Input};
-use link::{Link, Times};
+use link::Link;
+use roster::Roster;
+use times::Times;
 
 /// The state of one worker's part in a run.
 #[derive(Debug)]
@@ -50,14 +55,17 @@ pub struct Session {
     credited: BTreeMap<MicroBatchId, u64>,
     /// With the device, not answered.
     queued: BTreeSet<(Step, Task, MicroBatchId)>,
-    /// What the newest micro-batches took, us.
-    times_us: VecDeque<u64>,
     /// Assigned before the state they need is here.
     waiting: Vec<(Identity, Task, Vec<MicroBatchId>)>,
     /// Members of the generation.
-    world: usize,
+    roster: Roster,
     following: bool,
-    draining: Option<Duration>,
+    /// Asked to leave, and not yet released.
+    draining: bool,
+    /// Steps whose states the coordinator wants kept.
+    wanted: Vec<Step>,
+    /// Earlier states that are held, with their digests.
+    retained: BTreeMap<Step, String>,
     now: Duration,
     over: bool,
     out: Vec<Action>,
@@ -81,11 +89,12 @@ impl Session {
             kept: BTreeMap::new(),
             credited: BTreeMap::new(),
             queued: BTreeSet::new(),
-            times_us: VecDeque::with_capacity(REMEMBERED_TIMES),
             waiting: Vec::new(),
-            world: 1,
+            roster: Roster::default(),
             following: false,
-            draining: None,
+            draining: false,
+            wanted: Vec::new(),
+            retained: BTreeMap::new(),
             now: Duration::ZERO,
             over: false,
             out: Vec::new(),
@@ -114,6 +123,9 @@ impl Session {
             Input::Lost(reason) => self.lost(reason),
             Input::Loaded(loaded) => {
                 self.loaded = Some(loaded.clone());
+                if !self.wanted.is_empty() {
+                    self.retain();
+                }
                 self.say(FromWorker::Loaded(loaded));
             }
             Input::Synced { step, state_digest } => self.synced(step, state_digest),
@@ -151,6 +163,9 @@ impl Session {
             Input::Proved { step, state_digest } => {
                 self.say(FromWorker::Proved { step, state_digest });
             }
+            Input::Slices { identity, slices } if identity == self.identity => {
+                self.say(FromWorker::Slices(slices));
+            }
             Input::ReduceFailed {
                 identity,
                 error,
@@ -161,13 +176,17 @@ impl Session {
                 retryable: true,
             })),
             // Of an earlier generation or attempt: nobody waits for it any more.
-            Input::Applied { .. } | Input::Reapplied { .. } | Input::ReduceFailed { .. } => {}
+            Input::Applied { .. }
+            | Input::Reapplied { .. }
+            | Input::ReduceFailed { .. }
+            | Input::Slices { .. } => {}
+            Input::Retained(retained) => self.retained = retained,
             Input::Staged { step, outcome } => {
                 self.say(FromWorker::CheckpointWritten { step, outcome });
             }
             Input::Broken(error) => self.broken(error),
             Input::Drain => self.drain(),
-            Input::Tick => self.tick(),
+            Input::Tick(progress) => self.tick(progress),
         }
     }
 
@@ -239,10 +258,6 @@ impl Session {
     fn computed(&mut self, identity: &Identity, result: Computed) {
         let (step, id) = (identity.step, result.micro_batch);
         self.queued.remove(&(step, result.task, id));
-        if self.times_us.len() == REMEMBERED_TIMES {
-            self.times_us.pop_front();
-        }
-        self.times_us.push_back(result.compute_us);
         if result.task == self.task
             && self.step_in_work() == Some(step)
             && !self.credited.contains_key(&id)
@@ -284,20 +299,6 @@ impl Session {
             retryable: false,
         }));
         self.end(Ending::Failed(error));
-    }
-
-    fn drain(&mut self) {
-        if self.draining.is_some() {
-            return;
-        }
-        let drains = self.link.is_open() && self.loaded.is_some();
-        let reason = "drained".to_owned();
-        self.say(FromWorker::Leaving { reason, drains });
-        if drains {
-            self.draining = Some(self.now + self.times.drain());
-        } else {
-            self.end(Ending::Drained);
-        }
     }
 
     fn say(&mut self, body: FromWorker) {

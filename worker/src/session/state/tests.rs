@@ -1,18 +1,27 @@
-//! What a session does, told as stories.
+//! What a session does, told as stories: `line` when the stream breaks, `leave` when it is asked to go,
+//! `told` what it is told of members, kept states and reduces.
+
+mod leave;
+mod line;
+mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::error::Code;
+use shared::error::{Code, Error};
 use shared::ids::{Attempt, Generation, Identity, MicroBatchId, RunId, Slot, Step, Term, WorkerId};
 use shared::wire::message::{
-    Applied, Computed, Envelope, FromWorker, Hello, Loaded, Member, Sync, SyncSource, Task,
-    ToWorker, Welcome,
+    Applied, Computed, Envelope, FromWorker, Hello, Loaded, Member, MemberChange, Position,
+    Progress, Sync, SyncSource, Task, ToWorker, Welcome,
 };
 
 use super::{Action, Ending, Input, Session};
 
 const SOON: Duration = Duration::from_secs(1);
+/// The shortest pause there is.
+const SOONEST: Action = Action::Open {
+    after: Duration::from_millis(100),
+};
 
 fn at(term: u64, generation: u64, step: u64) -> Identity {
     Identity {
@@ -34,6 +43,14 @@ fn member(name: &str, slot: u32) -> Member {
         slot: Slot(slot),
         peer_address: "h:1".into(),
     }
+}
+
+/// The whole list.
+fn all(members: Vec<Member>) -> ToWorker {
+    ToWorker::Members(MemberChange {
+        members,
+        ..MemberChange::default()
+    })
 }
 
 fn welcome(keep_sums: bool) -> ToWorker {
@@ -64,7 +81,7 @@ fn working() -> Session {
     };
     session.on(told(at(1, 0, 1), ToWorker::Sync(sync)), Duration::ZERO);
     synced(&mut session, 0);
-    let members = ToWorker::Members(vec![member("w1", 0), member("w2", 1)]);
+    let members = all(vec![member("w1", 0), member("w2", 1)]);
     session.on(told(at(1, 1, 1), members), Duration::ZERO);
     session
 }
@@ -101,6 +118,25 @@ fn said(actions: &[Action]) -> Vec<&FromWorker> {
     said
 }
 
+/// What the greeting says that the worker holds.
+fn resumed(actions: &[Action]) -> Position {
+    match said(actions)[..] {
+        [FromWorker::Hello(hello)] => hello.resume.clone().unwrap(),
+        _ => panic!("{actions:?}"),
+    }
+}
+
+fn lost(session: &mut Session, now: Duration) -> Vec<Action> {
+    session.on(Input::Lost("reset".into()), now)
+}
+
+fn failure(actions: &[Action]) -> &Error {
+    match actions.last() {
+        Some(Action::End(Ending::Failed(error))) => error,
+        _ => panic!("{actions:?}"),
+    }
+}
+
 #[test]
 fn an_applied_total_of_an_older_attempt_is_not_reported() {
     let mut session = working();
@@ -109,7 +145,7 @@ fn an_applied_total_of_an_older_attempt_is_not_reported() {
         fingerprint: 0,
     };
     session.on(told(at(1, 1, 1), reduce), SOON);
-    let members = ToWorker::Members(vec![member("w1", 0)]);
+    let members = all(vec![member("w1", 0)]);
     session.on(told(at(1, 2, 1), members), SOON);
     let late = Input::Applied {
         identity: at(1, 1, 1),
@@ -122,7 +158,7 @@ fn an_applied_total_of_an_older_attempt_is_not_reported() {
 fn a_micro_batch_survives_a_change_of_generation() {
     let mut session = working();
     session.on(assign(1, &[0]), SOON);
-    let members = ToWorker::Members(vec![member("w1", 0)]);
+    let members = all(vec![member("w1", 0)]);
     session.on(told(at(1, 2, 1), members), SOON);
     let actions = session.on(computed(1, 0), SOON);
     assert!(matches!(&actions[..], [Action::Say(m)] if m.identity == at(1, 2, 1)));
@@ -131,7 +167,7 @@ fn a_micro_batch_survives_a_change_of_generation() {
 #[test]
 fn an_order_of_an_older_generation_or_term_is_not_obeyed() {
     let mut session = working();
-    let members = || ToWorker::Members(vec![member("w1", 0)]);
+    let members = || all(vec![member("w1", 0)]);
     session.on(told(at(1, 3, 1), members()), SOON);
     let reduce = || ToWorker::Reduce {
         task: Task::Train,
@@ -139,20 +175,20 @@ fn an_order_of_an_older_generation_or_term_is_not_obeyed() {
     };
     assert!(session.on(told(at(1, 2, 1), reduce()), SOON).is_empty());
     let actions = session.on(told(at(0, 9, 1), reduce()), SOON);
-    assert_eq!(
-        actions,
-        [Action::Open],
-        "a coordinator of an older term is left"
-    );
+    assert_eq!(actions, [SOONEST], "a coordinator of an older term is left");
 }
 
 #[test]
 fn a_worker_that_is_no_member_ends() {
     let mut session = working();
-    let members = ToWorker::Members(vec![member("w2", 0)]);
+    let members = all(vec![member("w2", 0)]);
     let actions = session.on(told(at(1, 2, 1), members), SOON);
     assert!(matches!(&actions[..], [Action::End(Ending::Failed(e))] if e.code == Code::Evicted));
-    assert!(session.on(Input::Tick, SOON * 9).is_empty());
+    assert!(
+        session
+            .on(Input::Tick(Progress::default()), SOON * 9)
+            .is_empty()
+    );
 }
 
 #[test]
@@ -204,12 +240,9 @@ fn a_broken_session_comes_back_with_everything_it_holds() {
         SOON,
     );
     let actions = session.on(Input::Lost("reset".into()), SOON);
-    assert_eq!(actions, [Action::Open]);
+    assert_eq!(actions, [SOONEST]);
     let actions = session.on(Input::Connected, SOON);
-    let [FromWorker::Hello(hello)] = said(&actions)[..] else {
-        panic!("{actions:?}")
-    };
-    let position = hello.resume.clone().unwrap();
+    let position = resumed(&actions);
     assert_eq!(
         (position.step, position.state_digest.as_str()),
         (Step(0), "d0")
@@ -239,48 +272,7 @@ fn sums_that_do_not_count_any_more_are_forgotten() {
     assert!(actions.contains(&Action::Forget));
     session.on(Input::Lost("reset".into()), SOON);
     let actions = session.on(Input::Connected, SOON);
-    let [FromWorker::Hello(hello)] = said(&actions)[..] else {
-        panic!("{actions:?}")
-    };
-    assert!(hello.resume.as_ref().unwrap().credited.is_empty());
-}
-
-#[test]
-fn a_coordinator_that_stays_away_is_given_up_in_the_end() {
-    let mut session = working();
-    session.on(Input::Lost("gone".into()), SOON);
-    let waiting = Duration::from_secs(59);
-    let again = session.on(Input::Lost("refused".into()), waiting);
-    assert_eq!(again, [Action::Open]);
-    let actions = session.on(Input::Lost("refused".into()), Duration::from_secs(62));
-    assert!(
-        matches!(&actions[..], [Action::End(Ending::Failed(e))] if e.code == Code::SessionLost)
-    );
-}
-
-#[test]
-fn a_silent_coordinator_is_left_and_a_quiet_worker_says_that_it_lives() {
-    let mut session = working();
-    let actions = session.on(Input::Tick, Duration::from_secs(2));
-    assert_eq!(said(&actions), [&FromWorker::Beat]);
-    let actions = session.on(Input::Tick, Duration::from_secs(9));
-    assert_eq!(actions, [Action::Open]);
-}
-
-#[test]
-fn a_drained_worker_stays_until_it_is_released_or_its_time_is_over() {
-    let mut session = working();
-    let actions = session.on(Input::Drain, SOON);
-    assert!(matches!(
-        said(&actions)[..],
-        [FromWorker::Leaving { drains: true, .. }]
-    ));
-    let released = session.on(told(at(1, 1, 1), ToWorker::Release), SOON);
-    assert_eq!(released, [Action::End(Ending::Drained)]);
-    let mut alone = working();
-    alone.on(Input::Drain, SOON);
-    let actions = alone.on(Input::Tick, Duration::from_secs(12));
-    assert_eq!(actions, [Action::End(Ending::Drained)]);
+    assert!(resumed(&actions).credited.is_empty());
 }
 
 #[test]

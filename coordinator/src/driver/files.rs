@@ -1,0 +1,129 @@
+//! The files that grow with the run: `metrics.jsonl` and TensorBoard's events.
+//!
+//! In: steps and entries of the history, in order. Out: whole pieces at the ends of the files.
+//! Keeps: what a file cannot take yet waits for the next time, in order; that includes opening it anew
+//! when the run goes back. Nothing of it ends a run.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use shared::error::Result;
+use shared::ids::Step;
+
+use crate::history::{EventFile, HistoryEntry, MetricsLog, StepRecord};
+
+/// The open files, and what waits for them.
+pub(super) struct Files {
+    output_dir: PathBuf,
+    /// The files are opened for a run that stands here.
+    after: Step,
+    metrics: Option<MetricsLog>,
+    events: Option<EventFile>,
+    steps: VecDeque<StepRecord>,
+    entries: VecDeque<HistoryEntry>,
+}
+
+impl Files {
+    /// Opens the files of a run that stands after `from`.
+    ///
+    /// # Errors
+    /// [`Code::Io`](shared::error::Code::Io) with the path.
+    pub(super) fn open(output_dir: &Path, from: Step) -> Result<Self> {
+        let mut files = Self {
+            output_dir: output_dir.to_path_buf(),
+            after: from,
+            metrics: None,
+            events: None,
+            steps: VecDeque::new(),
+            entries: VecDeque::new(),
+        };
+        files.write()?;
+        Ok(files)
+    }
+
+    /// A committed step.
+    ///
+    /// # Errors
+    /// What could not be written; it waits.
+    pub(super) fn step(&mut self, record: StepRecord) -> Result<()> {
+        self.steps.push_back(record);
+        self.write()
+    }
+
+    /// An entry of the history.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub(super) fn entry(&mut self, entry: HistoryEntry) -> Result<()> {
+        self.entries.push_back(entry);
+        self.write()
+    }
+
+    /// The run goes on from an earlier step: later lines go, curves begin anew from there.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub(super) fn back(&mut self, step: Step) -> Result<()> {
+        self.after = step;
+        (self.metrics, self.events) = (None, None);
+        self.steps.retain(|record| record.step <= step);
+        self.entries.retain(|entry| entry.step() <= step.0);
+        self.write()
+    }
+
+    /// The run goes on from a later step: what was between is true again.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub(super) fn forward(
+        &mut self,
+        steps: Vec<StepRecord>,
+        entries: Vec<HistoryEntry>,
+    ) -> Result<()> {
+        self.steps.extend(steps);
+        self.entries.extend(entries);
+        self.write()
+    }
+
+    /// Writes what waits; one file that cannot be written keeps nothing from the other.
+    fn write(&mut self) -> Result<()> {
+        let metrics = self.write_metrics();
+        let events = self.write_events();
+        metrics.and(events)
+    }
+
+    fn write_metrics(&mut self) -> Result<()> {
+        let metrics = match &mut self.metrics {
+            Some(metrics) => metrics,
+            none => {
+                let path = self.output_dir.join("metrics.jsonl");
+                none.insert(MetricsLog::open(&path, self.after)?)
+            }
+        };
+        while let Some(record) = self.steps.front() {
+            metrics.append(record)?;
+            self.steps.pop_front();
+        }
+        Ok(())
+    }
+
+    fn write_events(&mut self) -> Result<()> {
+        let now = SystemTime::now();
+        let events = match &mut self.events {
+            Some(events) => events,
+            none => {
+                let logs = self.output_dir.join("logs");
+                none.insert(EventFile::create(&logs, self.after, now)?)
+            }
+        };
+        while let Some(entry) = self.entries.front() {
+            match entry {
+                HistoryEntry::Steps(entry) => events.scalars(entry, now)?,
+                HistoryEntry::Evaluation(entry) => events.evaluation(entry, now)?,
+            }
+            self.entries.pop_front();
+        }
+        Ok(())
+    }
+}

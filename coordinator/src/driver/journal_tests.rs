@@ -1,0 +1,172 @@
+//! The journal stands where the run stands, whatever lies on storage.
+
+use super::*;
+use crate::history::OutputFormat;
+
+fn config(output_dir: &Path) -> RunConfig {
+    let text = r#"{"train_data_dir":"/d","metadata_path":null,"base_model":"/b",
+        "task_type":"text-generation","output_dir":"/o","lora_rank":8,"lora_alpha":16.0,
+        "lora_dropout":0.0,"target_modules":"all-linear","use_rslora":false,"init_adapter":null,
+        "parent":null,"parent_optimizer":true,
+        "batch_size":2,"gradient_accumulation_steps":1,"micro_batch_size":1,"epochs":5,
+        "max_steps":null,"learning_rate":0.001,"lr_scheduler_type":"linear","warmup_steps":0,
+        "warmup_ratio":0.0,"weight_decay":0.0,"max_grad_norm":1.0,"seed":42,"precision":"f32",
+        "max_seq_length":512,"overflow":"truncate","device":"cpu","save_steps":50,
+        "save_total_limit":null,"logging_steps":3,"shuffle":true,"train_on_inputs":false,
+        "resume_from_checkpoint":null,"min_workers":1,"max_workers":null,
+        "failure_detection":8.0,"ride_through":60.0,"device_class":"mixed","audit_rate":0.0,
+        "dialogue":"turns","csv_columns":null}"#;
+    RunConfig {
+        output_dir: output_dir.to_path_buf(),
+        ..serde_json::from_str(text).unwrap()
+    }
+}
+
+fn quiet() -> Reporter {
+    let nowhere = || Box::new(std::io::sink());
+    Reporter::to(OutputFormat::Json, nowhere(), nowhere(), false)
+}
+
+struct Told {
+    folder: tempfile::TempDir,
+    journal: Journal,
+    plan: Arc<Plan>,
+}
+
+impl Told {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("logs")).unwrap();
+        let config = Arc::new(config(folder.path()));
+        let plan = Arc::new(Plan::new(&config, vec![1; 8], vec![2; 8]));
+        let reporter = quiet();
+        let since = Since {
+            commits: &[],
+            evaluations: &BTreeMap::new(),
+            course: Course::new(shared::evaluation::Patience::default(), BTreeMap::new()),
+            sets: &[],
+        };
+        let journal = Journal::open(config, plan.clone(), reporter, Step(0), None, &since);
+        Self {
+            folder,
+            journal: journal.unwrap(),
+            plan,
+        }
+    }
+
+    fn commit(&mut self, steps: std::ops::RangeInclusive<u64>) {
+        for step in steps {
+            let committed = Committed {
+                step: Step(step),
+                loss: (step as i64) << 41,
+                grad_norm: 1.0 / step as f64,
+                bytes_sent: (0..3).map(|w| (worker(w), 100 * step)).collect(),
+                ..Committed::default()
+            };
+            let plan = self.plan.step(committed.step);
+            self.journal.commit(&committed, &plan, (0, 0)).unwrap();
+        }
+    }
+
+    fn state(&mut self, step: u64) -> String {
+        let folder = self.folder.path().to_path_buf();
+        self.journal.trainer_state(Step(step), &folder).unwrap()
+    }
+
+    fn rewind(&mut self, step: u64, void: bool) {
+        let folder = self.folder.path().to_path_buf();
+        self.journal.rewind(Step(step), void, &folder);
+    }
+
+    fn metrics(&self) -> Vec<u64> {
+        let text = std::fs::read_to_string(self.folder.path().join("metrics.jsonl")).unwrap();
+        let step = |line: &str| serde_json::from_str::<StepRecord>(line).unwrap().step.0;
+        text.lines().map(step).collect()
+    }
+}
+
+fn worker(n: u64) -> shared::ids::WorkerId {
+    shared::ids::WorkerId(format!("worker-{n}"))
+}
+
+#[test]
+fn a_state_that_is_written_late_or_twice_is_that_of_its_step() {
+    let mut told = Told::new();
+    told.commit(1..=7);
+    let at_seven = told.state(7);
+    told.commit(8..=10);
+    // The first writer failed, the second one is asked three steps later.
+    assert_eq!(told.state(7), at_seven);
+    assert_eq!(told.state(7), at_seven);
+    assert!(told.state(5).contains("\"global_step\": 5"));
+}
+
+#[test]
+fn it_goes_back_and_forward_to_steps_without_a_checkpoint() {
+    let mut told = Told::new();
+    told.commit(1..=10);
+    let at = [told.state(4), told.state(8), told.state(10)];
+    told.rewind(4, false);
+    assert_eq!(told.journal.stands(), Step(4));
+    assert_eq!(told.metrics(), [1, 2, 3, 4]);
+    assert_eq!(told.state(4), at[0]);
+    // A holder of step 8 comes back after all.
+    told.rewind(8, false);
+    assert_eq!(told.metrics(), (1..=8).collect::<Vec<_>>());
+    assert_eq!(told.state(8), at[1]);
+    told.commit(9..=10);
+    assert_eq!(told.metrics(), (1..=10).collect::<Vec<_>>());
+    assert_eq!(told.state(10), at[2]);
+}
+
+#[test]
+fn what_a_fork_made_void_is_forgotten() {
+    let mut told = Told::new();
+    told.commit(1..=6);
+    told.rewind(2, true);
+    assert_eq!(told.journal.memory.steps(Step(2), Step(6)), []);
+    told.commit(3..=4);
+    assert_eq!(told.metrics(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_full_disk_or_a_checkpoint_that_is_gone_ends_no_run() {
+    let mut told = Told::new();
+    told.commit(1..=6);
+    // Neither of the two files can be opened anew.
+    let (logs, kept) = (
+        told.folder.path().join("logs"),
+        told.folder.path().join("kept"),
+    );
+    std::fs::rename(&logs, &kept).unwrap();
+    std::fs::write(&logs, "").unwrap();
+    let metrics = told.folder.path().join("metrics.jsonl");
+    std::fs::remove_file(&metrics).unwrap();
+    std::fs::create_dir(&metrics).unwrap();
+    told.rewind(3, false);
+    told.commit(4..=5);
+    std::fs::remove_file(&logs).unwrap();
+    std::fs::remove_dir(&metrics).unwrap();
+    told.commit(6..=7);
+    assert_eq!(told.metrics(), [4, 5, 6, 7]);
+    assert!(std::fs::read_dir(&logs).unwrap().count() > 0);
+    // A step of which nothing is known: its checkpoint is gone.
+    told.journal.memory = Memory::new(
+        told.journal.trainer_state.clone(),
+        told.journal.trainer_state.clone(),
+    );
+    told.rewind(3, false);
+    assert_eq!(told.journal.stands(), Step(3));
+    told.commit(4..=4);
+}
+
+#[test]
+fn who_sent_how_much_is_one_number_a_worker() {
+    let mut told = Told::new();
+    told.commit(1..=2);
+    let lines = std::fs::read_to_string(told.folder.path().join("logs/cluster.jsonl")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let sent = json!({"worker-0": 200, "worker-1": 200, "worker-2": 200});
+    assert_eq!(line["bytes_sent"], sent);
+    assert!(line.get("peer_bytes_sent").is_none());
+}

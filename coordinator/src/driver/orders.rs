@@ -1,0 +1,373 @@
+//! Carries out what the engine orders.
+//!
+//! In: one command. Out: messages, records, lines for people, and work on blocking threads whose outcome
+//! comes back as an event. Decides nothing: which checkpoint stays, which is the result and whether a
+//! failure ends the run is the engine's.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use shared::error::{Error, Result};
+use shared::ids::{Step, WorkerId};
+use shared::ledger::{self, Record};
+use shared::manifest::{FORMAT, FileDigest, Manifest, checkpoint_name};
+use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
+use shared::wire::message::{Envelope, ToWorker};
+use tokio::sync::mpsc;
+
+use super::export::{Export, export};
+use super::publish::{Publication, publish};
+use super::{Done, Driver, End, records, storage};
+use crate::engine::{Command, Committed, Evaluated, Event, MemberSet, Notice, Rewind, Stored};
+
+/// Bytes after which a publication says that it goes on.
+const TOLD: u64 = 64 << 20;
+/// Time after which it does, if any byte has moved.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
+
+impl Driver {
+    pub(super) fn carry_out(&mut self, command: Command) -> Result<Option<End>> {
+        match command {
+            Command::Send { to, message } => self.send(&to, *message),
+            Command::Disconnect(worker) => {
+                self.outboxes.remove(&worker);
+            }
+            Command::Commit(committed) => self.commit(&committed)?,
+            Command::Evaluated(evaluated) => self.evaluated(&evaluated)?,
+            Command::Members(set) => self.members(set)?,
+            Command::Publish {
+                step,
+                state_digest,
+                staging,
+                files,
+            } => self.publish(step, state_digest, &staging, files)?,
+            Command::Discard(folder) => {
+                let staging = self.staging();
+                self.beside(move || {
+                    storage::discard(&staging, &folder);
+                    None
+                });
+            }
+            Command::Remove(step) => self.remove(step),
+            Command::Verify(stored) => self.verify(stored),
+            Command::SetAside { step, reason } => self.set_aside(step, &reason),
+            Command::Export { result, last } => self.export(result, last),
+            Command::Rewind(rewind) => self.rewind(rewind)?,
+            Command::Notice(notice) => self.tell(&notice)?,
+            Command::Complete(step) => {
+                self.finish(step)?;
+                return Ok(Some(End::Complete(step)));
+            }
+            Command::Interrupted(step) => return Ok(Some(End::Interrupted(step))),
+            Command::Fail(error) => return Err(error),
+        }
+        Ok(None)
+    }
+
+    /// Into the ledger, or into what waits for it.
+    pub(super) fn record(&mut self, record: Record) -> Result<()> {
+        if let Some(news) = self.recorder.write(record)? {
+            self.journal.say(&news);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, to: &WorkerId, message: Envelope<ToWorker>) {
+        self.fault(&message);
+        let outbox = self.outboxes.get(to);
+        let sent = outbox.map_or(Ok(()), |outbox| outbox.send(message));
+        if let Err(error) = sent {
+            tracing::warn!(%error, "dropping the session");
+            self.outboxes.remove(to);
+        }
+    }
+
+    /// Where a fault on purpose may strike, once per phase and step.
+    fn fault(&self, message: &Envelope<ToWorker>) {
+        let phase = match message.body {
+            ToWorker::Assign(..) => "assign",
+            ToWorker::Credit(..) => "credit",
+            ToWorker::Reduce { .. } => "reduce",
+            ToWorker::Commit { .. } => "commit",
+            ToWorker::WriteCheckpoint { .. } => "checkpoint",
+            ToWorker::Sync(_) => "sync",
+            _ => return,
+        };
+        let _ = self.faults.at(phase, message.identity.step);
+    }
+
+    fn commit(&mut self, committed: &Committed) -> Result<()> {
+        let plan = self.run.plan.step(committed.step);
+        let _ = self.faults.at("record", committed.step);
+        self.record(records::commit(committed, &self.run.plan, &plan))?;
+        let traffic = self.traffic.totals();
+        self.journal.commit(committed, &plan, traffic)
+    }
+
+    fn evaluated(&mut self, evaluated: &Evaluated) -> Result<()> {
+        let _ = self.faults.at("evaluation", evaluated.step);
+        self.journal.answered(evaluated);
+        let sets = &self.run.evaluation_sets;
+        self.record(records::evaluation(evaluated, sets))?;
+        self.run.course.add(evaluated.step, evaluated.sums.clone());
+        self.journal.evaluated(evaluated)
+    }
+
+    fn members(&mut self, set: MemberSet) -> Result<()> {
+        self.device_classes
+            .extend(set.device_classes.iter().cloned());
+        self.record(records::members(set))
+    }
+
+    fn rewind(&mut self, rewind: Rewind) -> Result<()> {
+        let stood = self.journal.stands();
+        self.record(records::rewind(&rewind, stood))?;
+        let forked = !rewind.forked.is_empty();
+        let folder = &self.run.output_dir;
+        self.journal.rewind(rewind.step, forked, folder);
+        Ok(())
+    }
+
+    fn tell(&mut self, notice: &Notice) -> Result<()> {
+        if let Notice::Failed { error, .. } = notice {
+            self.last_failure = Some(error.clone());
+        }
+        self.journal.notice(notice, self.engine.connected());
+        match records::evicted(notice) {
+            Some(record) => self.record(record),
+            None => Ok(()),
+        }
+    }
+
+    fn staging(&self) -> std::path::PathBuf {
+        self.run.output_dir.join(".staging")
+    }
+
+    /// Publishes on a blocking thread; the outcome comes back as an event.
+    fn publish(
+        &mut self,
+        step: Step,
+        state_digest: String,
+        staging: &Path,
+        files: Vec<FileDigest>,
+    ) -> Result<()> {
+        let record = &self.run.record;
+        let expected = self.run.expected.clone();
+        let manifest = Manifest {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").into(),
+            run_id: record.run_id.clone(),
+            run_identity: record.run_identity.clone(),
+            identity: record.identity.clone(),
+            step,
+            total_steps: self.run.plan.total_steps(),
+            state_digest,
+            scale_bits: (GRADIENT_SCALE_BITS, LOSS_SCALE_BITS),
+            parent: record.parent.clone(),
+            evaluations: self.run.course.up_to(step),
+            device_classes: self.device_classes.clone(),
+            parameters: expected.iter().map(|t| t.key.clone()).collect(),
+            files: Vec::new(),
+            own_sha256: String::new(),
+        };
+        let publication = Publication {
+            output_dir: self.run.output_dir.clone(),
+            staging: staging.to_path_buf(),
+            files,
+            trainer_state: self.journal.trainer_state(step, &self.run.output_dir)?,
+            manifest,
+            expected,
+            synced: self.recorder.synced(),
+        };
+        let mut moving = Moving::new(step, self.done.0.clone());
+        let staging = staging.to_path_buf();
+        self.beside(move || {
+            let outcome = publish(publication, &mut |bytes| moving.moved(bytes));
+            Some(Done::Event(Event::Published {
+                step,
+                staging,
+                outcome,
+            }))
+        });
+        Ok(())
+    }
+
+    fn remove(&mut self, step: Step) {
+        self.known.remove(&step);
+        match storage::remove(&self.run.output_dir, step) {
+            Ok(None) => {}
+            Ok(Some(hidden)) => self.beside(move || {
+                let deleted = storage::delete(&hidden);
+                deleted.err().map(Done::Complaint)
+            }),
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    fn verify(&mut self, stored: Stored) {
+        let order = self.order();
+        self.beside(move || {
+            let outcome = storage::verify(&stored, &order);
+            let step = stored.step;
+            Some(Done::Event(Event::Verified { step, outcome }))
+        });
+    }
+
+    fn set_aside(&mut self, step: Step, reason: &str) {
+        self.known.remove(&step);
+        match storage::set_aside(&self.run.output_dir, step) {
+            Ok(folder) => self.journal.say(&format!(
+                "the checkpoint of step {step} is not used any more, it lies in {} now: {reason}",
+                folder.display()
+            )),
+            Err(error) => self.complain(&error.why(reason)),
+        }
+    }
+
+    fn export(&mut self, result: Step, last: Step) {
+        if result != last {
+            self.journal.say(&format!(
+                "the result is the best adapter, that of step {result}"
+            ));
+        }
+        let known = |step| (step, self.known.get(&step).cloned());
+        let order = Export {
+            output_dir: self.run.output_dir.clone(),
+            result: known(result),
+            last: known(last),
+            tokenizer_files: self.run.tokenizer_files.clone(),
+            expected: self.run.expected.clone(),
+        };
+        self.beside(move || {
+            let (outcome, sha256) = match export(&order) {
+                Ok(sha256) => (Ok(()), Some(sha256)),
+                Err(failure) => (Err(failure), None),
+            };
+            let event = Event::Exported { result, outcome };
+            Some(Done::Exported(event, sha256))
+        });
+    }
+
+    /// What the blocking threads did, as the engine hears it.
+    pub(super) fn done(&mut self, done: Done) -> Result<Option<Event>> {
+        let event = match done {
+            Done::Complaint(error) => {
+                self.complain(&error);
+                return Ok(None);
+            }
+            Done::Exported(event, sha256) => {
+                self.adapter_sha256 = sha256;
+                event
+            }
+            Done::Event(event) => event,
+        };
+        if let Event::Published {
+            step,
+            outcome: Ok(stored),
+            ..
+        } = &event
+        {
+            self.journal.published(*step, &stored.folder);
+            self.known.insert(*step, stored.state_digest.clone());
+            self.record(Record::Checkpoint(ledger::Checkpoint {
+                step: *step,
+                folder: checkpoint_name(*step),
+                state_digest: stored.state_digest.clone(),
+            }))?;
+        }
+        Ok(Some(event))
+    }
+
+    /// The adapter is where loaders look: the last line of the ledger.
+    fn finish(&mut self, step: Step) -> Result<()> {
+        // What stays of it would be harmless.
+        let _ = std::fs::remove_dir_all(self.staging());
+        let adapter_sha256 = match self.adapter_sha256.take() {
+            Some(sha256) => sha256,
+            None => {
+                let adapter = self.run.output_dir.join(shared::manifest::ADAPTER_FILE);
+                shared::manifest::file_digest(&adapter)?.sha256
+            }
+        };
+        self.record(Record::Complete(ledger::Complete {
+            step,
+            adapter_sha256,
+        }))?;
+        self.recorder.finish()
+    }
+
+    fn complain(&mut self, error: &Error) {
+        self.journal.say(&format!(
+            "the run goes on: {}",
+            shared::error::render(error)
+        ));
+    }
+
+    fn order(&self) -> Vec<String> {
+        self.run.expected.iter().map(|t| t.key.clone()).collect()
+    }
+
+    /// Does work that may take long on a blocking thread.
+    fn beside(&self, work: impl FnOnce() -> Option<Done> + Send + 'static) {
+        let done = self.done.0.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Some(outcome) = work() {
+                // Nobody listens any more only when the run is over.
+                let _ = done.blocking_send(outcome);
+            }
+        });
+    }
+}
+
+/// Says that a publication goes on: not for every byte, and never late when some have moved.
+struct Moving {
+    step: Step,
+    to: mpsc::Sender<Done>,
+    bytes: u64,
+    told: Instant,
+}
+
+impl Moving {
+    fn new(step: Step, to: mpsc::Sender<Done>) -> Self {
+        Self {
+            step,
+            to,
+            bytes: 0,
+            told: Instant::now(),
+        }
+    }
+
+    fn moved(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        if self.bytes < TOLD && self.told.elapsed() < TOLD_AFTER {
+            return;
+        }
+        (self.bytes, self.told) = (0, Instant::now());
+        // Where so many wait to be heard already, one more says nothing.
+        let _ = self
+            .to
+            .try_send(Done::Event(Event::Publishing { step: self.step }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publication_is_heard_of_every_64_mib_and_never_waits_for_being_heard() {
+        let (to, mut hears) = mpsc::channel(2);
+        let mut moving = Moving::new(Step(5), to);
+        for _ in 0..8 * 5 {
+            moving.moved(8 << 20);
+        }
+        let mut heard = 0;
+        while let Ok(Done::Event(Event::Publishing { step })) = hears.try_recv() {
+            assert_eq!(step, Step(5));
+            heard += 1;
+        }
+        assert_eq!(heard, 2, "as many as may wait");
+        moving.moved(TOLD);
+        assert!(hears.try_recv().is_ok());
+    }
+}

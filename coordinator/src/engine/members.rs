@@ -1,0 +1,335 @@
+//! Who is connected, and where each stands.
+//!
+//! In: sessions, and what becomes of them. Out: lists that everything else asks for: who works, by slot; who
+//! waits for a source of the state. Keeps: a member's state changes in one place only, so that the lists are
+//! right without looking at every member at every event.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use shared::ids::{Generation, Identity, MicroBatchId, Slot, Step, WorkerId};
+use shared::wire::message::{Hello, Position, Progress, SyncSource, Task};
+
+use super::Cost;
+use super::pace::Pace;
+
+/// How many assignments a worker holds, so that it never waits for a round trip.
+pub(super) const DEPTH: usize = 2;
+
+/// One connected worker.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) hello: Hello,
+    pub(super) device_class: String,
+    state: MemberState,
+    pub(super) heard: Duration,
+    pub(super) suspect: bool,
+    /// What moves there, as its newest sign of life says, and since when it has not moved on.
+    progress: Progress,
+    moved: Moved,
+    /// It leaves politely; from this time on it is let go, unless the state it holds is nowhere else.
+    pub(super) draining: Option<Duration>,
+    /// What it was given and has not answered, oldest first; the first is being computed.
+    pub(super) outstanding: VecDeque<Outstanding>,
+    pub(super) pace: Pace,
+    /// Assignments it would not begin, since it last delivered one.
+    pub(super) skips: usize,
+    /// When it last proved a state.
+    pub(super) proved: Duration,
+    /// Tries at bringing its state up, until it counts.
+    pub(super) syncs: usize,
+    /// The next try is not made before.
+    pub(super) sync_after: Duration,
+    /// Where it was last told to take the state from.
+    pub(super) source: Option<SyncSource>,
+    /// Where the run stood when it was told so: an answer from another place is to an older order.
+    pub(super) asked: Option<Identity>,
+    /// How often it proved another state than the agreed one.
+    pub(super) unlike: usize,
+    /// It is asked to hash its committed state, until then.
+    pub(super) proving: Option<Duration>,
+    /// It was named as slow.
+    pub(super) named_slow: bool,
+    /// Earlier committed states that it keeps until they are on storage.
+    pub(super) retains: BTreeSet<Step>,
+    /// The generation whose members it was told last, in this session.
+    pub(super) told: Option<Generation>,
+}
+
+/// When each counter of a worker has grown last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moved {
+    /// The device has finished something.
+    pub(super) device: Duration,
+    /// Bytes went to peers or came from them.
+    pub(super) peers: Duration,
+    /// Bytes went to storage or came from there.
+    pub(super) storage: Duration,
+}
+
+/// A task on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Outstanding {
+    pub(super) step: Step,
+    pub(super) micro_batch: MicroBatchId,
+    pub(super) task: Task,
+    pub(super) cost: Cost,
+    /// The member set in which it was given: an older answer is not the answer to it.
+    pub(super) generation: Generation,
+    /// Since when it is the first.
+    pub(super) since: Duration,
+}
+
+/// Where a worker stands on its way into the generation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum MemberState {
+    /// Loading its base model.
+    Joining { since: Duration },
+    /// Back after the coordinator was away, with what it holds.
+    Returned(Box<Position>),
+    /// Waiting for a source of the state.
+    Loaded,
+    /// Bringing its state up; from a member it then follows.
+    Syncing { since: Duration, follows: bool },
+    /// Holds the state of a committed step.
+    Ready { step: Step, follows: bool },
+    /// Counts in this generation.
+    Working { slot: Slot },
+}
+
+impl Member {
+    pub(super) fn new(hello: Hello, state: MemberState, now: Duration) -> Self {
+        Self {
+            hello,
+            device_class: String::new(),
+            state,
+            heard: now,
+            suspect: false,
+            progress: Progress::default(),
+            moved: Moved {
+                device: now,
+                peers: now,
+                storage: now,
+            },
+            draining: None,
+            outstanding: VecDeque::new(),
+            pace: Pace::default(),
+            skips: 0,
+            proved: now,
+            syncs: 0,
+            sync_after: now,
+            source: None,
+            asked: None,
+            unlike: 0,
+            proving: None,
+            named_slow: false,
+            retains: BTreeSet::new(),
+            told: None,
+        }
+    }
+
+    pub(super) fn state(&self) -> &MemberState {
+        &self.state
+    }
+
+    pub(super) fn is_working(&self) -> bool {
+        matches!(self.state, MemberState::Working { .. })
+    }
+
+    /// Holds the state of this committed step as its newest one.
+    pub(super) fn has_state(&self, committed: Step) -> bool {
+        self.is_working()
+            || matches!(self.state, MemberState::Ready { step, .. } if step == committed)
+    }
+
+    /// May be given work.
+    pub(super) fn is_free(&self) -> bool {
+        self.is_working() && !self.suspect && self.draining.is_none()
+    }
+
+    /// Takes in what moves there.
+    pub(super) fn progresses(&mut self, progress: Progress, now: Duration) {
+        let before = std::mem::replace(&mut self.progress, progress);
+        for (grown, at) in [
+            (progress.device > before.device, &mut self.moved.device),
+            (progress.moved > before.moved, &mut self.moved.peers),
+            (progress.stored > before.stored, &mut self.moved.storage),
+        ] {
+            if grown {
+                *at = now;
+            }
+        }
+    }
+
+    /// When each of its counters has grown last.
+    pub(super) fn moved(&self) -> Moved {
+        self.moved
+    }
+
+    pub(super) fn give(
+        &mut self,
+        at: &Identity,
+        task: Task,
+        work: (MicroBatchId, Cost),
+        now: Duration,
+    ) {
+        self.outstanding.push_back(Outstanding {
+            step: at.step,
+            micro_batch: work.0,
+            task,
+            cost: work.1,
+            generation: at.generation,
+            since: now,
+        });
+    }
+
+    /// Nothing can be said about the time before.
+    pub(super) fn begins_now(&mut self, now: Duration) {
+        if let Some(first) = self.outstanding.front_mut() {
+            first.since = now;
+        }
+    }
+
+    /// Takes an answered task off and returns it; the next one begins now. A worker that was given the same work again
+    /// before it had answered answers once.
+    pub(super) fn answered(
+        &mut self,
+        at: &Identity,
+        micro_batch: MicroBatchId,
+        task: Task,
+        now: Duration,
+    ) -> Option<Outstanding> {
+        let is_it = |o: &Outstanding| {
+            (o.step, o.micro_batch, o.task) == (at.step, micro_batch, task)
+                && at.generation >= o.generation
+        };
+        let place = self.outstanding.iter().position(is_it)?;
+        let answered = self.outstanding.get(place).cloned();
+        self.outstanding.retain(|o| !is_it(o));
+        if place == 0 {
+            self.begins_now(now);
+        }
+        answered
+    }
+}
+
+/// All connected workers.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    all: BTreeMap<WorkerId, Member>,
+    incarnations: BTreeMap<String, WorkerId>,
+    /// Members of the generation by slot, until that changes.
+    working: OnceLock<Arc<[WorkerId]>>,
+    /// How many wait for a source of the state.
+    loaded: usize,
+}
+
+impl Members {
+    pub(super) fn get(&self, worker: &WorkerId) -> Option<&Member> {
+        self.all.get(worker)
+    }
+
+    pub(super) fn get_mut(&mut self, worker: &WorkerId) -> Option<&mut Member> {
+        self.all.get_mut(worker)
+    }
+
+    pub(super) fn contains(&self, worker: &WorkerId) -> bool {
+        self.all.contains_key(worker)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkerId, &Member)> {
+        self.all.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&WorkerId, &mut Member)> {
+        self.all.iter_mut()
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Member> {
+        self.all.values()
+    }
+
+    pub(super) fn names(&self) -> Vec<WorkerId> {
+        self.all.keys().cloned().collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The names of those for which something holds.
+    pub(super) fn those(&self, holds: impl Fn(&WorkerId, &Member) -> bool) -> Vec<WorkerId> {
+        let found = self.all.iter().filter(|(id, m)| holds(id, m));
+        found.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The session that a process has open here.
+    pub(super) fn of_incarnation(&self, incarnation: &str) -> Option<&WorkerId> {
+        self.incarnations.get(incarnation)
+    }
+
+    pub(super) fn insert(&mut self, worker: WorkerId, member: Member) {
+        self.remove(&worker);
+        if !member.hello.incarnation.is_empty() {
+            self.incarnations
+                .insert(member.hello.incarnation.clone(), worker.clone());
+        }
+        self.count(&member.state, true);
+        self.all.insert(worker, member);
+    }
+
+    pub(super) fn remove(&mut self, worker: &WorkerId) -> Option<Member> {
+        let member = self.all.remove(worker)?;
+        if self.incarnations.get(&member.hello.incarnation) == Some(worker) {
+            self.incarnations.remove(&member.hello.incarnation);
+        }
+        self.count(&member.state, false);
+        Some(member)
+    }
+
+    pub(super) fn set_state(&mut self, worker: &WorkerId, state: MemberState) {
+        let Some(member) = self.all.get_mut(worker) else {
+            return;
+        };
+        let before = std::mem::replace(&mut member.state, state.clone());
+        self.count(&before, false);
+        self.count(&state, true);
+    }
+
+    fn count(&mut self, state: &MemberState, comes: bool) {
+        match state {
+            MemberState::Working { .. } => self.working = OnceLock::new(),
+            MemberState::Loaded if comes => self.loaded += 1,
+            MemberState::Loaded => self.loaded -= 1,
+            _ => {}
+        }
+    }
+
+    /// Somebody waits for a source of the state.
+    pub(super) fn anybody_waits(&self) -> bool {
+        self.loaded > 0
+    }
+
+    /// Members of the generation, by slot.
+    pub(super) fn working(&self) -> Arc<[WorkerId]> {
+        let list = self.working.get_or_init(|| {
+            let slot = |(id, m): (&WorkerId, &Member)| match m.state {
+                MemberState::Working { slot } => Some((slot, id.clone())),
+                _ => None,
+            };
+            let mut working: Vec<_> = self.all.iter().filter_map(slot).collect();
+            working.sort();
+            working.into_iter().map(|(_, id)| id).collect()
+        });
+        Arc::clone(list)
+    }
+
+    /// Working members and what they compute on.
+    pub(super) fn working_classes(&self) -> Vec<(WorkerId, String)> {
+        let working = self.all.iter().filter(|(_, m)| m.is_working());
+        working
+            .map(|(id, m)| (id.clone(), m.device_class.clone()))
+            .collect()
+    }
+}

@@ -1,0 +1,155 @@
+//! What storage is owed: the states that must lie there before the run may be done with them.
+//!
+//! In: what is committed, evaluated and stored, and who holds which state. Out: the steps that are owed, in the
+//! order in which they are written; where the run can begin again.
+//! Keeps: derived anew whenever it is asked, from facts that survive a restart, so no death and no lost message
+//! can make the run forget one. Not here: who writes, and what follows (`checkpoint`).
+
+use std::collections::BTreeSet;
+
+use shared::ids::{Step, WorkerId};
+use shared::wire::message::SyncSource;
+
+use super::state::Phase;
+use super::{Engine, Restorable};
+
+impl Engine {
+    /// Steps whose states are owed, oldest first.
+    pub(super) fn owed(&self) -> BTreeSet<Step> {
+        let last = self.must_be_safe().then_some(self.committed);
+        // Whoever leaves cannot wait for an evaluation: it comes when the state is taken up again.
+        let last = last.filter(|step| !self.is_on_storage(*step));
+        [self.best_owed(), self.due(), last]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// The best state so far, unless it is there. Where it is not the result it is kept as long as somebody has it.
+    fn best_owed(&self) -> Option<Step> {
+        let best = self.best().filter(|step| !self.is_on_storage(*step))?;
+        let wanted = self.options.best_is_the_result || !self.holders(best).is_empty();
+        wanted.then_some(best)
+    }
+
+    /// The step with the best evaluation so far.
+    pub(super) fn best(&self) -> Option<Step> {
+        let known = self.evaluated?.min(self.committed);
+        self.course.standing(known).best.map(|(step, _)| step)
+    }
+
+    /// The step whose adapter is the result, once the run has ended.
+    pub(super) fn result(&self) -> Step {
+        let best = self.best().filter(|_| self.options.best_is_the_result);
+        best.unwrap_or(self.committed)
+    }
+
+    /// The newest step that `save_steps` asks for and that is not there.
+    fn due(&self) -> Option<Step> {
+        let every = self.options.save_steps.max(1);
+        let due = Step(self.committed.0 - self.committed.0 % every);
+        // In a replay the newest one may lie ahead.
+        let newest = self.checkpoints.stored.keys().next_back();
+        let newest = newest.copied().unwrap_or_default();
+        // A checkpoint holds the evaluation of its state, and the last one is the end's.
+        let later = due == self.committed && (self.evaluation_due() || self.ends());
+        let begun = self.origin.as_ref().map_or(Step(0), |o| o.step);
+        (due > newest.max(begun) && !later && !self.checkpoints.given_up.contains(&due))
+            .then_some(due)
+    }
+
+    /// Nobody may go, and the run may not end, before the committed state is on storage.
+    pub(super) fn must_be_safe(&self) -> bool {
+        // A run that ends soon ends at the boundary, with the state that is committed then.
+        let ends = matches!(self.phase, Phase::Gathering) && self.ends_soon();
+        matches!(self.phase, Phase::Finishing) || ends || self.only_drainers_hold()
+    }
+
+    /// Whoever holds the committed state wants to leave.
+    fn only_drainers_hold(&self) -> bool {
+        let holders = self.holders(self.committed);
+        let leaves = |w: &WorkerId| self.members.get(w).is_some_and(|m| m.draining.is_some());
+        !holders.is_empty() && holders.iter().all(leaves)
+    }
+
+    /// The run ends as soon as its state is safe.
+    pub(super) fn ends_soon(&self) -> bool {
+        self.interrupted || self.failing.is_some()
+    }
+
+    /// Whether a state can be had from this run's storage, or from its seed.
+    pub(super) fn is_on_storage(&self, step: Step) -> bool {
+        let seed = |o: &Restorable| o.step == step && o.source == SyncSource::Initial;
+        self.origin.as_ref().is_some_and(seed) || self.checkpoints.stored.contains_key(&step)
+    }
+
+    /// Who holds the state of a step, those who stay and are heard first, then by slot.
+    pub(super) fn holders(&self, step: Step) -> Vec<WorkerId> {
+        // What cannot be compared with the agreed digest is nobody's.
+        if !self.digests.contains_key(&step) {
+            return Vec::new();
+        }
+        let holds = |m: &super::members::Member| {
+            let newest = step == self.committed && m.has_state(step);
+            newest || m.retains.contains(&step)
+        };
+        let working = self.members.working();
+        let others = self.members.those(|_, m| !m.is_working());
+        let mut holders: Vec<_> = working
+            .iter()
+            .chain(&others)
+            .filter(|w| self.members.get(w).is_some_and(holds))
+            .cloned()
+            .collect();
+        let leaves = |w: &WorkerId| {
+            let member = self.members.get(w);
+            member.map(|m| (m.suspect, m.draining.is_some()))
+        };
+        holders.sort_by_key(leaves);
+        holders
+    }
+
+    /// A worker that holds a state that is owed and that nobody who stays holds.
+    pub(super) fn is_the_last_holder(&self, worker: &WorkerId) -> bool {
+        let alone = |step: Step| {
+            let mut holds = false;
+            for holder in self.holders(step) {
+                let stays = |m: &super::members::Member| m.draining.is_none() && !m.suspect;
+                if holder != *worker && self.members.get(&holder).is_some_and(stays) {
+                    return false;
+                }
+                holds |= holder == *worker;
+            }
+            holds
+        };
+        let committed = (!self.is_on_storage(self.committed)).then_some(self.committed);
+        let owed = self.owed().into_iter().chain(committed);
+        let mut owed: Vec<_> = owed.collect();
+        owed.dedup();
+        owed.into_iter().any(alone)
+    }
+
+    /// The best state was on nobody's storage, and nobody has it any more: it must be computed again.
+    pub(super) fn lost_best(&self) -> Option<Step> {
+        let best = self
+            .best_owed()
+            .filter(|_| self.options.best_is_the_result)?;
+        let writing = self.checkpoints.writing.as_ref();
+        let on_its_way = writing.is_some_and(|w| w.step == best);
+        (!on_its_way && self.holders(best).is_empty()).then_some(best)
+    }
+
+    /// Where the run begins again when nobody holds its state: the newest checkpoint that is not beyond a best
+    /// state which is still owed, or its beginning.
+    pub(super) fn restart_point(&self) -> Option<Restorable> {
+        let best = self.best_owed().filter(|_| self.options.best_is_the_result);
+        let most = best.unwrap_or(Step(u64::MAX));
+        let stored = self.checkpoints.stored.range(..=most).next_back();
+        let stored = stored.map(|(step, stored)| Restorable {
+            step: *step,
+            source: SyncSource::Checkpoint(stored.folder.clone()),
+            state_digest: Some(stored.state_digest.clone()),
+        });
+        stored.or_else(|| self.origin.clone())
+    }
+}

@@ -1,0 +1,205 @@
+//! What a restart needs beside the state: the steps since the newest checkpoint, and who took part.
+//!
+//! In: records as they are read. Out: for the checkpoint that the run goes on from, the commits after
+//! it and the device classes since.
+//! Keeps: commits of no more than the steps since the newest checkpoint, however long the run is; of
+//! an older one it says that it does not know enough, and the ledger is read once more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::ids::Step;
+use shared::ledger::{Checkpoint, Commit, Record};
+
+/// Follows the records of a ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// Commits up to this step are not kept.
+    kept_after: Step,
+    /// Nothing newer takes the place of the step that was asked for.
+    asked: bool,
+    commits: Vec<Commit>,
+    checkpoints: BTreeMap<Step, Checkpoint>,
+    /// Classes of the member set that computes now.
+    classes: BTreeSet<String>,
+    /// The highest step that each class had a part in.
+    until: BTreeMap<String, Step>,
+}
+
+impl Replay {
+    /// Keeps what comes after a step, whatever checkpoints there are.
+    #[must_use]
+    pub fn after(step: Step) -> Self {
+        Self {
+            kept_after: step,
+            asked: true,
+            ..Self::default()
+        }
+    }
+
+    /// The next record.
+    pub fn follow(&mut self, record: &Record) {
+        match record {
+            Record::Commit(commit) => {
+                self.commits.retain(|c| c.step < commit.step);
+                if commit.step > self.kept_after {
+                    self.commits.push(commit.clone());
+                }
+                self.took_part(commit.step);
+            }
+            Record::Evaluation(evaluation) => self.took_part(evaluation.step),
+            Record::Rewind(rewind) => self.rewind(rewind.step, !rewind.forked.is_empty()),
+            Record::Members(members) => {
+                self.classes = members.device_classes.iter().cloned().collect();
+            }
+            Record::Checkpoint(checkpoint) => {
+                self.checkpoints.insert(checkpoint.step, checkpoint.clone());
+                if !self.asked {
+                    self.kept_after = self.kept_after.max(checkpoint.step);
+                    self.commits.retain(|c| c.step > checkpoint.step);
+                }
+            }
+            Record::Run(run) if !self.asked => self.kept_after = run.begins_after,
+            _ => {}
+        }
+    }
+
+    /// The members of the newest generation have computed something of this step.
+    fn took_part(&mut self, step: Step) {
+        for class in &self.classes {
+            let until = self.until.entry(class.clone()).or_default();
+            *until = step.max(*until);
+        }
+    }
+
+    fn rewind(&mut self, step: Step, forked: bool) {
+        self.commits.retain(|c| c.step <= step);
+        if !self.asked {
+            // All that comes now is kept, so that everything after this step is known.
+            self.kept_after = self.kept_after.min(step);
+        }
+        if forked {
+            self.checkpoints.split_off(&step.next());
+            for until in self.until.values_mut() {
+                *until = step.min(*until);
+            }
+        }
+    }
+
+    /// The commits after a step, in order; `None` when some of them were not kept.
+    #[must_use]
+    pub fn since(&self, step: Step) -> Option<Vec<Commit>> {
+        (step >= self.kept_after).then(|| {
+            let later = self.commits.iter().filter(|c| c.step > step);
+            later.cloned().collect()
+        })
+    }
+
+    /// Device classes that computed a step after this one that stands, or may come again, and those of
+    /// the newest member set.
+    #[must_use]
+    pub fn device_classes(&self, step: Step) -> BTreeSet<String> {
+        let took_part = self.until.iter().filter(|(_, until)| **until > step);
+        let took_part = took_part.map(|(class, _)| class.clone());
+        took_part.chain(self.classes.iter().cloned()).collect()
+    }
+
+    /// Checkpoints that have a line and hold a state that is not void, oldest first.
+    pub fn checkpoints(&self) -> impl Iterator<Item = &Checkpoint> {
+        self.checkpoints.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ledger::{Members, Rewind};
+
+    use super::*;
+
+    fn commit(step: u64) -> Record {
+        Record::Commit(Commit {
+            step: Step(step),
+            state_digest: format!("state-{step}"),
+            ..Commit::default()
+        })
+    }
+
+    fn checkpoint(step: u64) -> Record {
+        Record::Checkpoint(Checkpoint {
+            step: Step(step),
+            ..Checkpoint::default()
+        })
+    }
+
+    fn rewind(step: u64, forked: &[&str]) -> Record {
+        Record::Rewind(Rewind {
+            step: Step(step),
+            forked: forked.iter().map(|&class| class.to_owned()).collect(),
+            ..Rewind::default()
+        })
+    }
+
+    fn members(classes: &[&str]) -> Record {
+        Record::Members(Members {
+            device_classes: classes.iter().map(|&class| class.to_owned()).collect(),
+            ..Members::default()
+        })
+    }
+
+    fn replay(records: impl IntoIterator<Item = Record>) -> Replay {
+        let mut replay = Replay::default();
+        records.into_iter().for_each(|r| replay.follow(&r));
+        replay
+    }
+
+    fn steps(replay: &Replay, from: u64) -> Option<Vec<u64>> {
+        let since = replay.since(Step(from))?;
+        Some(since.iter().map(|commit| commit.step.0).collect())
+    }
+
+    #[test]
+    fn only_what_came_after_the_newest_checkpoint_is_kept() {
+        let mut records: Vec<Record> = (1..=7).map(commit).collect();
+        records.insert(6, checkpoint(4));
+        let replay = replay(records);
+        assert_eq!(steps(&replay, 4), Some(vec![5, 6, 7]));
+        assert_eq!(steps(&replay, 6), Some(vec![7]));
+        assert_eq!(steps(&replay, 3), None, "the ledger is read once more");
+        assert_eq!(replay.commits.len(), 3);
+    }
+
+    #[test]
+    fn after_a_rewind_behind_the_newest_checkpoint_everything_is_known_again() {
+        let mut records: Vec<Record> = (1..=6).map(commit).collect();
+        records.extend([checkpoint(5), rewind(2, &[]), commit(3), commit(4)]);
+        let replay = replay(records);
+        assert_eq!(steps(&replay, 2), Some(vec![3, 4]));
+        // Forward again to what the rewind left behind.
+        assert_eq!(steps(&replay, 5), Some(vec![]));
+    }
+
+    #[test]
+    fn whoever_took_part_since_the_checkpoint_is_known_by_class() {
+        let mut records = vec![members(&["old"]), commit(1), commit(2), checkpoint(2)];
+        records.extend([members(&["one"]), commit(3), members(&[])]);
+        records.extend([rewind(2, &[]), members(&["two"])]);
+        let classes = |replay: &Replay, from| {
+            let classes = replay.device_classes(Step(from)).into_iter();
+            classes.collect::<Vec<_>>().join(" ")
+        };
+        let before = replay(records.clone());
+        assert_eq!(classes(&before, 2), "one two");
+        assert_eq!(classes(&before, 1), "old one two");
+        // What a fork made void binds nobody any more.
+        records.push(rewind(2, &["one", "two"]));
+        assert_eq!(classes(&replay(records), 2), "two");
+    }
+
+    #[test]
+    fn an_older_checkpoint_is_asked_for_by_name() {
+        let mut asked = Replay::after(Step(1));
+        for record in [commit(1), commit(2), checkpoint(2), commit(3)] {
+            asked.follow(&record);
+        }
+        assert_eq!(steps(&asked, 1), Some(vec![2, 3]));
+    }
+}

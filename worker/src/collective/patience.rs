@@ -1,0 +1,78 @@
+//! How long an all-reduce may stand still.
+//!
+//! In: what arrives, what the network has taken, the time. Out: whether nothing has moved for too long. Keeps:
+//! bytes in either direction renew it, so that a slow line is never taken for one that hangs.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Counts from the last byte that moved.
+pub(super) struct Patience {
+    limit: Duration,
+    since: Instant,
+    /// Bytes that the network had taken by then.
+    handed_over: u64,
+}
+
+impl Patience {
+    pub(super) fn new(limit: Duration, now: Instant, handed_over: u64) -> Self {
+        Self {
+            limit,
+            since: now,
+            handed_over,
+        }
+    }
+
+    /// Something arrived.
+    pub(super) fn received(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// When to look again.
+    pub(super) fn ends(&self) -> Instant {
+        self.since + self.limit
+    }
+
+    /// Whether nothing has moved for the whole time; `handed_over` is what the network has taken by now.
+    pub(super) fn is_over(&mut self, now: Instant, handed_over: u64) -> bool {
+        if handed_over != self.handed_over {
+            self.handed_over = handed_over;
+            self.since = now;
+        }
+        now >= self.ends()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+    const LONG: u64 = 15;
+
+    #[test]
+    fn bytes_in_either_direction_renew_it_for_as_long_as_they_move() {
+        let begun = Instant::now();
+        let at = |second| begun + Duration::from_secs(second);
+        let mut receiving = Patience::new(LIMIT, begun, 7);
+        let mut sending = Patience::new(LIMIT, begun, 7);
+        for second in 1..=LONG {
+            assert!(!receiving.is_over(at(second), 7));
+            receiving.received(at(second));
+            assert!(!sending.is_over(at(second), 7 + second));
+        }
+        assert!(!receiving.is_over(at(LONG + 4), 7));
+        assert!(receiving.is_over(at(LONG + 5), 7));
+        assert!(!sending.is_over(at(LONG + 4), 7 + LONG));
+        assert!(sending.is_over(at(LONG + 5), 7 + LONG));
+    }
+
+    #[test]
+    fn it_ends_when_nothing_moves_at_all() {
+        let begun = Instant::now();
+        let mut patience = Patience::new(LIMIT, begun, 0);
+        assert_eq!(patience.ends(), begun + LIMIT);
+        assert!(patience.is_over(patience.ends(), 0));
+    }
+}

@@ -1,0 +1,102 @@
+//! What came of the orders, as what the session hears.
+//!
+//! In: outcomes of the device, the state and the all-reduce. Out: inputs, and the jobs that follow without a
+//! decision: a sum goes on to the all-reduce, a total to the state.
+
+use shared::error::Result;
+use shared::wire::message::{Applied, Task};
+
+use super::reducer::{Contribution, Reduced};
+use super::run::Running;
+use super::state::Input;
+use crate::train::device_thread::DeviceOutcome;
+use crate::train::state_thread::{StateJob, StateOutcome};
+
+impl Running {
+    pub(super) fn computed(&mut self, outcome: DeviceOutcome) -> Result<Option<Input>> {
+        Ok(Some(match outcome {
+            DeviceOutcome::Loaded(loaded, run) => {
+                tracing::info!("the base model is loaded on {}", loaded.device);
+                self.run = Some(run.clone());
+                self.job(StateJob::Begin(run))?;
+                Input::Loaded(loaded)
+            }
+            DeviceOutcome::Initial(first) => {
+                self.job(StateJob::Initial(first))?;
+                return Ok(None);
+            }
+            DeviceOutcome::Computed(identity, result, integers) => {
+                if let Some(integers) = integers {
+                    let (task, id) = (result.task, result.micro_batch);
+                    self.job(StateJob::Keep(identity.step, task, id, integers))?;
+                }
+                Input::Computed { identity, result }
+            }
+            DeviceOutcome::Skipped(step, task, micro_batches) => Input::Skipped {
+                step,
+                task,
+                micro_batches,
+            },
+            DeviceOutcome::Broken(error) => Input::Broken(error),
+        }))
+    }
+
+    pub(super) fn stated(&mut self, outcome: StateOutcome) -> Result<Option<Input>> {
+        Ok(Some(match outcome {
+            StateOutcome::Synced(step, state_digest) => Input::Synced { step, state_digest },
+            StateOutcome::Sum(identity, task, sum, world) => {
+                let pool = self.run.as_ref().map(|run| &run.pool);
+                let total = match pool.filter(|_| world > 1 && task != Task::Evaluate) {
+                    Some(pool) => pool.take(),
+                    None => Vec::new(),
+                };
+                let given = Contribution { sum, total };
+                self.reducer.reduce(identity, task, given, world)?;
+                return Ok(None);
+            }
+            StateOutcome::Applied(identity, report) => {
+                let (reduce_us, bytes_sent) = std::mem::take(&mut self.last_reduce);
+                Input::Applied {
+                    identity,
+                    report: Applied {
+                        reduce_us,
+                        bytes_sent,
+                        ..report
+                    },
+                }
+            }
+            StateOutcome::Unfit(identity, error) => Input::ReduceFailed {
+                identity,
+                error,
+                culprit: None,
+            },
+            StateOutcome::Reapplied(identity, committed_digest, state_digest) => Input::Reapplied {
+                identity,
+                committed_digest,
+                state_digest,
+            },
+            StateOutcome::Proved(step, state_digest) => Input::Proved { step, state_digest },
+            StateOutcome::Slices(identity, slices) => Input::Slices { identity, slices },
+            StateOutcome::Retained(retained) => Input::Retained(retained),
+            StateOutcome::Committed(step) => Input::Committed(step),
+            StateOutcome::Broken(error) => Input::Broken(error),
+        }))
+    }
+
+    pub(super) fn reduced(&mut self, reduced: Reduced) -> Result<Option<Input>> {
+        let identity = reduced.identity;
+        match reduced.total {
+            Ok(total) => {
+                self.last_reduce = (reduced.micros, reduced.bytes_sent);
+                let job = StateJob::Apply(identity, reduced.task, total, reduced.world);
+                self.job(job)?;
+                Ok(None)
+            }
+            Err(failure) => Ok(Some(Input::ReduceFailed {
+                identity,
+                culprit: failure.culprit.clone(),
+                error: failure.into(),
+            })),
+        }
+    }
+}

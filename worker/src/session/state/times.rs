@@ -1,0 +1,83 @@
+//! What the coordinator says about time, and how long to wait before a stream is opened again.
+//!
+//! Keeps: never a reconnect without a pause; sessions that do not last make it longer, one that lasted a
+//! lease makes it short again.
+
+use std::time::Duration;
+
+use shared::wire::message::Welcome;
+
+/// Before the coordinator has named its own times.
+const FIRST_LEASE: Duration = Duration::from_secs(8);
+/// A coordinator that nobody has ever heard may be started a little later than its workers.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The shortest pause before a stream is opened again,
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// and the longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the coordinator said about time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) lease: Duration,
+    pub(super) beat: Duration,
+    pub(super) ride_through: Duration,
+    pub(super) reduce_patience: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            lease: FIRST_LEASE,
+            beat: FIRST_LEASE / 8,
+            ride_through: FIRST_PATIENCE,
+            reduce_patience: FIRST_LEASE,
+        }
+    }
+}
+
+impl Times {
+    pub(super) fn of(welcome: &Welcome) -> Self {
+        let millis = |n: u64| Duration::from_millis(n.max(1));
+        Self {
+            lease: millis(welcome.lease_ms),
+            beat: millis(welcome.beat_ms),
+            ride_through: millis(welcome.ride_through_ms),
+            reduce_patience: millis(welcome.reduce_patience_ms),
+        }
+    }
+}
+
+/// The pause before the next try.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BackOff {
+    pause: Duration,
+    /// Sessions in a row that did not last.
+    short: u32,
+}
+
+impl BackOff {
+    pub(super) fn new() -> Self {
+        Self {
+            pause: SHORTEST_PAUSE,
+            short: 0,
+        }
+    }
+
+    /// A session is over. Tries that never became one leave the pause as it is.
+    pub(super) fn session_ended(&mut self, lasted: bool) {
+        self.short = if lasted {
+            0
+        } else {
+            self.short.saturating_add(1)
+        };
+        self.pause = SHORTEST_PAUSE
+            .saturating_mul(1 << self.short.saturating_sub(1).min(16))
+            .min(LONGEST_PAUSE);
+    }
+
+    pub(super) fn pause(&self) -> Duration {
+        self.pause
+    }
+}
