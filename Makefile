@@ -58,7 +58,7 @@ bench-data: build ## preparing 2 GB of JSONL against datasets + tokenizers (GOLD
 	$(GOLDEN_PYTHON) tests/bench/prepare_speed.py --coordinator target/release/coordinator \
 		--folder $(or $(FOLDER),target/bench-data) --megabytes $(or $(MEGABYTES),2048) --flat 512,1024
 
-measure: build ## what faults cost (WHAT=times, straggler, saving or soak)
+measure: build ## what faults cost (WHAT=times, straggler, saving, soak or workers)
 	$(CARGO) bench --locked -p cluster-tests --bench cluster -- $(WHAT)
 
 fuzz: build ## files nobody meant to write, through every reader of data (FUZZ_SECONDS, FUZZ_SEED)

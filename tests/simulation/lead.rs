@@ -181,7 +181,16 @@ impl World {
 
     /// Its process stands still, as on a suspended machine; it is woken before anybody restarts it.
     pub(crate) fn stall_coordinator(&mut self, micros: u64) {
+        // One stall right after another is one to the workers: together they stay below what these ride through.
+        let (began, ended) = self.last_stall;
+        let goes_on = self.now < ended + self.ladder.lease;
+        let began = if goes_on { began } else { self.now };
         let until = self.now + Duration::from_micros(micros);
+        let until = until.min(began + self.ladder.lease * 5);
+        if until <= self.now {
+            return;
+        }
+        self.last_stall = (began, until.max(ended));
         if self.stalled_until.is_none_or(|before| before < until) {
             self.stalled_until = Some(until);
             self.at(until, Item::CoordinatorGoesOn);

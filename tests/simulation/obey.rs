@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use coordinator::engine::{Command, Engine, MemberSet, Notice};
 use shared::ids::WorkerId;
+use shared::numerics::state_digest;
 use shared::wire::message::{Envelope, SyncSource, ToWorker};
 
 use super::invariants::Violation;
@@ -50,8 +51,8 @@ impl World {
                 ..
             } => {
                 self.moment = Moment::Checkpoint;
-                let time = self.moves_storage(step);
                 let staging = staging.display().to_string();
+                let time = self.moves_storage(&staging);
                 let publish = Own::Publish {
                     step,
                     state_digest,
@@ -118,10 +119,17 @@ impl World {
                 }
             }
             ToWorker::Release => {
-                // One that is behind takes nothing away, and what the ledger does not know cannot be gone on from.
-                let own = self.judge.owner(to);
-                let own = own.map(|m| self.machines[m].replica.state().step);
-                if own.is_some_and(|step| step == self.judge.committed_step()) {
+                // One that is behind or holds another state takes nothing away, and what the ledger does not know
+                // cannot be gone on from.
+                let committed = self.judge.committed_step();
+                let own = self
+                    .judge
+                    .owner(to)
+                    .map(|m| self.machines[m].replica.state());
+                let own = own
+                    .filter(|state| state.step == committed)
+                    .map(|s| state_digest(s));
+                if own.is_some_and(|own| self.judge.digest(committed).is_none_or(|d| *d == own)) {
                     let others = self.holders(Some(to));
                     self.judge.released(to, &others, &self.store)?;
                 }

@@ -72,6 +72,7 @@ kinds!(
     CheckpointFails,
     CheckpointRots,
     StagingFails,
+    PublicationHangs,
     LedgerFails,
     BitBeforeStage,
     CorruptSum,

@@ -15,12 +15,16 @@ use super::world::{Item, Own, World};
 const MS: u64 = 1000;
 
 impl World {
-    /// How long a checkpoint moves; that it does is said once a second.
-    pub(crate) fn moves_storage(&mut self, step: Step) -> u64 {
+    /// How long a checkpoint moves; that it does is said once a second, unless storage hangs.
+    pub(crate) fn moves_storage(&mut self, staging: &str) -> u64 {
+        if std::mem::take(&mut self.publication_hangs) {
+            let stage = self.ladder.stage.as_micros() as u64;
+            return self.dice.within(stage / 2, 3 * stage);
+        }
         let most = self.setting.sizes.transfer.max(50 * MS);
         let time = self.dice.within(MS, most);
         for second in 1..=time / (1000 * MS) {
-            let moves = Item::Own(self.term, Own::Moves(step));
+            let moves = Item::Own(self.term, Own::Moves(staging.to_owned()));
             self.after(second * 1000 * MS, moves);
         }
         time
@@ -33,7 +37,9 @@ impl World {
         }
         let event = match own {
             Own::Interrupt => Some(Event::Interrupt),
-            Own::Moves(step) => Some(Event::Publishing { step }),
+            Own::Moves(staging) => Some(Event::Publishing {
+                staging: staging.into(),
+            }),
             Own::Publish {
                 step,
                 state_digest,

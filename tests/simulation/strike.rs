@@ -133,6 +133,7 @@ impl World {
             }
             // It stays so: others can write.
             Kind::StagingFails => self.machines[m].staging_fails = true,
+            Kind::PublicationHangs => self.publication_hangs = true,
             Kind::LedgerFails => {
                 self.store.refuses = true;
                 self.after(long, Item::StorageHeals);

@@ -60,7 +60,7 @@ pub(crate) enum Item {
 /// What a coordinator does beside its engine.
 pub(crate) enum Own {
     Interrupt,
-    Moves(Step),
+    Moves(String),
     Publish {
         step: Step,
         state_digest: String,
@@ -87,6 +87,8 @@ pub(crate) struct World {
     pub(crate) term: Term,
     /// The coordinator's process is stopped until then; what comes for it waits.
     pub(crate) stalled_until: Option<Duration>,
+    /// When the last stall, with those right before it, began and ended.
+    pub(crate) last_stall: (Duration, Duration),
     waiting: VecDeque<Item>,
     pub(crate) machines: Vec<Machine>,
     pub(crate) streams: BTreeMap<WorkerId, Stream>,
@@ -106,6 +108,8 @@ pub(crate) struct World {
     pub(crate) judge: Judge,
     /// The machine that is told to write the best state dies of it.
     pub(crate) kills_best_writer: bool,
+    /// Nothing of the next publication moves for a long time.
+    pub(crate) publication_hangs: bool,
     pub(crate) planted: Planted,
     pub(crate) duplicates: bool,
     pub(crate) trace: Vec<String>,
@@ -129,6 +133,7 @@ impl World {
             engine_started: Duration::ZERO,
             term: Term(0),
             stalled_until: None,
+            last_stall: (Duration::ZERO, Duration::ZERO),
             waiting: VecDeque::new(),
             machines: Vec::new(),
             streams: BTreeMap::new(),
@@ -143,6 +148,7 @@ impl World {
             pending,
             judge,
             kills_best_writer: false,
+            publication_hangs: false,
             planted: Planted::new(bug),
             duplicates: false,
             trace: Vec::new(),
@@ -317,12 +323,15 @@ impl World {
         self.coordinator(Event::Tick)
     }
 
-    /// What waited is heard before the clock is looked at, in its order.
+    /// What waited is heard in its order, where it lay in sockets after the clock was looked at.
     fn go_on(&mut self) -> Result<(), Violation> {
         if self.stalled_until.is_none_or(|until| until > self.now) {
             return Ok(());
         }
         self.stalled_until = None;
+        if self.dice.one_in(2) {
+            self.coordinator(Event::Tick)?;
+        }
         for item in std::mem::take(&mut self.waiting) {
             self.happen(item)?;
         }

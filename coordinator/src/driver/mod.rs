@@ -5,7 +5,7 @@
 //! `journal` writes what a run leaves for people: `files` grow, `memory` is what it goes back and forth
 //! in · `publish` turns staged files into checkpoints, `storage` looks through them and removes them,
 //! `export` brings the adapter to where loaders look, `plain_lora` turns one kind of it into another ·
-//! `pulse` passes over the tick after a stop · `workers` are the processes of `--local-workers`.
+//! `workers` are the processes of `--local-workers`.
 
 mod export;
 mod files;
@@ -14,7 +14,6 @@ mod memory;
 mod orders;
 mod plain_lora;
 mod publish;
-mod pulse;
 mod recorder;
 mod records;
 mod storage;
@@ -46,7 +45,6 @@ use crate::store::{Leading, Store};
 
 pub(crate) use export::converted;
 pub use journal::{Journal, Since};
-use pulse::Pulse;
 use recorder::Recorder;
 pub use workers::LocalWorkers;
 
@@ -186,7 +184,6 @@ impl Driver {
         };
         let mut tick = every(self.run.ladder.tick());
         let mut beat = every(self.run.ladder.beat);
-        let mut pulse = Pulse::new(self.run.ladder.tick(), self.started.elapsed());
         let mut signals = LeaveSignal::listen()?;
         loop {
             let event = tokio::select! {
@@ -205,9 +202,6 @@ impl Driver {
                     }
                     if let Some(end) = self.catch_up(sessions)? {
                         return Ok(end);
-                    }
-                    if !pulse.counts(self.started.elapsed()) {
-                        continue;
                     }
                     Event::Tick
                 }

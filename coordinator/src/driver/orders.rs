@@ -4,7 +4,7 @@
 //! comes back as an event. Decides nothing: which checkpoint stays, which is the result and whether a
 //! failure ends the run is the engine's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use shared::error::{Error, Result};
@@ -179,8 +179,8 @@ impl Driver {
             expected,
             synced: self.recorder.synced(),
         };
-        let mut moving = Moving::new(step, self.done.0.clone());
         let staging = staging.to_path_buf();
+        let mut moving = Moving::new(staging.clone(), self.done.0.clone());
         self.beside(move || {
             let outcome = publish(publication, &mut |bytes| moving.moved(bytes));
             Some(Done::Event(Event::Published {
@@ -321,16 +321,17 @@ impl Driver {
 
 /// Says that a publication goes on: not for every byte, and never late when some have moved.
 struct Moving {
-    step: Step,
+    /// Which try.
+    staging: PathBuf,
     to: mpsc::Sender<Done>,
     bytes: u64,
     told: Instant,
 }
 
 impl Moving {
-    fn new(step: Step, to: mpsc::Sender<Done>) -> Self {
+    fn new(staging: PathBuf, to: mpsc::Sender<Done>) -> Self {
         Self {
-            step,
+            staging,
             to,
             bytes: 0,
             told: Instant::now(),
@@ -344,9 +345,8 @@ impl Moving {
         }
         (self.bytes, self.told) = (0, Instant::now());
         // Where so many wait to be heard already, one more says nothing.
-        let _ = self
-            .to
-            .try_send(Done::Event(Event::Publishing { step: self.step }));
+        let staging = self.staging.clone();
+        let _ = self.to.try_send(Done::Event(Event::Publishing { staging }));
     }
 }
 
@@ -357,13 +357,13 @@ mod tests {
     #[test]
     fn a_publication_is_heard_of_every_64_mib_and_never_waits_for_being_heard() {
         let (to, mut hears) = mpsc::channel(2);
-        let mut moving = Moving::new(Step(5), to);
+        let mut moving = Moving::new("a".into(), to);
         for _ in 0..8 * 5 {
             moving.moved(8 << 20);
         }
         let mut heard = 0;
-        while let Ok(Done::Event(Event::Publishing { step })) = hears.try_recv() {
-            assert_eq!(step, Step(5));
+        while let Ok(Done::Event(Event::Publishing { staging })) = hears.try_recv() {
+            assert_eq!(staging, PathBuf::from("a"));
             heard += 1;
         }
         assert_eq!(heard, 2, "as many as may wait");

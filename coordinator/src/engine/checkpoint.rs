@@ -64,6 +64,12 @@ impl Checkpoints {
             ..Self::default()
         }
     }
+
+    /// The try that is being published from there. What is heard of one that was given up is nothing to whoever writes
+    /// now.
+    fn try_at(&mut self, staging: &Path) -> Option<&mut Writing> {
+        self.writing.as_mut().filter(|w| w.staging == staging)
+    }
 }
 
 impl Engine {
@@ -127,10 +133,16 @@ impl Engine {
         self.send(&writer, ToWorker::WriteCheckpoint { step, staging });
     }
 
+    /// The steps whose states the members keep.
+    pub(super) fn kept(&self) -> BTreeSet<Step> {
+        let mut keep = self.owed();
+        keep.extend(self.checkpoints.writing.as_ref().map(|w| w.step));
+        keep
+    }
+
     /// Tells the members which states to keep, when that has changed.
     fn retain_owed(&mut self) {
-        let mut keep: BTreeSet<_> = self.owed();
-        keep.extend(self.checkpoints.writing.as_ref().map(|w| w.step));
+        let keep = self.kept();
         if keep == self.checkpoints.retained {
             return;
         }
@@ -168,6 +180,11 @@ impl Engine {
             return;
         }
         self.checkpoints.rounds += 1;
+        if self.checkpoints.rounds >= ROUNDS && self.others_can_replay(step) {
+            self.checkpoints.rounds = 0;
+            self.checkpoints.again_at = None;
+            return;
+        }
         if self.checkpoints.rounds >= ROUNDS {
             let what = format!("the checkpoint of step {step} could not be written");
             let error = Error::new(Code::Unwritable, what)
@@ -178,6 +195,21 @@ impl Engine {
                 .fix("make room or fix the storage and start again: the same step goes on");
             self.stop_with(error);
         }
+    }
+
+    /// Whoever holds an earlier state cannot write it, and others are there that never held it: it is as if nobody held
+    /// it, so that the run goes back and everybody holds it.
+    fn others_can_replay(&mut self, step: Step) -> bool {
+        let holders = self.holders(step);
+        let others = self.members.working().iter().any(|w| !holders.contains(w));
+        if others {
+            for holder in &holders {
+                if let Some(member) = self.members.get_mut(holder) {
+                    member.retains.remove(&step);
+                }
+            }
+        }
+        others
     }
 
     /// The next due checkpoint, and the end, wait for the one before.
@@ -221,9 +253,9 @@ impl Engine {
     }
 
     /// Bytes of what is being published have moved.
-    pub(super) fn publishing(&mut self, step: Step) {
+    pub(super) fn publishing(&mut self, staging: &Path) {
         let now = self.now;
-        if let Some(writing) = self.checkpoints.writing.as_mut().filter(|w| w.step == step) {
+        if let Some(writing) = self.checkpoints.try_at(staging) {
             writing.moved = now;
         }
     }
@@ -234,9 +266,7 @@ impl Engine {
         staging: &Path,
         outcome: std::result::Result<Stored, PublishFailure>,
     ) {
-        // What comes of a try that was given up is nothing to whoever writes now.
-        let writing = self.checkpoints.writing.as_ref();
-        let ours = writing.is_some_and(|w| w.staging == staging);
+        let ours = self.checkpoints.try_at(staging).is_some();
         match outcome {
             // Also one that was given up and came late: its content was compared.
             Ok(stored) => {
@@ -300,7 +330,8 @@ impl Engine {
         self.remove_oldest();
     }
 
-    /// Beyond the limit the oldest checkpoints go; the best one, and where the run can begin again, stay.
+    /// Beyond the limit the oldest checkpoints go; the best one, and where the run can begin again, stay. So does the
+    /// committed state where a late publication lies ahead of it: it would be owed again at once.
     fn remove_oldest(&mut self) {
         let Some(limit) = self.options.save_total_limit else {
             return;
@@ -309,8 +340,9 @@ impl Engine {
         let point = self.restart_point().map(|point| point.step);
         let best = self.best();
         let older = self.checkpoints.stored.keys().rev().skip(keep);
+        let stays = [best, point, Some(self.committed)];
         let older: Vec<_> = older
-            .filter(|step| Some(**step) != best && Some(**step) != point)
+            .filter(|step| !stays.contains(&Some(**step)))
             .copied()
             .collect();
         for step in older {

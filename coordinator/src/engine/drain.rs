@@ -1,8 +1,7 @@
 //! The polite leave: takes nothing more, what it has done still counts, goes at the boundary.
 //!
-//! A worker that has nothing in this step goes at once, any other with the commit, and whoever is
-//! still there at its deadline is let go then. The last one that holds the state waits until it is
-//! on storage.
+//! A worker that has nothing in this step goes at once, any other with the commit or at its deadline, whatever it
+//! computes. Keeps: never with a state that is nowhere else; the last one that holds it waits until it is on storage.
 
 use std::collections::BTreeMap;
 

@@ -38,8 +38,8 @@ pub enum Event {
     },
     /// Bytes of a checkpoint that is being published have moved.
     Publishing {
-        /// Its step.
-        step: Step,
+        /// Where its files lie: which try this is about.
+        staging: PathBuf,
     },
     /// A checkpoint was published, or could not be.
     Published {

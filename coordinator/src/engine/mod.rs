@@ -206,7 +206,7 @@ impl Engine {
             Event::Opened { worker, hello } => self.opened(worker, hello),
             Event::Message { worker, envelope } => self.message(&worker, envelope),
             Event::Closed { worker, reason } => self.left(&worker, reason),
-            Event::Publishing { step } => self.publishing(step),
+            Event::Publishing { staging } => self.publishing(&staging),
             Event::Published {
                 step,
                 staging,

@@ -33,11 +33,21 @@ impl Engine {
         member.pace = pace.unwrap_or_default();
         member.pace.rehearsed(rehearsals(&loaded));
         let known = |(step, digest): &(&Step, &String)| self.digests.get(step) == Some(*digest);
-        let retained = position.retained.iter().filter(known);
+        // Its newest state is one that it keeps, once it has heard that it is owed.
+        let keep = self.kept();
+        let newest = std::iter::once((&position.step, &position.state_digest));
+        let newest = newest.filter(|(step, _)| keep.contains(step));
+        let retained = position.retained.iter().chain(newest).filter(known);
         member.retains = retained.map(|(step, _)| *step).collect();
+        // What is owed may follow from what it holds: nothing of that goes yet.
+        let keeps: Vec<_> = keep.union(&member.retains).copied().collect();
+        let told = (!member.retains.is_empty()).then_some(ToWorker::Retain(keeps));
         self.members.insert(worker.clone(), member);
         if !self.accepts_device(&worker, loaded.device_class) {
             return;
+        }
+        if let Some(told) = told {
+            self.send(&worker, told);
         }
         self.notice(Notice::Returned {
             worker: worker.clone(),

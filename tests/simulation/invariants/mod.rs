@@ -223,9 +223,9 @@ impl Judge {
         storage::removed(best, step, store)
     }
 
-    /// A checkpoint is called damaged.
+    /// A checkpoint is taken out of the run.
     pub(crate) fn set_aside(&self, step: Step, store: &Store) -> Result<(), Violation> {
-        storage::set_aside(step, store)
+        storage::set_aside(step, self.digests.get(&step), store)
     }
 
     /// The best step of the evaluations that stand.

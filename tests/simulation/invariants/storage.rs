@@ -33,10 +33,14 @@ pub(super) fn removed(best: Option<Step>, step: Step, store: &Store) -> Result<(
     ))
 }
 
-/// Only what is damaged is called damaged.
-pub(super) fn set_aside(step: Step, store: &Store) -> Result<(), Violation> {
+/// Only what is damaged, or of a course that the run has left, is set aside.
+pub(super) fn set_aside(
+    step: Step,
+    digest: Option<&String>,
+    store: &Store,
+) -> Result<(), Violation> {
     let checkpoint = store.checkpoints.get(&step);
-    if checkpoint.is_none_or(|c| !c.is_sound()) {
+    if checkpoint.is_none_or(|c| !c.is_sound() || digest != Some(&c.state_digest)) {
         return Ok(());
     }
     Err(Violation::new(

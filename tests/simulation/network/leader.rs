@@ -260,8 +260,11 @@ impl Leader {
             } => {
                 scene.moment = Moment::Checkpoint;
                 drop(scene);
+                let moves = Event::Publishing {
+                    staging: staging.clone(),
+                };
                 let staging = staging.display().to_string();
-                self.later(Some(Event::Publishing { step }), move |scene| {
+                self.later(Some(moves), move |scene| {
                     let outcome = publish(scene, step, &state_digest, &staging)?;
                     let staging = staging.into();
                     Ok(Event::Published {

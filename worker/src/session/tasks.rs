@@ -125,7 +125,8 @@ fn write(stage: &Stage, state: Option<&AdapterState>) -> Result<Vec<FileDigest>,
     if stage.faults.hold("checkpoint", step, Duration::ZERO) == Some(Effect::Full) {
         return Err("no space left on device (a fault on purpose)".to_owned());
     }
-    let damaged = damaged_on_purpose(stage, state);
+    let flip = stage.faults.at("staged", step) == Some(Effect::Flip);
+    let damaged = flip.then(|| checkpoint::damage(state));
     let state = damaged.as_ref().unwrap_or(state);
     let run = &stage.run;
     let taken = run.taken.as_deref().map(Vec::as_slice);
@@ -138,13 +139,4 @@ fn write(stage: &Stage, state: Option<&AdapterState>) -> Result<Vec<FileDigest>,
         &stage.progress,
     )
     .map_err(|e| render(&e))
-}
-
-/// The state with one bit flipped between its commit and its writing, when a fault says so.
-fn damaged_on_purpose(stage: &Stage, state: &AdapterState) -> Option<AdapterState> {
-    let flip = stage.faults.at("staged", stage.step) == Some(Effect::Flip);
-    let mut damaged = flip.then(|| state.clone())?;
-    let first = damaged.params.first_mut()?;
-    *first = f32::from_bits(first.to_bits() ^ 1);
-    Some(damaged)
 }

@@ -172,9 +172,9 @@ impl Replica {
         let total = total.into();
         self.newest.received = fingerprints(&total, world);
         let loss_scale = self.state.loss_scale;
-        let outcome = self.shade(rule, &total);
+        let (grad_norm, skipped, loss) = self.shade(rule, &total)?;
+        // The shadow copy and its total go together: one that led nowhere leaves those of an earlier attempt alone.
         self.total = Some(total);
-        let (grad_norm, skipped, loss) = outcome?;
         Ok(Applied {
             state_digest: self.shaded.whole.clone(),
             fingerprint: whole(&self.newest.received),

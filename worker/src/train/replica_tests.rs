@@ -124,3 +124,17 @@ fn a_report_carries_one_fingerprint_and_slices_only_when_asked() {
     let parts: Fingerprint = sent.into_iter().map(Fingerprint).sum();
     assert_eq!(parts.0, whole);
 }
+
+#[test]
+fn a_total_that_leads_nowhere_leaves_the_one_before_to_be_committed() {
+    let mut replica = replica();
+    let (next, good) = (Step(1), total(Step(1)));
+    replica.apply(&rule(next), good.clone(), 2).unwrap();
+    let mut damaged = good.clone();
+    damaged[PARAMETERS + Extra::MicroBatches as usize] ^= 2;
+    let error = replica.apply(&rule(next), damaged, 2).unwrap_err();
+    assert_eq!(error.code, Code::Internal);
+    // Whoever follows this worker is sent the total of what it committed.
+    let (sent, _) = replica.commit(next).unwrap();
+    assert_eq!(*sent, good);
+}

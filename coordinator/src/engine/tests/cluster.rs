@@ -2,6 +2,7 @@
 //! committed, its gradient a hash of (step, micro-batch): enough to see what counted.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::error::{Code, Error};
@@ -52,6 +53,9 @@ pub(super) struct Cluster {
     /// A checkpoint that holds another state.
     pub(super) rots: Option<String>,
     pub(super) hold_reduce: bool,
+    /// Publications are not answered; these wait.
+    pub(super) hold_publishing: bool,
+    pub(super) publishing: Vec<(Stored, PathBuf)>,
     pub(super) refused: Vec<(WorkerId, Code)>,
     queue: VecDeque<Event>,
     busy: bool,
@@ -101,6 +105,8 @@ impl Cluster {
             export_fails: None,
             rots: None,
             hold_reduce: false,
+            hold_publishing: false,
+            publishing: Vec::new(),
             refused: Vec::new(),
             queue: VecDeque::new(),
             busy: false,
@@ -196,6 +202,10 @@ impl Cluster {
                     Some(failure) => {
                         self.published.pop();
                         Err(failure)
+                    }
+                    None if self.hold_publishing => {
+                        self.publishing.push((stored, staging));
+                        return;
                     }
                     None => Ok(stored),
                 };

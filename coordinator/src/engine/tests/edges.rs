@@ -335,3 +335,40 @@ fn what_storage_refuses_is_no_fault_of_the_writer() {
     cluster.run();
     complete(&cluster, 1, 4);
 }
+
+#[test]
+fn a_publication_may_take_as_long_as_its_own_bytes_move_and_no_longer() {
+    let mut cluster = Cluster::new(options(1, 2, 100), 1, 4);
+    cluster.hold_publishing = true;
+    cluster.join("a");
+    cluster.join("b");
+    cluster.run();
+    let says = |cluster: &mut Cluster, of: usize| {
+        cluster.pass(SECOND, &["a", "b"]);
+        let staging = cluster.publishing[of].1.clone();
+        cluster.event(Event::Publishing { staging });
+    };
+    for _ in 0..400 {
+        says(&mut cluster, 0);
+    }
+    assert_eq!(writers(&cluster), [(1, "a")]);
+    cluster.pass(130 * SECOND, &["a", "b"]);
+    cluster.run();
+    assert_eq!(writers(&cluster), [(1, "a"), (1, "b")]);
+    // The first one moves again, and nothing of the second does.
+    for _ in 0..130 {
+        says(&mut cluster, 0);
+    }
+    assert!(writers(&cluster).len() > 2, "{:?}", writers(&cluster));
+    // What was given up and comes late is on storage all the same.
+    let (stored, staging) = cluster.publishing.remove(0);
+    let step = stored.step;
+    cluster.event(Event::Published {
+        step,
+        staging,
+        outcome: Ok(stored),
+    });
+    cluster.publishing.clear();
+    cluster.pass(130 * SECOND, &["a", "b"]);
+    complete(&cluster, 1, 4);
+}
