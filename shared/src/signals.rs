@@ -1,8 +1,9 @@
-//! SIGTERM and interrupt: the first asks a program to leave in good order, the second ends it at once.
+//! SIGTERM and interrupt: the first asks a program to leave in good order, the second ends it at once, with the code
+//! that shells give to a process that a signal ended: nothing is promised of the state then.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::error::{Code, Error, ExitCode, Result};
+use crate::error::{Code, Error, Result};
 
 /// Both signals, taken over from their default.
 #[derive(Debug)]
@@ -28,14 +29,15 @@ impl LeaveSignal {
         })
     }
 
-    /// Waits for the first signal. Cancel safe; the second one ends the process here, with the code of an interrupted run.
+    /// Waits for the first signal. Cancel safe; the second one ends the process here, with 128 and its number.
     pub async fn recv(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        let kind = tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+        };
         if std::mem::replace(&mut self.asked, true) {
-            std::process::exit(i32::from(ExitCode::Interrupted as u8));
+            eprintln!("ended by a second signal: what was not on storage yet is lost");
+            std::process::exit(128 + kind.as_raw_value());
         }
     }
 }
@@ -73,7 +75,11 @@ mod tests {
             listens();
             return;
         }
-        for pair in [["TERM", "INT"], ["INT", "TERM"], ["TERM", "TERM"]] {
+        for (pair, code) in [
+            (["TERM", "INT"], 130),
+            (["INT", "TERM"], 143),
+            (["TERM", "TERM"], 143),
+        ] {
             let mut child = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "--nocapture"])
                 .arg("signals::tests::the_first_signal_asks_and_the_second_ends_the_process")
@@ -90,12 +96,7 @@ mod tests {
                     .status();
                 assert!(kill.unwrap().success());
             }
-            let code = child.wait().unwrap().code();
-            assert_eq!(
-                code,
-                Some(i32::from(ExitCode::Interrupted as u8)),
-                "{pair:?}"
-            );
+            assert_eq!(child.wait().unwrap().code(), Some(code), "{pair:?}");
         }
     }
 }

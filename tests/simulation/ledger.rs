@@ -81,7 +81,7 @@ impl Ledger {
             generation: members.map(|m| m.generation).unwrap_or_default(),
             awaited: self.awaited().into_iter().collect(),
             stored,
-            device_classes: replay.device_classes(from),
+            parts: replay.parts().clone(),
             evaluations: state.evaluations.clone(),
             evaluated: state.evaluated,
             skipped: state.skipped.clone(),

@@ -38,6 +38,7 @@ mod strike;
 mod world;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bugs::Bug;
 use invariants::Violation;
@@ -61,12 +62,16 @@ struct Struck {
     faults: BTreeMap<(Kind, Moment), u64>,
 }
 
-/// Runs seeds of one thread; returns what struck, or the first violation.
-fn runs(seeds: impl Iterator<Item = u64>) -> Result<Struck, String> {
+/// Runs seeds of one thread, until one of any thread fails; returns what struck, or the first violation.
+fn runs(seeds: impl Iterator<Item = u64>, failed: &AtomicBool) -> Result<Struck, String> {
     let mut struck = Struck::default();
     for seed in seeds {
+        if failed.load(Ordering::Relaxed) {
+            break;
+        }
         let mut world = World::new(seed, None);
         if let Err(violation) = world.run() {
+            failed.store(true, Ordering::Relaxed);
             let tail = world.trace.len().saturating_sub(40);
             let trace = world.trace[tail..].join("\n");
             return Err(format!("{trace}\nseed {seed}: {violation:?}"));
@@ -101,10 +106,12 @@ fn whatever_happens_the_bytes_are_the_same() {
         number("SIMULATION_FIRST", 0),
     );
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let failed = AtomicBool::new(false);
     let parts: Vec<_> = std::thread::scope(|scope| {
         let spawn = |thread: u64| {
             let seeds = (first + thread..first + count).step_by(threads as usize);
-            scope.spawn(move || runs(seeds))
+            let failed = &failed;
+            scope.spawn(move || runs(seeds, failed))
         };
         let handles: Vec<_> = (0..threads).map(spawn).collect();
         handles.into_iter().map(|h| h.join().unwrap()).collect()

@@ -51,7 +51,7 @@ pub(super) fn recall(
             .map(|m| m.incarnations.iter().cloned().collect())
             .unwrap_or_default(),
         stored,
-        device_classes: replay.device_classes(from),
+        parts: replay.parts().clone(),
         evaluations: state.evaluations.clone(),
         evaluated: state.evaluated,
         skipped: state.skipped.clone(),

@@ -83,7 +83,7 @@ fn whoever_was_a_member_is_awaited_by_its_incarnation() {
     assert_eq!(remembered.awaited, ["b".to_owned(), "c".to_owned()].into());
     assert_eq!(remembered.generation, Generation(2));
     assert_eq!(remembered.digests[&Step(5)], "state-5");
-    assert_eq!(remembered.device_classes, ["two".to_owned()].into());
+    assert_eq!(remembered.parts.from(Step(5)), ["two".to_owned()].into());
     let stored: Vec<u64> = remembered.stored.iter().map(|s| s.step.0).collect();
     assert_eq!(stored, [4], "the other one is not on storage");
 }
@@ -95,5 +95,5 @@ fn an_older_checkpoint_finds_every_step_and_class_since() {
     let found = recalled(folder.path(), 1);
     assert_eq!(steps(&found), [2, 3, 4, 5, 6]);
     let classes = ["one".to_owned(), "two".to_owned()];
-    assert_eq!(found.remembered.device_classes, classes.into());
+    assert_eq!(found.remembered.parts.from(Step(2)), classes.into());
 }

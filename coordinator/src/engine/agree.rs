@@ -262,7 +262,7 @@ impl Engine {
         let known = self.digests.get(&step);
         if let Some(known) = known.filter(|known| **known != agreed.state_digest) {
             let why = format!("now {}, before {known}", agreed.state_digest);
-            if !self.forks(&format!("step {step}"), vec![why]) {
+            if !self.forks(step, &format!("step {step}"), vec![why]) {
                 return;
             }
         }
@@ -295,6 +295,7 @@ impl Engine {
             credits: work.credited,
         };
         // Written down before anybody is told.
+        self.parts.took(&self.classes_at_work(), step);
         self.out.push(Command::Commit(Box::new(committed)));
         let state_digest = agreed.state_digest.clone();
         self.send_working(&ToWorker::Commit { state_digest });

@@ -301,19 +301,6 @@ impl Engine {
         self.checkpoints.rounds = 0;
         self.checkpoints.again_at = None;
         self.checkpoints.given_up.retain(|s| *s > step);
-        // In a replay, what may still differ was computed by others too.
-        let replays = self
-            .digests
-            .keys()
-            .next_back()
-            .is_some_and(|newest| *newest > step)
-            || self
-                .course
-                .newest(Step(u64::MAX))
-                .is_some_and(|newest| newest > step);
-        if !replays {
-            self.device_classes = self.classes_at_work();
-        }
         // What lies before it never comes again, unless a state that is owed lies there.
         let point = self.restart_point().map_or(step, |point| point.step);
         let kept = self

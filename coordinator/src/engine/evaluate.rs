@@ -54,7 +54,7 @@ impl Engine {
         let (sums, answers) = self.parts(&agreed.evaluation);
         let known = self.course.get(step);
         let what = format!("the evaluation of step {step}");
-        if known.is_some_and(|known| known != sums) && !self.forks(&what, Vec::new()) {
+        if known.is_some_and(|known| known != sums) && !self.forks(step, &what, Vec::new()) {
             return;
         }
         let Phase::Reducing(reducing) = std::mem::replace(&mut self.phase, Phase::Gathering) else {

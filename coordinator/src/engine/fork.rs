@@ -1,7 +1,7 @@
 //! A replay that comes out differently than before: a fork where unlike devices took part, an error elsewhere.
 //!
-//! Equal bytes are promised for one device class. Who computed what is timing, so where more than one class took
-//! part since the checkpoint a replay cannot reproduce what was; it is recorded and said, and what came after is void.
+//! Equal bytes are promised for one device class. Who computed what is timing, so where more than one class had
+//! a part in what is repeated a replay cannot reproduce it; that is recorded and said, and what came after is void.
 //! Keeps: with one class nothing differs unsaid; nothing of the void course is ever restored, exported or best.
 
 use std::collections::BTreeSet;
@@ -14,11 +14,12 @@ use super::event::{Command, Rewind};
 use super::notice::Notice;
 
 impl Engine {
-    /// Whether the run may go on with what differs from before: then everything after the committed step is
+    /// Whether the run may go on with what differs from before, in a step: then everything after the committed one is
     /// forgotten. Otherwise it has failed.
-    pub(super) fn forks(&mut self, what: &str, why: Vec<String>) -> bool {
-        self.device_classes.extend(self.classes_at_work());
-        if self.device_classes.len() < 2 {
+    pub(super) fn forks(&mut self, differs: Step, what: &str, why: Vec<String>) -> bool {
+        let mut classes = self.parts.from(differs);
+        classes.extend(self.classes_at_work());
+        if classes.len() < 2 {
             let mut error = Error::new(
                 Code::ReplayDiffers,
                 format!("{what} came out differently than before"),
@@ -27,18 +28,15 @@ impl Engine {
             let error = error
                 .why(format!(
                     "all of it was computed on one device class: {}",
-                    self.device_classes
-                        .iter()
-                        .cloned()
-                        .collect::<Vec<_>>()
-                        .join(" | ")
+                    Vec::from_iter(classes).join(" | ")
                 ))
                 .fix("was the driver or a library changed without its version changing?")
                 .fix("--set output_dir=ANOTHER trains it again beside this one");
             self.fail(error);
             return false;
         }
-        let (step, forked) = (self.committed, self.device_classes.clone());
+        let (step, forked) = (self.committed, classes);
+        self.parts.void_after(step);
         self.notice(Notice::Forked {
             what: what.to_owned(),
             step,
@@ -67,6 +65,7 @@ impl Engine {
     /// What the members of the generation compute on.
     pub(super) fn classes_at_work(&self) -> BTreeSet<String> {
         let working = self.members.values().filter(|m| m.is_working());
-        working.map(|m| m.device_class.clone()).collect()
+        let classes: BTreeSet<_> = working.map(|m| &m.device_class).collect();
+        classes.into_iter().cloned().collect()
     }
 }

@@ -74,12 +74,13 @@ impl Engine {
             };
             self.send(worker, ToWorker::Members(members));
         }
-        self.device_classes.extend(self.classes_at_work());
+        let classes = self.classes_at_work();
+        self.parts.took(&classes, self.committed.next());
         let incarnation = |w: &WorkerId| self.members.get(w).map(|m| m.hello.incarnation.clone());
         self.out.push(Command::Members(MemberSet {
             generation: self.generation,
             incarnations: working.iter().filter_map(incarnation).collect(),
-            device_classes: self.classes_at_work(),
+            device_classes: classes,
             workers: working.to_vec(),
         }));
         self.told_members = (self.generation, working.to_vec());

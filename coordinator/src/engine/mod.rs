@@ -60,6 +60,7 @@ use std::time::Duration;
 use shared::error::Error;
 use shared::evaluation::Course;
 use shared::ids::{Attempt, Generation, Identity, MicroBatchId, Step, WorkerId};
+use shared::ledger::Parts;
 use shared::wire::message::{Envelope, FromWorker, ToWorker};
 
 use checkpoint::Checkpoints;
@@ -110,8 +111,8 @@ pub struct Engine {
     absent: BTreeMap<String, Duration>,
     /// Micro-batches of the step in work on which a device hung.
     hung_on: BTreeSet<MicroBatchId>,
-    /// Device classes that took part since the newest checkpoint.
-    device_classes: BTreeSet<String>,
+    /// Which device classes had a part in which steps.
+    parts: Parts,
     /// A step that was given up because everybody left, and the credited micro-batches that were lost with it.
     abandoned: (Step, u32),
     /// The generation whose members are told as what has changed since.
@@ -190,7 +191,7 @@ impl Engine {
             checkpoints: Checkpoints::new(stored),
             absent: BTreeMap::new(),
             hung_on: BTreeSet::new(),
-            device_classes: remembered.device_classes,
+            parts: remembered.parts,
             abandoned: (Step(0), 0),
             told_members: (Generation(0), Vec::new()),
             last_waiting: None,

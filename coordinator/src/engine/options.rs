@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::config::StabilityConfig;
 use shared::evaluation::{Patience, SetSums};
 use shared::ids::{Generation, RunId, Step, Term};
+use shared::ledger::Parts;
 use shared::wire::message::{SyncSource, Welcome};
 
 use super::event::Stored;
@@ -118,8 +119,8 @@ pub struct Remembered {
     /// Every checkpoint on storage that the ledger knows, oldest first. None but the one that the run
     /// begins with has been looked through.
     pub stored: Vec<Stored>,
-    /// Device classes that took part since the checkpoint that the run begins with.
-    pub device_classes: BTreeSet<String>,
+    /// Which device classes had a part in which steps.
+    pub parts: Parts,
     /// Every evaluation there was, of steps that may come again too.
     pub evaluations: BTreeMap<Step, Vec<SetSums>>,
     /// The newest one that stands.

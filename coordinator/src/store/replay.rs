@@ -1,14 +1,14 @@
 //! What a restart needs beside the state: the steps since the newest checkpoint, and who took part.
 //!
 //! In: records as they are read. Out: for the checkpoint that the run goes on from, the commits after
-//! it and the device classes since.
+//! it; which device classes had a part in which steps.
 //! Keeps: commits of no more than the steps since the newest checkpoint, however long the run is; of
 //! an older one it says that it does not know enough, and the ledger is read once more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::Step;
-use shared::ledger::{Checkpoint, Commit, Record};
+use shared::ledger::{Checkpoint, Commit, Parts, Record};
 
 /// Follows the records of a ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +21,7 @@ pub struct Replay {
     checkpoints: BTreeMap<Step, Checkpoint>,
     /// Classes of the member set that computes now.
     classes: BTreeSet<String>,
-    /// The highest step that each class had a part in.
-    until: BTreeMap<String, Step>,
+    parts: Parts,
 }
 
 impl Replay {
@@ -44,9 +43,9 @@ impl Replay {
                 if commit.step > self.kept_after {
                     self.commits.push(commit.clone());
                 }
-                self.took_part(commit.step);
+                self.parts.took(&self.classes, commit.step);
             }
-            Record::Evaluation(evaluation) => self.took_part(evaluation.step),
+            Record::Evaluation(evaluation) => self.parts.took(&self.classes, evaluation.step),
             Record::Rewind(rewind) => self.rewind(rewind.step, !rewind.forked.is_empty()),
             Record::Members(members) => {
                 self.classes = members.device_classes.iter().cloned().collect();
@@ -63,14 +62,6 @@ impl Replay {
         }
     }
 
-    /// The members of the newest generation have computed something of this step.
-    fn took_part(&mut self, step: Step) {
-        for class in &self.classes {
-            let until = self.until.entry(class.clone()).or_default();
-            *until = step.max(*until);
-        }
-    }
-
     fn rewind(&mut self, step: Step, forked: bool) {
         self.commits.retain(|c| c.step <= step);
         if !self.asked {
@@ -79,9 +70,7 @@ impl Replay {
         }
         if forked {
             self.checkpoints.split_off(&step.next());
-            for until in self.until.values_mut() {
-                *until = step.min(*until);
-            }
+            self.parts.void_after(step);
         }
     }
 
@@ -94,13 +83,10 @@ impl Replay {
         })
     }
 
-    /// Device classes that computed a step after this one that stands, or may come again, and those of
-    /// the newest member set.
+    /// Which device classes had a part in which steps.
     #[must_use]
-    pub fn device_classes(&self, step: Step) -> BTreeSet<String> {
-        let took_part = self.until.iter().filter(|(_, until)| **until > step);
-        let took_part = took_part.map(|(class, _)| class.clone());
-        took_part.chain(self.classes.iter().cloned()).collect()
+    pub fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// Checkpoints that have a line and hold a state that is not void, oldest first.
@@ -181,9 +167,9 @@ mod tests {
     fn whoever_took_part_since_the_checkpoint_is_known_by_class() {
         let mut records = vec![members(&["old"]), commit(1), commit(2), checkpoint(2)];
         records.extend([members(&["one"]), commit(3), members(&[])]);
-        records.extend([rewind(2, &[]), members(&["two"])]);
+        records.extend([rewind(2, &[]), members(&["two"]), commit(3)]);
         let classes = |replay: &Replay, from| {
-            let classes = replay.device_classes(Step(from)).into_iter();
+            let classes = replay.parts().from(Step(from + 1)).into_iter();
             classes.collect::<Vec<_>>().join(" ")
         };
         let before = replay(records.clone());

@@ -6,7 +6,7 @@
 //! replaying them gives.
 //!
 //! `record` what a line says · `numbers` integers that JSON numbers would lose · `chain` a record
-//! to a line and back · `state` what the lines fold to · `rules` which record may come next ·
+//! to a line and back · `parts` which device classes had one · `state` what the lines fold to · `rules` which record may come next ·
 //! `book` chain and state together · `audit` the proof.
 
 mod audit;
@@ -14,6 +14,7 @@ mod book;
 mod chain;
 mod epoch;
 mod numbers;
+mod parts;
 mod record;
 mod report;
 mod rules;
@@ -25,6 +26,7 @@ mod tests;
 pub use audit::Auditor;
 pub use book::Book;
 pub use chain::{Chain, GENESIS, Sealed, is_torn};
+pub use parts::Parts;
 pub use record::{
     Checkpoint, Commit, Complete, Credit, EvaluatedSet, Evaluation, EvaluationCredit, Evicted,
     FORMAT, Leader, Members, Parent, Policy, Record, Rewind, Run, form,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::error::{Code, Error};
 use shared::ids::{MicroBatchId, RunId, Step};
+use shared::ledger::Parts;
 use shared::wire::message::{FromWorker, Hello, Loaded, Position, Progress, SyncSource, Task};
 
 use super::super::{
@@ -249,11 +250,14 @@ fn from_storage(device_classes: &[&str]) -> Cluster {
         source: SyncSource::Checkpoint("/c/4".into()),
         state_digest: Some(stored(4).state_digest),
     };
+    let mut parts = Parts::default();
+    let classes = device_classes.iter().map(|c| (*c).to_owned()).collect();
+    parts.took(&classes, Step(5));
     let remembered = Remembered {
         committed: Step(5),
         digests: [(Step(5), "another".to_owned())].into(),
         stored: vec![stored(2), stored(4)],
-        device_classes: device_classes.iter().map(|c| (*c).to_owned()).collect(),
+        parts,
         ..Remembered::default()
     };
     let schedule = Box::new(Fixed {
