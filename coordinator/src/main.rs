@@ -8,6 +8,9 @@ use coordinator::history::{OutputFormat, Reporter};
 use shared::error::{Code, Error, ExitCode, render};
 use shared::telemetry::LogFile;
 
+/// What threads that still run are given when the exit code is known.
+const LAST_BREATH: std::time::Duration = std::time::Duration::from_secs(5);
+
 fn main() -> std::process::ExitCode {
     let _ = shared::limits::raise_open_files();
     let code = match run(Cli::parse()) {
@@ -132,6 +135,8 @@ fn up(args: &cli::UpArgs, cwd: &std::path::Path, log: &LogFile) -> Result<ExitCo
         .build()
         .map_err(|e| Error::new(Code::Io, "no runtime").why(e.to_string()))?;
     let ended = runtime.block_on(cli::up::run(args, cwd, Reporter::new(format), log));
+    // A thread that hangs in storage ends with the process, and keeps nobody waiting for the exit code.
+    runtime.shutdown_timeout(LAST_BREATH);
     match ended {
         Ok(End::Complete(_)) => Ok(ExitCode::Complete),
         Ok(End::Interrupted(step)) => Err(Error::new(

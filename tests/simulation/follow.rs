@@ -102,7 +102,7 @@ impl World {
                 let digest = match machine.replica.apply(&rule, total, 1) {
                     Ok(applied) => applied.state_digest,
                     Err(e) if e.code == Code::Corrupt => return self.input(m, Input::Broken(e)),
-                    Err(e) => return Err(internal(m, &e)),
+                    Err(e) => return self.input(m, Input::SyncFailed(e.what)),
                 };
                 let committed = machine.replica.commit(step);
                 committed.map_err(|e| internal(m, &e))?;

@@ -60,6 +60,7 @@ impl World {
                 };
                 self.after(time, Item::Own(self.term, publish));
             }
+            Command::Stored(stored) => self.store.append(Line::Checkpoint(stored)),
             Command::Discard(staging) => {
                 self.store.staged.remove(&staging.display().to_string());
             }

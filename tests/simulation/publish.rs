@@ -9,7 +9,6 @@ use shared::ids::{Step, Term};
 use shared::numerics;
 
 use super::invariants::Violation;
-use super::ledger::Line;
 use super::world::{Item, Own, World};
 
 const MS: u64 = 1000;
@@ -45,11 +44,11 @@ impl World {
                 state_digest,
                 staging,
             } => {
-                let outcome = self.publish(step, &state_digest, &staging)?;
-                // A process that is gone writes no line any more.
-                if let (false, Ok(stored)) = (gone, &outcome) {
-                    self.store.append(Line::Checkpoint(stored.clone()));
+                // A process that is gone had written the line first, or it gave no name.
+                if gone && !self.store.digests().contains_key(&step) {
+                    return Ok(());
                 }
+                let outcome = self.publish(step, &state_digest, &staging)?;
                 let staging = staging.into();
                 Some(Event::Published {
                     step,
@@ -81,21 +80,21 @@ impl World {
     fn publish(
         &mut self,
         step: Step,
-        agreed: &str,
+        agreed: &String,
         staging: &str,
     ) -> Result<Result<Stored, PublishFailure>, Violation> {
         let found = if self.planted.publishes_anything() {
             let staged = self.store.staged.get(staging);
             let found = staged.map(numerics::state_digest);
-            found.unwrap_or_else(|| agreed.to_owned())
+            found.unwrap_or_else(|| agreed.clone())
         } else {
-            agreed.to_owned()
+            agreed.clone()
         };
         let checkpoint = match self.store.publishable(step, &found, staging) {
             Ok(checkpoint) => checkpoint,
             Err(failure) => return Ok(Err(failure)),
         };
-        self.judge.published(step, &checkpoint)?;
+        self.judge.published(step, agreed, &checkpoint)?;
         Ok(Ok(self.store.publish(step, staging, checkpoint)))
     }
 }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::ledger::{Leader, Parent, Policy, Record, Run, State};
+use shared::ledger::{Checkpoint, Leader, Parent, Policy, Record, Run, State};
 use shared::manifest::{self, Manifest};
 use shared::wire::message::SyncSource;
 
 use crate::engine::Restorable;
-use crate::store::{FileStore, Leading, Store};
+use crate::store::{FileStore, Leading, Replay, Store};
 
 /// The checkpoint a run goes on from, or its beginning, and what a new run inherits from it.
 pub(super) fn starting_point(
@@ -135,6 +135,24 @@ fn fits(state: Option<&State>, manifest: &Manifest) -> Result<()> {
         .why(format!("its state digest is {}", manifest.state_digest)));
     }
     Ok(())
+}
+
+/// A coordinator may end between a checkpoint's name and its line. The one that the run goes on from has been looked
+/// through, and gets the line now: without it the next start would not know it.
+pub(super) fn unrecorded(output_dir: &Path, from: &Restorable, replay: &Replay) -> Option<Record> {
+    let name = manifest::checkpoint_name(from.step);
+    let own = SyncSource::Checkpoint(output_dir.join(&name).display().to_string());
+    let known = replay
+        .checkpoints()
+        .any(|checkpoint| checkpoint.step == from.step);
+    if from.source != own || known {
+        return None;
+    }
+    Some(Record::Checkpoint(Checkpoint {
+        step: from.step,
+        folder: name,
+        state_digest: from.state_digest.clone()?,
+    }))
 }
 
 /// Writes who leads: behind the run's own line when it begins.

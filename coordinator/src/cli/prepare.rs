@@ -20,14 +20,14 @@ use shared::plan::Plan;
 use shared::storage::{OutputLock, write_atomic};
 use shared::text::{ChatTemplate, TextTokenizer};
 
-use super::begin::{lead, starting_point};
+use super::begin::{lead, starting_point, unrecorded};
 use super::output_dir::{PREPARED, check_writable, existing, remove_run, survives_overwrite};
 use super::prompts::prompts;
 use super::{bounds, evaluation, old_data, parent, progress};
 use crate::data;
 use crate::engine::Restorable;
 use crate::store::{
-    self, Existing, FileStore, LEDGER, Leading, Opened, Reading, Replay, Start, decide,
+    self, Existing, FileStore, LEDGER, Leading, Opened, Reading, Replay, Start, Store, decide,
 };
 
 /// A run that is ready for workers.
@@ -253,7 +253,7 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
     let Opened {
         mut store,
         state,
-        replay,
+        mut replay,
         notice,
     } = FileStore::open(&output_dir, ledger, Arc::clone(&lock))?;
     notices.extend(notice);
@@ -300,6 +300,10 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         }),
     };
     let record = lead(&mut store, begins, address)?;
+    if let Some(line) = unrecorded(&output_dir, &from, &replay) {
+        store.append(&line)?;
+        replay.follow(&line);
+    }
     let state = store.state().cloned();
     Ok(Prepared {
         config: Arc::new(loaded.config),

@@ -47,7 +47,11 @@ pub(super) fn export(export: &Export) -> std::result::Result<String, ExportFailu
     let look = |(step, recorded): &(Step, Option<String>)| {
         let folder = export.output_dir.join(checkpoint_name(*step));
         let looked = look_through(&folder, *step, recorded.as_deref(), &order);
-        looked.map_err(|error| ExportFailure::Checkpoint(*step, error))
+        looked.map_err(|error| match error.code {
+            // It may be whole all the same.
+            Code::Io => ExportFailure::Storage(error),
+            _ => ExportFailure::Checkpoint(*step, error),
+        })
     };
     let manifest = look(&export.result)?;
     if export.last.0 != export.result.0 {

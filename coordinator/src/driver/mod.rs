@@ -150,17 +150,10 @@ impl Driver {
     /// Whatever ended the run, coded. The state on storage is that of the newest checkpoint.
     pub async fn run(mut self, mut sessions: mpsc::Receiver<SessionEvent>) -> Result<End> {
         let outcome = self.hear(&mut sessions).await;
-        if !matches!(outcome, Ok(End::Complete(_))) {
-            // Nobody is awaited by the next start: this is an orderly end.
-            let nobody = Members {
-                generation: self.engine.generation(),
-                ..Members::default()
-            };
-            let written = self.record(Record::Members(nobody));
-            let written = written.and_then(|()| self.recorder.finish());
-            if let Err(error) = written {
-                self.journal.say(&shared::error::render(&error));
-            }
+        if !matches!(outcome, Ok(End::Complete(_)))
+            && let Err(error) = self.recorder.finish()
+        {
+            self.journal.say(&shared::error::render(&error));
         }
         match &outcome {
             Ok(End::Complete(step)) => {
@@ -188,7 +181,7 @@ impl Driver {
         loop {
             let event = tokio::select! {
                 Some(event) = sessions.recv() => self.session(event),
-                Some(done) = self.done.1.recv() => match self.done(done)? {
+                Some(done) = self.done.1.recv() => match self.done(done) {
                     Some(event) => event,
                     None => continue,
                 },
@@ -206,6 +199,12 @@ impl Driver {
                     Event::Tick
                 }
                 ends = self.local.all_ended(), if self.engine.connected() == 0 => {
+                    // The next start waits for nobody: they are its own processes.
+                    let nobody = Members {
+                        generation: self.engine.generation(),
+                        ..Members::default()
+                    };
+                    self.record(Record::Members(nobody))?;
                     return Err(self.local_workers_ended(&ends));
                 }
                 () = signals.recv() => Event::Interrupt,
@@ -235,7 +234,7 @@ impl Driver {
             }
         }
         for done in waiting(&mut self.done.1) {
-            let Some(event) = self.done(done)? else {
+            let Some(event) = self.done(done) else {
                 continue;
             };
             if let Some(end) = self.tell_engine(event)? {

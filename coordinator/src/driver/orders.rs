@@ -50,6 +50,7 @@ impl Driver {
             }
             Command::Remove(step) => self.remove(step),
             Command::Verify(stored) => self.verify(stored),
+            Command::Stored(stored) => self.stored(&stored)?,
             Command::SetAside { step, reason } => self.set_aside(step, &reason),
             Command::Export { result, last } => self.export(result, last),
             Command::Rewind(rewind) => self.rewind(rewind)?,
@@ -249,11 +250,11 @@ impl Driver {
     }
 
     /// What the blocking threads did, as the engine hears it.
-    pub(super) fn done(&mut self, done: Done) -> Result<Option<Event>> {
+    pub(super) fn done(&mut self, done: Done) -> Option<Event> {
         let event = match done {
             Done::Complaint(error) => {
                 self.complain(&error);
-                return Ok(None);
+                return None;
             }
             Done::Exported(event, sha256) => {
                 self.adapter_sha256 = sha256;
@@ -261,21 +262,18 @@ impl Driver {
             }
             Done::Event(event) => event,
         };
-        if let Event::Published {
+        Some(event)
+    }
+
+    fn stored(&mut self, stored: &Stored) -> Result<()> {
+        let step = stored.step;
+        self.journal.published(step, &stored.folder);
+        self.known.insert(step, stored.state_digest.clone());
+        self.record(Record::Checkpoint(ledger::Checkpoint {
             step,
-            outcome: Ok(stored),
-            ..
-        } = &event
-        {
-            self.journal.published(*step, &stored.folder);
-            self.known.insert(*step, stored.state_digest.clone());
-            self.record(Record::Checkpoint(ledger::Checkpoint {
-                step: *step,
-                folder: checkpoint_name(*step),
-                state_digest: stored.state_digest.clone(),
-            }))?;
-        }
-        Ok(Some(event))
+            folder: checkpoint_name(step),
+            state_digest: stored.state_digest.clone(),
+        }))
     }
 
     /// The adapter is where loaders look: the last line of the ledger.

@@ -30,12 +30,10 @@ pub(super) struct Checkpoints {
     pub(super) writing: Option<Writing>,
     /// Tries so far: each has a staging folder of its own.
     tries: u64,
-    /// Who could not write what is owed, in this round.
-    failed: BTreeSet<WorkerId>,
-    /// Rounds in which nobody could.
-    rounds: u32,
-    /// When the next round begins.
-    again_at: Option<Duration>,
+    /// What could not be written, each for itself: one that nobody can write keeps no other from storage.
+    failures: BTreeMap<Step, Failures>,
+    /// The same of bringing the adapter to where loaders look.
+    export: Failures,
     /// Due ones that nobody could write: the training goes on without them.
     pub(super) given_up: BTreeSet<Step>,
     /// Steps that the members were told to keep.
@@ -43,6 +41,33 @@ pub(super) struct Checkpoints {
     exporting: bool,
     /// One that a worker restored to another state; whose word stands against it.
     pub(super) doubted: Option<(Stored, Vec<(WorkerId, String)>)>,
+}
+
+/// Tries at one thing that came to nothing.
+#[derive(Debug, Default)]
+struct Failures {
+    /// Who could not, in this round.
+    by: BTreeSet<WorkerId>,
+    /// Rounds in which nobody could, and those of them in which the run waited for it.
+    rounds: u32,
+    waited: u32,
+    /// When the next round begins.
+    again_at: Option<Duration>,
+}
+
+impl Failures {
+    /// Nobody could: the next round begins after a pause. What nobody waits for is tried less and less often.
+    fn round(&mut self, now: Duration, waits: bool) {
+        self.by.clear();
+        self.waited += u32::from(waits);
+        let doubled = if waits { 1 } else { 1 << self.rounds.min(7) };
+        self.rounds += 1;
+        self.again_at = Some(now + PAUSE * doubled);
+    }
+
+    fn pauses(&self, now: Duration) -> bool {
+        self.again_at.is_some_and(|at| now < at)
+    }
 }
 
 /// A checkpoint on its way to storage.
@@ -72,6 +97,12 @@ impl Checkpoints {
     }
 }
 
+/// What comes next.
+enum Try {
+    Write(Step, WorkerId),
+    Nobody(Step),
+}
+
 impl Engine {
     /// Keeps what is owed in the members' memory and brings it to storage, one state after the other.
     pub(super) fn store_owed(&mut self) {
@@ -79,24 +110,42 @@ impl Engine {
             return;
         }
         self.retain_owed();
-        while self.checkpoints.writing.is_none() && self.checkpoints.again_at.is_none() {
-            let owed = self.owed();
-            let writable = |step: Step| Some((step, self.writable(step)?));
-            let Some((due, (step, holders))) = owed.into_iter().find_map(writable) else {
-                return;
-            };
-            // Of one that is not heard nobody knows what it does: it is waited for.
-            let heard = |w: &WorkerId| self.members.get(w).is_some_and(|m| !m.suspect);
-            let heard: Vec<_> = holders.into_iter().filter(heard).collect();
-            if heard.is_empty() {
-                return;
-            }
-            let untried = heard.iter().find(|w| !self.checkpoints.failed.contains(w));
-            match untried.cloned().zip(self.digests.get(&step).cloned()) {
-                Some((writer, digest)) => self.write_checkpoint(step, writer, digest),
-                None => self.nobody_can_write(due),
+        while self.checkpoints.writing.is_none() {
+            match self.next_try() {
+                Some(Try::Write(step, writer)) => {
+                    let digest = self.digests.get(&step).cloned().unwrap_or_default();
+                    self.write_checkpoint(step, writer, digest);
+                }
+                Some(Try::Nobody(step)) => self.nobody_can_write(step),
+                None => return,
             }
         }
+    }
+
+    /// The first state that is owed and that somebody can try to write; else one that everybody has tried in vain.
+    fn next_try(&self) -> Option<Try> {
+        let mut nobody = None;
+        for owed in self.owed() {
+            let Some((step, holders)) = self.writable(owed) else {
+                continue;
+            };
+            let failures = self.checkpoints.failures.get(&step);
+            if failures.is_some_and(|f| f.pauses(self.now)) {
+                continue;
+            }
+            // Of one that is not heard nobody knows what it does: it is waited for.
+            let heard = |w: &&WorkerId| self.members.get(w).is_some_and(|m| !m.suspect);
+            let mut heard = holders.iter().filter(heard).peekable();
+            if heard.peek().is_none() {
+                continue;
+            }
+            let untried = heard.find(|w| failures.is_none_or(|f| !f.by.contains(*w)));
+            match untried {
+                Some(writer) => return Some(Try::Write(step, writer.clone())),
+                None => nobody = nobody.or(Some(Try::Nobody(owed))),
+            }
+        }
+        nobody
     }
 
     /// A state that is owed and who can write it. What was due and is held by nobody any more is made good by the
@@ -165,27 +214,39 @@ impl Engine {
         }
     }
 
+    /// Somebody has got the committed state after the members were told to keep it: it keeps it too.
+    pub(super) fn retains_what_it_has(&mut self, worker: &WorkerId) {
+        if !self.checkpoints.retained.contains(&self.committed) {
+            return;
+        }
+        let (committed, steps) = (self.committed, self.checkpoints.retained.iter().copied());
+        let steps = steps.collect();
+        if let Some(member) = self.members.get_mut(worker) {
+            member.retains.insert(committed);
+            self.send(worker, ToWorker::Retain(steps));
+        }
+    }
+
     /// All who hold it have tried.
     fn nobody_can_write(&mut self, step: Step) {
-        self.checkpoints.failed.clear();
-        let needed = self.must_be_safe() || self.best() == Some(step);
-        if !needed {
+        let waits = self.must_be_safe();
+        let written = self.writable(step).map_or(step, |(step, _)| step);
+        if !waits && self.best() != Some(step) {
             // The training goes on, and the next one is tried.
+            self.checkpoints.failures.remove(&written);
             self.checkpoints.given_up.insert(step);
             self.retain_owed();
             return;
         }
-        self.checkpoints.again_at = Some(self.now + PAUSE);
-        if !self.must_be_safe() {
+        let now = self.now;
+        let failures = self.checkpoints.failures.entry(written).or_default();
+        failures.round(now, waits);
+        if failures.waited < ROUNDS {
             return;
         }
-        self.checkpoints.rounds += 1;
-        if self.checkpoints.rounds >= ROUNDS && self.others_can_replay(step) {
-            self.checkpoints.rounds = 0;
-            self.checkpoints.again_at = None;
-            return;
-        }
-        if self.checkpoints.rounds >= ROUNDS {
+        if self.others_can_replay(step) {
+            self.checkpoints.failures.remove(&written);
+        } else {
             let what = format!("the checkpoint of step {step} could not be written");
             let error = Error::new(Code::Unwritable, what)
                 .why(format!(
@@ -252,6 +313,19 @@ impl Engine {
         }
     }
 
+    /// What is being written is of a course that the run leaves.
+    pub(super) fn void_writing_after(&mut self, step: Step) {
+        self.checkpoints
+            .writing
+            .take_if(|writing| writing.step > step);
+    }
+
+    /// A later state than this one is being given its name by the coordinator: nobody is needed for it any more.
+    pub(super) fn arrives_after(&self, step: Step) -> bool {
+        let writing = self.checkpoints.writing.as_ref();
+        writing.is_some_and(|w| w.staged && w.step > step && w.step <= self.committed)
+    }
+
     /// Bytes of what is being published have moved.
     pub(super) fn publishing(&mut self, staging: &Path) {
         let now = self.now;
@@ -273,7 +347,12 @@ impl Engine {
                 if ours {
                     self.checkpoints.writing = None;
                 }
-                self.stored(stored);
+                if self.digests.get(&step) == Some(&stored.state_digest) {
+                    self.out.push(Command::Stored(stored.clone()));
+                    self.stored(stored);
+                } else {
+                    self.stored_in_vain(step);
+                }
             }
             Err(_) if !ours => {}
             Err(PublishFailure::Storage(error)) => self.checkpoint_failed(render(&error), true),
@@ -290,16 +369,27 @@ impl Engine {
         self.finish_when_stored();
     }
 
+    /// A publication that was given up came late, with a state that nobody asks for any more. It has taken the place of
+    /// any other of that step.
+    fn stored_in_vain(&mut self, step: Step) {
+        self.checkpoints.stored.remove(&step);
+        let before_all = self
+            .digests
+            .keys()
+            .next()
+            .is_some_and(|first| step < *first);
+        self.out.push(if before_all {
+            Command::Remove(step)
+        } else {
+            let reason = "it is of a course that the run has left".to_owned();
+            Command::SetAside { step, reason }
+        });
+    }
+
     fn stored(&mut self, stored: Stored) {
         let step = stored.step;
-        let known = self.digests.get(&step);
-        if known.is_some_and(|digest| *digest != stored.state_digest) {
-            return;
-        }
         self.checkpoints.stored.insert(step, stored);
-        self.checkpoints.failed.clear();
-        self.checkpoints.rounds = 0;
-        self.checkpoints.again_at = None;
+        self.checkpoints.failures.remove(&step);
         self.checkpoints.given_up.retain(|s| *s > step);
         // What lies before it never comes again, unless a state that is owed lies there.
         let point = self.restart_point().map_or(step, |point| point.step);
@@ -311,7 +401,9 @@ impl Engine {
             .owed()
             .into_iter()
             .chain(kept)
-            .chain([step, point, self.committed]);
+            .chain([step, point, self.committed])
+            // A damaged one is set aside, and what was before it comes again.
+            .chain(self.checkpoints.stored.keys().next().copied());
         let oldest = owed.min().unwrap_or(step);
         self.digests = self.digests.split_off(&oldest);
         self.remove_oldest();
@@ -352,7 +444,8 @@ impl Engine {
         if discard {
             self.out.push(Command::Discard(staging));
         }
-        self.checkpoints.failed.insert(writer.clone());
+        let failures = self.checkpoints.failures.entry(step).or_default();
+        failures.by.insert(writer.clone());
         self.notice(Notice::CheckpointFailed {
             step,
             writer,
@@ -372,26 +465,24 @@ impl Engine {
                 self.checkpoint_failed(format!("nothing of it has moved for {stage:?}"), false);
             }
         }
-        if self.checkpoints.again_at.is_some_and(|at| now >= at) {
-            self.checkpoints.again_at = None;
-        }
         self.store_owed();
         self.finish_when_stored();
     }
 
     pub(super) fn checkpoint_writer_left(&mut self, worker: &WorkerId) {
-        self.checkpoints.failed.remove(worker);
         let writing = self.checkpoints.writing.as_ref();
         if writing.is_some_and(|w| !w.staged && w.writer == *worker) {
             self.checkpoint_failed("it left while writing it".to_owned(), true);
-            self.checkpoints.failed.remove(worker);
+        }
+        for failures in self.checkpoints.failures.values_mut() {
+            failures.by.remove(worker);
         }
     }
 
     /// What the run ends with is on storage: the adapter is brought to where loaders look.
     pub(super) fn finish_when_stored(&mut self) {
         let checkpoints = &self.checkpoints;
-        let pauses = checkpoints.again_at.is_some();
+        let pauses = checkpoints.export.pauses(self.now);
         let waits = checkpoints.exporting || checkpoints.writing.is_some() || pauses;
         if !matches!(self.phase, Phase::Finishing) || waits {
             return;
@@ -431,12 +522,12 @@ impl Engine {
                 self.finish_when_stored();
             }
             Err(ExportFailure::Storage(error)) => {
-                self.checkpoints.rounds += 1;
-                if self.checkpoints.rounds >= ROUNDS {
+                let now = self.now;
+                self.checkpoints.export.round(now, true);
+                if self.checkpoints.export.waited >= ROUNDS {
                     self.stop_with(error);
                     return;
                 }
-                self.checkpoints.again_at = Some(self.now + PAUSE);
                 self.notice(Notice::ExportFailed {
                     reason: render(&error),
                 });

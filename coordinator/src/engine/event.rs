@@ -145,6 +145,8 @@ pub enum Command {
     Discard(PathBuf),
     /// The retention limit is passed: this checkpoint may go.
     Remove(Step),
+    /// A checkpoint is on storage, with the state that was agreed on.
+    Stored(Stored),
     /// A worker restored another state from this checkpoint than the recorded one: look through it and
     /// answer `Verified`.
     Verify(Stored),

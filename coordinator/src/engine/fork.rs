@@ -37,6 +37,7 @@ impl Engine {
         }
         let (step, forked) = (self.committed, classes);
         self.parts.void_after(step);
+        self.void_writing_after(step);
         self.notice(Notice::Forked {
             what: what.to_owned(),
             step,

@@ -59,13 +59,11 @@ impl Engine {
             .values()
             .filter(|m| m.has_state(committed) && m.draining.is_none())
             .count();
-        let needed = if self.started {
-            self.options.min_workers
-        } else {
-            self.options.wait_workers
-        };
-        let needed = needed.max(1).min(self.options.max_workers.max(1));
-        if ready < needed {
+        let needed = self.needed();
+        self.short_of_workers = ready < needed;
+        if self.short_of_workers {
+            // Nobody knows how long that lasts: what is committed does not wait for it in memory alone.
+            self.store_owed();
             self.notice(Notice::Waiting { ready, needed });
             return;
         }
@@ -76,6 +74,22 @@ impl Engine {
         self.form_generation();
         self.started = true;
         self.begin_step();
+    }
+
+    /// So many have to be ready before the run goes on.
+    fn needed(&self) -> usize {
+        let needed = if self.started {
+            self.options.min_workers
+        } else {
+            self.options.wait_workers
+        };
+        // What is left is to write the state, and whoever holds it can.
+        let needed = if self.ends() && !self.evaluation_due() {
+            1
+        } else {
+            needed
+        };
+        needed.max(1).min(self.options.max_workers.max(1))
     }
 
     /// Every step is committed and what is owed is on storage: nobody is needed for the end.
@@ -164,6 +178,9 @@ impl Engine {
         if step == self.committed && self.state_digest.is_none() {
             self.state_digest = Some(digest.to_owned());
             self.digests.insert(step, digest.to_owned());
+        }
+        if step == self.committed {
+            self.retains_what_it_has(worker);
         }
         // One that does not follow and is behind is brought up anew.
         let state = match follows || step == self.committed {
@@ -277,10 +294,12 @@ impl Engine {
         if self.somebody_is_on_its_way() {
             return None;
         }
-        let point = self.point_to_go_back_to()?;
-        if self.is_doubted(point.step) {
+        if let Some(point) = self.restart_point()
+            && (self.is_doubted(point.step) || self.arrives_after(point.step))
+        {
             return None;
         }
+        let point = self.point_to_go_back_to()?;
         let source = point.source.clone();
         self.notice(Notice::Rewound { step: point.step });
         self.rewind(point);
@@ -359,12 +378,19 @@ impl Engine {
     /// Whoever follows a peer that says nothing any more takes the state from another one.
     pub(super) fn sync_those_left_behind(&mut self) {
         let (now, lease, committed) = (self.now, self.options.ladder.lease, self.committed);
-        let patience = |m: &Member| m.proved.max(self.committed_at).max(m.moved().peers) + lease;
-        let left_behind = |m: &Member| match *m.state() {
-            MemberState::Ready { step, follows } => {
-                follows && step < committed && now > patience(m)
-            }
+        let behind = |m: &Member| match *m.state() {
+            MemberState::Ready { step, follows } => follows && step < committed,
             _ => false,
+        };
+        for worker in self.members.those(|_, m| m.behind.is_some() != behind(m)) {
+            if let Some(member) = self.members.get_mut(&worker) {
+                member.behind = behind(member).then_some(now);
+            }
+        }
+        // Later commits give no more time: what it gets of them shows in what has moved.
+        let left_behind = |m: &Member| {
+            m.behind
+                .is_some_and(|since| now > since.max(m.proved).max(m.moved().peers) + lease)
         };
         for worker in self.members.those(|_, m| left_behind(m)) {
             self.set_state(&worker, MemberState::Loaded);

@@ -53,6 +53,8 @@ pub(super) struct Member {
     pub(super) named_slow: bool,
     /// Earlier committed states that it keeps until they are on storage.
     pub(super) retains: BTreeSet<Step>,
+    /// Since when it follows a peer and has not reached the committed state.
+    pub(super) behind: Option<Duration>,
     /// The generation whose members it was told last, in this session.
     pub(super) told: Option<Generation>,
 }
@@ -125,6 +127,7 @@ impl Member {
             proving: None,
             named_slow: false,
             retains: BTreeSet::new(),
+            behind: None,
             told: None,
         }
     }

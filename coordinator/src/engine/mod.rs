@@ -113,6 +113,8 @@ pub struct Engine {
     hung_on: BTreeSet<MicroBatchId>,
     /// Which device classes had a part in which steps.
     parts: Parts,
+    /// The run waits for more workers than there are.
+    short_of_workers: bool,
     /// A step that was given up because everybody left, and the credited micro-batches that were lost with it.
     abandoned: (Step, u32),
     /// The generation whose members are told as what has changed since.
@@ -192,6 +194,7 @@ impl Engine {
             absent: BTreeMap::new(),
             hung_on: BTreeSet::new(),
             parts: remembered.parts,
+            short_of_workers: false,
             abandoned: (Step(0), 0),
             told_members: (Generation(0), Vec::new()),
             last_waiting: None,
@@ -336,9 +339,17 @@ impl Engine {
         self.out.push(Command::Notice(notice));
     }
 
-    /// Says what stays true for a while only once.
+    /// Says what stays true for a while only once, however often the names of those whom it is about change.
     fn notice_once(&mut self, notice: Notice) {
-        if self.told.insert(notice.to_string()) {
+        let about = match &notice {
+            Notice::Spare { workers, .. } => format!("{} spare", workers.len()),
+            Notice::Idle {
+                workers,
+                micro_batches,
+            } => format!("{} idle, {micro_batches} to do", workers.len()),
+            other => other.to_string(),
+        };
+        if self.told.insert(about) {
             self.notice(notice);
         }
     }

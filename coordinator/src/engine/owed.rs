@@ -19,7 +19,11 @@ impl Engine {
         let last = self.must_be_safe().then_some(self.committed);
         // Whoever leaves cannot wait for an evaluation: it comes when the state is taken up again.
         let last = last.filter(|step| !self.is_on_storage(*step));
-        [self.best_owed(), self.due(), last]
+        let alone = self.short_of_workers && matches!(self.phase, Phase::Gathering);
+        let committed = self.committed;
+        let paused = (alone && !self.is_on_storage(committed)).then_some(committed);
+        let paused = paused.filter(|step| !self.checkpoints.given_up.contains(step));
+        [self.best_owed(), self.due(), last, paused]
             .into_iter()
             .flatten()
             .collect()

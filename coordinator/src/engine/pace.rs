@@ -104,9 +104,12 @@ impl Pace {
     pub(super) fn deadline(&self, cost: Cost, least: Duration, first: Duration) -> Duration {
         // Before its first report a worker is known by one trial alone, on a device that was its own.
         let hung = HUNG * if self.times.is_empty() { HUNG } else { 1 };
-        self.evidence(cost.kind)
-            .map(|s| s.at_most(cost.tokens))
-            .max()
+        // What little work took says little of much: it counts where nothing larger was done.
+        let alike = |s: &&Sample| s.tokens.saturating_mul(2) >= cost.tokens;
+        let most = |s: &Sample| s.at_most(cost.tokens);
+        let alike = self.evidence(cost.kind).filter(alike).map(most).max();
+        alike
+            .or_else(|| self.evidence(cost.kind).map(most).max())
             .map_or(first, |slowest| least.max(slowest.saturating_mul(hung)))
     }
 }
@@ -172,6 +175,9 @@ mod tests {
         for _ in 0..2 * REMEMBERED {
             pace.record(cost(70), ms(1));
         }
+        assert_eq!(pace.deadline(cost(3500), ms(5), ms(1)), ms(80_000));
+        // The fixed part of something small is not taken for what grows with the square of a row.
+        pace.record(cost(7), ms(500));
         assert_eq!(pace.deadline(cost(3500), ms(5), ms(1)), ms(80_000));
     }
 

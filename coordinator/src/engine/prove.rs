@@ -24,6 +24,9 @@ impl Engine {
         digest: &str,
         agreed: &str,
     ) {
+        if self.begins_otherwise(worker, step, digest) {
+            return;
+        }
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
@@ -77,6 +80,25 @@ impl Engine {
             worker: worker.clone(),
             reason: reason.into(),
         });
+    }
+
+    /// The first adapter is drawn, and unlike devices draw unlike ones. Where nobody holds the one that was agreed on any
+    /// more, that of the first who is there counts: what was computed on the other is a course that the run leaves.
+    fn begins_otherwise(&mut self, worker: &WorkerId, step: Step, digest: &str) -> bool {
+        let drawn =
+            self.members.get(worker).and_then(|m| m.source.as_ref()) == Some(&SyncSource::Initial);
+        let alone = self.holders(step).is_empty() && !self.somebody_is_on_its_way();
+        let may = !self.options.strict_devices
+            && self.committed == step
+            && self.checkpoints.stored.is_empty();
+        if !drawn || !alone || !may {
+            return false;
+        }
+        self.digests.insert(step, digest.to_owned());
+        self.state_digest = Some(digest.to_owned());
+        let follows = false;
+        self.set_state(worker, MemberState::Ready { step, follows });
+        true
     }
 
     fn ask_for_proof(&mut self, address: &str) {
@@ -187,7 +209,10 @@ impl Engine {
             return;
         };
         if let Err(error) = outcome {
-            self.set_aside(step, render(&error));
+            // What cannot be read now may be whole: nobody is judged by it, and whoever needs it asks again.
+            if error.code != Code::Io {
+                self.set_aside(step, render(&error));
+            }
             for (worker, _) in accusers {
                 if let Some(member) = self.members.get_mut(&worker) {
                     member.unlike = 0;

@@ -15,7 +15,7 @@ pub(crate) mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -116,7 +116,8 @@ impl Manifest {
     /// Reads the manifest of a folder without looking at the files.
     ///
     /// # Errors
-    /// [`Code::NoCheckpoint`] when there is none, it is not understood, or it was altered.
+    /// [`Code::NoCheckpoint`] when there is none, it is not understood, or it was altered; [`Code::Io`] when it is there
+    /// and cannot be read now.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
         let unusable = |why: String| {
@@ -124,7 +125,10 @@ impl Manifest {
                 .in_file(&path)
                 .why(why)
         };
-        let text = std::fs::read_to_string(&path).map_err(|e| unusable(e.to_string()))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| match e.kind() {
+            ErrorKind::NotFound | ErrorKind::InvalidData => unusable(e.to_string()),
+            _ => unreadable(&path, &e),
+        })?;
         let manifest: Self = serde_json::from_str(&text).map_err(|e| unusable(e.to_string()))?;
         if manifest.format > FORMAT {
             return Err(unusable(format!(
@@ -177,10 +181,17 @@ impl Manifest {
     }
 }
 
+/// Storage that hangs or hiccups says nothing of what lies on it.
+fn unreadable(path: &Path, e: &std::io::Error) -> Error {
+    Error::new(Code::Io, "a file cannot be read")
+        .in_file(path)
+        .why(e.to_string())
+}
+
 /// Size and SHA-256 of a file.
 ///
 /// # Errors
-/// [`Code::DigestDiffers`] when it cannot be read.
+/// [`Code::DigestDiffers`] when there is none, [`Code::Io`] when it cannot be read now.
 pub fn file_digest(path: &Path) -> Result<FileDigest> {
     file_digest_with(path, &mut |_| ())
 }
@@ -190,16 +201,15 @@ pub fn file_digest(path: &Path) -> Result<FileDigest> {
 /// # Errors
 /// As [`file_digest`].
 pub fn file_digest_with(path: &Path, moved: &mut dyn FnMut(u64)) -> Result<FileDigest> {
-    let unreadable = |e: std::io::Error| {
-        Error::new(Code::DigestDiffers, "a file cannot be read")
-            .in_file(path)
-            .why(e.to_string())
+    let failed = |e: std::io::Error| match e.kind() {
+        ErrorKind::NotFound => Error::new(Code::DigestDiffers, "a file is missing").in_file(path),
+        _ => unreadable(path, &e),
     };
-    let mut file = File::open(path).map_err(unreadable)?;
+    let mut file = File::open(path).map_err(failed)?;
     let (mut hasher, mut bytes) = (Sha256::new(), 0);
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let read = file.read(&mut buffer).map_err(unreadable)?;
+        let read = file.read(&mut buffer).map_err(failed)?;
         if read == 0 {
             break;
         }

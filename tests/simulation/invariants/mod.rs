@@ -212,9 +212,20 @@ impl Judge {
         Ok(())
     }
 
-    /// A checkpoint got its name.
-    pub(crate) fn published(&self, step: Step, checkpoint: &Checkpoint) -> Result<(), Violation> {
-        storage::published(self.digest(step), step, checkpoint)
+    /// A checkpoint got its name, with the digest that it was ordered with.
+    pub(crate) fn published(
+        &self,
+        step: Step,
+        ordered: &String,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Violation> {
+        // One that was ordered before a fork may come late; it is set aside.
+        let agreed = if self.forks > 0 {
+            Some(ordered)
+        } else {
+            self.digest(step)
+        };
+        storage::published(agreed, step, checkpoint)
     }
 
     /// A checkpoint may go.

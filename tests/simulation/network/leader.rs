@@ -249,6 +249,7 @@ impl Leader {
                 drop(scene);
                 self.scene.judge(judged);
             }
+            Command::Stored(stored) => scene.store.append(Line::Checkpoint(stored)),
             Command::Discard(staging) => {
                 scene.store.staged.remove(&staging.display().to_string());
             }
@@ -322,15 +323,13 @@ impl Leader {
 fn publish(
     scene: &mut Scene,
     step: Step,
-    agreed: &str,
+    agreed: &String,
     staging: &str,
 ) -> Result<Result<Stored, PublishFailure>, Violation> {
     let checkpoint = match scene.store.publishable(step, agreed, staging) {
         Ok(checkpoint) => checkpoint,
         Err(failure) => return Ok(Err(failure)),
     };
-    scene.judge.published(step, &checkpoint)?;
-    let stored = scene.store.publish(step, staging, checkpoint);
-    scene.store.append(Line::Checkpoint(stored.clone()));
-    Ok(Ok(stored))
+    scene.judge.published(step, agreed, &checkpoint)?;
+    Ok(Ok(scene.store.publish(step, staging, checkpoint)))
 }

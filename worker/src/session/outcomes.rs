@@ -3,7 +3,7 @@
 //! In: outcomes of the device, the state and the all-reduce. Out: inputs, and the jobs that follow without a
 //! decision: a sum goes on to the all-reduce, a total to the state.
 
-use shared::error::Result;
+use shared::error::{Result, render};
 use shared::wire::message::{Applied, Task};
 
 use super::reducer::{Contribution, Reduced};
@@ -77,6 +77,7 @@ impl Running {
             },
             StateOutcome::Proved(step, state_digest) => Input::Proved { step, state_digest },
             StateOutcome::Slices(identity, slices) => Input::Slices { identity, slices },
+            StateOutcome::Unsynced(error) => Input::SyncFailed(render(&error)),
             StateOutcome::Retained(retained) => Input::Retained(retained),
             StateOutcome::Committed(step) => Input::Committed(step),
             StateOutcome::Broken(error) => Input::Broken(error),

@@ -5,15 +5,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::TrySendError;
 use std::time::Duration;
 
-use shared::error::render;
+use shared::error::{Code, Error, render};
 use shared::faults::{Effect, Faults};
 use shared::ids::{Identity, Step};
 use shared::numerics::AdapterState;
 use shared::wire::Dial;
 use shared::wire::message::{FileDigest, Sync};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::connect::{self, Stream};
@@ -26,6 +27,9 @@ use crate::train::state_thread::StateJob;
 
 /// How long a peer may stand still while it hands over the state.
 const FOLLOW_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Totals that have come and are not applied yet.
+const FOLLOWED_AHEAD: usize = 4;
 
 /// What a task has to say.
 pub(super) enum Event {
@@ -71,16 +75,29 @@ pub(super) fn follow_peer(
         let outcome = async {
             let asked = follow(&*dial, &address, run, term, sync.step, FOLLOW_PATIENCE);
             let mut following = asked.await?.counted_in(progress);
+            let under_way = Arc::new(Semaphore::new(FOLLOWED_AHEAD));
             loop {
+                // Whoever applies more slowly than the run goes on reads more slowly too.
+                let room = Arc::clone(&under_way).acquire_owned().await;
+                let room = room.map_err(|e| {
+                    Error::new(Code::Internal, "no totals any more").why(e.to_string())
+                })?;
                 let job = match following.next().await? {
                     Fed::State(step, bytes) => {
                         let _ = faults.at("join", step);
                         StateJob::Adopt(Box::new(checkpoint::decode_snapshot(&bytes)?))
                     }
-                    Fed::Total(step, total) => StateJob::FollowTotal(step, total),
+                    Fed::Total(step, total) => StateJob::FollowTotal(step, total, room),
                 };
-                if jobs.try_send(job).is_err() {
-                    return Ok(());
+                match jobs.try_send(job) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(_)) => {
+                        return Err(Error::new(
+                            Code::SyncFailed,
+                            "its state thread is too far behind",
+                        ));
+                    }
+                    Err(TrySendError::Disconnected(_)) => return Ok(()),
                 }
             }
         };

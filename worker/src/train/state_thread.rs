@@ -15,7 +15,7 @@ use shared::ids::{Identity, MicroBatchId, Step};
 use shared::model::groups;
 use shared::numerics::AdapterState;
 use shared::wire::message::{Applied, SliceFingerprints, Task};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::device_thread::LoadedRun;
 use super::replica::{Replica, StepRule};
@@ -70,7 +70,7 @@ pub enum StateJob {
     /// A checkpoint folder.
     RestoreFrom(PathBuf),
     /// The total of a step that others have committed.
-    FollowTotal(Step, Vec<i64>),
+    FollowTotal(Step, Vec<i64>, OwnedSemaphorePermit),
     /// Keep the integers of a micro-batch aside.
     Keep(Step, Task, MicroBatchId, Vec<i64>),
     /// Forget integers that were kept aside.
@@ -104,6 +104,8 @@ pub enum StateJob {
 pub enum StateOutcome {
     /// The state is at a committed step.
     Synced(Step, String),
+    /// What it was to take the state from is not whole or cannot be read: another source may be.
+    Unsynced(Error),
     /// The sum of this worker, among so many members.
     Sum(Identity, Task, Arc<Vec<i64>>, usize),
     /// The shadow copy is ready.
@@ -217,10 +219,20 @@ impl Room {
                 self.adopt(state);
             }
             StateJob::RestoreFrom(folder) => {
-                let state = checkpoint::read_checkpoint(&folder, &run.layout, &progress)?;
-                self.adopt(state);
+                match checkpoint::read_checkpoint(&folder, &run.layout, &progress) {
+                    Ok(state) => self.adopt(state),
+                    Err(error) => self.tell(StateOutcome::Unsynced(error)),
+                }
             }
-            StateJob::FollowTotal(step, total) => self.follow_total(step, total)?,
+            StateJob::FollowTotal(step, total, applied) => {
+                match self.follow_total(step, total) {
+                    // What it holds itself is damaged.
+                    Err(error) if error.code == Code::Corrupt => return Err(error),
+                    Err(error) => self.tell(StateOutcome::Unsynced(error)),
+                    Ok(()) => {}
+                }
+                drop(applied);
+            }
             StateJob::Keep(step, task, micro_batch, integers) => {
                 replica.keep(step, task, micro_batch, integers);
             }

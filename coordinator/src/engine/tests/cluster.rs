@@ -231,6 +231,7 @@ impl Cluster {
             Command::Disconnect(_)
             | Command::Members(..)
             | Command::Evaluated(_)
+            | Command::Stored(_)
             | Command::Discard(_) => {}
             end => self.end = Some(end),
         }
