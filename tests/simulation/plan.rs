@@ -233,6 +233,9 @@ fn faults(dice: &mut Dice, kinds: &[Kind], steps: u64, mixed: bool) -> Vec<Fault
     let mut faults: Vec<Fault> = (0..count)
         .map(|_| draw_fault(dice, kinds, steps, mixed))
         .collect();
+    // Of two that compute wrongly nobody can tell who is right.
+    let wrong = faults.iter_mut().filter(|f| f.kind == Kind::WrongCompute);
+    wrong.skip(1).for_each(|fault| fault.kind = Kind::Kill);
     // A coordinator recovers only when it was lost.
     let recovers = faults.iter().find(|f| f.moment == Moment::Recovering);
     if let Some(Fault { step, .. }) = recovers.copied() {

@@ -15,6 +15,7 @@ use shared::wire::message::{FileDigest, ToWorker};
 
 use super::Engine;
 use super::event::{Command, ExportFailure, PublishFailure, Stored};
+use super::members::Member;
 use super::notice::Notice;
 use super::state::Phase;
 
@@ -27,6 +28,8 @@ const PAUSE: Duration = Duration::from_secs(3);
 pub(super) struct Checkpoints {
     /// On storage.
     pub(super) stored: BTreeMap<Step, Stored>,
+    /// Since when, of those that this coordinator has published: one may take the place of another.
+    pub(super) stored_at: BTreeMap<Step, Duration>,
     pub(super) writing: Option<Writing>,
     /// Tries so far: each has a staging folder of its own.
     tries: u64,
@@ -197,34 +200,36 @@ impl Engine {
         }
         self.checkpoints.retained.clone_from(&keep);
         let committed = self.committed;
-        let steps: Vec<_> = keep.iter().copied().collect();
-        for worker in self.members.names() {
-            let Some(member) = self.members.get_mut(&worker) else {
-                continue;
-            };
-            let newest = member.has_state(committed);
-            if !newest && member.retains.is_empty() {
-                continue;
-            }
-            member.retains.retain(|step| keep.contains(step));
-            if newest && keep.contains(&committed) {
-                member.retains.insert(committed);
-            }
-            self.send(&worker, ToWorker::Retain(steps.clone()));
+        let holds = |m: &Member| m.has_state(committed) || !m.retains.is_empty();
+        for worker in self.members.those(|_, m| holds(m)) {
+            self.retain(&worker, &keep);
         }
+    }
+
+    /// A member keeps these and nothing else. What it is told and what it is believed to hold are one: it is believed
+    /// to hold nothing that it may let go.
+    pub(super) fn retain(&mut self, worker: &WorkerId, keep: &BTreeSet<Step>) {
+        let committed = self.committed;
+        let Some(member) = self.members.get_mut(worker) else {
+            return;
+        };
+        member.retains.retain(|step| keep.contains(step));
+        if member.has_state(committed) && keep.contains(&committed) {
+            member.retains.insert(committed);
+        }
+        let steps = keep.iter().copied().collect();
+        self.send(worker, ToWorker::Retain(steps));
     }
 
     /// Somebody has got the committed state after the members were told to keep it: it keeps it too.
     pub(super) fn retains_what_it_has(&mut self, worker: &WorkerId) {
-        if !self.checkpoints.retained.contains(&self.committed) {
+        let retained = &self.checkpoints.retained;
+        let member = self.members.get(worker);
+        let Some(member) = member.filter(|_| retained.contains(&self.committed)) else {
             return;
-        }
-        let (committed, steps) = (self.committed, self.checkpoints.retained.iter().copied());
-        let steps = steps.collect();
-        if let Some(member) = self.members.get_mut(worker) {
-            member.retains.insert(committed);
-            self.send(worker, ToWorker::Retain(steps));
-        }
+        };
+        let keep = retained.union(&member.retains).copied().collect();
+        self.retain(worker, &keep);
     }
 
     /// All who hold it have tried.
@@ -388,6 +393,7 @@ impl Engine {
 
     fn stored(&mut self, stored: Stored) {
         let step = stored.step;
+        self.checkpoints.stored_at.insert(step, self.now);
         self.checkpoints.stored.insert(step, stored);
         self.checkpoints.failures.remove(&step);
         self.checkpoints.given_up.retain(|s| *s > step);

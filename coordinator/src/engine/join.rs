@@ -179,15 +179,15 @@ impl Engine {
             self.state_digest = Some(digest.to_owned());
             self.digests.insert(step, digest.to_owned());
         }
-        if step == self.committed {
-            self.retains_what_it_has(worker);
-        }
         // One that does not follow and is behind is brought up anew.
         let state = match follows || step == self.committed {
             true => MemberState::Ready { step, follows },
             false => MemberState::Loaded,
         };
         self.set_state(worker, state);
+        if step == self.committed {
+            self.retains_what_it_has(worker);
+        }
     }
 
     pub(super) fn unsynced(&mut self, worker: &WorkerId, reason: String) {

@@ -50,7 +50,16 @@ impl Engine {
                 .stored
                 .values()
                 .any(|s| s.folder == *folder);
-            // One that has been set aside meanwhile accuses nobody.
+            // One that has been set aside meanwhile accuses nobody, whether another lies in its place or not.
+            let told = self.members.get(worker).map(|m| match *m.state() {
+                MemberState::Syncing { since, .. } => since,
+                _ => m.proved,
+            });
+            let renewed = self.checkpoints.stored_at.get(&step).copied() > told;
+            if renewed {
+                self.takes_it_from_elsewhere(worker);
+                return;
+            }
             if !stands
                 && self
                     .origin

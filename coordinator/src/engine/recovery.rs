@@ -40,14 +40,14 @@ impl Engine {
         let retained = position.retained.iter().chain(newest).filter(known);
         member.retains = retained.map(|(step, _)| *step).collect();
         // What is owed may follow from what it holds: nothing of that goes yet.
-        let keeps: Vec<_> = keep.union(&member.retains).copied().collect();
-        let told = (!member.retains.is_empty()).then_some(ToWorker::Retain(keeps));
+        let keeps: BTreeSet<_> = keep.union(&member.retains).copied().collect();
+        let holds = !member.retains.is_empty();
         self.members.insert(worker.clone(), member);
         if !self.accepts_device(&worker, loaded.device_class) {
             return;
         }
-        if let Some(told) = told {
-            self.send(&worker, told);
+        if holds {
+            self.retain(&worker, &keeps);
         }
         self.notice(Notice::Returned {
             worker: worker.clone(),
