@@ -15,13 +15,12 @@ use shared::wire::message::{FileDigest, ToWorker};
 
 use super::Engine;
 use super::event::{Command, ExportFailure, PublishFailure, Stored};
-use super::members::Member;
+use super::failures::Failures;
 use super::notice::Notice;
 use super::state::Phase;
 
-/// Rounds of tries by all holders at what the run ends with, and the pause between them.
+/// Rounds of tries by all holders at what the run ends with.
 const ROUNDS: u32 = 20;
-const PAUSE: Duration = Duration::from_secs(3);
 
 /// Checkpoints on storage and on their way there.
 #[derive(Debug, Default)]
@@ -40,37 +39,10 @@ pub(super) struct Checkpoints {
     /// Due ones that nobody could write: the training goes on without them.
     pub(super) given_up: BTreeSet<Step>,
     /// Steps that the members were told to keep.
-    retained: BTreeSet<Step>,
+    pub(super) retained: BTreeSet<Step>,
     exporting: bool,
     /// One that a worker restored to another state; whose word stands against it.
     pub(super) doubted: Option<(Stored, Vec<(WorkerId, String)>)>,
-}
-
-/// Tries at one thing that came to nothing.
-#[derive(Debug, Default)]
-struct Failures {
-    /// Who could not, in this round.
-    by: BTreeSet<WorkerId>,
-    /// Rounds in which nobody could, and those of them in which the run waited for it.
-    rounds: u32,
-    waited: u32,
-    /// When the next round begins.
-    again_at: Option<Duration>,
-}
-
-impl Failures {
-    /// Nobody could: the next round begins after a pause. What nobody waits for is tried less and less often.
-    fn round(&mut self, now: Duration, waits: bool) {
-        self.by.clear();
-        self.waited += u32::from(waits);
-        let doubled = if waits { 1 } else { 1 << self.rounds.min(7) };
-        self.rounds += 1;
-        self.again_at = Some(now + PAUSE * doubled);
-    }
-
-    fn pauses(&self, now: Duration) -> bool {
-        self.again_at.is_some_and(|at| now < at)
-    }
 }
 
 /// A checkpoint on its way to storage.
@@ -183,53 +155,6 @@ impl Engine {
         });
         let staging = text;
         self.send(&writer, ToWorker::WriteCheckpoint { step, staging });
-    }
-
-    /// The steps whose states the members keep.
-    pub(super) fn kept(&self) -> BTreeSet<Step> {
-        let mut keep = self.owed();
-        keep.extend(self.checkpoints.writing.as_ref().map(|w| w.step));
-        keep
-    }
-
-    /// Tells the members which states to keep, when that has changed.
-    fn retain_owed(&mut self) {
-        let keep = self.kept();
-        if keep == self.checkpoints.retained {
-            return;
-        }
-        self.checkpoints.retained.clone_from(&keep);
-        let committed = self.committed;
-        let holds = |m: &Member| m.has_state(committed) || !m.retains.is_empty();
-        for worker in self.members.those(|_, m| holds(m)) {
-            self.retain(&worker, &keep);
-        }
-    }
-
-    /// A member keeps these and nothing else. What it is told and what it is believed to hold are one: it is believed
-    /// to hold nothing that it may let go.
-    pub(super) fn retain(&mut self, worker: &WorkerId, keep: &BTreeSet<Step>) {
-        let committed = self.committed;
-        let Some(member) = self.members.get_mut(worker) else {
-            return;
-        };
-        member.retains.retain(|step| keep.contains(step));
-        if member.has_state(committed) && keep.contains(&committed) {
-            member.retains.insert(committed);
-        }
-        let steps = keep.iter().copied().collect();
-        self.send(worker, ToWorker::Retain(steps));
-    }
-
-    /// Somebody has got the committed state after the members were told to keep it: it keeps it too.
-    pub(super) fn retains_what_it_has(&mut self, worker: &WorkerId) {
-        let retained = &self.checkpoints.retained;
-        let member = self.members.get(worker);
-        let Some(member) = member.filter(|_| retained.contains(&self.committed)) else {
-            return;
-        };
-        let keep = retained.union(&member.retains).copied().collect();
-        self.retain(worker, &keep);
     }
 
     /// All who hold it have tried.

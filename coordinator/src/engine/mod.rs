@@ -15,7 +15,8 @@
 //! `non_finite` steps that apply nothing, and when they end the run · `prove` whose state is spoiled when a joiner's differs ·
 //! `reduce` and `agree` from the last credit to the commit · `evaluate` what the committed state is
 //! worth, and whether to stop · `drain` the polite leave ·
-//! `options` what the engine is told once · `owed` which states storage is owed · `checkpoint` who writes them · `fork` a replay that differs ·
+//! `options` what the engine is told once · `owed` which states storage is owed · `retain` who keeps them until then · `checkpoint` who writes
+//! them, `failures` who could not · `fork` a replay that differs ·
 //! `clock` the time in which the coordinator heard · `invariants` what holds after every event ·
 //! `ladder` every time there is.
 //!
@@ -31,6 +32,7 @@ mod dispute;
 mod drain;
 mod evaluate;
 mod event;
+mod failures;
 mod fork;
 mod generation;
 mod invariants;
@@ -47,6 +49,7 @@ mod prove;
 mod recovery;
 mod reduce;
 mod relief;
+mod retain;
 mod state;
 mod step;
 mod work;

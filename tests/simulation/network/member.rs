@@ -175,6 +175,9 @@ impl Member {
         let mut scene = self.scene.lock();
         let orders = scene.orders.remove(&self.number).unwrap_or_default();
         let slow = scene.slow.contains(&self.number);
+        if orders.contains(&Kind::StagingFails) {
+            scene.cannot_write = Some(self.number);
+        }
         drop(scene);
         let mut held = self.own.lock();
         held.machine.slow = if slow { 10 } else { 1 };
@@ -186,7 +189,6 @@ impl Member {
                 Kind::CorruptSum => held.machine.damage.sum = true,
                 Kind::CorruptState => held.machine.damage.state = true,
                 Kind::BitBeforeStage => held.machine.damage.staged = true,
-                Kind::StagingFails => held.machine.staging_fails = true,
                 Kind::ResetTwice if self.stream.take().is_some() => {
                     held.machine.resets = 1;
                     inputs.push_back(Input::Lost("reset".into()));

@@ -20,6 +20,8 @@ pub(super) struct Scene {
     pub(super) term: Term,
     /// Working members, as the coordinator sees it.
     pub(super) working: usize,
+    /// Whose way to storage is broken: one at a time, others can write.
+    pub(super) cannot_write: Option<usize>,
     pub(super) committed: Step,
     pub(super) judge: Judge,
     pub(super) moment: Moment,
@@ -52,6 +54,7 @@ impl Handle {
             store,
             term: Term(0),
             working: 0,
+            cannot_write: None,
             committed: Step(0),
             judge,
             moment: Moment::Gathering,

@@ -151,16 +151,15 @@ impl Member {
 
     pub(super) fn stage(&self, step: Step, staging: String) {
         let mut held = self.own.lock();
-        let fails = held.machine.staging_fails;
         let flips = std::mem::take(&mut held.machine.damage.staged);
         let state = held.machine.replica.frozen(step);
         drop(held);
         let mut scene = self.scene.lock();
         // The only holder is not lost for good: its way to storage comes back.
-        let alone = scene.working < 2;
+        let fails = scene.cannot_write == Some(self.number) && scene.working > 1;
         let outcome = match state {
             None => Err(format!("the state of step {step} is gone")),
-            Some(_) if fails && !alone => Err("stale file handle".into()),
+            Some(_) if fails => Err("stale file handle".into()),
             Some(_) if scene.store.full => Err("no space left".into()),
             Some(state) => {
                 let mut state = (*state).clone();
