@@ -290,14 +290,8 @@ impl Cluster {
                 scripted.asked = identity.clone();
                 scripted.held.clear();
                 let state_digest = scripted.state.to_string();
-                self.say(
-                    to,
-                    identity,
-                    FromWorker::Ready {
-                        step: sync.step,
-                        state_digest,
-                    },
-                );
+                let step = sync.step;
+                self.say(to, identity, FromWorker::Ready { step, state_digest });
             }
             ToWorker::Assign(task, list) => {
                 let held = list.into_iter().map(|m| (identity.clone(), m, task));
@@ -329,22 +323,7 @@ impl Cluster {
                 scripted.sum = 0;
                 scripted.side.clear();
             }
-            ToWorker::WriteCheckpoint { step, .. } => {
-                self.writers.push((step, to.clone()));
-                if self.hold_writing {
-                    return;
-                }
-                let has = scripted.step == step || scripted.retained.contains_key(&step);
-                let outcome = match has && !scripted.cannot_write {
-                    true => Ok(Vec::<FileDigest>::new()),
-                    false => Err("it cannot write".to_owned()),
-                };
-                self.say(
-                    to,
-                    identity,
-                    FromWorker::CheckpointWritten { step, outcome },
-                );
-            }
+            ToWorker::WriteCheckpoint { step, .. } => self.write(to, identity, step),
             ToWorker::Members(_) => scripted.following = None,
             ToWorker::Reapply if !scripted.mute => {
                 let committed_digest = scripted.state.to_string();
@@ -378,6 +357,20 @@ impl Cluster {
             | ToWorker::Stale(_)
             | ToWorker::Beat => {}
         }
+    }
+
+    fn write(&mut self, writer: &WorkerId, identity: Identity, step: Step) {
+        self.writers.push((step, writer.clone()));
+        let Some(scripted) = self.workers.get(writer).filter(|_| !self.hold_writing) else {
+            return;
+        };
+        let has = scripted.step == step || scripted.retained.contains_key(&step);
+        let outcome = match has && !scripted.cannot_write {
+            true => Ok(Vec::<FileDigest>::new()),
+            false => Err("it cannot write".to_owned()),
+        };
+        let written = FromWorker::CheckpointWritten { step, outcome };
+        self.say(writer, identity, written);
     }
 
     /// Lets a worker compute the oldest micro-batch it holds.
