@@ -380,9 +380,9 @@ fn a_publication_may_take_as_long_as_its_own_bytes_move_and_no_longer() {
     complete(&cluster, 1, 4);
 }
 
-#[test]
-fn a_run_whose_last_step_is_committed_ends_below_min_workers_too() {
-    let mut cluster = Cluster::new(options(2, 2, 100), 1, 4);
+/// Two workers are needed, and one of them goes for good in the first step.
+fn one_is_left(steps: u64) -> Cluster {
+    let mut cluster = Cluster::new(options(2, 2, 100), steps, 4);
     cluster.join("a");
     cluster.join("b");
     cluster.compute(&worker("a"));
@@ -394,6 +394,12 @@ fn a_run_whose_last_step_is_committed_ends_below_min_workers_too() {
         reason,
     });
     cluster.run();
+    cluster
+}
+
+#[test]
+fn a_run_whose_last_step_is_committed_ends_below_min_workers_too() {
+    let mut cluster = one_is_left(1);
     cluster.pass(20 * SECOND, &["a"]);
     cluster.run();
     complete(&cluster, 1, 4);
@@ -401,18 +407,7 @@ fn a_run_whose_last_step_is_committed_ends_below_min_workers_too() {
 
 #[test]
 fn a_run_that_waits_for_more_workers_does_not_keep_its_state_in_memory_alone() {
-    let mut cluster = Cluster::new(options(2, 2, 100), 3, 4);
-    cluster.join("a");
-    cluster.join("b");
-    cluster.compute(&worker("a"));
-    cluster.workers.remove(&worker("b"));
-    let reason = "its session broke".into();
-    let closed = worker("b");
-    cluster.event(Event::Closed {
-        worker: closed,
-        reason,
-    });
-    cluster.run();
+    let mut cluster = one_is_left(3);
     cluster.pass(20 * SECOND, &["a"]);
     assert_eq!(
         (cluster.commits.len(), &cluster.published[..]),
