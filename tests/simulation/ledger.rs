@@ -74,10 +74,7 @@ impl Ledger {
         Remembered {
             begins_after: state.run.begins_after,
             committed: state.committed,
-            digests: since
-                .into_iter()
-                .map(|c| (c.step, c.state_digest))
-                .collect(),
+            digests: since.digests,
             generation: members.map(|m| m.generation).unwrap_or_default(),
             awaited: self.awaited().into_iter().collect(),
             stored,

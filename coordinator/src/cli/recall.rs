@@ -13,7 +13,7 @@ use shared::ids::Step;
 use shared::ledger::{Commit, State};
 
 use crate::engine::{Remembered, Stored};
-use crate::store::{self, LEDGER, Replay};
+use crate::store::{self, LEDGER, Replay, Since};
 
 /// What is remembered.
 pub(super) struct Recalled {
@@ -36,16 +36,15 @@ pub(super) fn recall(
     from: Step,
     stored: Vec<Stored>,
 ) -> Result<Recalled> {
-    let mut since = match replay.since(from) {
+    let since = match replay.since(from) {
         Some(since) => since,
         None => again(output_dir, from)?,
     };
     let members = state.members.as_ref();
-    let digests = since.iter().map(|c| (c.step, c.state_digest.clone()));
     let remembered = Remembered {
         begins_after: state.run.begins_after,
         committed: state.committed,
-        digests: digests.collect(),
+        digests: since.digests,
         generation: members.map(|m| m.generation).unwrap_or_default(),
         awaited: members
             .map(|m| m.incarnations.iter().cloned().collect())
@@ -60,18 +59,16 @@ pub(super) fn recall(
     let last = if awaited { state.committed } else { from };
     evaluations.retain(|step, _| (from..=last).contains(step));
     // Without somebody to wait for the run goes on from the checkpoint.
-    if !awaited {
-        since.clear();
-    }
+    let stands = if awaited { since.commits } else { Vec::new() };
     Ok(Recalled {
         remembered,
-        since,
+        since: stands,
         evaluations,
     })
 }
 
 /// The newest checkpoint in the ledger is not the one that the run goes on from.
-fn again(output_dir: &Path, from: Step) -> Result<Vec<Commit>> {
+fn again(output_dir: &Path, from: Step) -> Result<Since> {
     let mut replay = Replay::after(from);
     store::read(&output_dir.join(LEDGER), |_, record| {
         replay.follow(record);

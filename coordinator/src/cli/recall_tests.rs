@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shared::ids::{Generation, Term};
-use shared::ledger::{Checkpoint, Leader, Members, Record, Run};
+use shared::ledger::{Checkpoint, Leader, Members, Record, Rewind, Run};
 use shared::storage::OutputLock;
 
 use super::*;
@@ -35,8 +35,8 @@ fn checkpoint(step: u64) -> Record {
     })
 }
 
-/// Six steps, checkpoints of two and four, another machine from step 3 on.
-fn opened(folder: &Path) -> Opened {
+/// Six steps, checkpoints of two and four, another machine from step 3 on; then what else happened.
+fn opened(folder: &Path, then: &[Record]) -> Opened {
     let open = || {
         let lock = OutputLock::take(&folder.join(".lock")).unwrap();
         FileStore::open(folder, None, Arc::new(lock)).unwrap()
@@ -56,6 +56,7 @@ fn opened(folder: &Path) -> Opened {
     records.extend([members(1, &["a"], "one"), commit(1), commit(2)]);
     records.extend([checkpoint(2), members(2, &["b", "c"], "two")]);
     records.extend([commit(3), commit(4), checkpoint(4), commit(5), commit(6)]);
+    records.extend_from_slice(then);
     for record in &records {
         store.append(record).unwrap();
     }
@@ -63,8 +64,8 @@ fn opened(folder: &Path) -> Opened {
     open()
 }
 
-fn recalled(folder: &Path, from: u64) -> Recalled {
-    let Opened { state, replay, .. } = opened(folder);
+fn recalled(folder: &Path, from: u64, then: &[Record]) -> Recalled {
+    let Opened { state, replay, .. } = opened(folder, then);
     let stored = stored(folder, &replay);
     recall(folder, &state.unwrap(), &replay, Step(from), stored).unwrap()
 }
@@ -77,7 +78,7 @@ fn steps(recalled: &Recalled) -> Vec<u64> {
 fn whoever_was_a_member_is_awaited_by_its_incarnation() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("checkpoint-4")).unwrap();
-    let found = recalled(folder.path(), 4);
+    let found = recalled(folder.path(), 4, &[]);
     assert_eq!(steps(&found), [5, 6]);
     let remembered = found.remembered;
     assert_eq!(remembered.awaited, ["b".to_owned(), "c".to_owned()].into());
@@ -92,8 +93,29 @@ fn whoever_was_a_member_is_awaited_by_its_incarnation() {
 #[test]
 fn an_older_checkpoint_finds_every_step_and_class_since() {
     let folder = tempfile::tempdir().unwrap();
-    let found = recalled(folder.path(), 1);
+    let found = recalled(folder.path(), 1, &[]);
     assert_eq!(steps(&found), [2, 3, 4, 5, 6]);
     let classes = ["one".to_owned(), "two".to_owned()];
     assert_eq!(found.remembered.parts.from(Step(2)), classes.into());
+}
+
+/// Everybody died and the run went back: the engine judges what comes again by what the ledger's rules
+/// judge it by, or a difference that it could announce as a fork ends the run with E0706.
+#[test]
+fn what_was_rewound_still_binds_whoever_computes_it_again() {
+    let back = |step| {
+        Record::Rewind(Rewind {
+            step: Step(step),
+            state_digest: Some(format!("state-{step}")),
+            ..Rewind::default()
+        })
+    };
+    for from in [4, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let found = recalled(folder.path(), from, &[back(from)]);
+        assert_eq!(found.remembered.committed, Step(from));
+        assert_eq!(steps(&found), [0u64; 0]);
+        let bound: Vec<u64> = found.remembered.digests.keys().map(|s| s.0).collect();
+        assert_eq!(bound, (from + 1..=6).collect::<Vec<_>>());
+    }
 }

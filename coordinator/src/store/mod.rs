@@ -26,7 +26,7 @@ pub use decide::{Existing, Start, decide};
 pub use file::{FileStore, Opened};
 pub use memory::MemoryStore;
 pub use read::{Reading, read};
-pub use replay::Replay;
+pub use replay::{Replay, Since};
 
 /// Name of the ledger in the output folder.
 pub const LEDGER: &str = "ledger.jsonl";

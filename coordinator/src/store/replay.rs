@@ -1,9 +1,11 @@
 //! What a restart needs beside the state: the steps since the newest checkpoint, and who took part.
 //!
 //! In: records as they are read. Out: for the checkpoint that the run goes on from, the commits after
-//! it; which device classes had a part in which steps.
+//! it, and the digests that steps which come again must reproduce; which device classes had a part in
+//! which steps.
 //! Keeps: commits of no more than the steps since the newest checkpoint, however long the run is; of
-//! an older one it says that it does not know enough, and the ledger is read once more.
+//! an older one it says that it does not know enough, and the ledger is read once more. What a rewind
+//! left behind binds whoever computes it again, as the ledger's rules have it: only a fork forgets it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,11 +19,22 @@ pub struct Replay {
     kept_after: Step,
     /// Nothing newer takes the place of the step that was asked for.
     asked: bool,
-    commits: Vec<Commit>,
+    /// By step; those after `committed` were rewound and may come again.
+    commits: BTreeMap<Step, Commit>,
+    committed: Step,
     checkpoints: BTreeMap<Step, Checkpoint>,
     /// Classes of the member set that computes now.
     classes: BTreeSet<String>,
     parts: Parts,
+}
+
+/// What followed a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Since {
+    /// Steps that stand, in order.
+    pub commits: Vec<Commit>,
+    /// State digests of all steps that stand or may come again.
+    pub digests: BTreeMap<Step, String>,
 }
 
 impl Replay {
@@ -39,9 +52,9 @@ impl Replay {
     pub fn follow(&mut self, record: &Record) {
         match record {
             Record::Commit(commit) => {
-                self.commits.retain(|c| c.step < commit.step);
+                self.committed = commit.step;
                 if commit.step > self.kept_after {
-                    self.commits.push(commit.clone());
+                    self.commits.insert(commit.step, commit.clone());
                 }
                 self.parts.took(&self.classes, commit.step);
             }
@@ -54,7 +67,7 @@ impl Replay {
                 self.checkpoints.insert(checkpoint.step, checkpoint.clone());
                 if !self.asked {
                     self.kept_after = self.kept_after.max(checkpoint.step);
-                    self.commits.retain(|c| c.step > checkpoint.step);
+                    self.commits = self.commits.split_off(&self.kept_after.next());
                 }
             }
             Record::Run(run) if !self.asked => self.kept_after = run.begins_after,
@@ -63,23 +76,28 @@ impl Replay {
     }
 
     fn rewind(&mut self, step: Step, forked: bool) {
-        self.commits.retain(|c| c.step <= step);
-        if !self.asked {
-            // All that comes now is kept, so that everything after this step is known.
-            self.kept_after = self.kept_after.min(step);
-        }
+        self.committed = step;
         if forked {
+            if !self.asked {
+                // Nothing after this step binds, and all that comes now is kept: everything is known.
+                self.kept_after = self.kept_after.min(step);
+            }
+            self.commits.split_off(&step.next());
             self.checkpoints.split_off(&step.next());
             self.parts.void_after(step);
         }
     }
 
-    /// The commits after a step, in order; `None` when some of them were not kept.
+    /// What followed a step; `None` when some of it was not kept.
     #[must_use]
-    pub fn since(&self, step: Step) -> Option<Vec<Commit>> {
+    pub fn since(&self, step: Step) -> Option<Since> {
         (step >= self.kept_after).then(|| {
-            let later = self.commits.iter().filter(|c| c.step > step);
-            later.cloned().collect()
+            let later = || self.commits.range(step.next()..).map(|(_, commit)| commit);
+            let stands = |commit: &&Commit| commit.step <= self.committed;
+            Since {
+                commits: later().filter(stands).cloned().collect(),
+                digests: later().map(|c| (c.step, c.state_digest.clone())).collect(),
+            }
         })
     }
 
@@ -139,7 +157,12 @@ mod tests {
 
     fn steps(replay: &Replay, from: u64) -> Option<Vec<u64>> {
         let since = replay.since(Step(from))?;
-        Some(since.iter().map(|commit| commit.step.0).collect())
+        Some(since.commits.iter().map(|commit| commit.step.0).collect())
+    }
+
+    fn bound(replay: &Replay, from: u64) -> Option<Vec<u64>> {
+        let since = replay.since(Step(from))?;
+        Some(since.digests.keys().map(|step| step.0).collect())
     }
 
     #[test]
@@ -154,13 +177,34 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rewind_behind_the_newest_checkpoint_everything_is_known_again() {
+    fn what_was_rewound_stands_no_more_and_binds_still() {
         let mut records: Vec<Record> = (1..=6).map(commit).collect();
-        records.extend([checkpoint(5), rewind(2, &[]), commit(3), commit(4)]);
-        let replay = replay(records);
-        assert_eq!(steps(&replay, 2), Some(vec![3, 4]));
+        records.extend([rewind(2, &[]), commit(3)]);
+        let rewound = replay(records.clone());
+        assert_eq!(steps(&rewound, 0), Some(vec![1, 2, 3]));
+        assert_eq!(bound(&rewound, 0), Some(vec![1, 2, 3, 4, 5, 6]));
+        assert_eq!(bound(&rewound, 3), Some(vec![4, 5, 6]));
+        // A fork makes it void.
+        records.push(rewind(2, &["one", "two"]));
+        let forked = replay(records);
+        assert_eq!(steps(&forked, 0), Some(vec![1, 2]));
+        assert_eq!(bound(&forked, 0), Some(vec![1, 2]));
+    }
+
+    #[test]
+    fn behind_the_newest_checkpoint_only_a_fork_leaves_everything_known() {
+        let mut records: Vec<Record> = (1..=6).map(commit).collect();
+        records.extend([checkpoint(5), rewind(2, &[]), commit(3), checkpoint(3)]);
+        let rewound = replay(records.clone());
+        assert_eq!(steps(&rewound, 2), None, "what bound step 4 was let go");
+        assert_eq!(steps(&rewound, 3), None);
         // Forward again to what the rewind left behind.
-        assert_eq!(steps(&replay, 5), Some(vec![]));
+        assert_eq!(steps(&rewound, 5), Some(vec![]));
+        assert_eq!(bound(&rewound, 5), Some(vec![6]));
+        records.extend([rewind(2, &["one", "two"]), commit(3)]);
+        let forked = replay(records);
+        assert_eq!(steps(&forked, 2), Some(vec![3]));
+        assert_eq!(bound(&forked, 2), Some(vec![3]));
     }
 
     #[test]
