@@ -215,4 +215,27 @@ mod tests {
         assert_eq!(from.step, Step(5));
         assert!(!staged.exists());
     }
+
+    /// It ended between the checkpoint's name and its line.
+    #[test]
+    fn a_checkpoint_with_a_name_and_no_line_gets_its_line() {
+        let output = tempfile::tempdir().unwrap();
+        checkpoint(output.path(), 5, Damage::None);
+        let from = start(output.path(), "auto", &mut Vec::new()).unwrap();
+        let mut replay = Replay::default();
+        let Some(line @ Record::Checkpoint(_)) = unrecorded(output.path(), &from, &replay) else {
+            panic!("it has no line");
+        };
+        replay.follow(&line);
+        let recorded: Vec<_> = replay.checkpoints().collect();
+        assert_eq!(
+            (recorded[0].step, &recorded[0].folder[..]),
+            (Step(5), "checkpoint-5")
+        );
+        assert_eq!(Some(&recorded[0].state_digest), from.state_digest.as_ref());
+        assert!(unrecorded(output.path(), &from, &replay).is_none());
+        // One from elsewhere is not this run's.
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert!(unrecorded(elsewhere.path(), &from, &Replay::default()).is_none());
+    }
 }

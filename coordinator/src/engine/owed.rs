@@ -135,12 +135,20 @@ impl Engine {
 
     /// The best state was on nobody's storage, and nobody has it any more: it must be computed again.
     pub(super) fn lost_best(&self) -> Option<Step> {
-        let best = self
-            .best_owed()
-            .filter(|_| self.options.best_is_the_result)?;
+        self.best().filter(|best| self.must_come_again(*best))
+    }
+
+    /// Whether the run would have to go back from a step that somebody holds, because the best state before it is lost.
+    pub(super) fn goes_back_from(&self, step: Step) -> bool {
+        let best = self.course.standing(step).best.map(|(best, _)| best);
+        best.is_some_and(|best| best < step && self.must_come_again(best))
+    }
+
+    fn must_come_again(&self, best: Step) -> bool {
         let writing = self.checkpoints.writing.as_ref();
         let on_its_way = writing.is_some_and(|w| w.step == best);
-        (!on_its_way && self.holders(best).is_empty()).then_some(best)
+        let safe = self.is_on_storage(best) || on_its_way || !self.holders(best).is_empty();
+        self.options.best_is_the_result && !safe
     }
 
     /// Where the run begins again when nobody holds its state: the newest checkpoint that is not beyond a best

@@ -95,7 +95,9 @@ impl Engine {
     /// While the run goes on: back into the step in work, or like a joiner.
     fn take_in(&mut self, worker: &WorkerId, position: &Position) {
         let holds = self.reachable(position);
-        if let Some(step) = holds.filter(|step| *step > self.committed) {
+        let ahead = holds.filter(|step| *step > self.committed);
+        // What has to be computed again lies before it: it would go back at once.
+        if let Some(step) = ahead.filter(|step| !self.goes_back_from(*step)) {
             self.go_forward(step);
         }
         let reachable = holds == Some(self.committed);

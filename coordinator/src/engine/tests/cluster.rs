@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use shared::error::{Code, Error};
 use shared::ids::{Identity, Step, WorkerId};
-use shared::numerics::{Fingerprint, LossScale};
+use shared::numerics::LossScale;
 use shared::wire::message::{
-    Applied, Computed, Envelope, FileDigest, FromWorker, Hello, Loaded, PROTOCOL, Progress,
-    SliceFingerprints, SyncSource, Task, ToWorker,
+    Envelope, FileDigest, FromWorker, Hello, Loaded, PROTOCOL, SliceFingerprints, SyncSource,
+    ToWorker,
 };
 
 use super::super::{
-    Command, Committed, Cost, Engine, Event, ExportFailure, Notice, Options, PublishFailure,
-    Remembered, Restorable, Schedule, Stored, WorkKind,
+    Command, Committed, Engine, Event, ExportFailure, Notice, Options, PublishFailure, Remembered,
+    Restorable, Schedule, Stored,
 };
-use super::scripted::gradient;
 pub(super) use super::scripted::{Fixed, Scripted, expected_state, options, worker};
 
 /// Whether a step is skipped, and the loss scale it was computed with.
@@ -52,6 +51,8 @@ pub(super) struct Cluster {
     pub(super) export_fails: Option<ExportFailure>,
     /// A checkpoint that holds another state.
     pub(super) rots: Option<String>,
+    /// No checkpoint can be read.
+    pub(super) unreadable: bool,
     pub(super) hold_reduce: bool,
     /// Publications are not answered; these wait.
     pub(super) hold_publishing: bool,
@@ -104,6 +105,7 @@ impl Cluster {
             publish_fails: None,
             export_fails: None,
             rots: None,
+            unreadable: false,
             hold_reduce: false,
             hold_publishing: false,
             publishing: Vec::new(),
@@ -123,6 +125,18 @@ impl Cluster {
 
     pub(super) fn join(&mut self, name: &str) {
         self.workers.insert(worker(name), Scripted::default());
+        self.open(name);
+    }
+
+    /// A worker of another device class, whose every state or gradient differs by one.
+    pub(super) fn join_unlike(&mut self, name: &str, spoils: u64, wrong: u64) {
+        let unlike = Scripted {
+            device_class: "another",
+            spoils,
+            wrong,
+            ..Scripted::default()
+        };
+        self.workers.insert(worker(name), unlike);
         self.open(name);
     }
 
@@ -273,7 +287,17 @@ impl Cluster {
         };
         match body {
             ToWorker::Welcome(_) => {
-                self.say(to, identity, FromWorker::Loaded(Loaded::default()));
+                let loaded = Loaded {
+                    device_class: scripted.device_class.to_owned(),
+                    ..Loaded::default()
+                };
+                self.say(to, identity, FromWorker::Loaded(loaded));
+            }
+            ToWorker::Sync(sync)
+                if self.unreadable && matches!(sync.source, SyncSource::Checkpoint(_)) =>
+            {
+                let reason = "input/output error".to_owned();
+                self.say(to, identity, FromWorker::Unsynced { reason });
             }
             ToWorker::Sync(sync) => {
                 scripted.state = match &sync.source {
@@ -371,116 +395,5 @@ impl Cluster {
         };
         let written = FromWorker::CheckpointWritten { step, outcome };
         self.say(writer, identity, written);
-    }
-
-    /// Lets a worker compute the oldest micro-batch it holds.
-    pub(super) fn compute(&mut self, name: &WorkerId) -> bool {
-        let Some(scripted) = self.workers.get_mut(name) else {
-            return false;
-        };
-        let Some((identity, micro_batch, task)) = scripted.held.pop_front() else {
-            return false;
-        };
-        let fingerprint = gradient(identity.step, micro_batch) + scripted.wrong;
-        if task == Task::Train {
-            scripted.side.insert(micro_batch, fingerprint);
-        }
-        let computed = Computed {
-            micro_batch,
-            fingerprint,
-            compute_us: 1,
-            task,
-        };
-        self.say(name, identity, FromWorker::Computed(computed));
-        true
-    }
-
-    /// Lets every member that was told to reduce do so, when all of them were told.
-    pub(super) fn reduce(&mut self) -> bool {
-        let told = std::mem::take(&mut self.reducing);
-        let Some(newest) = told.iter().map(|(_, i)| (i.generation, i.attempt)).max() else {
-            return false;
-        };
-        let current: Vec<_> = told
-            .into_iter()
-            .filter(|(_, i)| (i.generation, i.attempt) == newest)
-            .collect();
-        let sums: Vec<u64> = current
-            .iter()
-            .filter_map(|(w, _)| self.workers.get(w))
-            .map(|s| s.sum)
-            .collect();
-        let total: u64 = sums.iter().sum();
-        for (name, identity) in current {
-            let Some(scripted) = self.workers.get_mut(&name).filter(|s| !s.mute) else {
-                continue;
-            };
-            let (skipped, loss_scale) = (self.outcome)(identity.step);
-            let update = if skipped { 0 } else { total };
-            scripted.shadow = scripted.state + update + u64::from(scripted.lies);
-            let applied = Applied {
-                state_digest: scripted.shadow.to_string(),
-                fingerprint: (Fingerprint(0) + Fingerprint(total)).0,
-                sum: (Fingerprint(0) + Fingerprint(scripted.sum)).0,
-                skipped,
-                loss_scale,
-                ..Applied::default()
-            };
-            self.say(&name, identity, FromWorker::Applied(applied));
-        }
-        true
-    }
-
-    /// Time passes, tick by tick; those who are `alive` give signs of life, and nothing moves.
-    pub(super) fn pass(&mut self, time: Duration, alive: &[&str]) {
-        let (until, tick) = (self.now + time, Duration::from_millis(100));
-        let mut beats = 0;
-        while self.now < until {
-            self.now += tick;
-            beats += 1;
-            if beats % 10 == 0 {
-                for name in alive {
-                    self.beat(name, Progress::default());
-                }
-            }
-            self.event(Event::Tick);
-        }
-    }
-
-    /// What a worker's largest micro-batch took before it took part.
-    pub(super) fn rehearsed(&mut self, name: &str, time: Duration) -> bool {
-        let cost = Cost {
-            kind: WorkKind::Train,
-            tokens: 10,
-        };
-        let times = std::iter::once((cost.tokens, time));
-        let member = self.engine.members.get_mut(&worker(name));
-        member.map(|m| m.pace.rehearsed(times)).is_some()
-    }
-
-    pub(super) fn beat(&mut self, name: &str, progress: Progress) {
-        self.say(
-            &worker(name),
-            Identity::default(),
-            FromWorker::Beat(progress),
-        );
-    }
-
-    /// Runs until nothing happens any more.
-    pub(super) fn run(&mut self) {
-        for _ in 0..100_000 {
-            let names: Vec<_> = self.workers.keys().cloned().collect();
-            let mut moved = false;
-            for name in names {
-                moved |= self.compute(&name);
-            }
-            if !moved && !self.hold_reduce {
-                moved = self.reduce();
-            }
-            if !moved {
-                return;
-            }
-        }
-        panic!("the run does not end");
     }
 }

@@ -242,7 +242,7 @@ fn whoever_was_silent_while_the_coordinator_stood_still_is_heard_first() {
 }
 
 /// A run of six steps that comes back with checkpoints of 2 and 4 and nobody there.
-fn from_storage(device_classes: &[&str]) -> Cluster {
+pub(super) fn from_storage(device_classes: &[&str]) -> Cluster {
     let stored = |step: u64| Stored {
         step: Step(step),
         folder: format!("/c/{step}"),

@@ -3,6 +3,9 @@
 mod cluster;
 mod disputes;
 mod edges;
+mod happens;
+mod late;
 mod non_finite;
+mod returns;
 mod scripted;
 mod stories;

@@ -69,6 +69,8 @@ pub(super) struct Scripted {
     pub(super) following: Option<Step>,
     /// Where the run stood when it was told to take the state.
     pub(super) asked: Identity,
+    /// What it computes on.
+    pub(super) device_class: &'static str,
     /// It cannot write.
     pub(super) cannot_write: bool,
     /// What it was told to keep, and still has.
