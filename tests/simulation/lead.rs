@@ -90,7 +90,7 @@ pub(crate) fn options(setting: &Setting, term: Term, ladder: Ladder) -> Options 
         wait_workers: if term.0 == 1 {
             setting.workers.min(3)
         } else {
-            1
+            setting.min_workers
         },
         save_steps: setting.save_steps,
         save_total_limit: setting.save_total_limit,

@@ -69,12 +69,11 @@ impl Ledger {
             replay.follow(record);
         }
         let state = self.state();
-        let since = replay.since(from).unwrap_or_default();
         let members = state.members.as_ref();
         Remembered {
             begins_after: state.run.begins_after,
             committed: state.committed,
-            digests: since.digests,
+            digests: replay.digests().clone(),
             generation: members.map(|m| m.generation).unwrap_or_default(),
             awaited: self.awaited().into_iter().collect(),
             stored,

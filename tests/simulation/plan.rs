@@ -203,7 +203,8 @@ impl Setting {
             save_steps: dice.within(1, 4),
             save_total_limit: dice.pick(&[None, Some(1), Some(2), Some(3)]),
             scaled: dice.one_in(2),
-            min_workers: dice.within(1, 2) as usize,
+            // Nobody audits one that works alone.
+            min_workers: dice.within(1, 2).max(1 + u64::from(audited)) as usize,
             max_workers: if dice.one_in(4) { 3 } else { 64 },
             audit_rate: match (audited, dice.one_in(4)) {
                 (true, _) => 1.0,

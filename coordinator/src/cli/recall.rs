@@ -1,7 +1,8 @@
 //! What a coordinator that comes back remembers, from the lines of its ledger.
 //!
 //! In: what was read of the ledger, and the checkpoint the run could go on from. Out: the workers to
-//! wait for, the digests to trust, the steps committed since that checkpoint.
+//! wait for, the digests to trust, the steps committed since that checkpoint, and those that lie ahead of
+//! where the run stands and may be gone forward to.
 //! Keeps: nothing is read again, but for a checkpoint that is older than the newest one in the ledger.
 
 use std::collections::BTreeMap;
@@ -19,9 +20,11 @@ use crate::store::{self, LEDGER, Replay, Since};
 pub(super) struct Recalled {
     /// For the engine.
     pub(super) remembered: Remembered,
-    /// Committed after the checkpoint, in order.
+    /// Committed after the checkpoint, as far as the run goes on from there, in order.
     pub(super) since: Vec<Commit>,
-    /// Evaluated at the checkpoint or after it, as far as the run goes on from there.
+    /// Committed after that, in order.
+    pub(super) ahead: Vec<Commit>,
+    /// Evaluated at the checkpoint or after it.
     pub(super) evaluations: BTreeMap<Step, Vec<SetSums>>,
 }
 
@@ -44,7 +47,7 @@ pub(super) fn recall(
     let remembered = Remembered {
         begins_after: state.run.begins_after,
         committed: state.committed,
-        digests: since.digests,
+        digests: replay.digests().clone(),
         generation: members.map(|m| m.generation).unwrap_or_default(),
         awaited: members
             .map(|m| m.incarnations.iter().cloned().collect())
@@ -55,14 +58,18 @@ pub(super) fn recall(
         evaluated: state.evaluated,
         skipped: state.skipped.clone(),
     };
-    let (awaited, mut evaluations) = (!remembered.awaited.is_empty(), state.evaluations.clone());
-    let last = if awaited { state.committed } else { from };
-    evaluations.retain(|step, _| (from..=last).contains(step));
+    let mut evaluations = state.evaluations.clone();
+    evaluations.retain(|step, _| *step >= from);
+    let (mut stands, mut ahead) = (since.commits, since.rewound);
     // Without somebody to wait for the run goes on from the checkpoint.
-    let stands = if awaited { since.commits } else { Vec::new() };
+    if remembered.awaited.is_empty() {
+        stands.append(&mut ahead);
+        ahead = std::mem::take(&mut stands);
+    }
     Ok(Recalled {
         remembered,
         since: stands,
+        ahead,
         evaluations,
     })
 }

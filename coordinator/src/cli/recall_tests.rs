@@ -116,6 +116,8 @@ fn what_was_rewound_still_binds_whoever_computes_it_again() {
         assert_eq!(found.remembered.committed, Step(from));
         assert_eq!(steps(&found), [0u64; 0]);
         let bound: Vec<u64> = found.remembered.digests.keys().map(|s| s.0).collect();
-        assert_eq!(bound, (from + 1..=6).collect::<Vec<_>>());
+        assert_eq!(bound, [1, 2, 3, 4, 5, 6]);
+        let ahead: Vec<u64> = found.ahead.iter().map(|commit| commit.step.0).collect();
+        assert_eq!(ahead, (from + 1..=6).collect::<Vec<_>>());
     }
 }

@@ -54,6 +54,7 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     let Recalled {
         mut remembered,
         since,
+        ahead,
         evaluations,
     } = remember(&prepared)?;
     for notice in &prepared.notices {
@@ -75,6 +76,7 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
         checkpoint,
         &Since {
             commits: &since,
+            ahead: &ahead,
             evaluations: &evaluations,
             course: Course::new(options.patience, remembered.evaluations.clone()),
             sets: &prepared.evaluation_sets,

@@ -33,6 +33,8 @@ use crate::history::{
 pub struct Since<'a> {
     /// The steps, in order.
     pub commits: &'a [Commit],
+    /// Those after them that were rewound, in order: the run may go forward to them.
+    pub ahead: &'a [Commit],
     /// The evaluations of these steps and of the checkpoint's.
     pub evaluations: &'a BTreeMap<Step, Vec<SetSums>>,
     /// Every evaluation of the run.
@@ -104,6 +106,9 @@ impl Journal {
             journal.keep(&record)?;
             journal.remember_evaluation(since, commit.step);
         }
+        for commit in since.ahead {
+            journal.remember_ahead(since, commit);
+        }
         // What was said before is not said again.
         let _ = journal.sentinel.look(&journal.trainer_state.evaluations());
         Ok(journal)
@@ -113,6 +118,17 @@ impl Journal {
         if let Some(sums) = since.evaluations.get(&step) {
             let entry = self.entry(step, sums);
             self.keep_evaluation(step, &entry);
+        }
+    }
+
+    /// A step beyond where the run stands: it is no history yet.
+    fn remember_ahead(&mut self, since: &Since<'_>, commit: &Commit) {
+        let (step, record) = (commit.step, self.remembered(commit));
+        self.memory.step(&record);
+        if let Some(sums) = since.evaluations.get(&step) {
+            let epoch = self.plan.step(step).epoch;
+            let entry = EvaluationEntry::new(step, epoch, &self.sets, sums);
+            self.memory.evaluated(step, &entry);
         }
     }
 

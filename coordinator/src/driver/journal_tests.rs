@@ -35,13 +35,19 @@ struct Told {
 
 impl Told {
     fn new() -> Self {
+        Self::after(&[], &[])
+    }
+
+    /// Of a run that stands after the last of some steps, and has rewound those that lie `ahead`.
+    fn after(commits: &[Commit], ahead: &[Commit]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("logs")).unwrap();
         let config = Arc::new(config(folder.path()));
         let plan = Arc::new(Plan::new(&config, vec![1; 8], vec![2; 8]));
         let reporter = quiet();
         let since = Since {
-            commits: &[],
+            commits,
+            ahead,
             evaluations: &BTreeMap::new(),
             course: Course::new(shared::evaluation::Patience::default(), BTreeMap::new()),
             sets: &[],
@@ -117,6 +123,29 @@ fn it_goes_back_and_forward_to_steps_without_a_checkpoint() {
     told.commit(9..=10);
     assert_eq!(told.metrics(), (1..=10).collect::<Vec<_>>());
     assert_eq!(told.state(10), at[2]);
+}
+
+/// The coordinator was started again behind a rewind, and then a holder of step 6 came back.
+#[test]
+fn it_goes_forward_to_what_was_rewound_before_it_was_opened() {
+    let commits = |steps: std::ops::RangeInclusive<u64>| {
+        let commit = |step| Commit {
+            step: Step(step),
+            loss: (step as i64) << 41,
+            grad_norm_bits: (1.0 / step as f64).to_bits(),
+            ..Commit::default()
+        };
+        steps.map(commit).collect::<Vec<_>>()
+    };
+    let mut told = Told::after(&commits(1..=4), &commits(5..=6));
+    assert_eq!(
+        (told.journal.stands(), told.metrics()),
+        (Step(4), vec![1, 2, 3, 4])
+    );
+    told.rewind(6, false);
+    assert_eq!(told.metrics(), (1..=6).collect::<Vec<_>>());
+    let mut undisturbed = Told::after(&commits(1..=6), &[]);
+    assert_eq!(told.state(6), undisturbed.state(6));
 }
 
 #[test]

@@ -111,6 +111,8 @@ pub struct Driver {
     adapter_sha256: Option<String>,
     done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
     last_failure: Option<Error>,
+    /// Workers that are not its own processes have taken part.
+    others_joined: bool,
     started: Instant,
 }
 
@@ -140,6 +142,7 @@ impl Driver {
             adapter_sha256: None,
             done: mpsc::channel(DONE),
             last_failure: None,
+            others_joined: false,
             started: Instant::now(),
         }
     }
@@ -198,7 +201,7 @@ impl Driver {
                     }
                     Event::Tick
                 }
-                ends = self.local.all_ended(), if self.engine.connected() == 0 => {
+                ends = self.local.all_ended(), if self.is_left_alone() => {
                     // The next start waits for nobody: they are its own processes.
                     let nobody = Members {
                         generation: self.engine.generation(),
@@ -213,6 +216,11 @@ impl Driver {
                 return Ok(end);
             }
         }
+    }
+
+    /// Nobody is there but its own processes, and nobody else was: whoever was there before may come back.
+    fn is_left_alone(&self) -> bool {
+        self.engine.connected() == 0 && !self.engine.is_recovering() && !self.others_joined
     }
 
     fn tell_engine(&mut self, event: Event) -> Result<Option<End>> {
@@ -251,6 +259,7 @@ impl Driver {
                 hello,
                 outbox,
             } => {
+                self.others_joined |= !self.local.is_own(&hello.incarnation);
                 self.outboxes.insert(worker.clone(), outbox);
                 Event::Opened { worker, hello }
             }

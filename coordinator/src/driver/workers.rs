@@ -19,6 +19,8 @@ const GOODBYE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct LocalWorkers {
     children: Vec<LocalWorker>,
+    /// Their process ids, as an incarnation writes them.
+    processes: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,8 @@ impl LocalWorkers {
                 .kill_on_drop(true)
                 .spawn()
                 .map_err(failed)?;
+            let process = child.id().map(|id| format!("{id:x}"));
+            workers.processes.extend(process);
             workers.children.push(LocalWorker { child, log });
         }
         Ok(workers)
@@ -70,6 +74,13 @@ impl LocalWorkers {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
+    }
+
+    /// Whether the process that calls itself so is one of them: its incarnation begins with the process id.
+    #[must_use]
+    pub fn is_own(&self, incarnation: &str) -> bool {
+        let process = incarnation.split('-').next().unwrap_or_default();
+        self.processes.iter().any(|own| own == process)
     }
 
     /// Waits until every local worker has ended.

@@ -2,7 +2,7 @@
 //!
 //! In: the share of micro-batches, claims about their integers. Out: whom to ask next, or the
 //! culprits. Keeps: a value is believed when two different workers claim it; a step with an open
-//! audit does not commit.
+//! audit does not commit as long as somebody is there who can give a second opinion, whenever it came.
 
 use std::collections::BTreeSet;
 
@@ -48,6 +48,11 @@ impl Audit {
             .iter()
             .filter(|(_, c)| class.is_some_and(|(_, first)| first == c));
         alike.map(|(w, _)| w.clone()).collect()
+    }
+
+    /// Whether anybody but the one who computed it first may have an opinion.
+    pub(super) fn has_peers(&self, working: &[(WorkerId, String)]) -> bool {
+        self.peers(working).len() > 1
     }
 
     pub(super) fn claim(&mut self, worker: &WorkerId, fingerprint: u64) {

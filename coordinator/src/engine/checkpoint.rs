@@ -16,6 +16,7 @@ use shared::wire::message::{FileDigest, ToWorker};
 use super::Engine;
 use super::event::{Command, ExportFailure, PublishFailure, Stored};
 use super::failures::Failures;
+use super::members::Member;
 use super::notice::Notice;
 use super::state::Phase;
 
@@ -174,7 +175,7 @@ impl Engine {
         if failures.waited < ROUNDS {
             return;
         }
-        if self.others_can_replay(step) {
+        if self.others_can_replay(written) {
             self.checkpoints.failures.remove(&written);
         } else {
             let what = format!("the checkpoint of step {step} could not be written");
@@ -243,11 +244,17 @@ impl Engine {
         }
     }
 
-    /// What is being written is of a course that the run leaves.
-    pub(super) fn void_writing_after(&mut self, step: Step) {
-        self.checkpoints
-            .writing
-            .take_if(|writing| writing.step > step);
+    /// What is kept, is being written or was given up is of a course that the run leaves.
+    pub(super) fn void_states_after(&mut self, step: Step) {
+        let checkpoints = &mut self.checkpoints;
+        checkpoints.writing.take_if(|writing| writing.step > step);
+        checkpoints.given_up.retain(|at| *at <= step);
+        checkpoints.failures.retain(|at, _| *at <= step);
+        let void = |m: &Member| m.retains.iter().any(|at| *at > step);
+        let keep: BTreeSet<_> = self.kept().into_iter().filter(|at| *at <= step).collect();
+        for worker in self.members.those(|_, m| void(m)) {
+            self.retain(&worker, &keep);
+        }
     }
 
     /// A later state than this one is being given its name by the coordinator: nobody is needed for it any more.
@@ -303,17 +310,8 @@ impl Engine {
     /// any other of that step.
     fn stored_in_vain(&mut self, step: Step) {
         self.checkpoints.stored.remove(&step);
-        let before_all = self
-            .digests
-            .keys()
-            .next()
-            .is_some_and(|first| step < *first);
-        self.out.push(if before_all {
-            Command::Remove(step)
-        } else {
-            let reason = "it is of a course that the run has left".to_owned();
-            Command::SetAside { step, reason }
-        });
+        let reason = "it is of a course that the run has left".to_owned();
+        self.out.push(Command::SetAside { step, reason });
     }
 
     fn stored(&mut self, stored: Stored) {
@@ -322,21 +320,6 @@ impl Engine {
         self.checkpoints.stored.insert(step, stored);
         self.checkpoints.failures.remove(&step);
         self.checkpoints.given_up.retain(|s| *s > step);
-        // What lies before it never comes again, unless a state that is owed lies there.
-        let point = self.restart_point().map_or(step, |point| point.step);
-        let kept = self
-            .members
-            .values()
-            .flat_map(|m| m.retains.iter().copied());
-        let owed = self
-            .owed()
-            .into_iter()
-            .chain(kept)
-            .chain([step, point, self.committed])
-            // A damaged one is set aside, and what was before it comes again.
-            .chain(self.checkpoints.stored.keys().next().copied());
-        let oldest = owed.min().unwrap_or(step);
-        self.digests = self.digests.split_off(&oldest);
         self.remove_oldest();
     }
 

@@ -36,14 +36,10 @@ impl Engine {
 
     /// The members have changed: what the claims about every open audit say now.
     pub(super) fn judge_all(&mut self) {
-        let working = self.members.working_classes();
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
         work.doubt = None;
-        // Where nobody is left who could give a second opinion, there will be none.
-        work.audits
-            .retain(|_, audit| audit.peers(&working).len() > 1);
         for id in work.audits.keys().copied().collect::<Vec<_>>() {
             self.judge(id);
         }
@@ -55,7 +51,7 @@ impl Engine {
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
-        let Some(audit) = work.audits.get(&id) else {
+        let Some(audit) = work.audits.get(&id).filter(|a| a.has_peers(&working)) else {
             return;
         };
         match audit.verdict(&audit.peers(&working)) {

@@ -39,6 +39,10 @@ impl Engine {
         self.notice(Notice::Draining {
             worker: worker.clone(),
         });
+        // Who holds what is judged when all are back, or are not waited for any longer.
+        if matches!(self.phase, Phase::Recovering { .. }) {
+            return;
+        }
         if !works {
             if !self.may_hold_what_nobody_else_does(worker) {
                 self.release_unless_needed(worker);
@@ -158,6 +162,9 @@ impl Engine {
 
     /// Past its time a worker goes whatever it computes, but never with a state that is nowhere else.
     pub(super) fn release_overdue(&mut self) {
+        if matches!(self.phase, Phase::Recovering { .. }) {
+            return;
+        }
         let now = self.now;
         let late = |m: &Member| m.draining.is_some_and(|deadline| now > deadline);
         for worker in self.members.those(|_, m| late(m)) {

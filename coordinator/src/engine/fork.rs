@@ -37,7 +37,6 @@ impl Engine {
         }
         let (step, forked) = (self.committed, classes);
         self.parts.void_after(step);
-        self.void_writing_after(step);
         self.notice(Notice::Forked {
             what: what.to_owned(),
             step,
@@ -52,6 +51,7 @@ impl Engine {
         let stands = self.evaluated;
         self.course.retain(|at| Some(at) <= stands);
         self.digests.retain(|at, _| *at <= step);
+        self.void_states_after(step);
         self.skipped.retain(|at, _| *at <= step);
         let void: Vec<Step> = self.checkpoints.stored.keys().copied().collect();
         for at in void.into_iter().filter(|at| *at > step) {

@@ -34,6 +34,7 @@ impl Engine {
 
     /// At a step boundary: forms the generation and begins the step.
     fn leave_boundary(&mut self) {
+        self.fail_when_too_many_are_skipped();
         if self.hold_for_checkpoint() {
             return;
         }

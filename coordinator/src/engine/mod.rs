@@ -91,7 +91,8 @@ pub struct Engine {
     attempt: Attempt,
     committed: Step,
     state_digest: Option<String>,
-    /// Digests of committed steps that may come again; what comes again must reproduce them.
+    /// Digests of committed steps, of those that may come again too: what comes again must reproduce them. As many as
+    /// the ledger's own rules compare with: any of them may come again, where checkpoints are damaged.
     digests: BTreeMap<Step, String>,
     /// Where the run begins when there is no checkpoint; nothing where only one from elsewhere would do.
     origin: Option<Restorable>,
@@ -250,6 +251,12 @@ impl Engine {
     #[must_use]
     pub fn connected(&self) -> usize {
         self.members.len()
+    }
+
+    /// Whether it waits for those who were there before it was started.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        matches!(self.phase, Phase::Recovering { .. })
     }
 
     /// Workers of the current generation.

@@ -31,7 +31,7 @@ impl Engine {
         true
     }
 
-    /// Counts a committed step; too many in a row end the run.
+    /// Counts a committed step.
     pub(super) fn count_skipped(&mut self, step: Step, agreed: &Applied) {
         if !agreed.skipped {
             self.skipped.remove(&step);
@@ -47,16 +47,40 @@ impl Engine {
             in_a_row,
             most,
         });
-        if in_a_row < u64::from(most) {
+    }
+
+    /// Whether too many steps in a row had values that are not finite. Asked at every boundary and after a restart: what
+    /// ends the run is what is committed, not who heard of it.
+    pub(super) fn too_many_skipped(&self) -> bool {
+        let most = u64::from(self.options.stability.max_skipped_steps);
+        let in_a_row = self.in_a_row();
+        in_a_row > 0 && in_a_row >= most
+    }
+
+    /// At a boundary: too many in a row end the run.
+    pub(super) fn fail_when_too_many_are_skipped(&mut self) {
+        if self.failing.is_some() || !self.too_many_skipped() {
             return;
         }
-        let what = format!("{in_a_row} steps in a row had values that are not finite");
+        let what = format!(
+            "{} steps in a row had values that are not finite",
+            self.in_a_row()
+        );
         let error = Error::new(Code::NotFinite, what)
             .why(format!(
-                "the last one is step {step}; none of them was applied"
+                "the last one is step {}; none of them was applied",
+                self.committed
             ))
-            .why(format!("`max_skipped_steps` is {most}"));
-        self.ends_with(error, agreed.loss_scale.is_some());
+            .why(format!(
+                "`max_skipped_steps` is {}",
+                self.options.stability.max_skipped_steps
+            ));
+        self.ends_with(error, self.is_scaled());
+    }
+
+    /// Only fp16 skips what a smaller scale may cure.
+    fn is_scaled(&self) -> bool {
+        self.skipped.values().any(|least| !least)
     }
 
     /// A run whose every step was skipped has learned nothing, and does not end as if it had.
@@ -68,9 +92,7 @@ impl Engine {
         let what = format!("none of the {steps} steps of the run was applied");
         let error = Error::new(Code::NotFinite, what)
             .why("each had a loss or gradient that was not finite or out of range");
-        // Only fp16 skips what a smaller scale may cure.
-        let scaled = self.skipped.values().any(|least| !least);
-        self.ends_with(error, scaled);
+        self.ends_with(error, self.is_scaled());
         true
     }
 

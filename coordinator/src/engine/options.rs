@@ -108,7 +108,7 @@ pub struct Restorable {
 pub struct Remembered {
     /// The last committed step, 0 for none.
     pub committed: Step,
-    /// Digests of committed steps, as far as they are known.
+    /// Digests of committed steps, of those that may come again too.
     pub digests: BTreeMap<Step, String>,
     /// The last generation.
     pub generation: Generation,

@@ -134,7 +134,7 @@ impl Engine {
             self.judge_all();
             self.deal();
             self.reduce_when_covered();
-        } else if matches!(self.phase, Phase::Gathering) {
+        } else if matches!(self.phase, Phase::Gathering | Phase::Finishing) {
             let step = self.committed;
             let follows = false;
             self.set_state(worker, MemberState::Ready { step, follows });
@@ -199,16 +199,16 @@ impl Engine {
             })
             .collect();
         let best = returned.iter().filter_map(|(_, p)| self.reachable(p)).max();
-        let Some(point) = self.point_to_go_back_to() else {
-            return;
-        };
-        let on_storage = point.step;
+        let on_storage = self.restart_point().map(|point| point.step);
+        let best = best.filter(|step| Some(*step) >= on_storage);
         let remembered = self.committed;
-        let best = best.filter(|step| *step >= on_storage);
-        self.committed = best.unwrap_or(on_storage);
-        self.state_digest = match best {
-            Some(step) => self.digests.get(&step).cloned(),
-            None => point.state_digest,
+        // Storage is asked only where nobody has brought a state.
+        (self.committed, self.state_digest) = match best {
+            Some(step) => (step, self.digests.get(&step).cloned()),
+            None => match self.point_to_go_back_to() {
+                Some(point) => (point.step, point.state_digest),
+                None => return,
+            },
         };
         if self.committed != remembered {
             self.rewind_evaluations();
@@ -234,7 +234,8 @@ impl Engine {
     /// The same step goes on with what the returning workers hold.
     fn go_on_from(&mut self, step: Step, returned: Vec<(WorkerId, Position)>) {
         let next = step.next();
-        let finished = self.ends() && !self.evaluation_due();
+        let ends = self.ends() && !self.evaluation_due();
+        let finished = ends || self.too_many_skipped();
         let mut work = if finished {
             StepWork::default()
         } else {

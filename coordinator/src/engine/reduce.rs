@@ -1,5 +1,6 @@
 //! From the last credit to the totals: when a reduce begins, repeats, or loses somebody.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::error::{Code, Error};
@@ -7,6 +8,7 @@ use shared::ids::{Identity, WorkerId};
 use shared::wire::message::{Failed, ToWorker};
 
 use super::Engine;
+use super::audit::Audit;
 use super::notice::Notice;
 use super::state::{Phase, Reducing};
 use super::work::StepWork;
@@ -21,7 +23,12 @@ impl Engine {
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
-        if !work.is_covered() {
+        // An audit stays open until somebody is there who can give a second opinion; without, there is none.
+        let asks = |audits: &BTreeMap<_, Audit>| {
+            let working = self.members.working_classes();
+            audits.values().any(|audit| audit.has_peers(&working))
+        };
+        if !work.is_computed() || (!work.audits.is_empty() && asks(&work.audits)) {
             return;
         }
         let work = std::mem::take(work);

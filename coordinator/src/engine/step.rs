@@ -92,7 +92,7 @@ impl Engine {
                 }
                 let audit = work.audits.iter_mut().find(|(_, audit)| {
                     let peers = audit.peers(&classes);
-                    peers.contains(worker) && audit.next(worker, &peers)
+                    peers.len() > 1 && peers.contains(worker) && audit.next(worker, &peers)
                 });
                 if let Some((micro_batch, audit)) = audit {
                     let micro_batch = *micro_batch;
@@ -167,7 +167,7 @@ impl Engine {
         *work.compute_us.entry(worker.clone()).or_default() += result.compute_us;
         let audit = Audit::new(worker.clone(), result.fingerprint);
         let drawn = task == Task::Train && is_audited(rate, step, id);
-        if drawn && audit.peers(&self.members.working_classes()).len() > 1 {
+        if drawn {
             work.audits.insert(id, audit);
         }
         self.send(worker, ToWorker::Credit(task, vec![id]));

@@ -201,9 +201,9 @@ impl StepWork {
         self.pool.insert(at, micro_batch);
     }
 
-    /// Nothing is left to compute, and every audit is settled.
-    pub(super) fn is_covered(&self) -> bool {
-        self.pool.is_empty() && self.assigned.is_empty() && self.audits.is_empty()
+    /// Nothing is left to compute.
+    pub(super) fn is_computed(&self) -> bool {
+        self.pool.is_empty() && self.assigned.is_empty()
     }
 
     pub(super) fn contributions(&self) -> BTreeMap<WorkerId, u32> {

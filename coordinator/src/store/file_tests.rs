@@ -159,10 +159,9 @@ fn every_line_is_read_once_from_the_first_look_to_the_lead() {
     };
     store.append(&Record::Checkpoint(checkpoint)).unwrap();
     drop(store);
-    let found = read_on(&path, looked.clone()).unwrap().unwrap();
-    assert_eq!(found.lines_read, found.book.lines());
-    assert_eq!(found.lines_read, 9);
     let opened = FileStore::open(folder.path(), looked, lock(&folder)).unwrap();
+    assert_eq!(opened.lines_read, opened.store.book.lines());
+    assert_eq!(opened.lines_read, 9);
     let since = opened.replay.since(Step(4)).unwrap().commits;
     assert_eq!(since.iter().map(|c| c.step.0).collect::<Vec<_>>(), [5, 6]);
     assert_eq!(opened.state.unwrap().committed, Step(6));

@@ -4,8 +4,9 @@
 //! it, and the digests that steps which come again must reproduce; which device classes had a part in
 //! which steps.
 //! Keeps: commits of no more than the steps since the newest checkpoint, however long the run is; of
-//! an older one it says that it does not know enough, and the ledger is read once more. What a rewind
-//! left behind binds whoever computes it again, as the ledger's rules have it: only a fork forgets it.
+//! an older one it says that it does not know enough, and the ledger is read once more. Digests of all
+//! steps: what was committed binds whoever computes it again, as the ledger's rules have it, and only a
+//! fork forgets it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ pub struct Replay {
     /// By step; those after `committed` were rewound and may come again.
     commits: BTreeMap<Step, Commit>,
     committed: Step,
+    digests: BTreeMap<Step, String>,
     checkpoints: BTreeMap<Step, Checkpoint>,
     /// Classes of the member set that computes now.
     classes: BTreeSet<String>,
@@ -33,8 +35,8 @@ pub struct Replay {
 pub struct Since {
     /// Steps that stand, in order.
     pub commits: Vec<Commit>,
-    /// State digests of all steps that stand or may come again.
-    pub digests: BTreeMap<Step, String>,
+    /// Steps that were rewound and may come again, in order.
+    pub rewound: Vec<Commit>,
 }
 
 impl Replay {
@@ -53,6 +55,8 @@ impl Replay {
         match record {
             Record::Commit(commit) => {
                 self.committed = commit.step;
+                let digest = commit.state_digest.clone();
+                self.digests.insert(commit.step, digest);
                 if commit.step > self.kept_after {
                     self.commits.insert(commit.step, commit.clone());
                 }
@@ -62,6 +66,8 @@ impl Replay {
             Record::Rewind(rewind) => self.rewind(rewind.step, !rewind.forked.is_empty()),
             Record::Members(members) => {
                 self.classes = members.device_classes.iter().cloned().collect();
+                // As the engine has it: whoever is a member now may have had a part and be gone at the commit.
+                self.parts.took(&self.classes, self.committed.next());
             }
             Record::Checkpoint(checkpoint) => {
                 self.checkpoints.insert(checkpoint.step, checkpoint.clone());
@@ -70,7 +76,12 @@ impl Replay {
                     self.commits = self.commits.split_off(&self.kept_after.next());
                 }
             }
-            Record::Run(run) if !self.asked => self.kept_after = run.begins_after,
+            Record::Run(run) => {
+                self.committed = run.begins_after;
+                if !self.asked {
+                    self.kept_after = run.begins_after;
+                }
+            }
             _ => {}
         }
     }
@@ -83,6 +94,7 @@ impl Replay {
                 self.kept_after = self.kept_after.min(step);
             }
             self.commits.split_off(&step.next());
+            self.digests.split_off(&step.next());
             self.checkpoints.split_off(&step.next());
             self.parts.void_after(step);
         }
@@ -92,13 +104,16 @@ impl Replay {
     #[must_use]
     pub fn since(&self, step: Step) -> Option<Since> {
         (step >= self.kept_after).then(|| {
-            let later = || self.commits.range(step.next()..).map(|(_, commit)| commit);
-            let stands = |commit: &&Commit| commit.step <= self.committed;
-            Since {
-                commits: later().filter(stands).cloned().collect(),
-                digests: later().map(|c| (c.step, c.state_digest.clone())).collect(),
-            }
+            let later = self.commits.range(step.next()..).map(|(_, c)| c.clone());
+            let (commits, rewound) = later.partition(|commit| commit.step <= self.committed);
+            Since { commits, rewound }
         })
+    }
+
+    /// State digests of all steps that stand or may come again.
+    #[must_use]
+    pub fn digests(&self) -> &BTreeMap<Step, String> {
+        &self.digests
     }
 
     /// Which device classes had a part in which steps.
@@ -160,9 +175,13 @@ mod tests {
         Some(since.commits.iter().map(|commit| commit.step.0).collect())
     }
 
-    fn bound(replay: &Replay, from: u64) -> Option<Vec<u64>> {
+    fn rewound(replay: &Replay, from: u64) -> Option<Vec<u64>> {
         let since = replay.since(Step(from))?;
-        Some(since.digests.keys().map(|step| step.0).collect())
+        Some(since.rewound.iter().map(|commit| commit.step.0).collect())
+    }
+
+    fn bound(replay: &Replay) -> Vec<u64> {
+        replay.digests().keys().map(|step| step.0).collect()
     }
 
     #[test]
@@ -174,37 +193,45 @@ mod tests {
         assert_eq!(steps(&replay, 6), Some(vec![7]));
         assert_eq!(steps(&replay, 3), None, "the ledger is read once more");
         assert_eq!(replay.commits.len(), 3);
+        assert_eq!(bound(&replay), [1, 2, 3, 4, 5, 6, 7], "it may be damaged");
     }
 
     #[test]
     fn what_was_rewound_stands_no_more_and_binds_still() {
         let mut records: Vec<Record> = (1..=6).map(commit).collect();
         records.extend([rewind(2, &[]), commit(3)]);
-        let rewound = replay(records.clone());
-        assert_eq!(steps(&rewound, 0), Some(vec![1, 2, 3]));
-        assert_eq!(bound(&rewound, 0), Some(vec![1, 2, 3, 4, 5, 6]));
-        assert_eq!(bound(&rewound, 3), Some(vec![4, 5, 6]));
+        let went_back = replay(records.clone());
+        assert_eq!(steps(&went_back, 0), Some(vec![1, 2, 3]));
+        assert_eq!(rewound(&went_back, 0), Some(vec![4, 5, 6]));
+        assert_eq!(bound(&went_back), [1, 2, 3, 4, 5, 6]);
         // A fork makes it void.
         records.push(rewind(2, &["one", "two"]));
         let forked = replay(records);
         assert_eq!(steps(&forked, 0), Some(vec![1, 2]));
-        assert_eq!(bound(&forked, 0), Some(vec![1, 2]));
+        assert_eq!(rewound(&forked, 0), Some(vec![]));
+        assert_eq!(bound(&forked), [1, 2]);
     }
 
     #[test]
-    fn behind_the_newest_checkpoint_only_a_fork_leaves_everything_known() {
+    fn behind_the_newest_checkpoint_only_a_fork_leaves_every_commit_known() {
         let mut records: Vec<Record> = (1..=6).map(commit).collect();
         records.extend([checkpoint(5), rewind(2, &[]), commit(3), checkpoint(3)]);
-        let rewound = replay(records.clone());
-        assert_eq!(steps(&rewound, 2), None, "what bound step 4 was let go");
-        assert_eq!(steps(&rewound, 3), None);
+        let went_back = replay(records.clone());
+        assert_eq!(steps(&went_back, 2), None, "step 4 was let go");
+        assert_eq!(steps(&went_back, 3), None);
         // Forward again to what the rewind left behind.
-        assert_eq!(steps(&rewound, 5), Some(vec![]));
-        assert_eq!(bound(&rewound, 5), Some(vec![6]));
+        assert_eq!(rewound(&went_back, 5), Some(vec![6]));
         records.extend([rewind(2, &["one", "two"]), commit(3)]);
-        let forked = replay(records);
-        assert_eq!(steps(&forked, 2), Some(vec![3]));
-        assert_eq!(bound(&forked, 2), Some(vec![3]));
+        assert_eq!(steps(&replay(records), 2), Some(vec![3]));
+    }
+
+    #[test]
+    fn who_left_before_the_commit_had_a_part_too() {
+        let mut records = vec![members(&["one", "two"]), commit(1), checkpoint(1)];
+        // Its credits stand, and the step is committed without it.
+        records.extend([members(&["one", "two"]), members(&["one"]), commit(2)]);
+        let from: Vec<_> = replay(records).parts().from(Step(2)).into_iter().collect();
+        assert_eq!(from, ["one", "two"]);
     }
 
     #[test]

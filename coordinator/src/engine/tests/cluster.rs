@@ -51,6 +51,8 @@ pub(super) struct Cluster {
     pub(super) export_fails: Option<ExportFailure>,
     /// A checkpoint that holds another state.
     pub(super) rots: Option<String>,
+    /// Nobody can write.
+    pub(super) cannot_write: bool,
     /// No checkpoint can be read.
     pub(super) unreadable: bool,
     pub(super) hold_reduce: bool,
@@ -105,6 +107,7 @@ impl Cluster {
             publish_fails: None,
             export_fails: None,
             rots: None,
+            cannot_write: false,
             unreadable: false,
             hold_reduce: false,
             hold_publishing: false,
@@ -389,7 +392,7 @@ impl Cluster {
             return;
         };
         let has = scripted.step == step || scripted.retained.contains_key(&step);
-        let outcome = match has && !scripted.cannot_write {
+        let outcome = match has && !scripted.cannot_write && !self.cannot_write {
             true => Ok(Vec::<FileDigest>::new()),
             false => Err("it cannot write".to_owned()),
         };

@@ -1,5 +1,6 @@
 //! The promise at its edges: who writes, who leaves last, who comes back, what may take long.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::error::{Code, Error};
@@ -367,6 +368,12 @@ fn a_publication_may_take_as_long_as_its_own_bytes_move_and_no_longer() {
         says(&mut cluster, 0);
     }
     assert!(writers(&cluster).len() > 2, "{:?}", writers(&cluster));
+    let stagings: BTreeSet<_> = cluster.publishing.iter().map(|(_, s)| s).collect();
+    assert_eq!(
+        stagings.len(),
+        writers(&cluster).len(),
+        "each try has its own"
+    );
     // What was given up and comes late is on storage all the same.
     let (stored, staging) = cluster.publishing.remove(0);
     let step = stored.step;

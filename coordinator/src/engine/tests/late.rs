@@ -171,3 +171,32 @@ fn the_first_adapter_is_drawn_again_where_nobody_holds_the_agreed_one() {
     let again = |n: &Notice| matches!(n, Notice::SyncAgain { worker, .. } if worker.0 == "b");
     assert!(cluster.notices.iter().any(again), "{:?}", cluster.notices);
 }
+
+/// The only checkpoint is damaged and everybody is gone: the seed is all there is.
+#[test]
+fn what_lies_before_a_damaged_checkpoint_is_compared_when_it_comes_again() {
+    let mut cluster = Cluster::new(options(1, 1, 2), 3, 4);
+    cluster.join("a");
+    for _ in 0..2 {
+        for _ in 0..4 {
+            cluster.compute(&worker("a"));
+        }
+        cluster.reduce();
+    }
+    assert_eq!(cluster.published, [Step(2)]);
+    cluster.leave("a");
+    cluster.rots = Some("/c/2".into());
+    cluster.join_unlike("b", 0, 1);
+    cluster.pass(70 * SECOND, &["b"]);
+    assert!(cluster.verify.take().is_some(), "{:?}", cluster.notices);
+    cluster.event(Event::Verified {
+        step: Step(2),
+        outcome: Err(Error::new(Code::DigestDiffers, "a bit has flipped")),
+    });
+    cluster.pass(10 * SECOND, &["b"]);
+    cluster.run();
+    assert!(cluster.rewound.contains(&Step(0)), "{:?}", cluster.rewound);
+    let forked = |n: &Notice| matches!(n, Notice::Forked { step: Step(0), .. });
+    assert!(cluster.notices.iter().any(forked), "{:?}", cluster.notices);
+    assert_eq!(cluster.end, Some(Command::Complete(Step(3))));
+}

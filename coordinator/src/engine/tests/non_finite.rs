@@ -145,3 +145,33 @@ fn what_was_skipped_before_a_restart_counts() {
     };
     assert!(cluster.notices.contains(&last));
 }
+
+/// The coordinator ended between the commit that was too much and the end; or it was started again after it.
+#[test]
+fn a_run_that_has_failed_fails_after_a_restart_too() {
+    let from = Restorable {
+        step: Step(4),
+        source: SyncSource::Checkpoint("/c/4".into()),
+        state_digest: Some("4".into()),
+    };
+    let skipped = [(Step(2), true), (Step(3), true), (Step(4), true)];
+    let remembered = Remembered {
+        committed: Step(4),
+        skipped: skipped.into(),
+        ..Remembered::default()
+    };
+    for steps in [4, 8] {
+        let schedule = Box::new(Fixed {
+            steps,
+            micro_batches: 4,
+            every: None,
+        });
+        let mut cluster = Cluster::new(stable(3), steps, 4);
+        cluster.engine = Engine::new(stable(3), schedule, from.clone(), remembered.clone());
+        cluster.join("a");
+        cluster.run();
+        cluster.event(Event::Tick);
+        assert_eq!(cluster.commits.len(), 0);
+        assert!(failure(&cluster.end.unwrap()).contains("3 steps in a row"));
+    }
+}
