@@ -255,7 +255,6 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         state,
         mut replay,
         notice,
-        ..
     } = FileStore::open(&output_dir, ledger, Arc::clone(&lock))?;
     notices.extend(notice);
     // Decided again: another coordinator may have worked here until the lock was taken.

@@ -128,3 +128,18 @@ fn worker_program() -> Result<PathBuf> {
     .in_file(program)
     .fix("make build, or start workers yourself with `worker join`"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_how_its_incarnation_begins() {
+        let workers = LocalWorkers {
+            processes: vec!["1f".into(), "20".into()],
+            ..LocalWorkers::default()
+        };
+        assert!(workers.is_own("1f-18f"));
+        assert!(!workers.is_own("1f0-18f") && !workers.is_own("") && !workers.is_own("a-1f"));
+    }
+}

@@ -44,9 +44,7 @@ impl Engine {
             return;
         }
         if !works {
-            if !self.may_hold_what_nobody_else_does(worker) {
-                self.release_unless_needed(worker);
-            }
+            self.release_unless_needed(worker);
             return;
         }
         if !self.somebody_stays() {
@@ -65,13 +63,14 @@ impl Engine {
         self.release_when_useless(worker);
     }
 
-    /// A worker whose last transfer was called off may have got the state all the same, and said nothing. Where nobody
-    /// else holds it, it is asked.
+    /// A worker that does not count may hold the state all the same: its last transfer was called off, or it came back
+    /// in the middle of a step. Where nobody else who stays holds it, it is asked.
     fn may_hold_what_nobody_else_does(&mut self, worker: &WorkerId) -> bool {
         let committed = self.committed;
         let told = |m: &Member| m.asked.is_some() || m.hello.resume.is_some();
-        let told = self.members.get(worker).is_some_and(told);
-        if !told || self.is_on_storage(committed) || !self.holders(committed).is_empty() {
+        let may = |m: &Member| told(m) && !m.has_state(committed);
+        let may = self.members.get(worker).is_some_and(may);
+        if !may || self.is_on_storage(committed) || self.somebody_stays_with_the_state() {
             return false;
         }
         let deadline = self.now + self.reduce_patience();
@@ -92,7 +91,7 @@ impl Engine {
             let follows = false;
             self.set_state(worker, MemberState::Ready { step, follows });
         }
-        self.release_unless_needed(worker);
+        self.release_unless_last(worker);
     }
 
     /// A member of the generation is there that does not want to leave.
@@ -157,7 +156,7 @@ impl Engine {
     fn somebody_stays_with_the_state(&self) -> bool {
         let committed = self.committed;
         let mut members = self.members.values();
-        members.any(|m| m.has_state(committed) && m.draining.is_none())
+        members.any(|m| m.has_state(committed) && m.draining.is_none() && !m.suspect)
     }
 
     /// Past its time a worker goes whatever it computes, but never with a state that is nowhere else.
@@ -179,7 +178,15 @@ impl Engine {
             .members
             .get(worker)
             .is_some_and(|m| m.proving.is_some());
-        if asked || self.is_the_last_holder(worker) {
+        if asked || self.may_hold_what_nobody_else_does(worker) {
+            self.store_owed();
+            return false;
+        }
+        self.release_unless_last(worker)
+    }
+
+    fn release_unless_last(&mut self, worker: &WorkerId) -> bool {
+        if self.is_the_last_holder(worker) {
             self.store_owed();
             return false;
         }

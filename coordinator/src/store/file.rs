@@ -61,8 +61,6 @@ pub struct Opened {
     pub replay: Replay,
     /// What was cut off, for people.
     pub notice: Option<String>,
-    /// Lines that were read to come here, those that were read before the lock was taken too.
-    pub lines_read: u64,
 }
 
 impl FileStore {
@@ -85,7 +83,6 @@ impl FileStore {
             replay,
             bytes,
             torn,
-            lines_read,
             ..
         } = found.unwrap_or_default();
         let opened = (|| {
@@ -125,7 +122,6 @@ impl FileStore {
             state,
             replay,
             notice,
-            lines_read,
         })
     }
 
