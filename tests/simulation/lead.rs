@@ -209,7 +209,7 @@ impl World {
         }
         match &event {
             Event::Opened { worker, hello } => {
-                self.judge.opened(worker, &hello.name);
+                self.judge.opened(worker, hello);
                 self.open.insert(worker.clone());
                 if let Some(m) = self.judge.owner(worker) {
                     self.lost.remove(&m);
@@ -277,11 +277,17 @@ impl World {
     pub(crate) fn holders(&self, without: Option<&WorkerId>) -> Vec<Holder> {
         let rejoin = self.ladder.rejoin * 7 / 8;
         let here = self.open.iter().filter(|name| Some(*name) != without);
-        let here = here.filter_map(|name| self.judge.owner(name));
-        let here = here.map(|machine| Holder {
-            machine,
-            step: self.machines[machine].replica.state().step,
-            on_its_way: None,
+        let here = here.filter_map(|name| {
+            let machine = self.judge.owner(name)?;
+            let state = self.machines[machine].replica.state();
+            let digest = shared::numerics::state_digest(state);
+            let alive = self.machines[machine].alive;
+            Some(Holder {
+                machine,
+                step: state.step,
+                told: alive && self.judge.told(name) == Some((state.step, &digest)),
+                on_its_way: None,
+            })
         });
         let away = self.lost.iter().filter_map(|(m, since)| {
             let machine = &self.machines[*m];
@@ -292,6 +298,7 @@ impl World {
             (machine.alive && sound && ago < rejoin).then(|| Holder {
                 machine: *m,
                 step: state.step,
+                told: false,
                 on_its_way: Some(ago),
             })
         });

@@ -148,12 +148,12 @@ impl Store {
         self.ledger.awaited()
     }
 
-    /// One bit of a checkpoint changes; false when there is none.
+    /// A checkpoint changes, and no second time back; false when there is none.
     pub(crate) fn rot_newest(&mut self) -> bool {
         let newest = self.checkpoints.values_mut().next_back();
         newest.is_some_and(|checkpoint| {
             let value = &mut checkpoint.state.params[0];
-            *value = f32::from_bits(value.to_bits() ^ 2);
+            *value = f32::from_bits(value.to_bits().wrapping_add(2));
             true
         })
     }

@@ -68,7 +68,9 @@ impl Engine {
     fn may_hold_what_nobody_else_does(&mut self, worker: &WorkerId) -> bool {
         let committed = self.committed;
         let told = |m: &Member| m.asked.is_some() || m.hello.resume.is_some();
-        let may = |m: &Member| told(m) && !m.has_state(committed);
+        let may = |m: &Member| {
+            told(m) && !m.has_state(committed) && m.asked_what_it_holds != Some(committed)
+        };
         let may = self.members.get(worker).is_some_and(may);
         if !may || self.is_on_storage(committed) || self.somebody_stays_with_the_state() {
             return false;
@@ -76,6 +78,7 @@ impl Engine {
         let deadline = self.now + self.reduce_patience();
         if let Some(member) = self.members.get_mut(worker) {
             member.proving = Some(deadline);
+            member.asked_what_it_holds = Some(committed);
         }
         self.send(worker, ToWorker::Prove);
         true

@@ -49,6 +49,8 @@ pub(super) struct Member {
     pub(super) unlike: usize,
     /// It is asked to hash its committed state, until then.
     pub(super) proving: Option<Duration>,
+    /// The committed step at which it was asked, in leaving, what it holds.
+    pub(super) asked_what_it_holds: Option<Step>,
     /// It was named as slow.
     pub(super) named_slow: bool,
     /// Earlier committed states that it keeps until they are on storage.
@@ -125,6 +127,7 @@ impl Member {
             asked: None,
             unlike: 0,
             proving: None,
+            asked_what_it_holds: None,
             named_slow: false,
             retains: BTreeSet::new(),
             behind: None,

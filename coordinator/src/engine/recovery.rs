@@ -134,12 +134,11 @@ impl Engine {
             self.judge_all();
             self.deal();
             self.reduce_when_covered();
-        } else if matches!(self.phase, Phase::Gathering | Phase::Finishing) {
+        } else {
+            // In the middle of a step that goes on without it, it holds the state for whoever loses it.
             let step = self.committed;
             let follows = false;
             self.set_state(worker, MemberState::Ready { step, follows });
-        } else {
-            self.set_state(worker, MemberState::Loaded);
         }
     }
 

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coordinator::engine::{Committed, Evaluated, Notice, Remembered, Rewind};
 use shared::ids::{Step, WorkerId};
 use shared::numerics::AdapterState;
-use shared::wire::message::{Envelope, ToWorker};
+use shared::wire::message::{Envelope, Hello, ToWorker};
 use worker::session::Ending;
 
 use super::evaluation::{self, Reference};
@@ -70,6 +70,10 @@ pub(crate) struct Judge {
     /// The newest one that counts.
     evaluated: Option<Step>,
     suspects: Suspects,
+    /// The state that a session began with, as it said.
+    told: BTreeMap<WorkerId, (Step, String)>,
+    /// The engine has said that nobody has the best state; or it begins, and nobody is awaited.
+    may_go_back: bool,
     pub(crate) corrupt: u64,
     pub(crate) recomputed: u64,
     pub(crate) forks: u64,
@@ -85,6 +89,8 @@ impl Judge {
             evaluations: BTreeSet::new(),
             evaluated: None,
             suspects: Suspects::default(),
+            told: BTreeMap::new(),
+            may_go_back: false,
             corrupt: 0,
             recomputed: 0,
             forks: 0,
@@ -92,8 +98,12 @@ impl Judge {
     }
 
     /// A session opened, by a process that calls itself `m` and its number.
-    pub(crate) fn opened(&mut self, worker: &WorkerId, name: &str) {
-        let number = name.strip_prefix('m').and_then(|n| n.parse().ok());
+    pub(crate) fn opened(&mut self, worker: &WorkerId, hello: &Hello) {
+        if let Some(position) = &hello.resume {
+            let told = (position.step, position.state_digest.clone());
+            self.told.insert(worker.clone(), told);
+        }
+        let number = hello.name.strip_prefix('m').and_then(|n| n.parse().ok());
         if let Some(number) = number {
             self.suspects.owners.insert(worker.clone(), number);
         }
@@ -102,6 +112,12 @@ impl Judge {
     /// The machine that a session is of.
     pub(crate) fn owner(&self, worker: &WorkerId) -> Option<usize> {
         self.suspects.owners.get(worker).copied()
+    }
+
+    /// The state that a session began with, as it said; its digest is the agreed one.
+    pub(crate) fn told(&self, worker: &WorkerId) -> Option<(Step, &String)> {
+        let (step, digest) = self.told.get(worker)?;
+        (self.digest(*step) == Some(digest)).then_some((*step, digest))
     }
 
     /// A fault struck this machine.
@@ -149,7 +165,8 @@ impl Judge {
 
     /// The run goes on elsewhere, while these hold a state.
     pub(crate) fn rewound(&mut self, rewind: &Rewind, holders: &[Holder]) -> Result<(), Violation> {
-        safety::rewind(self.committed, rewind, holders)?;
+        let lost = std::mem::take(&mut self.may_go_back);
+        safety::rewind(self.committed, rewind, lost, holders)?;
         if !rewind.forked.is_empty() {
             bytes::fork(self.setting.mixed, rewind)?;
             self.forks += 1;
@@ -181,6 +198,7 @@ impl Judge {
     /// A coordinator came back with what was on storage.
     pub(crate) fn recalled(&mut self, remembered: &Remembered, store: &Store) {
         self.committed = remembered.committed;
+        self.may_go_back = remembered.awaited.is_empty();
         self.digests = store.digests();
         self.evaluations = remembered.evaluations.keys().copied().collect();
         self.evaluated = remembered.evaluated;
@@ -250,6 +268,7 @@ impl Judge {
 
     pub(crate) fn notice(&mut self, notice: &Notice) -> Result<(), Violation> {
         self.corrupt += u64::from(matches!(notice, Notice::Corrupt { .. }));
+        self.may_go_back |= matches!(notice, Notice::BestLost { .. });
         culprits::notice(&self.suspects, notice)
     }
 

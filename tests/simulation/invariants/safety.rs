@@ -14,28 +14,30 @@ use crate::store::Store;
 pub(crate) struct Holder {
     pub(crate) machine: usize,
     pub(crate) step: Step,
+    /// It came with this very state, and said so.
+    pub(crate) told: bool,
     /// Its session broke so long ago, and it has not been waited for as long as it may take.
     pub(crate) on_its_way: Option<Duration>,
 }
 
-/// Back to an earlier step only when nobody is on its way with the committed state.
+/// Back to an earlier step only when nobody is there or on its way with the committed state; or for the best one, which
+/// `lost` says nobody has.
 pub(super) fn rewind(
     committed: Step,
     rewind: &Rewind,
+    lost: bool,
     holders: &[Holder],
 ) -> Result<(), Violation> {
     if rewind.step >= committed || !rewind.forked.is_empty() {
         return Ok(());
     }
-    let holder = holders
-        .iter()
-        .find(|h| h.step == committed && h.on_its_way.is_some());
-    match holder {
+    let has = |h: &&Holder| h.step == committed && (h.on_its_way.is_some() || h.told && !lost);
+    match holders.iter().find(has) {
         Some(holder) => Err(Violation::new(
             "no needless rollback",
             format!(
-                "from step {committed} to {}, and m{} was lost {:?} ago",
-                rewind.step, holder.machine, holder.on_its_way
+                "from step {committed} to {}, and of m{} it is known: {holder:?}",
+                rewind.step, holder.machine
             ),
         )),
         None => Ok(()),

@@ -102,7 +102,7 @@ impl Leader {
                 hello,
                 outbox,
             } => {
-                self.scene.lock().judge.opened(&worker, &hello.name);
+                self.scene.lock().judge.opened(&worker, &hello);
                 self.outboxes.insert(worker.clone(), outbox);
                 Event::Opened { worker, hello }
             }

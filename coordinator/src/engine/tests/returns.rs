@@ -328,3 +328,27 @@ fn what_is_kept_of_a_void_course_is_let_go() {
     assert!(cluster.notices.iter().any(forked), "{:?}", cluster.notices);
     assert_eq!(kept(&cluster), [].into());
 }
+
+/// The step in work goes on without it: there is no room for more.
+#[test]
+fn who_comes_back_in_a_step_that_goes_on_without_it_holds_the_state() {
+    let options = Options {
+        max_workers: 1,
+        ..options(1, 1, 100)
+    };
+    let mut cluster = Cluster::new(options, 2, MICRO_BATCHES);
+    cluster.join("a");
+    for _ in 0..MICRO_BATCHES {
+        cluster.compute(&worker("a"));
+    }
+    cluster.reduce();
+    assert_eq!(cluster.commits.len(), 1);
+    comes_back(&mut cluster, "c", 1, &[]);
+    let asked = |cluster: &Cluster| cluster.workers[&worker("c")].asked.clone();
+    assert_eq!(asked(&cluster), Identity::default(), "it has the state");
+    cluster.leave("a");
+    cluster.run();
+    assert_eq!(asked(&cluster), Identity::default());
+    assert_eq!(cluster.rewound, [], "{:?}", cluster.notices);
+    complete(&cluster, 2, MICRO_BATCHES);
+}
