@@ -258,6 +258,17 @@ impl Run {
         Worker { child, log }
     }
 
+    /// Kills the workers that the coordinator started itself.
+    pub fn kill_local_workers(&self) {
+        let process = self.child.id();
+        let path = format!("/proc/{process}/task/{process}/children");
+        let children = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{e}"));
+        let children = children.split_whitespace().map(|id| id.parse());
+        for child in children.map_while(Result::ok) {
+            signal(child, "KILL");
+        }
+    }
+
     /// Sends a signal by its name to the coordinator.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use cluster_tests::{Finished, Run};
+use cluster_tests::{Finished, Proxy, Run};
 use serde_json::Value;
 
 const LINES: &[(&str, &str)] = &[
@@ -300,4 +300,28 @@ fn workers_ride_through_a_killed_coordinator_and_the_same_step_goes_on() {
         uninterrupted()
     );
     assert_eq!(finished.lines("metrics.jsonl").len(), 6);
+}
+
+/// The coordinator's own worker is gone; the line of another one breaks again and again.
+#[test]
+fn who_is_no_local_worker_is_waited_for_when_the_local_ones_have_ended() {
+    let lines = [LINES, &[("max_steps", "60"), ("save_steps", "100")]].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let config = Run::config(folder.path(), &lines);
+    let both = ["--local-workers", "1", "--wait-workers", "2"];
+    let mut run = Run::start(folder.path(), &config, &both);
+    let line = Proxy::to(&run.address);
+    let _worker = run.worker_at(&line.address(), &[], "");
+    run.event("step");
+    run.kill_local_workers();
+    for _ in 0..5 {
+        run.event("step");
+        line.reset();
+    }
+    let finished = run.finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stderr.contains("is back"), "{}", finished.stderr);
+    let folder = tempfile::tempdir().unwrap();
+    let undisturbed = Finished::local(folder.path(), &lines, 1);
+    assert_eq!(finished.adapter(), undisturbed.adapter());
 }

@@ -70,7 +70,7 @@ pub(crate) struct Judge {
     /// The newest one that counts.
     evaluated: Option<Step>,
     suspects: Suspects,
-    /// The state that a session began with, as it said.
+    /// The state that a session began with, as it said, since the run stands where it stands.
     told: BTreeMap<WorkerId, (Step, String)>,
     /// The engine has said that nobody has the best state; or it begins, and nobody is awaited.
     may_go_back: bool,
@@ -99,7 +99,9 @@ impl Judge {
 
     /// A session opened, by a process that calls itself `m` and its number.
     pub(crate) fn opened(&mut self, worker: &WorkerId, hello: &Hello) {
-        if let Some(position) = &hello.resume {
+        if let Some(position) = &hello.resume
+            && position.step == self.committed
+        {
             let told = (position.step, position.state_digest.clone());
             self.told.insert(worker.clone(), told);
         }
@@ -167,6 +169,7 @@ impl Judge {
     pub(crate) fn rewound(&mut self, rewind: &Rewind, holders: &[Holder]) -> Result<(), Violation> {
         let lost = std::mem::take(&mut self.may_go_back);
         safety::rewind(self.committed, rewind, lost, holders)?;
+        self.told.clear();
         if !rewind.forked.is_empty() {
             bytes::fork(self.setting.mixed, rewind)?;
             self.forks += 1;
@@ -224,6 +227,7 @@ impl Judge {
         let micro_batches = self.setting.micro_batches(commit.step);
         ledger::step(self.committed, micro_batches, commit)?;
         self.committed = commit.step;
+        self.told.clear();
         let digest = commit.state_digest.clone();
         self.digests.insert(commit.step, digest);
         self.recomputed += u64::from(commit.recomputed);
