@@ -9,7 +9,7 @@ use shared::error::{Code, Error};
 use shared::ids::{Identity, Step, WorkerId};
 use shared::numerics::LossScale;
 use shared::wire::message::{
-    Envelope, FileDigest, FromWorker, Hello, Loaded, PROTOCOL, SliceFingerprints, SyncSource,
+    Envelope, FileDigest, FromWorker, Hello, Loaded, PROTOCOL, SliceFingerprints, Sync, SyncSource,
     ToWorker,
 };
 
@@ -280,11 +280,6 @@ impl Cluster {
     fn hear(&mut self, to: &WorkerId, message: Envelope<ToWorker>) {
         let Envelope { identity, body } = message;
         let sums: Vec<u64> = self.workers.values().map(|s| s.sum).collect();
-        let peers: BTreeMap<_, _> = self
-            .workers
-            .iter()
-            .map(|(w, s)| (w.0.clone(), s.state))
-            .collect();
         let Some(scripted) = self.workers.get_mut(to) else {
             return;
         };
@@ -296,30 +291,7 @@ impl Cluster {
                 };
                 self.say(to, identity, FromWorker::Loaded(loaded));
             }
-            ToWorker::Sync(sync)
-                if self.unreadable && matches!(sync.source, SyncSource::Checkpoint(_)) =>
-            {
-                let reason = "input/output error".to_owned();
-                self.say(to, identity, FromWorker::Unsynced { reason });
-            }
-            ToWorker::Sync(sync) => {
-                scripted.state = match &sync.source {
-                    SyncSource::Initial => 0,
-                    SyncSource::Checkpoint(folder) => {
-                        let rotten = u64::from(self.rots.as_ref() == Some(folder));
-                        sync.state_digest.parse::<u64>().unwrap() + rotten
-                    }
-                    SyncSource::Peer(peer) => peers[peer],
-                } + scripted.spoils;
-                scripted.following =
-                    matches!(sync.source, SyncSource::Peer(_)).then_some(sync.step);
-                (scripted.sum, scripted.step) = (0, sync.step);
-                scripted.asked = identity.clone();
-                scripted.held.clear();
-                let state_digest = scripted.state.to_string();
-                let step = sync.step;
-                self.say(to, identity, FromWorker::Ready { step, state_digest });
-            }
+            ToWorker::Sync(sync) => self.sync(to, identity, &sync),
             ToWorker::Assign(task, list) => {
                 let held = list.into_iter().map(|m| (identity.clone(), m, task));
                 scripted.held.extend(held);
@@ -384,6 +356,34 @@ impl Cluster {
             | ToWorker::Stale(_)
             | ToWorker::Beat => {}
         }
+    }
+
+    /// Takes a state from where it is told to, unless that cannot be read.
+    fn sync(&mut self, to: &WorkerId, identity: Identity, sync: &Sync) {
+        let (step, stored) = (sync.step, sync.state_digest.parse::<u64>());
+        let state = match &sync.source {
+            SyncSource::Initial => 0,
+            SyncSource::Checkpoint(_) if self.unreadable => {
+                let reason = "input/output error".to_owned();
+                self.say(to, identity, FromWorker::Unsynced { reason });
+                return;
+            }
+            SyncSource::Checkpoint(folder) => {
+                let rotten = u64::from(self.rots.as_ref() == Some(folder));
+                stored.unwrap() + rotten
+            }
+            SyncSource::Peer(peer) => self.workers[&worker(peer)].state,
+        };
+        let Some(scripted) = self.workers.get_mut(to) else {
+            return;
+        };
+        scripted.state = state + scripted.spoils;
+        scripted.following = matches!(sync.source, SyncSource::Peer(_)).then_some(step);
+        (scripted.sum, scripted.step) = (0, step);
+        scripted.asked = identity.clone();
+        scripted.held.clear();
+        let state_digest = scripted.state.to_string();
+        self.say(to, identity, FromWorker::Ready { step, state_digest });
     }
 
     fn write(&mut self, writer: &WorkerId, identity: Identity, step: Step) {
