@@ -5,6 +5,7 @@
 //! audit does not commit as long as somebody is there who can give a second opinion, whenever it came.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use shared::ids::{MicroBatchId, Step, WorkerId};
 
@@ -15,6 +16,8 @@ pub(super) struct Audit {
     claims: Vec<(WorkerId, u64)>,
     /// Who is computing it now.
     pub(super) asked: Option<WorkerId>,
+    /// When the newest second opinion was heard.
+    pub(super) heard: Duration,
 }
 
 /// What the claims say.
@@ -36,6 +39,7 @@ impl Audit {
         Self {
             claims: vec![(worker, fingerprint)],
             asked: None,
+            heard: Duration::ZERO,
         }
     }
 
@@ -55,13 +59,14 @@ impl Audit {
         self.peers(working).len() > 1
     }
 
-    pub(super) fn claim(&mut self, worker: &WorkerId, fingerprint: u64) {
+    pub(super) fn claim(&mut self, worker: &WorkerId, fingerprint: u64, now: Duration) {
         self.claims.push((worker.clone(), fingerprint));
-        self.asked = None;
+        (self.asked, self.heard) = (None, now);
     }
 
-    /// Whom to ask next: somebody who has not said anything, else those who have, once more.
-    pub(super) fn next(&self, free: &WorkerId, all: &[WorkerId]) -> bool {
+    /// Whom to ask next: somebody who has not said anything, else those who have, once more. Those only when it is
+    /// `late`: what repeats an answer is heard before the next question, and is none to it.
+    pub(super) fn next(&self, free: &WorkerId, all: &[WorkerId], late: bool) -> bool {
         if self.asked.is_some() {
             return false;
         }
@@ -69,7 +74,7 @@ impl Audit {
         let fresh = all.iter().any(|w| said(w) == 0);
         match said(free) {
             0 => true,
-            1 => !fresh && self.claims.len() > 1,
+            1 => late && !fresh && self.claims.len() > 1,
             _ => false,
         }
     }
@@ -144,11 +149,11 @@ mod tests {
     fn a_third_worker_decides() {
         let all = [worker("a"), worker("b"), worker("c")];
         let mut audit = Audit::new(all[0].clone(), 1);
-        assert!(!audit.next(&all[0], &all) && audit.next(&all[1], &all));
-        audit.claim(&all[1], 2);
+        assert!(!audit.next(&all[0], &all, true) && audit.next(&all[1], &all, true));
+        audit.claim(&all[1], 2, Duration::ZERO);
         assert_eq!(audit.verdict(&all), Verdict::Open);
-        assert!(!audit.next(&all[0], &all) && audit.next(&all[2], &all));
-        audit.claim(&all[2], 2);
+        assert!(!audit.next(&all[0], &all, true) && audit.next(&all[2], &all, true));
+        audit.claim(&all[2], 2, Duration::ZERO);
         let culprits = [all[0].clone()].into();
         assert_eq!(audit.verdict(&all), Verdict::Settled { culprits });
     }
@@ -167,15 +172,16 @@ mod tests {
     fn of_two_the_one_that_changes_its_mind_was_wrong() {
         let all = [worker("a"), worker("b")];
         let mut audit = Audit::new(all[0].clone(), 1);
-        audit.claim(&all[1], 2);
-        assert!(audit.next(&all[0], &all));
-        audit.claim(&all[0], 1);
+        audit.claim(&all[1], 2, Duration::ZERO);
+        assert!(!audit.next(&all[0], &all, false), "nobody twice at once");
+        assert!(audit.next(&all[0], &all, true));
+        audit.claim(&all[0], 1, Duration::ZERO);
         assert_eq!(audit.verdict(&all), Verdict::Open);
         let mut stubborn = audit.clone();
-        audit.claim(&all[1], 1);
+        audit.claim(&all[1], 1, Duration::ZERO);
         let culprits = [all[1].clone()].into();
         assert_eq!(audit.verdict(&all), Verdict::Settled { culprits });
-        stubborn.claim(&all[1], 2);
+        stubborn.claim(&all[1], 2, Duration::ZERO);
         assert_eq!(stubborn.verdict(&all), Verdict::Undecided);
     }
 }

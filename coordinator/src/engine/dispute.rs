@@ -29,7 +29,7 @@ impl Engine {
         let Some(audit) = audit.filter(|a| a.asked.as_ref() == Some(worker)) else {
             return false;
         };
-        audit.claim(worker, fingerprint);
+        audit.claim(worker, fingerprint, self.now);
         self.judge(id);
         true
     }

@@ -66,7 +66,7 @@ impl Engine {
 
     /// The same for some of the members; what is late is looked for at every tick.
     fn deal_to(&mut self, workers: &[WorkerId]) {
-        let (now, at) = (self.now, self.identity());
+        let (now, at, beat) = (self.now, self.identity(), self.options.ladder.beat);
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
@@ -92,7 +92,8 @@ impl Engine {
                 }
                 let audit = work.audits.iter_mut().find(|(_, audit)| {
                     let peers = audit.peers(&classes);
-                    peers.len() > 1 && peers.contains(worker) && audit.next(worker, &peers)
+                    let late = now > audit.heard + beat;
+                    peers.len() > 1 && peers.contains(worker) && audit.next(worker, &peers, late)
                 });
                 if let Some((micro_batch, audit)) = audit {
                     let micro_batch = *micro_batch;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use shared::error::Code;
-use shared::ids::Step;
-use shared::wire::message::{FromWorker, SyncSource, Task};
+use shared::ids::{Identity, MicroBatchId, Step, Term};
+use shared::wire::message::{Computed, FromWorker, SyncSource, Task};
 
 use super::super::{Command, Engine, Event, Notice, Options, Remembered, Restorable};
 use super::cluster::{Cluster, Fixed, Scripted, options, worker};
+use super::scripted::gradient;
 use super::stories::complete;
 
 /// Two workers, and everything is computed twice.
@@ -26,11 +27,47 @@ fn scripted<'a>(cluster: &'a mut Cluster, name: &str) -> &'a mut Scripted {
     cluster.workers.get_mut(&worker(name)).unwrap()
 }
 
+/// Whoever has said something is asked once more after a while.
+fn goes_on(cluster: &mut Cluster) {
+    for _ in 0..3 {
+        cluster.run();
+        cluster.pass(Duration::from_millis(1200), &["a", "b"]);
+    }
+}
+
+#[test]
+fn what_repeats_an_answer_is_none_to_the_next_question() {
+    let mut cluster = audited();
+    scripted(&mut cluster, "a").wrong = 1;
+    cluster.run();
+    for micro_batch in (0..4).map(MicroBatchId) {
+        let repeated = Computed {
+            micro_batch,
+            fingerprint: gradient(Step(1), micro_batch) + 1,
+            compute_us: 1,
+            task: Task::Audit,
+        };
+        let identity = Identity {
+            term: Term(1),
+            step: Step(1),
+            ..Identity::default()
+        };
+        cluster.say(&worker("a"), identity, FromWorker::Computed(repeated));
+    }
+    // It was a passing trouble: asked once more it computes as the other one.
+    scripted(&mut cluster, "a").wrong = 0;
+    goes_on(&mut cluster);
+    assert_eq!(cluster.refused, [(worker("a"), Code::WrongCompute)]);
+    cluster.workers.remove(&worker("a"));
+    cluster.run();
+    complete(&cluster, 1, 4);
+}
+
 #[test]
 fn of_two_that_keep_to_what_they_say_nobody_is_blamed() {
     let mut cluster = audited();
     scripted(&mut cluster, "a").wrong = 1;
-    cluster.run();
+    goes_on(&mut cluster);
     assert!(cluster.commits.is_empty());
     assert!(matches!(&cluster.end, Some(Command::Fail(e)) if e.code == Code::WrongCompute));
 }
@@ -40,7 +77,7 @@ fn whose_committed_state_is_spoiled_is_the_one_that_computes_wrongly() {
     let mut cluster = audited();
     let a = scripted(&mut cluster, "a");
     (a.wrong, a.state) = (1, 7);
-    cluster.run();
+    goes_on(&mut cluster);
     assert_eq!(cluster.refused, [(worker("a"), Code::Corrupt)]);
     cluster.workers.remove(&worker("a"));
     complete(&cluster, 1, 4);
@@ -51,8 +88,8 @@ fn whoever_does_not_even_hash_its_state_is_hung() {
     let mut cluster = audited();
     let a = scripted(&mut cluster, "a");
     (a.wrong, a.mute) = (1, true);
-    cluster.run();
-    cluster.pass(Duration::from_secs(11), &["a", "b"]);
+    goes_on(&mut cluster);
+    cluster.pass(Duration::from_secs(10), &["a", "b"]);
     assert_eq!(cluster.end, None);
     let hung = |n: &Notice| matches!(n, Notice::HungInReduce { worker: w, .. } if w.0 == "a");
     assert!(cluster.notices.iter().any(hung), "{:?}", cluster.notices);
