@@ -252,7 +252,13 @@ impl Engine {
                 source,
                 state_digest: self.state_digest.clone().unwrap_or_default(),
             };
-            let (since, at) = (self.now, self.identity());
+            // Each order has a number of its own: what is still on its way is no answer to the next one.
+            self.sync_orders = self.sync_orders.next();
+            let at = Identity {
+                attempt: self.sync_orders,
+                ..self.identity()
+            };
+            let since = self.now;
             self.set_state(&worker, MemberState::Syncing { since, follows });
             if let Some(member) = self.members.get_mut(&worker) {
                 // What it was given before it forgets.
@@ -262,7 +268,7 @@ impl Engine {
                 member.asked = Some(at.clone());
                 member.proving = None;
             }
-            self.send(&worker, ToWorker::Sync(sync));
+            self.send_at(&worker, at, ToWorker::Sync(sync));
         }
     }
 

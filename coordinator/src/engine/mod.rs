@@ -89,6 +89,8 @@ pub struct Engine {
     now: Duration,
     generation: Generation,
     attempt: Attempt,
+    /// Orders to take the state, so far.
+    sync_orders: Attempt,
     committed: Step,
     state_digest: Option<String>,
     /// Digests of committed steps, of those that may come again too: what comes again must reproduce them. As many as
@@ -178,6 +180,7 @@ impl Engine {
             now: Duration::ZERO,
             generation: remembered.generation,
             attempt: Attempt(0),
+            sync_orders: Attempt(0),
             committed: if awaited {
                 remembered.committed
             } else {

@@ -53,6 +53,9 @@ pub(super) struct Cluster {
     pub(super) rots: Option<String>,
     /// Nobody can write.
     pub(super) cannot_write: bool,
+    /// Orders to take a state are not answered; these wait.
+    pub(super) hold_sync: bool,
+    pub(super) sync_orders: Vec<Identity>,
     /// No checkpoint can be read.
     pub(super) unreadable: bool,
     pub(super) hold_reduce: bool,
@@ -108,6 +111,8 @@ impl Cluster {
             export_fails: None,
             rots: None,
             cannot_write: false,
+            hold_sync: false,
+            sync_orders: Vec::new(),
             unreadable: false,
             hold_reduce: false,
             hold_publishing: false,
@@ -360,6 +365,10 @@ impl Cluster {
 
     /// Takes a state from where it is told to, unless that cannot be read.
     fn sync(&mut self, to: &WorkerId, identity: Identity, sync: &Sync) {
+        if self.hold_sync {
+            self.sync_orders.push(identity);
+            return;
+        }
         let (step, stored) = (sync.step, sync.state_digest.parse::<u64>());
         let state = match &sync.source {
             SyncSource::Initial => 0,

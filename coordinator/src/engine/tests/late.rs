@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::error::{Code, Error};
 use shared::ids::Step;
+use shared::wire::message::FromWorker;
 
 use super::super::{Command, Event, ExportFailure, Notice, Options};
 use super::cluster::{Cluster, options, worker};
@@ -199,4 +200,25 @@ fn what_lies_before_a_damaged_checkpoint_is_compared_when_it_comes_again() {
     let forked = |n: &Notice| matches!(n, Notice::Forked { step: Step(0), .. });
     assert!(cluster.notices.iter().any(forked), "{:?}", cluster.notices);
     assert_eq!(cluster.end, Some(Command::Complete(Step(3))));
+}
+
+/// The first peer serves a spoiled state, and what it sends next comes when another one was asked.
+#[test]
+fn what_is_on_its_way_from_one_source_is_no_answer_of_the_next() {
+    let mut cluster = Cluster::new(options(1, 1, 100), 2, 4);
+    cluster.join("a");
+    cluster.hold_sync = true;
+    cluster.join("b");
+    let ready = |cluster: &mut Cluster, order: usize, state_digest: &str| {
+        let identity = cluster.sync_orders[order].clone();
+        let state_digest = state_digest.to_owned();
+        let step = Step(0);
+        let body = FromWorker::Ready { step, state_digest };
+        cluster.say(&worker("b"), identity, body);
+        let member = cluster.engine.members.get(&worker("b")).unwrap();
+        (cluster.sync_orders.len(), member.has_state(Step(0)))
+    };
+    assert_eq!(ready(&mut cluster, 0, "another"), (2, false));
+    assert_eq!(ready(&mut cluster, 0, "0"), (2, false));
+    assert_eq!(ready(&mut cluster, 1, "0"), (2, true));
 }
