@@ -8,6 +8,10 @@ use coordinator::history::{OutputFormat, Reporter};
 use shared::error::{Code, Error, ExitCode, render};
 use shared::telemetry::LogFile;
 
+/// A thousand sessions leave the heap in small holes: docs/decisions/0017 has what each allocator costs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What threads that still run are given when the exit code is known.
 const LAST_BREATH: std::time::Duration = std::time::Duration::from_secs(5);
 

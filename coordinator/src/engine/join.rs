@@ -284,14 +284,11 @@ impl Engine {
             // One that is being looked through is nobody's source meanwhile.
             return (!self.is_doubted(here.step)).then_some(here.source);
         }
-        let holders: Vec<_> = self
-            .members
-            .values()
-            .filter(|m| m.has_state(self.committed) && !m.suspect && m.proving.is_none())
-            .map(|m| m.hello.peer_address.clone())
-            .collect();
-        if let Some(holder) = holders.get(tries % holders.len().max(1)) {
-            return Some(SyncSource::Peer(holder.clone()));
+        let gives = |m: &&Member| m.has_state(self.committed) && !m.suspect && m.proving.is_none();
+        let count = self.members.values().filter(gives).count();
+        let nth = tries % count.max(1);
+        if let Some(holder) = self.members.values().filter(gives).nth(nth) {
+            return Some(SyncSource::Peer(holder.hello.peer_address.clone()));
         }
         let anybody = self.members.values().any(|m| m.has_state(self.committed));
         if !between_steps || anybody {

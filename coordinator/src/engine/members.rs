@@ -143,6 +143,14 @@ impl Member {
         matches!(self.state, MemberState::Working { .. })
     }
 
+    /// Its place in the generation, if it counts.
+    pub(super) fn slot(&self) -> Option<Slot> {
+        match self.state {
+            MemberState::Working { slot } => Some(slot),
+            _ => None,
+        }
+    }
+
     /// Holds the state of this committed step as its newest one.
     pub(super) fn has_state(&self, committed: Step) -> bool {
         self.is_working()
@@ -320,11 +328,9 @@ impl Members {
     /// Members of the generation, by slot.
     pub(super) fn working(&self) -> Arc<[WorkerId]> {
         let list = self.working.get_or_init(|| {
-            let slot = |(id, m): (&WorkerId, &Member)| match m.state {
-                MemberState::Working { slot } => Some((slot, id.clone())),
-                _ => None,
-            };
-            let mut working: Vec<_> = self.all.iter().filter_map(slot).collect();
+            let slots = self.all.iter();
+            let slots = slots.filter_map(|(id, m)| Some((m.slot()?, id.clone())));
+            let mut working: Vec<_> = slots.collect();
             working.sort();
             working.into_iter().map(|(_, id)| id).collect()
         });

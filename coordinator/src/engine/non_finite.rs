@@ -147,10 +147,7 @@ impl Engine {
     /// Whether what is owed is on storage, or nobody holds it; otherwise it is on its way.
     fn made_safe(&mut self) -> bool {
         self.store_owed();
-        let waits = self
-            .owed()
-            .iter()
-            .any(|step| !self.holders(*step).is_empty());
+        let waits = self.owed().iter().any(|step| self.anybody_holds(*step));
         !waits && self.checkpoints.writing.is_none() && !self.somebody_is_on_its_way()
     }
 }

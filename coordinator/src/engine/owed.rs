@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use shared::ids::{Step, WorkerId};
 use shared::wire::message::SyncSource;
 
+use super::members::Member;
 use super::state::Phase;
 use super::{Engine, Restorable};
 
@@ -32,7 +33,7 @@ impl Engine {
     /// The best state so far, unless it is there. Where it is not the result it is kept as long as somebody has it.
     fn best_owed(&self) -> Option<Step> {
         let best = self.best().filter(|step| !self.is_on_storage(*step))?;
-        let wanted = self.options.best_is_the_result || !self.holders(best).is_empty();
+        let wanted = self.options.best_is_the_result || self.anybody_holds(best);
         wanted.then_some(best)
     }
 
@@ -71,9 +72,8 @@ impl Engine {
 
     /// Whoever holds the committed state wants to leave.
     fn only_drainers_hold(&self) -> bool {
-        let holders = self.holders(self.committed);
-        let leaves = |w: &WorkerId| self.members.get(w).is_some_and(|m| m.draining.is_some());
-        !holders.is_empty() && holders.iter().all(leaves)
+        let mut holding = self.holding(self.committed).peekable();
+        holding.peek().is_some() && holding.all(|(_, m)| m.draining.is_some())
     }
 
     /// The run ends as soon as its state is safe.
@@ -89,40 +89,40 @@ impl Engine {
 
     /// Who holds the state of a step, those who stay and are heard first, then by slot.
     pub(super) fn holders(&self, step: Step) -> Vec<WorkerId> {
+        let rank = |m: &Member| {
+            let slot = m.slot();
+            (m.suspect, m.draining.is_some(), slot.is_none(), slot)
+        };
+        let holders = self.holding(step).map(|(worker, m)| (rank(m), worker));
+        let mut holders: Vec<_> = holders.collect();
+        holders.sort_unstable();
+        holders.into_iter().map(|(_, w)| w.clone()).collect()
+    }
+
+    pub(super) fn anybody_holds(&self, step: Step) -> bool {
+        self.holding(step).next().is_some()
+    }
+
+    /// The same in the order of their names: asked at every event while the run waits, by all that is owed.
+    fn holding(&self, step: Step) -> impl Iterator<Item = (&WorkerId, &Member)> {
         // What cannot be compared with the agreed digest is nobody's.
-        if !self.digests.contains_key(&step) {
-            return Vec::new();
-        }
-        let holds = |m: &super::members::Member| {
-            let newest = step == self.committed && m.has_state(step);
-            newest || m.retains.contains(&step)
-        };
-        let working = self.members.working();
-        let others = self.members.those(|_, m| !m.is_working());
-        let mut holders: Vec<_> = working
-            .iter()
-            .chain(&others)
-            .filter(|w| self.members.get(w).is_some_and(holds))
-            .cloned()
-            .collect();
-        let leaves = |w: &WorkerId| {
-            let member = self.members.get(w);
-            member.map(|m| (m.suspect, m.draining.is_some()))
-        };
-        holders.sort_by_key(leaves);
-        holders
+        let known = self.digests.contains_key(&step);
+        let newest = step == self.committed;
+        let holds =
+            move |m: &Member| known && (newest && m.has_state(step) || m.retains.contains(&step));
+        self.members.iter().filter(move |(_, m)| holds(m))
     }
 
     /// A worker that holds a state that is owed and that nobody who stays holds.
     pub(super) fn is_the_last_holder(&self, worker: &WorkerId) -> bool {
+        let stays = |m: &Member| m.draining.is_none() && !m.suspect;
         let alone = |step: Step| {
             let mut holds = false;
-            for holder in self.holders(step) {
-                let stays = |m: &super::members::Member| m.draining.is_none() && !m.suspect;
-                if holder != *worker && self.members.get(&holder).is_some_and(stays) {
+            for (holder, member) in self.holding(step) {
+                if holder != worker && stays(member) {
                     return false;
                 }
-                holds |= holder == *worker;
+                holds |= holder == worker;
             }
             holds
         };
@@ -147,7 +147,7 @@ impl Engine {
     fn must_come_again(&self, best: Step) -> bool {
         let writing = self.checkpoints.writing.as_ref();
         let on_its_way = writing.is_some_and(|w| w.step == best);
-        let safe = self.is_on_storage(best) || on_its_way || !self.holders(best).is_empty();
+        let safe = self.is_on_storage(best) || on_its_way || self.anybody_holds(best);
         self.options.best_is_the_result && !safe
     }
 

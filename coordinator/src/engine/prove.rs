@@ -96,7 +96,7 @@ impl Engine {
     fn begins_otherwise(&mut self, worker: &WorkerId, step: Step, digest: &str) -> bool {
         let drawn =
             self.members.get(worker).and_then(|m| m.source.as_ref()) == Some(&SyncSource::Initial);
-        let alone = self.holders(step).is_empty() && !self.somebody_is_on_its_way();
+        let alone = !self.anybody_holds(step) && !self.somebody_is_on_its_way();
         let may = !self.options.strict_devices
             && self.committed == step
             && self.checkpoints.stored.is_empty();

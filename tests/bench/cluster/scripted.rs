@@ -5,6 +5,7 @@
 //! with what it holds; what no worker of a sound run may hear ends the measurement.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ use tonic::transport::{Channel, Endpoint};
 const OUTBOX: usize = 256;
 /// Between tries while the listener's queue is full.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Sessions of one worker that may break before they are welcomed, one after the other.
+const TRIES: usize = 50;
 const BEAT: Duration = Duration::from_secs(5);
 
 /// What all workers of a cast know.
@@ -39,6 +42,8 @@ pub(crate) struct Stage {
     troubles: Mutex<Vec<String>>,
     /// Works again after its line was cut.
     works: mpsc::UnboundedSender<usize>,
+    /// Sessions that broke before they were welcomed, and were tried again.
+    again: AtomicUsize,
 }
 
 /// All workers of a measurement.
@@ -59,6 +64,7 @@ impl Cast {
             heard: Mutex::default(),
             troubles: Mutex::default(),
             works,
+            again: AtomicUsize::new(0),
         });
         let cuts: Vec<_> = (0..count).map(|_| Arc::new(Notify::new())).collect();
         let tasks = cuts.iter().enumerate().map(|(number, cut)| {
@@ -83,6 +89,11 @@ impl Cast {
     /// What nobody should have heard.
     pub(crate) fn troubles(&self) -> Vec<String> {
         lock(&self.stage.troubles).clone()
+    }
+
+    /// Sessions that broke before they were welcomed, and were tried again.
+    pub(crate) fn tried_again(&self) -> usize {
+        self.stage.again.load(Ordering::Relaxed)
     }
 
     /// The newest message of each name, as text.
@@ -112,6 +123,8 @@ struct Scripted {
     /// It follows the totals of a member, until it counts itself.
     follows: bool,
     loaded: bool,
+    /// In this session.
+    welcomed: bool,
 }
 
 impl Scripted {
@@ -126,19 +139,32 @@ impl Scripted {
             credited: BTreeMap::new(),
             follows: false,
             loaded: false,
+            welcomed: false,
         }
     }
 
     /// One session after the other.
     async fn perform(mut self, cut: Arc<Notify>) {
+        let mut failed = 0;
         loop {
             let Ok(channel) = self.stage.endpoint.connect().await else {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            if let Err(trouble) = self.session(channel, &cut).await {
-                lock(&self.stage.troubles).push(format!("{}: {trouble}", self.name));
-                return;
+            self.welcomed = false;
+            match self.session(channel, &cut).await {
+                Ok(()) => failed = 0,
+                // A connection that the listener's full queue has dropped is reset when it is first used.
+                Err(_) if !self.welcomed && failed < TRIES => {
+                    failed += 1;
+                    self.stage.again.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(trouble) => {
+                    let trouble = format!("{} {}: {trouble}", self.number, self.name);
+                    lock(&self.stage.troubles).push(trouble);
+                    return;
+                }
             }
         }
     }
@@ -229,6 +255,7 @@ impl Scripted {
         let step = self.identity.step;
         match body {
             ToWorker::Welcome(welcome) => {
+                self.welcomed = true;
                 self.name = welcome.worker_id;
                 self.base_digest = welcome.base_digest;
                 if !welcome.keep_sums {

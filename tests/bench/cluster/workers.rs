@@ -108,13 +108,14 @@ fn cost(workers: usize, steps: u64) -> Cost {
     println!(
         "{workers} workers, {measured} steps: processor, ms a step: {cpu}; {:.1} us a step and a worker; \
          wall {:.1} ms a step; written {written:.0} bytes a step; received {received:.0}, sent {sent:.0} \
-         bytes a step; resident {} MiB, at most {} MiB ({} MiB when all had joined, {:.1} s)",
+         bytes a step; resident {} MiB, at most {} MiB ({} MiB when all had joined, {:.1} s, {} sessions tried again)",
         cpu.median() * 1e3 / workers as f64,
         after.at.duration_since(before.at).as_secs_f64() * 1e3 / measured,
         led.resident("VmRSS") >> 20,
         led.resident("VmHWM") >> 20,
         after_join >> 20,
         joined.as_secs_f64(),
+        cast.tried_again(),
     );
     Cost {
         cpu: cpu.median() / 1e3,
