@@ -227,6 +227,8 @@ impl Soak {
         let settled = self.mark();
         self.watch(end.saturating_duration_since(Instant::now()));
         let ended = self.mark();
+        // Whoever is not told to go stays: a line that is slow costs time, and nobody.
+        assert_eq!(self.members, 2.0, "after {kind:?}");
         let between = |from: Work| Work {
             credited: ended.credited - from.credited,
             member: ended.member - from.member,

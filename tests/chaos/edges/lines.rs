@@ -86,13 +86,20 @@ pub(super) fn long_row() -> Told {
     Told { struck, adapter }
 }
 
+/// Many chunks, each on the line for a while.
 pub(super) fn slow_line() -> Told {
-    let lines = [
-        ("max_steps", "2"),
-        ("lora_rank", "16"),
-        ("target_modules", "all-linear"),
-        ("failure_detection", "2"),
-    ];
+    let adapter = [("lora_rank", "16"), ("target_modules", "all-linear")];
+    behind_slow_lines(&adapter, 240_000)
+}
+
+/// One chunk alone is on the line for longer than nothing may move.
+pub(super) fn one_chunk_on_a_slow_line() -> Told {
+    behind_slow_lines(&[], 9_000)
+}
+
+fn behind_slow_lines(adapter: &[(&str, &str)], bytes_per_second: u64) -> Told {
+    let lines = [("max_steps", "2"), ("failure_detection", "2")];
+    let lines = [&lines[..], adapter].concat();
     let expected = alone(&lines);
     let folder = tempfile::tempdir().unwrap();
     let config = Run::config(folder.path(), &lines);
@@ -100,7 +107,7 @@ pub(super) fn slow_line() -> Told {
     // Whoever opens a stream sends over the other one's line.
     let lines = [Proxy::to_peer(), Proxy::to_peer()];
     for line in &lines {
-        line.speed(240_000);
+        line.speed(bytes_per_second);
     }
     let all = lines
         .each_ref()

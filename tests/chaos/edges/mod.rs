@@ -51,6 +51,10 @@ pub(crate) const EDGES: &[Edge] = &[
     edge("a device hangs, and the run goes on for long", lines::device_hangs),
     edge("a long row among short ones", lines::long_row),
     edge("a slow line between workers", lines::slow_line),
+    edge(
+        "one chunk on a slow line between workers",
+        lines::one_chunk_on_a_slow_line,
+    ),
     short("two resets in a row", lines::two_resets),
     edge("the only worker drained in a step", leaving::drained_in_a_step),
     short("the only worker drained while it writes", leaving::drained_while_it_writes),

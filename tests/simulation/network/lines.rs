@@ -12,6 +12,8 @@ use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 use tonic::transport::{Endpoint, Uri};
 use turmoil::net::{TcpListener, TcpStream};
+use worker::collective::Metered;
+use worker::progress::Counters;
 
 /// Every host listens here.
 pub(super) const PORT: u16 = 9000;
@@ -21,14 +23,33 @@ pub(super) struct Virtual;
 
 impl Dial for Virtual {
     fn dial(&self, endpoint: Endpoint) -> Dialing {
-        let connect = |uri: Uri| async move {
-            let host = uri.host().unwrap_or_default().to_owned();
-            let port = uri.port_u16().unwrap_or_default();
-            io::Result::Ok(TokioIo::new(TcpStream::connect((host, port)).await?))
-        };
+        let connect = |uri: Uri| async move { io::Result::Ok(TokioIo::new(connect(&uri).await?)) };
         let connector = tower::service_fn(connect);
         Box::pin(async move { endpoint.connect_with_connector(connector).await })
     }
+}
+
+/// The same between workers: what moves there counts.
+pub(super) struct VirtualPeers(pub(super) Counters);
+
+impl Dial for VirtualPeers {
+    fn dial(&self, endpoint: Endpoint) -> Dialing {
+        let counters = self.0.clone();
+        let connector = tower::service_fn(move |uri: Uri| {
+            let counters = counters.clone();
+            async move {
+                let metered = Metered::new(connect(&uri).await?, counters);
+                io::Result::Ok(TokioIo::new(metered))
+            }
+        });
+        Box::pin(async move { endpoint.connect_with_connector(connector).await })
+    }
+}
+
+async fn connect(uri: &Uri) -> io::Result<TcpStream> {
+    let host = uri.host().unwrap_or_default().to_owned();
+    let port = uri.port_u16().unwrap_or_default();
+    TcpStream::connect((host, port)).await
 }
 
 /// A connection that came in.

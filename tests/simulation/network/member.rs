@@ -19,7 +19,7 @@ use worker::collective::{Fed, PeerServer, follow};
 use worker::progress::Counters;
 use worker::session::{Action, Contribution, Ending, Input, Reducer, Stream, open};
 
-use super::lines::{self, PORT, Virtual};
+use super::lines::{self, PORT, Virtual, VirtualPeers};
 use super::scene::Handle;
 use super::state::Own;
 use crate::evaluation::PARTS;
@@ -65,7 +65,7 @@ pub(super) async fn work(number: usize, scene: Handle) -> turmoil::Result {
         lines::listen().await?,
         listening,
         Arc::new(own.clone()),
-        Arc::new(Virtual),
+        Arc::new(VirtualPeers(counters.clone())),
         counters.clone(),
     );
     let (tell, mut reduced) = mpsc::channel(64);
@@ -361,9 +361,17 @@ impl Member {
             SyncSource::Peer(address) => {
                 let (identity, events) = (identity.clone(), self.events.clone());
                 let (scene, worker) = (self.scene.clone(), self.number);
+                let counters = self.counters.clone();
                 self.following = Some(tokio::spawn(async move {
                     let took = |state: &AdapterState| scene.lock().judge.handed_over(worker, state);
-                    let followed = follow_peer(&address, &identity, (least, number), took, &events);
+                    let followed = follow_peer(
+                        &address,
+                        &identity,
+                        (least, number),
+                        took,
+                        counters,
+                        &events,
+                    );
                     if let Err(error) = followed.await {
                         let failed = Input::SyncFailed(error.to_string());
                         let _ = events.send(Event::Input(failed)).await;
@@ -443,11 +451,13 @@ async fn follow_peer(
     identity: &Identity,
     (least, number): (Step, u64),
     took: impl Fn(&AdapterState) + Send,
+    counters: Counters,
     events: &mpsc::Sender<Event>,
 ) -> shared::error::Result<()> {
-    let dial: &dyn Dial = &Virtual;
+    let dial: &dyn Dial = &VirtualPeers(counters.clone());
     let (run, term) = (&identity.run, identity.term);
-    let mut following = follow(dial, address, run, term, least, FOLLOW_PATIENCE).await?;
+    let asked = follow(dial, address, run, term, least, FOLLOW_PATIENCE);
+    let mut following = asked.await?.while_moves(counters);
     loop {
         let event = match following.next().await? {
             Fed::State(_, bytes) => {

@@ -16,10 +16,12 @@ use shared::wire::Dial;
 use shared::wire::peer::peer_client::PeerClient;
 use shared::wire::peer::{FollowChunk, FollowRequest, Part};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::net::{self, MESSAGE_LIMIT};
+use super::patience::Patience;
 use super::slices::{self, chunks};
 use crate::progress::Counters;
 
@@ -64,9 +66,9 @@ impl StateSource for NoState {
 pub(super) type Pieces = ReceiverStream<std::result::Result<FollowChunk, Status>>;
 
 /// Cuts a feed into pieces, as fast as they are taken.
-pub(super) fn pieces(feed: Feed, progress: Counters) -> Pieces {
+pub(super) fn pieces(feed: Feed) -> Pieces {
     let (sender, pieces) = mpsc::channel(QUEUED_PIECES);
-    let out = Out { sender, progress };
+    let out = Out { sender };
     tokio::spawn(async move {
         let Feed {
             step,
@@ -100,7 +102,6 @@ pub(super) fn pieces(feed: Feed, progress: Counters) -> Pieces {
 /// Where pieces go.
 struct Out {
     sender: mpsc::Sender<std::result::Result<FollowChunk, Status>>,
-    progress: Counters,
 }
 
 impl Out {
@@ -118,12 +119,10 @@ impl Out {
             return false;
         }
         for range in chunks(0..bytes.len(), PIECE_BYTES) {
-            let (start, length) = (range.start, range.len());
-            let next = piece(start, bytes.slice(range));
+            let next = piece(range.start, bytes.slice(range));
             if self.sender.send(Ok(next)).await.is_err() {
                 return false;
             }
-            self.progress.moved(length as u64);
         }
         true
     }
@@ -185,9 +184,9 @@ pub async fn follow(
 }
 
 impl Following {
-    /// What comes is counted there.
+    /// As long as these grow something moves, whole pieces or not.
     #[must_use]
-    pub fn counted_in(mut self, progress: Counters) -> Self {
+    pub fn while_moves(mut self, progress: Counters) -> Self {
         self.progress = progress;
         self
     }
@@ -250,20 +249,27 @@ impl Following {
 
     async fn piece(&mut self) -> Result<FollowChunk> {
         match self.stream.message().await {
-            Ok(Some(piece)) => {
-                self.progress.moved(piece.data.len() as u64);
-                Ok(piece)
-            }
+            Ok(Some(piece)) => Ok(piece),
             Ok(None) => Err(lost(&self.address, "it ended the call".into())),
             Err(status) => Err(lost(&self.address, net::with_sources(&status))),
         }
     }
 
     async fn piece_soon(&mut self) -> Result<FollowChunk> {
-        let (patience, address) = (self.patience, self.address.clone());
-        match tokio::time::timeout(patience, self.piece()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(too_slow(&address, patience)),
+        let (limit, address, progress) =
+            (self.patience, self.address.clone(), self.progress.clone());
+        let mut patience = Patience::new(limit, Instant::now(), progress.read().moved);
+        let piece = self.piece();
+        tokio::pin!(piece);
+        loop {
+            tokio::select! {
+                outcome = &mut piece => return outcome,
+                () = tokio::time::sleep_until(patience.ends()) => {
+                    if patience.is_over(Instant::now(), progress.read().moved) {
+                        return Err(too_slow(&address, limit));
+                    }
+                }
+            }
         }
     }
 }

@@ -28,6 +28,7 @@ use super::slices::{self, Slices, chunks};
 use super::{
     Cancel, Collective, CollectiveError, FailureKind, MemberAddress, PeerServer, Reducing,
 };
+use crate::progress::Counters;
 
 /// The members of one generation, connected.
 pub struct GrpcCollective {
@@ -41,6 +42,7 @@ pub struct GrpcCollective {
     ended: BTreeMap<usize, LinkEnd>,
     last: Option<(Step, Attempt)>,
     patience: Duration,
+    progress: Counters,
 }
 
 impl GrpcCollective {
@@ -79,9 +81,9 @@ impl GrpcCollective {
                 member.slot.0 as usize,
                 member.address.clone(),
             );
-            let (frame, progress) = (frame(&key, my_slot), server.progress().clone());
+            let frame = frame(&key, my_slot);
             let dial = Arc::clone(server.dial());
-            let opened = Link::open(dial, peer, frame, progress, tell.clone());
+            let opened = Link::open(dial, peer, frame, tell.clone());
             opening.spawn(opened);
         }
         let mut links = Vec::with_capacity(opening.len());
@@ -101,6 +103,7 @@ impl GrpcCollective {
             ended: BTreeMap::new(),
             last: None,
             patience: PATIENCE,
+            progress: server.progress().clone(),
         })
     }
 
@@ -159,7 +162,7 @@ impl GrpcCollective {
         mut reduction: Reduction<'_>,
         sends: &mut Sends,
     ) -> Result<(), CollectiveError> {
-        let mut patience = Patience::new(self.patience, Instant::now(), self.handed_over());
+        let mut patience = Patience::new(self.patience, Instant::now(), self.moved());
         loop {
             if reduction.owns_final() {
                 sends.no_more_totals();
@@ -187,7 +190,7 @@ impl GrpcCollective {
                     self.ended.insert(slot, end);
                 }
                 () = tokio::time::sleep_until(patience.ends()) => {
-                    if patience.is_over(Instant::now(), self.handed_over()) {
+                    if patience.is_over(Instant::now(), self.moved()) {
                         return Err(self.out_of_patience(&reduction, sends));
                     }
                 }
@@ -270,6 +273,11 @@ impl GrpcCollective {
             Some(slot) => error.by(&self.workers[slot]),
             None => error,
         }
+    }
+
+    /// Bytes that connections to and from peers have carried.
+    fn moved(&self) -> u64 {
+        self.progress.read().moved
     }
 
     fn handed_over(&self) -> u64 {

@@ -19,7 +19,6 @@ use tonic::{Code, Status};
 
 use super::CollectiveError;
 use super::net::{self, LINGER, QUEUED_CHUNKS};
-use crate::progress::Counters;
 
 /// Length prefix and compression flag of a gRPC message.
 const MESSAGE_PREFIX_BYTES: usize = 5;
@@ -74,7 +73,6 @@ impl Link {
         dial: Arc<dyn Dial>,
         (peer, slot, address): (WorkerId, usize, String),
         frame: Chunk,
-        progress: Counters,
         ends: mpsc::UnboundedSender<(usize, LinkEnd)>,
     ) -> Result<Self, CollectiveError> {
         let channel = net::connect(&*dial, &address)
@@ -90,7 +88,6 @@ impl Link {
             .map(move |chunk| {
                 let all = chunk.encoded_len() + MESSAGE_PREFIX_BYTES;
                 counters.count(chunk.values.len(), all);
-                progress.moved(all as u64);
                 chunk
             });
         tokio::spawn(async move {

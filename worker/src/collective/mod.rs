@@ -3,7 +3,7 @@
 //! In: a vector of integers on every member of a generation. Out: the wrapping sum of all of them,
 //! the same on every member, in another buffer; what was passed in is never written to.
 //! `slices` who owns what · `reduction` the arithmetic, pure · `route`, `inbox` and `server` what
-//! comes in · `link` what goes out · `patience` how long nothing may move · `grpc` the transport that
+//! comes in · `link` what goes out · `metered` the bytes that move · `patience` how long nothing may move · `grpc` the transport that
 //! joins them · `follow` the state for a joiner and what comes after it. Integer sums do not depend on
 //! the order of arrival, so neither does the result.
 
@@ -13,6 +13,7 @@ mod follow;
 mod grpc;
 mod inbox;
 mod link;
+mod metered;
 mod net;
 mod patience;
 mod reduction;
@@ -30,6 +31,7 @@ pub use cancel::{Cancel, CancelSource};
 pub use error::{CollectiveError, FailureKind};
 pub use follow::{Fed, Feed, Feeding, Following, NoState, StateSource, follow};
 pub use grpc::GrpcCollective;
+pub use metered::{Metered, MeteredTcp};
 pub use server::PeerServer;
 pub use slices::slice;
 

@@ -1,12 +1,17 @@
 //! The numbers of the peer service's network, the same on both sides.
 //!
 //! HTTP/2 frames are the largest lever and have to be raised on client and server alike; the
-//! default flow-control windows would stall a chunk, keep-alive finds a peer that hangs.
+//! default flow-control windows would stall a chunk. The keep-alive is the kernel's: a ping of HTTP/2 waits behind
+//! the chunk that is on the line, and would end a slow one; and with none of them every byte that moves is one of
+//! somebody's work. A peer that hangs is found by whoever waits for its bytes.
 
+use std::io;
 use std::time::Duration;
 
 use shared::wire::Dial;
-use tonic::transport::{Channel, Endpoint, Server};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint, Server, Uri};
 
 use super::{CollectiveError, FailureKind};
 
@@ -25,7 +30,9 @@ const MAX_FRAME: u32 = (1 << 24) - 1;
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Of the kernel: after so long without a byte it asks whether the peer's machine is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_TRIES: u32 = 3;
 
 /// The server's side.
 pub(super) fn server() -> Server {
@@ -33,9 +40,35 @@ pub(super) fn server() -> Server {
         .max_frame_size(MAX_FRAME)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .tcp_nodelay(true)
+}
+
+/// Small messages wait for no acknowledgement, and the kernel finds out when the other machine is gone.
+///
+/// # Errors
+/// Those of the socket.
+pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let alive = TcpKeepalive::new()
+        .with_time(KEEP_ALIVE)
+        .with_interval(KEEP_ALIVE)
+        .with_retries(KEEP_ALIVE_TRIES);
+    SockRef::from(stream).set_tcp_keepalive(&alive)
+}
+
+/// What an address of a peer names.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] without a host or a port.
+pub(super) fn host_and_port(uri: &Uri) -> io::Result<(String, u16)> {
+    // An address of IPv6 stands in brackets there.
+    let host = uri.host().map(|host| host.trim_matches(['[', ']']));
+    let both = host.map(str::to_owned).zip(uri.port_u16());
+    both.ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{uri} is not HOST:PORT"),
+        )
+    })
 }
 
 /// Connects to a peer service, `host:port`.
@@ -49,13 +82,9 @@ pub(super) async fn connect(dial: &dyn Dial, address: &str) -> Result<Channel, C
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|e| unreachable(with_sources(&e)))?
         .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
         .max_frame_size(MAX_FRAME)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true);
+        .initial_connection_window_size(CONNECTION_WINDOW);
     let connected = dial.dial(endpoint).await;
     connected.map_err(|e| unreachable(with_sources(&e)))
 }

@@ -1,7 +1,7 @@
 //! How long an all-reduce may stand still.
 //!
-//! In: what arrives, what the network has taken, the time. Out: whether nothing has moved for too long. Keeps:
-//! bytes in either direction renew it, so that a slow line is never taken for one that hangs.
+//! In: the bytes that moved at the sockets, the time. Out: whether nothing has moved for too long. Keeps: bytes in
+//! either direction renew it, whole chunks or not, so that a slow line is never taken for one that hangs.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use tokio::time::Instant;
 pub(super) struct Patience {
     limit: Duration,
     since: Instant,
-    /// Bytes that the network had taken by then.
-    handed_over: u64,
+    /// Bytes by then.
+    moved: u64,
 }
 
 impl Patience {
-    pub(super) fn new(limit: Duration, now: Instant, handed_over: u64) -> Self {
+    pub(super) fn new(limit: Duration, now: Instant, moved: u64) -> Self {
         Self {
             limit,
             since: now,
-            handed_over,
+            moved,
         }
     }
 
@@ -34,10 +34,10 @@ impl Patience {
         self.since + self.limit
     }
 
-    /// Whether nothing has moved for the whole time; `handed_over` is what the network has taken by now.
-    pub(super) fn is_over(&mut self, now: Instant, handed_over: u64) -> bool {
-        if handed_over != self.handed_over {
-            self.handed_over = handed_over;
+    /// Whether nothing has moved for the whole time; `moved` are the bytes by now.
+    pub(super) fn is_over(&mut self, now: Instant, moved: u64) -> bool {
+        if moved != self.moved {
+            self.moved = moved;
             self.since = now;
         }
         now >= self.ends()

@@ -9,18 +9,19 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
+use shared::wire::Dial;
 use shared::wire::peer::peer_server::{Peer, PeerServer as PeerService};
 use shared::wire::peer::{Chunk, FollowRequest, Received};
-use shared::wire::{Dial, Tcp};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::follow::{Pieces, StateSource, pieces};
 use super::inbox::Delivery;
+use super::metered::{Metered, MeteredTcp};
 use super::net::{self, MESSAGE_LIMIT};
 use super::route::{Hub, Key};
 use crate::progress::Counters;
@@ -55,9 +56,14 @@ impl PeerServer {
         };
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = TcpIncoming::from(listener).map(|accepted| {
+            let stream = accepted?;
+            net::prepare(&stream)?;
+            std::io::Result::Ok(stream)
+        });
+        let dial = Arc::new(MeteredTcp(progress.clone()));
         Ok((
-            Self::serve(incoming, address, state, Arc::new(Tcp), progress),
+            Self::serve(incoming, address, state, dial, progress),
             address,
         ))
     }
@@ -80,9 +86,13 @@ impl PeerServer {
         let service = PeerService::new(Service {
             hub: Arc::clone(&hub),
             state,
-            progress: progress.clone(),
         })
         .max_decoding_message_size(MESSAGE_LIMIT);
+        let counted = progress.clone();
+        let incoming = incoming.map(move |accepted| {
+            let metered = |io| Metered::new(io, counted.clone());
+            accepted.map(metered)
+        });
         let serving = net::server().serve_with_incoming_shutdown(service, incoming, async move {
             // An error means that the server was dropped: that is the sign.
             let _ = ended.await;
@@ -131,7 +141,6 @@ impl Drop for PeerServer {
 struct Service {
     hub: Arc<Hub>,
     state: Arc<dyn StateSource>,
-    progress: Counters,
 }
 
 #[tonic::async_trait]
@@ -140,7 +149,7 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<Chunk>>,
     ) -> std::result::Result<Response<Received>, Status> {
-        receive(&self.hub, &self.progress, request.into_inner())
+        receive(&self.hub, request.into_inner())
             .await
             .map(Response::new)
     }
@@ -162,7 +171,7 @@ impl Peer for Service {
             );
             return Err(Status::not_found(reason));
         }
-        Ok(Response::new(pieces(feed, self.progress.clone())))
+        Ok(Response::new(pieces(feed)))
     }
 }
 
@@ -171,11 +180,7 @@ pub(super) fn is_frame(chunk: &Chunk) -> bool {
     chunk.step == 0 && chunk.values.is_empty()
 }
 
-async fn receive(
-    hub: &Hub,
-    progress: &Counters,
-    mut stream: Streaming<Chunk>,
-) -> std::result::Result<Received, Status> {
+async fn receive(hub: &Hub, mut stream: Streaming<Chunk>) -> std::result::Result<Received, Status> {
     let Some(opening) = stream.message().await? else {
         return Ok(Received { bytes: 0 });
     };
@@ -204,7 +209,6 @@ async fn receive(
             Ok(Some(chunk)) if is_frame(&chunk) => (Delivery::Ended, Some(Ok(Received { bytes }))),
             Ok(Some(chunk)) => {
                 bytes += chunk.values.len() as u64;
-                progress.moved(chunk.values.len() as u64);
                 (Delivery::Chunk(chunk), None)
             }
             Ok(None) => {

@@ -21,7 +21,7 @@ use super::greeting;
 use super::reducer::{Reduced, Reducer};
 use super::state::{Action, Ending, Input, Session};
 use super::tasks::{self, Event};
-use crate::collective::PeerServer;
+use crate::collective::{MeteredTcp, PeerServer};
 use crate::progress::Counters;
 use crate::train::device_thread::{self, DeviceJob, DeviceOutcome, LoadJob, LoadedRun, Withdrawn};
 use crate::train::state_thread::{self, CommittedState, StateJob, StateOutcome};
@@ -102,6 +102,7 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     );
     let running = Running {
         dial,
+        peers: Arc::new(MeteredTcp(progress.clone())),
         options,
         withdrawn,
         device,
@@ -135,6 +136,8 @@ struct Inlets {
 /// A worker at work.
 pub(super) struct Running {
     dial: Arc<dyn Dial>,
+    /// The way to other workers: what moves there counts.
+    peers: Arc<dyn Dial>,
     options: JoinOptions,
     withdrawn: Withdrawn,
     device: std::sync::mpsc::SyncSender<DeviceJob>,
@@ -308,7 +311,7 @@ impl Running {
             SyncSource::Checkpoint(folder) => self.job(StateJob::RestoreFrom(folder.into())),
             SyncSource::Peer(address) => {
                 self.following = Some(tasks::follow_peer(
-                    (Arc::clone(&self.dial), address.clone()),
+                    (Arc::clone(&self.peers), address.clone()),
                     identity,
                     sync,
                     self.state.clone(),

@@ -74,7 +74,7 @@ pub(super) fn follow_peer(
         let (run, term) = (&identity.run, identity.term);
         let outcome = async {
             let asked = follow(&*dial, &address, run, term, sync.step, FOLLOW_PATIENCE);
-            let mut following = asked.await?.counted_in(progress);
+            let mut following = asked.await?.while_moves(progress);
             let under_way = Arc::new(Semaphore::new(FOLLOWED_AHEAD));
             loop {
                 // Whoever applies more slowly than the run goes on reads more slowly too.

@@ -9,7 +9,7 @@ use shared::error::Code;
 use shared::ids::{RunId, Step, Term};
 use shared::wire::Tcp;
 use tokio::sync::mpsc;
-use worker::collective::{Fed, Feed, Feeding, PeerServer, StateSource, follow};
+use worker::collective::{Fed, Feed, Feeding, MeteredTcp, PeerServer, StateSource, follow};
 use worker::progress::Counters;
 
 use crate::group::{LIMIT, LOOPBACK, identity, join, members};
@@ -65,14 +65,15 @@ async fn a_joiner_gets_the_same_bytes_and_every_total() {
         let (server, address) = bind(source.clone()).await.unwrap();
         let run = RunId("r".to_owned());
         let (address, counted) = (address.to_string(), Counters::default());
-        let mut following = follow(&Tcp, &address, &run, Term(1), Step(12), LIMIT)
+        let dial = MeteredTcp(counted.clone());
+        let mut following = follow(&dial, &address, &run, Term(1), Step(12), LIMIT)
             .await
             .unwrap()
-            .counted_in(counted.clone());
+            .while_moves(counted.clone());
         assert_eq!(following.next().await.unwrap(), Fed::State(Step(12), state));
         // Either side tells how the state moves, so that a slow one is not taken for a stuck one.
-        assert_eq!(counted.read().moved, u64::from(size));
-        assert_eq!(server.progress().read().moved, u64::from(size));
+        assert!(counted.read().moved >= u64::from(size));
+        assert!(server.progress().read().moved >= u64::from(size));
         let totals = source.totals.lock().unwrap().remove(0);
         for step in [13, 14] {
             let total = Arc::new(vec![i64::MIN, -1, step, 200_000]);

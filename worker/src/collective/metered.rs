@@ -1,0 +1,134 @@
+//! Connections of the peer service whose bytes count while they move.
+//!
+//! In: a connection, made or accepted. Out: the same, and every byte it carries in the worker's counters. Keeps: what
+//! moves is counted at the socket. A chunk is half a megabyte and arrives whole: on a slow line it takes longer than
+//! nothing may move, and whoever counted chunks would take that line for one that hangs.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper_util::rt::TokioIo;
+use shared::wire::{Dial, Dialing};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tonic::transport::server::Connected;
+use tonic::transport::{Endpoint, Uri};
+use tower::service_fn;
+
+use super::net;
+use crate::progress::Counters;
+
+/// A connection that counts.
+pub struct Metered<Io> {
+    io: Io,
+    progress: Counters,
+}
+
+impl<Io> Metered<Io> {
+    /// Counts in `progress`.
+    pub fn new(io: Io, progress: Counters) -> Self {
+        Self { io, progress }
+    }
+
+    fn count(&self, bytes: usize) {
+        self.progress.moved(bytes as u64);
+    }
+}
+
+impl<Io: AsyncRead + Unpin> AsyncRead for Metered<Io> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
+        self.count(buffer.filled().len() - before);
+        polled
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> AsyncWrite for Metered<Io> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.count(*written);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.count(*written);
+        }
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+impl<Io: Connected> Connected for Metered<Io> {
+    type ConnectInfo = Io::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.io.connect_info()
+    }
+}
+
+/// The network of this machine, counted.
+pub struct MeteredTcp(pub Counters);
+
+impl Dial for MeteredTcp {
+    fn dial(&self, endpoint: Endpoint) -> Dialing {
+        let progress = self.0.clone();
+        let connect = service_fn(move |uri: Uri| {
+            let progress = progress.clone();
+            async move {
+                let stream = TcpStream::connect(net::host_and_port(&uri)?).await?;
+                net::prepare(&stream)?;
+                io::Result::Ok(TokioIo::new(Metered::new(stream, progress)))
+            }
+        });
+        Box::pin(async move { endpoint.connect_with_connector(connect).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_byte_counts_when_it_moves_and_not_when_its_message_is_whole() {
+        let (here, mut there) = tokio::io::duplex(64);
+        let progress = Counters::default();
+        let mut metered = Metered::new(here, progress.clone());
+        there.write_all(&[0; 3]).await.unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(metered.read(&mut buffer).await.unwrap(), 3);
+        assert_eq!(progress.read().moved, 3);
+        metered.write_all(&[0; 5]).await.unwrap();
+        assert_eq!(progress.read().moved, 8);
+    }
+}
