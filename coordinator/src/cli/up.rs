@@ -25,7 +25,7 @@ use super::recall::{self, Recalled, recall};
 use crate::driver::{Driver, End, Journal, LocalWorkers, Run, Since};
 use crate::engine::{Engine, Ladder, Options, Remembered};
 use crate::history::{Answers, Reporter};
-use crate::rpc::{SessionEvent, SessionService, Traffic, bind, incoming};
+use crate::rpc::{SessionService, Traffic, bind, incoming};
 
 /// Session events waiting at most.
 const EVENTS: usize = 4096;
@@ -125,23 +125,12 @@ pub async fn run(args: &UpArgs, cwd: &Path, mut reporter: Reporter, log: &LogFil
     };
     let store = Box::new(prepared.store);
     let driver = Driver::new(engine, run, store, faults, journal, traffic, local);
-    let end = lead(driver, sessions).await;
+    // On the process's first thread: while it waits for a slow disk the sessions' tasks go on.
+    let end = driver.run(sessions).await;
     drop(stop);
     server.abort();
     drop(prepared.lock);
     end
-}
-
-/// As a task beside those of the sessions: where it waits for them no thread has to be woken.
-async fn lead(driver: Driver, sessions: mpsc::Receiver<SessionEvent>) -> Result<End> {
-    let led = tokio::spawn(driver.run(sessions)).await;
-    led.unwrap_or_else(|broken| match broken.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(e) => {
-            let what = "the run was not led to its end";
-            Err(Error::new(Code::Internal, what).why(e.to_string()))
-        }
-    })
 }
 
 fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {

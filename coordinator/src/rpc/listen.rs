@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use shared::error::{Code, Error, Result, render};
 use shared::limits;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Connections that wait for the server at most.
 const WAITING: usize = 16;
+/// Connections that the kernel has made and nobody has accepted at most, as far as it allows: a cluster comes at once.
+const BACKLOG: u32 = 4096;
 /// How long descriptors may take to become free again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -24,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// # Errors
 /// [`Code::PortInUse`].
 pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await.map_err(|e| {
+    let listener = listen(address).map_err(|e| {
         let what = if e.kind() == io::ErrorKind::AddrInUse {
             format!("{address} is in use")
         } else {
@@ -38,6 +40,17 @@ pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
         .local_addr()
         .map_err(|e| Error::new(Code::PortInUse, "no local address").why(e.to_string()))?;
     Ok((listener, bound))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A run that is started again listens where it did, whatever is left of its connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The connections that come. The server would drop a failed accept without a word and try again at

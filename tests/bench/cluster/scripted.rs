@@ -27,8 +27,10 @@ use tonic::transport::{Channel, Endpoint};
 const OUTBOX: usize = 256;
 /// Between tries while the listener's queue is full.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Sessions of one worker that may break before they are welcomed, one after the other.
+/// Connections of one worker that may break before it is welcomed for the first time.
 const TRIES: usize = 50;
+/// Whose line was cut works again within it.
+const COMES_BACK: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_secs(5);
 
 /// What all workers of a cast know.
@@ -42,7 +44,7 @@ pub(crate) struct Stage {
     troubles: Mutex<Vec<String>>,
     /// Works again after its line was cut.
     works: mpsc::UnboundedSender<usize>,
-    /// Sessions that broke before they were welcomed, and were tried again.
+    /// Connections that broke before their worker was welcomed, and were tried again.
     again: AtomicUsize,
 }
 
@@ -83,7 +85,10 @@ impl Cast {
     pub(crate) fn reconnect(&mut self, number: usize) {
         while self.working.try_recv().is_ok() {}
         self.cuts[number].notify_one();
-        while self.working.blocking_recv() != Some(number) {}
+        let works = async { while self.working.recv().await != Some(number) {} };
+        let works = tokio::runtime::Handle::current()
+            .block_on(async { tokio::time::timeout(COMES_BACK, works).await });
+        assert!(works.is_ok(), "worker {number}: {:?}", self.troubles());
     }
 
     /// What nobody should have heard.
@@ -91,7 +96,7 @@ impl Cast {
         lock(&self.stage.troubles).clone()
     }
 
-    /// Sessions that broke before they were welcomed, and were tried again.
+    /// Connections that broke before their worker was welcomed, and were tried again.
     pub(crate) fn tried_again(&self) -> usize {
         self.stage.again.load(Ordering::Relaxed)
     }
@@ -123,8 +128,6 @@ struct Scripted {
     /// It follows the totals of a member, until it counts itself.
     follows: bool,
     loaded: bool,
-    /// In this session.
-    welcomed: bool,
 }
 
 impl Scripted {
@@ -139,7 +142,6 @@ impl Scripted {
             credited: BTreeMap::new(),
             follows: false,
             loaded: false,
-            welcomed: false,
         }
     }
 
@@ -151,16 +153,16 @@ impl Scripted {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            self.welcomed = false;
             match self.session(channel, &cut).await {
                 Ok(()) => failed = 0,
-                // A connection that the listener's full queue has dropped is reset when it is first used.
-                Err(_) if !self.welcomed && failed < TRIES => {
+                // A connection that the listener's full queue has dropped is reset when it is first used. It is the
+                // first one of a worker: whoever comes back finds room.
+                Err(Broke::Line(_)) if !self.loaded && failed < TRIES => {
                     failed += 1;
                     self.stage.again.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(trouble) => {
+                Err(Broke::Line(trouble) | Broke::Word(trouble)) => {
                     let trouble = format!("{} {}: {trouble}", self.number, self.name);
                     lock(&self.stage.troubles).push(trouble);
                     return;
@@ -170,16 +172,16 @@ impl Scripted {
     }
 
     /// Until its line is cut.
-    async fn session(&mut self, channel: Channel, cut: &Notify) -> Result<(), String> {
+    async fn session(&mut self, channel: Channel, cut: &Notify) -> Result<(), Broke> {
         let (say, said) = mpsc::channel::<WorkerMessage>(OUTBOX);
-        let gone = |_| "the connection is gone".to_owned();
+        let gone = |_| Broke::Line("the connection is gone".to_owned());
         say.send(self.says(FromWorker::Hello(self.hello())))
             .await
             .map_err(gone)?;
         self.follows = false;
         let client = SessionClient::new(channel).max_decoding_message_size(TO_WORKER_LIMIT);
         let opened = { client }.open(ReceiverStream::new(said)).await;
-        let mut answers = opened.map_err(|e| e.to_string())?.into_inner();
+        let mut answers = opened.map_err(|e| Broke::Line(e.to_string()))?.into_inner();
         let mut beat = tokio::time::interval(BEAT);
         let mut committed = self.stage.committed.subscribe();
         loop {
@@ -190,7 +192,7 @@ impl Scripted {
                     self.committed = *committed.borrow_and_update();
                     vec![self.ready()]
                 }
-                message = next(&mut answers) => self.hears(message?)?,
+                message = next(&mut answers) => self.hears(message?).map_err(Broke::Word)?,
             };
             for body in answers {
                 say.send(self.says(body)).await.map_err(gone)?;
@@ -255,7 +257,6 @@ impl Scripted {
         let step = self.identity.step;
         match body {
             ToWorker::Welcome(welcome) => {
-                self.welcomed = true;
                 self.name = welcome.worker_id;
                 self.base_digest = welcome.base_digest;
                 if !welcome.keep_sums {
@@ -345,10 +346,19 @@ impl Scripted {
     }
 }
 
-async fn next(answers: &mut Streaming<CoordinatorMessage>) -> Result<Envelope<ToWorker>, String> {
-    let message = answers.message().await.map_err(|e| e.to_string())?;
-    let message = message.ok_or("the coordinator closed the session")?;
-    Envelope::try_from(message).map_err(|e| e.to_string())
+/// Why a session ended.
+enum Broke {
+    /// Its connection.
+    Line(String),
+    /// What was said, or that the coordinator ended it.
+    Word(String),
+}
+
+async fn next(answers: &mut Streaming<CoordinatorMessage>) -> Result<Envelope<ToWorker>, Broke> {
+    let message = answers.message().await;
+    let message = message.map_err(|e| Broke::Line(e.to_string()))?;
+    let closed = || Broke::Word("the coordinator closed the session".to_owned());
+    Envelope::try_from(message.ok_or_else(closed)?).map_err(|e| Broke::Word(e.to_string()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

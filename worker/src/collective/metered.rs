@@ -8,13 +8,13 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use shared::wire::{Dial, Dialing};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tonic::transport::server::Connected;
 use tonic::transport::{Endpoint, Uri};
-use tower::service_fn;
+use tower::{Service, service_fn};
 
 use super::net;
 use crate::progress::Counters;
@@ -101,14 +101,19 @@ pub struct MeteredTcp(pub Counters);
 impl Dial for MeteredTcp {
     fn dial(&self, endpoint: Endpoint) -> Dialing {
         let progress = self.0.clone();
+        // It tries every address of a name, of both families, within the time.
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(net::CONNECT_TIMEOUT));
         let connect = service_fn(move |uri: Uri| {
-            let progress = progress.clone();
+            let (progress, connected) = (progress.clone(), tcp.call(uri));
             async move {
-                let stream = TcpStream::connect(net::host_and_port(&uri)?).await?;
+                let stream = connected.await.map_err(io::Error::other)?.into_inner();
                 net::prepare(&stream)?;
                 io::Result::Ok(TokioIo::new(Metered::new(stream, progress)))
             }
         });
+        // The name has to be found first, which may take a second server's answer.
+        let endpoint = endpoint.connect_timeout(net::CONNECT_TIMEOUT * 3);
         Box::pin(async move { endpoint.connect_with_connector(connect).await })
     }
 }

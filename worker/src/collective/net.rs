@@ -2,8 +2,8 @@
 //!
 //! HTTP/2 frames are the largest lever and have to be raised on client and server alike; the
 //! default flow-control windows would stall a chunk. The keep-alive is the kernel's: a ping of HTTP/2 waits behind
-//! the chunk that is on the line, and would end a slow one; and with none of them every byte that moves is one of
-//! somebody's work. A peer that hangs is found by whoever waits for its bytes.
+//! the chunk that is on the line, and would end a slow one; it would also count as something that
+//! moves. A peer that hangs is found by whoever waits for its bytes.
 
 use std::io;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use shared::wire::Dial;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tonic::transport::{Channel, Endpoint, Server, Uri};
+use tonic::transport::{Channel, Endpoint, Server};
 
 use super::{CollectiveError, FailureKind};
 
@@ -29,7 +29,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 const MAX_FRAME: u32 = (1 << 24) - 1;
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Of the kernel: after so long without a byte it asks whether the peer's machine is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TRIES: u32 = 3;
@@ -52,23 +52,10 @@ pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
         .with_time(KEEP_ALIVE)
         .with_interval(KEEP_ALIVE)
         .with_retries(KEEP_ALIVE_TRIES);
-    SockRef::from(stream).set_tcp_keepalive(&alive)
-}
-
-/// What an address of a peer names.
-///
-/// # Errors
-/// [`io::ErrorKind::InvalidInput`] without a host or a port.
-pub(super) fn host_and_port(uri: &Uri) -> io::Result<(String, u16)> {
-    // An address of IPv6 stands in brackets there.
-    let host = uri.host().map(|host| host.trim_matches(['[', ']']));
-    let both = host.map(str::to_owned).zip(uri.port_u16());
-    both.ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("{uri} is not HOST:PORT"),
-        )
-    })
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&alive)?;
+    // Where something is on its way the kernel does not ask: it waits for the acknowledgement.
+    socket.set_tcp_user_timeout(Some(KEEP_ALIVE * (KEEP_ALIVE_TRIES + 1)))
 }
 
 /// Connects to a peer service, `host:port`.

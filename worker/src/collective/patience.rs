@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Fewer bytes than these are nobody's work: somebody has looked whether the port is open, or said that there is room.
+const LEAST: u64 = 4096;
+
 /// Counts from the last byte that moved.
 pub(super) struct Patience {
     limit: Duration,
@@ -36,7 +39,7 @@ impl Patience {
 
     /// Whether nothing has moved for the whole time; `moved` are the bytes by now.
     pub(super) fn is_over(&mut self, now: Instant, moved: u64) -> bool {
-        if moved != self.moved {
+        if moved.saturating_sub(self.moved) >= LEAST {
             self.moved = moved;
             self.since = now;
         }
@@ -60,12 +63,12 @@ mod tests {
         for second in 1..=LONG {
             assert!(!receiving.is_over(at(second), 7));
             receiving.received(at(second));
-            assert!(!sending.is_over(at(second), 7 + second));
+            assert!(!sending.is_over(at(second), 7 + second * LEAST));
         }
         assert!(!receiving.is_over(at(LONG + 4), 7));
         assert!(receiving.is_over(at(LONG + 5), 7));
-        assert!(!sending.is_over(at(LONG + 4), 7 + LONG));
-        assert!(sending.is_over(at(LONG + 5), 7 + LONG));
+        assert!(!sending.is_over(at(LONG + 4), 7 + LONG * LEAST));
+        assert!(sending.is_over(at(LONG + 5), 7 + LONG * LEAST));
     }
 
     #[test]
@@ -74,5 +77,13 @@ mod tests {
         let mut patience = Patience::new(LIMIT, begun, 0);
         assert_eq!(patience.ends(), begun + LIMIT);
         assert!(patience.is_over(patience.ends(), 0));
+    }
+
+    #[test]
+    fn whoever_only_knocks_renews_nothing() {
+        let begun = Instant::now();
+        let mut patience = Patience::new(LIMIT, begun, 0);
+        assert!(!patience.is_over(begun + LIMIT / 2, LEAST - 1));
+        assert!(patience.is_over(begun + LIMIT, LEAST - 1));
     }
 }
