@@ -12,13 +12,12 @@ use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 use tonic::transport::{Endpoint, Uri};
 use turmoil::net::{TcpListener, TcpStream};
-use worker::collective::Metered;
-use worker::progress::Counters;
+use worker::collective::{Metered, PeerDial, Traffic};
 
 /// Every host listens here.
 pub(super) const PORT: u16 = 9000;
 
-/// Opens connections between simulated hosts.
+/// Opens connections between simulated hosts: to the coordinator, and between workers.
 pub(super) struct Virtual;
 
 impl Dial for Virtual {
@@ -29,16 +28,12 @@ impl Dial for Virtual {
     }
 }
 
-/// The same between workers: what moves there counts.
-pub(super) struct VirtualPeers(pub(super) Counters);
-
-impl Dial for VirtualPeers {
-    fn dial(&self, endpoint: Endpoint) -> Dialing {
-        let counters = self.0.clone();
+impl PeerDial for Virtual {
+    fn dial(&self, endpoint: Endpoint, traffic: Traffic) -> Dialing {
         let connector = tower::service_fn(move |uri: Uri| {
-            let counters = counters.clone();
+            let traffic = traffic.clone();
             async move {
-                let metered = Metered::new(connect(&uri).await?, counters);
+                let metered = Metered::new(connect(&uri).await?, traffic);
                 io::Result::Ok(TokioIo::new(metered))
             }
         });

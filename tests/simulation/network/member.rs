@@ -9,17 +9,16 @@ use std::time::Duration;
 use shared::faults::Faults;
 use shared::ids::{Identity, Step};
 use shared::numerics::AdapterState;
-use shared::wire::Dial;
 use shared::wire::message::{Computed, Envelope, SyncSource, Task, ToWorker};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use worker::checkpoint::decode_snapshot;
-use worker::collective::{Fed, PeerServer, follow};
+use worker::collective::{Fed, PeerDial, PeerServer, Tally, follow};
 use worker::progress::Counters;
 use worker::session::{Action, Contribution, Ending, Input, Reducer, Stream, open};
 
-use super::lines::{self, PORT, Virtual, VirtualPeers};
+use super::lines::{self, PORT, Virtual};
 use super::scene::Handle;
 use super::state::Own;
 use crate::evaluation::PARTS;
@@ -65,7 +64,7 @@ pub(super) async fn work(number: usize, scene: Handle) -> turmoil::Result {
         lines::listen().await?,
         listening,
         Arc::new(own.clone()),
-        Arc::new(VirtualPeers(counters.clone())),
+        Arc::new(Virtual),
         counters.clone(),
     );
     let (tell, mut reduced) = mpsc::channel(64);
@@ -454,10 +453,10 @@ async fn follow_peer(
     counters: Counters,
     events: &mpsc::Sender<Event>,
 ) -> shared::error::Result<()> {
-    let dial: &dyn Dial = &VirtualPeers(counters.clone());
+    let way: (&dyn PeerDial, Tally) = (&Virtual, Tally::new(&counters));
     let (run, term) = (&identity.run, identity.term);
-    let asked = follow(dial, address, run, term, least, FOLLOW_PATIENCE);
-    let mut following = asked.await?.while_moves(counters);
+    let asked = follow(way, address, run, term, least, FOLLOW_PATIENCE);
+    let mut following = asked.await?;
     loop {
         let event = match following.next().await? {
             Fed::State(_, bytes) => {

@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use shared::error::{Code, Error, Result};
 use shared::ids::{RunId, Step, Term};
-use shared::wire::Dial;
 use shared::wire::peer::peer_client::PeerClient;
 use shared::wire::peer::{FollowChunk, FollowRequest, Part};
 use tokio::sync::mpsc;
@@ -20,10 +19,11 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use super::metered::PeerDial;
 use super::net::{self, MESSAGE_LIMIT};
 use super::patience::Patience;
 use super::slices::{self, chunks};
-use crate::progress::Counters;
+use super::traffic::{Tally, Traffic};
 
 /// Bytes of one piece.
 const PIECE_BYTES: usize = 1 << 20;
@@ -142,17 +142,17 @@ pub struct Following {
     stream: Streaming<FollowChunk>,
     address: String,
     patience: Duration,
-    progress: Counters,
+    tally: Tally,
     begun: bool,
 }
 
-/// Asks a peer for its committed state, at least of a step, and for what follows.
+/// Asks a peer for its committed state, at least of a step, and for what follows; `tally` counts what comes.
 ///
 /// # Errors
 /// [`Code::Unreachable`] when the peer cannot be reached within `patience`,
 /// [`Code::SessionLost`] when it refuses.
 pub async fn follow(
-    dial: &dyn Dial,
+    (dial, tally): (&dyn PeerDial, Tally),
     address: &str,
     run: &RunId,
     term: Term,
@@ -165,7 +165,7 @@ pub async fn follow(
         least_step: least_step.0,
     };
     let asked = async {
-        let channel = net::connect(dial, address).await?;
+        let channel = net::connect(dial, address, Traffic::of(tally.clone())).await?;
         let mut client = PeerClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
         let answer = client.follow(request).await;
         let answer = answer.map_err(|e| lost(address, net::with_sources(&e)))?;
@@ -173,7 +173,7 @@ pub async fn follow(
             stream: answer.into_inner(),
             address: address.to_owned(),
             patience,
-            progress: Counters::default(),
+            tally,
             begun: false,
         })
     };
@@ -184,13 +184,6 @@ pub async fn follow(
 }
 
 impl Following {
-    /// As long as these grow something moves, whole pieces or not.
-    #[must_use]
-    pub fn while_moves(mut self, progress: Counters) -> Self {
-        self.progress = progress;
-        self
-    }
-
     /// The next whole part: first the state, then totals. A total may be long in coming.
     ///
     /// # Errors
@@ -256,16 +249,15 @@ impl Following {
     }
 
     async fn piece_soon(&mut self) -> Result<FollowChunk> {
-        let (limit, address, progress) =
-            (self.patience, self.address.clone(), self.progress.clone());
-        let mut patience = Patience::new(limit, Instant::now(), progress.read().moved);
+        let (limit, address, tally) = (self.patience, self.address.clone(), self.tally.clone());
+        let mut patience = Patience::new(limit, Instant::now(), tally.bytes());
         let piece = self.piece();
         tokio::pin!(piece);
         loop {
             tokio::select! {
                 outcome = &mut piece => return outcome,
                 () = tokio::time::sleep_until(patience.ends()) => {
-                    if patience.is_over(Instant::now(), progress.read().moved) {
+                    if patience.is_over(Instant::now(), tally.bytes()) {
                         return Err(too_slow(&address, limit));
                     }
                 }

@@ -25,10 +25,10 @@ use super::patience::Patience;
 use super::reduction::Reduction;
 use super::route::Key;
 use super::slices::{self, Slices, chunks};
+use super::traffic::Tally;
 use super::{
     Cancel, Collective, CollectiveError, FailureKind, MemberAddress, PeerServer, Reducing,
 };
-use crate::progress::Counters;
 
 /// The members of one generation, connected.
 pub struct GrpcCollective {
@@ -42,7 +42,8 @@ pub struct GrpcCollective {
     ended: BTreeMap<usize, LinkEnd>,
     last: Option<(Step, Attempt)>,
     patience: Duration,
-    progress: Counters,
+    /// What the streams of this generation have carried.
+    tally: Tally,
 }
 
 impl GrpcCollective {
@@ -72,7 +73,8 @@ impl GrpcCollective {
             ));
         }
         let key = Key::from(identity);
-        let inboxes = Inboxes::new(server.hub().open(&key, members.len())?);
+        let tally = Tally::new(server.progress());
+        let inboxes = Inboxes::new(server.hub().open(&key, members.len(), tally.clone())?);
         let (tell, ends) = mpsc::unbounded_channel();
         let mut opening = JoinSet::new();
         for member in members.iter().filter(|member| member.slot != my_slot) {
@@ -82,8 +84,8 @@ impl GrpcCollective {
                 member.address.clone(),
             );
             let frame = frame(&key, my_slot);
-            let dial = Arc::clone(server.dial());
-            let opened = Link::open(dial, peer, frame, tell.clone());
+            let way = (Arc::clone(server.dial()), tally.clone());
+            let opened = Link::open(way, peer, frame, tell.clone());
             opening.spawn(opened);
         }
         let mut links = Vec::with_capacity(opening.len());
@@ -103,7 +105,7 @@ impl GrpcCollective {
             ended: BTreeMap::new(),
             last: None,
             patience: PATIENCE,
-            progress: server.progress().clone(),
+            tally,
         })
     }
 
@@ -162,7 +164,7 @@ impl GrpcCollective {
         mut reduction: Reduction<'_>,
         sends: &mut Sends,
     ) -> Result<(), CollectiveError> {
-        let mut patience = Patience::new(self.patience, Instant::now(), self.moved());
+        let mut patience = Patience::new(self.patience, Instant::now(), self.tally.bytes());
         loop {
             if reduction.owns_final() {
                 sends.no_more_totals();
@@ -190,7 +192,7 @@ impl GrpcCollective {
                     self.ended.insert(slot, end);
                 }
                 () = tokio::time::sleep_until(patience.ends()) => {
-                    if patience.is_over(Instant::now(), self.moved()) {
+                    if patience.is_over(Instant::now(), self.tally.bytes()) {
                         return Err(self.out_of_patience(&reduction, sends));
                     }
                 }
@@ -273,11 +275,6 @@ impl GrpcCollective {
             Some(slot) => error.by(&self.workers[slot]),
             None => error,
         }
-    }
-
-    /// Bytes that connections to and from peers have carried.
-    fn moved(&self) -> u64 {
-        self.progress.read().moved
     }
 
     fn handed_over(&self) -> u64 {

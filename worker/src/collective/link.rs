@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prost::Message;
 use shared::ids::WorkerId;
-use shared::wire::Dial;
 use shared::wire::peer::Chunk;
 use shared::wire::peer::peer_client::PeerClient;
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +17,9 @@ use tokio_stream::{StreamExt, once};
 use tonic::{Code, Status};
 
 use super::CollectiveError;
+use super::metered::PeerDial;
 use super::net::{self, LINGER, QUEUED_CHUNKS};
+use super::traffic::{Tally, Traffic};
 
 /// Length prefix and compression flag of a gRPC message.
 const MESSAGE_PREFIX_BYTES: usize = 5;
@@ -68,14 +69,14 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects and opens the stream; its end will be told to `ends`.
+    /// Connects and opens the stream, whose bytes count in `tally`; its end will be told to `ends`.
     pub(super) async fn open(
-        dial: Arc<dyn Dial>,
+        (dial, tally): (Arc<dyn PeerDial>, Tally),
         (peer, slot, address): (WorkerId, usize, String),
         frame: Chunk,
         ends: mpsc::UnboundedSender<(usize, LinkEnd)>,
     ) -> Result<Self, CollectiveError> {
-        let channel = net::connect(&*dial, &address)
+        let channel = net::connect(&*dial, &address, Traffic::of(tally))
             .await
             .map_err(|e| e.by(&peer))?;
         let (queue, queued) = mpsc::channel(QUEUED_CHUNKS);

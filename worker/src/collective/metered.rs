@@ -1,6 +1,6 @@
 //! Connections of the peer service whose bytes count while they move.
 //!
-//! In: a connection, made or accepted. Out: the same, and every byte it carries in the worker's counters. Keeps: what
+//! In: a connection, made or accepted. Out: the same, and every byte it carries in its [`Traffic`]. Keeps: what
 //! moves is counted at the socket. A chunk is half a megabyte and arrives whole: on a slow line it takes longer than
 //! nothing may move, and whoever counted chunks would take that line for one that hangs.
 
@@ -10,29 +10,25 @@ use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use shared::wire::{Dial, Dialing};
+use shared::wire::Dialing;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 use tonic::transport::{Endpoint, Uri};
 use tower::{Service, service_fn};
 
 use super::net;
-use crate::progress::Counters;
+use super::traffic::Traffic;
 
 /// A connection that counts.
 pub struct Metered<Io> {
     io: Io,
-    progress: Counters,
+    traffic: Traffic,
 }
 
 impl<Io> Metered<Io> {
-    /// Counts in `progress`.
-    pub fn new(io: Io, progress: Counters) -> Self {
-        Self { io, progress }
-    }
-
-    fn count(&self, bytes: usize) {
-        self.progress.moved(bytes as u64);
+    /// Counts in `traffic`.
+    pub fn new(io: Io, traffic: Traffic) -> Self {
+        Self { io, traffic }
     }
 }
 
@@ -44,7 +40,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Metered<Io> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
-        self.count(buffer.filled().len() - before);
+        self.traffic.moved(buffer.filled().len() - before);
         polled
     }
 }
@@ -57,7 +53,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Metered<Io> {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
         if let Poll::Ready(Ok(written)) = &polled {
-            self.count(*written);
+            self.traffic.moved(*written);
         }
         polled
     }
@@ -77,7 +73,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Metered<Io> {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
         if let Poll::Ready(Ok(written)) = &polled {
-            self.count(*written);
+            self.traffic.moved(*written);
         }
         polled
     }
@@ -87,29 +83,35 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Metered<Io> {
     }
 }
 
-impl<Io: Connected> Connected for Metered<Io> {
-    type ConnectInfo = Io::ConnectInfo;
+impl<Io> Connected for Metered<Io> {
+    type ConnectInfo = Traffic;
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.io.connect_info()
+    fn connect_info(&self) -> Traffic {
+        self.traffic.clone()
     }
 }
 
-/// The network of this machine, counted.
-pub struct MeteredTcp(pub Counters);
+/// Opens connections to other workers; what the endpoint says of deadlines holds for all of them.
+pub trait PeerDial: Send + Sync {
+    /// Connects once, over a [`Metered`] connection that counts in `traffic`.
+    fn dial(&self, endpoint: Endpoint, traffic: Traffic) -> Dialing;
+}
 
-impl Dial for MeteredTcp {
-    fn dial(&self, endpoint: Endpoint) -> Dialing {
-        let progress = self.0.clone();
+/// The network of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PeerTcp;
+
+impl PeerDial for PeerTcp {
+    fn dial(&self, endpoint: Endpoint, traffic: Traffic) -> Dialing {
         // It tries every address of a name, of both families, within the time.
         let mut tcp = HttpConnector::new();
         tcp.set_connect_timeout(Some(net::CONNECT_TIMEOUT));
         let connect = service_fn(move |uri: Uri| {
-            let (progress, connected) = (progress.clone(), tcp.call(uri));
+            let (traffic, connected) = (traffic.clone(), tcp.call(uri));
             async move {
                 let stream = connected.await.map_err(io::Error::other)?.into_inner();
-                net::prepare(&stream)?;
-                io::Result::Ok(TokioIo::new(Metered::new(stream, progress)))
+                net::prepare(&stream);
+                io::Result::Ok(TokioIo::new(Metered::new(stream, traffic)))
             }
         });
         // The name has to be found first, which may take a second server's answer.
@@ -122,18 +124,36 @@ impl Dial for MeteredTcp {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use super::super::traffic::Tally;
     use super::*;
+    use crate::progress::Counters;
 
     #[tokio::test]
     async fn every_byte_counts_when_it_moves_and_not_when_its_message_is_whole() {
         let (here, mut there) = tokio::io::duplex(64);
         let progress = Counters::default();
-        let mut metered = Metered::new(here, progress.clone());
+        let tally = Tally::new(&progress);
+        let mut metered = Metered::new(here, Traffic::of(tally.clone()));
         there.write_all(&[0; 3]).await.unwrap();
         let mut buffer = [0; 16];
         assert_eq!(metered.read(&mut buffer).await.unwrap(), 3);
-        assert_eq!(progress.read().moved, 3);
+        assert_eq!((tally.bytes(), progress.read().moved), (3, 3));
         metered.write_all(&[0; 5]).await.unwrap();
-        assert_eq!(progress.read().moved, 8);
+        assert_eq!((tally.bytes(), progress.read().moved), (8, 8));
+    }
+
+    #[tokio::test]
+    async fn bytes_whose_purpose_nobody_knows_count_nowhere() {
+        let (here, mut there) = tokio::io::duplex(64);
+        let (progress, first) = (Counters::default(), Tally::default());
+        let traffic = Traffic::default();
+        let mut metered = Metered::new(here, traffic.clone());
+        metered.write_all(&[0; 5]).await.unwrap();
+        traffic.counts_for(first.clone());
+        // Whoever came first keeps the connection.
+        traffic.counts_for(Tally::new(&progress));
+        there.write_all(&[0; 3]).await.unwrap();
+        assert_eq!(metered.read(&mut [0; 16]).await.unwrap(), 3);
+        assert_eq!((first.bytes(), progress.read().moved), (3, 0));
     }
 }

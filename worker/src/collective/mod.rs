@@ -3,9 +3,9 @@
 //! In: a vector of integers on every member of a generation. Out: the wrapping sum of all of them,
 //! the same on every member, in another buffer; what was passed in is never written to.
 //! `slices` who owns what · `reduction` the arithmetic, pure · `route`, `inbox` and `server` what
-//! comes in · `link` what goes out · `metered` the bytes that move · `patience` how long nothing may move · `grpc` the transport that
-//! joins them · `follow` the state for a joiner and what comes after it. Integer sums do not depend on
-//! the order of arrival, so neither does the result.
+//! comes in · `link` what goes out · `metered` and `traffic` the bytes that move, and for whom · `patience`
+//! how long nothing may move · `grpc` the transport that joins them · `follow` the state for a joiner and what comes
+//! after it. Integer sums do not depend on the order of arrival, so neither does the result.
 
 mod cancel;
 mod error;
@@ -20,6 +20,7 @@ mod reduction;
 mod route;
 mod server;
 mod slices;
+mod traffic;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -31,9 +32,10 @@ pub use cancel::{Cancel, CancelSource};
 pub use error::{CollectiveError, FailureKind};
 pub use follow::{Fed, Feed, Feeding, Following, NoState, StateSource, follow};
 pub use grpc::GrpcCollective;
-pub use metered::{Metered, MeteredTcp};
+pub use metered::{Metered, PeerDial, PeerTcp};
 pub use server::PeerServer;
 pub use slices::slice;
+pub use traffic::{Tally, Traffic};
 
 /// A member of a generation and where its peer service listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

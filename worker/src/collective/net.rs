@@ -5,14 +5,14 @@
 //! the chunk that is on the line, and would end a slow one; it would also count as something that
 //! moves. A peer that hangs is found by whoever waits for its bytes.
 
-use std::io;
 use std::time::Duration;
 
-use shared::wire::Dial;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint, Server};
 
+use super::metered::PeerDial;
+use super::traffic::Traffic;
 use super::{CollectiveError, FailureKind};
 
 /// Elements of one chunk: 512 KiB of values.
@@ -43,23 +43,29 @@ pub(super) fn server() -> Server {
 }
 
 /// Small messages wait for no acknowledgement, and the kernel finds out when the other machine is gone.
-///
-/// # Errors
-/// Those of the socket.
-pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+/// A socket that will not be told is used as it is.
+pub(super) fn prepare(stream: &TcpStream) {
     let alive = TcpKeepalive::new()
         .with_time(KEEP_ALIVE)
         .with_interval(KEEP_ALIVE)
         .with_retries(KEEP_ALIVE_TRIES);
     let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&alive)?;
-    // Where something is on its way the kernel does not ask: it waits for the acknowledgement.
-    socket.set_tcp_user_timeout(Some(KEEP_ALIVE * (KEEP_ALIVE_TRIES + 1)))
+    let prepared = stream
+        .set_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&alive))
+        // Where something is on its way the kernel does not ask: it waits for the acknowledgement.
+        .and_then(|()| socket.set_tcp_user_timeout(Some(KEEP_ALIVE * (KEEP_ALIVE_TRIES + 1))));
+    if let Err(error) = prepared {
+        tracing::warn!(%error, "a connection between workers keeps the system's own timeouts");
+    }
 }
 
 /// Connects to a peer service, `host:port`.
-pub(super) async fn connect(dial: &dyn Dial, address: &str) -> Result<Channel, CollectiveError> {
+pub(super) async fn connect(
+    dial: &dyn PeerDial,
+    address: &str,
+    traffic: Traffic,
+) -> Result<Channel, CollectiveError> {
     let unreachable = |reason: String| {
         CollectiveError::new(
             FailureKind::Unreachable,
@@ -72,7 +78,7 @@ pub(super) async fn connect(dial: &dyn Dial, address: &str) -> Result<Channel, C
         .max_frame_size(MAX_FRAME)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    let connected = dial.dial(endpoint).await;
+    let connected = dial.dial(endpoint, traffic).await;
     connected.map_err(|e| unreachable(with_sources(&e)))
 }
 
@@ -88,4 +94,24 @@ pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_is_told_when_the_other_machine_counts_as_gone() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        prepare(&stream);
+        let socket = SockRef::from(&stream);
+        assert!(stream.nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEP_ALIVE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEP_ALIVE);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEP_ALIVE_TRIES);
+        let most = Some(Duration::from_secs(20));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), most);
+    }
 }

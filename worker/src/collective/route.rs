@@ -13,6 +13,7 @@ use tonic::Status;
 
 use super::inbox::Delivery;
 use super::net::QUEUED_CHUNKS;
+use super::traffic::Tally;
 use super::{CollectiveError, FailureKind};
 
 /// The run, term and generation that a stream belongs to.
@@ -68,6 +69,8 @@ struct Route {
     key: Option<Key>,
     /// Per slot, until a stream takes it.
     doors: Vec<Option<mpsc::Sender<Delivery>>>,
+    /// What its streams carry.
+    tally: Tally,
     /// The service ends: nobody waits any longer.
     closed: bool,
 }
@@ -79,11 +82,12 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// Turns to a generation; streams of older ones are refused from now on.
+    /// Turns to a generation, whose streams count in `tally`; those of older ones are refused from now on.
     pub(super) fn open(
         &self,
         key: &Key,
         world: usize,
+        tally: Tally,
     ) -> Result<Vec<mpsc::Receiver<Delivery>>, CollectiveError> {
         let (doors, inboxes): (Vec<_>, Vec<_>) = (0..world)
             .map(|_| {
@@ -102,6 +106,7 @@ impl Hub {
                     *route = Route {
                         key: Some(key.clone()),
                         doors,
+                        tally,
                         closed: route.closed,
                     }
                 }
@@ -122,12 +127,13 @@ impl Hub {
         self.route.send_modify(|route| route.closed = true);
     }
 
-    /// Waits until this worker is in the stream's generation and hands out the sender's inbox.
+    /// Waits until this worker is in the stream's generation and hands out the sender's inbox, and where the stream's
+    /// bytes count.
     pub(super) async fn admit(
         &self,
         key: &Key,
         slot: usize,
-    ) -> Result<mpsc::Sender<Delivery>, Status> {
+    ) -> Result<(mpsc::Sender<Delivery>, Tally), Status> {
         let mut changes = self.route.subscribe();
         loop {
             match self.compare(key) {
@@ -174,11 +180,12 @@ impl Hub {
         }
     }
 
-    fn take_door(&self, key: &Key, slot: usize) -> Result<mpsc::Sender<Delivery>, Status> {
+    fn take_door(&self, key: &Key, slot: usize) -> Result<(mpsc::Sender<Delivery>, Tally), Status> {
         let mut door = None;
         self.route.send_if_modified(|route| {
             if route.key.as_ref() == Some(key) {
-                door = route.doors.get_mut(slot).and_then(Option::take);
+                let taken = route.doors.get_mut(slot).and_then(Option::take);
+                door = taken.map(|door| (door, route.tally.clone()));
             }
             false
         });

@@ -9,35 +9,35 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::wire::Dial;
 use shared::wire::peer::peer_server::{Peer, PeerServer as PeerService};
 use shared::wire::peer::{Chunk, FollowRequest, Received};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_stream::{Stream, StreamExt};
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::follow::{Pieces, StateSource, pieces};
 use super::inbox::Delivery;
-use super::metered::{Metered, MeteredTcp};
+use super::metered::{Metered, PeerDial, PeerTcp};
 use super::net::{self, MESSAGE_LIMIT};
 use super::route::{Hub, Key};
+use super::traffic::Traffic;
 use crate::progress::Counters;
 
 /// The running peer service; it ends when this is dropped.
 pub struct PeerServer {
     hub: Arc<Hub>,
     address: SocketAddr,
-    dial: Arc<dyn Dial>,
+    dial: Arc<dyn PeerDial>,
     progress: Counters,
     _alive: oneshot::Sender<()>,
 }
 
 impl PeerServer {
-    /// Listens and serves on the current runtime over TCP; port 0 picks one. What goes out and comes in is
-    /// counted in `progress`.
+    /// Listens and serves on the current runtime over TCP; port 0 picks one. What the exchange of its generation
+    /// moves is counted in `progress`.
     ///
     /// # Errors
     /// [`Code::PortInUse`] when the address cannot be had.
@@ -56,12 +56,12 @@ impl PeerServer {
         };
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
-        let incoming = TcpIncoming::from(listener).map(|accepted| {
-            let stream = accepted?;
-            net::prepare(&stream)?;
-            std::io::Result::Ok(stream)
-        });
-        let dial = Arc::new(MeteredTcp(progress.clone()));
+        let prepared = |stream: TcpStream| {
+            net::prepare(&stream);
+            stream
+        };
+        let incoming = TcpIncoming::from(listener).map(move |accepted| accepted.map(prepared));
+        let dial = Arc::new(PeerTcp);
         Ok((
             Self::serve(incoming, address, state, dial, progress),
             address,
@@ -73,12 +73,11 @@ impl PeerServer {
         incoming: impl Stream<Item = std::result::Result<Io, E>> + Send + 'static,
         address: SocketAddr,
         state: Arc<dyn StateSource>,
-        dial: Arc<dyn Dial>,
+        dial: Arc<dyn PeerDial>,
         progress: Counters,
     ) -> Self
     where
-        Io: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
-        Io::ConnectInfo: Clone + Send + Sync + 'static,
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
     {
         let hub = Arc::new(Hub::default());
@@ -88,11 +87,8 @@ impl PeerServer {
             state,
         })
         .max_decoding_message_size(MESSAGE_LIMIT);
-        let counted = progress.clone();
-        let incoming = incoming.map(move |accepted| {
-            let metered = |io| Metered::new(io, counted.clone());
-            accepted.map(metered)
-        });
+        let metered = |io| Metered::new(io, Traffic::default());
+        let incoming = incoming.map(move |accepted| accepted.map(metered));
         let serving = net::server().serve_with_incoming_shutdown(service, incoming, async move {
             // An error means that the server was dropped: that is the sign.
             let _ = ended.await;
@@ -117,13 +113,13 @@ impl PeerServer {
         self.address
     }
 
-    /// What counts the bytes that move here.
+    /// What counts the bytes that its generations exchange.
     #[must_use]
     pub fn progress(&self) -> &Counters {
         &self.progress
     }
 
-    pub(super) fn dial(&self) -> &Arc<dyn Dial> {
+    pub(super) fn dial(&self) -> &Arc<dyn PeerDial> {
         &self.dial
     }
 
@@ -149,7 +145,9 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<Chunk>>,
     ) -> std::result::Result<Response<Received>, Status> {
-        receive(&self.hub, request.into_inner())
+        // Every connection that is served is metered, and brings its traffic along.
+        let traffic = request.extensions().get().cloned().unwrap_or_default();
+        receive(&self.hub, traffic, request.into_inner())
             .await
             .map(Response::new)
     }
@@ -171,6 +169,7 @@ impl Peer for Service {
             );
             return Err(Status::not_found(reason));
         }
+        // The connection counts for nothing: no wait is about what this worker gives away.
         Ok(Response::new(pieces(feed)))
     }
 }
@@ -180,7 +179,11 @@ pub(super) fn is_frame(chunk: &Chunk) -> bool {
     chunk.step == 0 && chunk.values.is_empty()
 }
 
-async fn receive(hub: &Hub, mut stream: Streaming<Chunk>) -> std::result::Result<Received, Status> {
+async fn receive(
+    hub: &Hub,
+    traffic: Traffic,
+    mut stream: Streaming<Chunk>,
+) -> std::result::Result<Received, Status> {
     let Some(opening) = stream.message().await? else {
         return Ok(Received { bytes: 0 });
     };
@@ -191,7 +194,8 @@ async fn receive(hub: &Hub, mut stream: Streaming<Chunk>) -> std::result::Result
             "a stream begins with an empty chunk of step 0",
         ));
     }
-    let door = hub.admit(&key, slot as usize).await?;
+    let (door, tally) = hub.admit(&key, slot as usize).await?;
+    traffic.counts_for(tally);
     let mut bytes = 0;
     loop {
         let message = tokio::select! {

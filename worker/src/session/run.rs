@@ -21,7 +21,7 @@ use super::greeting;
 use super::reducer::{Reduced, Reducer};
 use super::state::{Action, Ending, Input, Session};
 use super::tasks::{self, Event};
-use crate::collective::{MeteredTcp, PeerServer};
+use crate::collective::{PeerDial, PeerServer, PeerTcp};
 use crate::progress::Counters;
 use crate::train::device_thread::{self, DeviceJob, DeviceOutcome, LoadJob, LoadedRun, Withdrawn};
 use crate::train::state_thread::{self, CommittedState, StateJob, StateOutcome};
@@ -70,16 +70,12 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     let state = state_thread::spawn(published, threads, faults.clone(), counters, state_sender)?;
     let feed = Arc::new(CommittedFeed(state.clone()));
     let (server, bound) = PeerServer::bind(options.listen, feed, progress.clone()).await?;
-    let host = options
-        .advertise
-        .clone()
-        .unwrap_or_else(|| bound.ip().to_string());
     let greeting = Hello {
         version: env!("CARGO_PKG_VERSION").into(),
         protocol: PROTOCOL,
         name: greeting::host_and_process(),
         device: options.device.clone().unwrap_or_default(),
-        peer_address: format!("{host}:{}", bound.port()),
+        peer_address: greeting::peer_address(bound, options.advertise.as_deref()),
         incarnation: greeting::incarnation(),
         resume: None,
     };
@@ -102,7 +98,7 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     );
     let running = Running {
         dial,
-        peers: Arc::new(MeteredTcp(progress.clone())),
+        peers: Arc::new(PeerTcp),
         options,
         withdrawn,
         device,
@@ -137,7 +133,7 @@ struct Inlets {
 pub(super) struct Running {
     dial: Arc<dyn Dial>,
     /// The way to other workers: what moves there counts.
-    peers: Arc<dyn Dial>,
+    peers: Arc<dyn PeerDial>,
     options: JoinOptions,
     withdrawn: Withdrawn,
     device: std::sync::mpsc::SyncSender<DeviceJob>,

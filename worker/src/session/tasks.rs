@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use super::connect::{self, Stream};
 use super::state::Input;
 use crate::checkpoint;
-use crate::collective::{Fed, follow};
+use crate::collective::{Fed, PeerDial, Tally, follow};
 use crate::progress::Counters;
 use crate::train::device_thread::LoadedRun;
 use crate::train::state_thread::StateJob;
@@ -62,7 +62,7 @@ pub(super) fn open(
 
 /// Takes the state from a peer, dialled at its address, and follows its totals until it is ended.
 pub(super) fn follow_peer(
-    (dial, address): (Arc<dyn Dial>, String),
+    (dial, address): (Arc<dyn PeerDial>, String),
     identity: Identity,
     sync: Sync,
     jobs: std::sync::mpsc::SyncSender<StateJob>,
@@ -73,8 +73,9 @@ pub(super) fn follow_peer(
     tokio::spawn(async move {
         let (run, term) = (&identity.run, identity.term);
         let outcome = async {
-            let asked = follow(&*dial, &address, run, term, sync.step, FOLLOW_PATIENCE);
-            let mut following = asked.await?.while_moves(progress);
+            let way = (&*dial, Tally::new(&progress));
+            let asked = follow(way, &address, run, term, sync.step, FOLLOW_PATIENCE);
+            let mut following = asked.await?;
             let under_way = Arc::new(Semaphore::new(FOLLOWED_AHEAD));
             loop {
                 // Whoever applies more slowly than the run goes on reads more slowly too.

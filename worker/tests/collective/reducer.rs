@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use shared::faults::Faults;
 use shared::ids::Slot;
+use shared::wire::Dialing;
 use shared::wire::message::{Member, Task};
-use shared::wire::{Dial, Dialing};
 use tokio::sync::mpsc;
 use tonic::transport::Endpoint;
-use worker::collective::{FailureKind, NoState, PeerServer};
+use worker::collective::{FailureKind, NoState, PeerDial, PeerServer, Traffic};
 use worker::progress::Counters;
 use worker::session::{Contribution, Reduced, Reducer};
 
@@ -117,8 +117,8 @@ async fn what_is_told_of_bytes_is_of_one_reduce_however_many_there_were() {
 /// A network on which no connection is ever made, nor refused.
 struct Dead;
 
-impl Dial for Dead {
-    fn dial(&self, _: Endpoint) -> Dialing {
+impl PeerDial for Dead {
+    fn dial(&self, _: Endpoint, _: Traffic) -> Dialing {
         Box::pin(std::future::pending())
     }
 }

@@ -1,0 +1,65 @@
+//! Whose the bytes of a connection are.
+//!
+//! In: bytes, as a connection carries them. Out: what one purpose has moved, all its connections together: the
+//! exchange of a generation, a state on its way. Keeps: the bytes of a connection count for one purpose and only once
+//! it is known; whoever looks whether the port is open, or takes a state meanwhile, gives no other wait more time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::progress::Counters;
+
+/// What one purpose has moved, told to the coordinator too.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    bytes: Arc<AtomicU64>,
+    progress: Counters,
+}
+
+impl Tally {
+    /// Counts in `progress` too.
+    #[must_use]
+    pub fn new(progress: &Counters) -> Self {
+        Self {
+            bytes: Arc::default(),
+            progress: progress.clone(),
+        }
+    }
+
+    /// Bytes in both directions.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.progress.moved(bytes);
+    }
+}
+
+/// One connection.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic(Arc<OnceLock<Tally>>);
+
+impl Traffic {
+    /// A connection whose purpose is known when it is made.
+    #[must_use]
+    pub fn of(tally: Tally) -> Self {
+        let traffic = Self::default();
+        traffic.counts_for(tally);
+        traffic
+    }
+
+    /// From here on its bytes count; the first purpose stays.
+    pub(super) fn counts_for(&self, tally: Tally) {
+        let _ = self.0.set(tally);
+    }
+
+    /// So many bytes have moved.
+    pub(super) fn moved(&self, bytes: usize) {
+        if let Some(tally) = self.0.get() {
+            tally.count(bytes as u64);
+        }
+    }
+}
