@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::error::{Code, Error};
-use shared::ids::Identity;
+use shared::ids::{Attempt, Generation, Identity, Step, Term};
 use shared::numerics;
 use shared::wire::message::Task;
 use worker::collective::slice;
@@ -21,7 +21,7 @@ use super::plan::Moment;
 use super::world::{Item, World};
 
 const MS: u64 = 1000;
-/// Nothing moving for this long ends a reduce.
+/// Nothing moving for this long in a reduce is told, and after a quarter of it told again.
 const PATIENCE: u64 = 5_000 * MS;
 
 /// Who has called a reduce.
@@ -30,6 +30,8 @@ pub(crate) struct Group {
     joined: BTreeMap<usize, Arc<Vec<i64>>>,
     done: bool,
     spoiled: bool,
+    /// Whose total does not come, and whom it waits for.
+    lost: BTreeMap<usize, Option<usize>>,
 }
 
 /// A total on its way to one member.
@@ -39,6 +41,15 @@ pub(crate) struct Total {
     values: Vec<i64>,
     members: Vec<usize>,
     spoiled: bool,
+}
+
+fn key(identity: &Identity) -> (Term, Generation, Step, Attempt) {
+    (
+        identity.term,
+        identity.generation,
+        identity.step,
+        identity.attempt,
+    )
 }
 
 fn lost(text: &str) -> Error {
@@ -88,13 +99,11 @@ impl World {
         }
         let last = self.machines[m].last_total.as_ref();
         let sum = self.planted.in_place(last, &identity, sum);
-        let key = (
-            identity.term,
-            now.generation,
-            identity.step,
-            identity.attempt,
-        );
-        let group = self.groups.entry(key).or_default();
+        let among = Identity {
+            generation: now.generation,
+            ..identity.clone()
+        };
+        let group = self.groups.entry(key(&among)).or_default();
         group.joined.insert(m, sum);
         group.spoiled |= spoiled;
         if members.iter().all(|x| group.joined.contains_key(x)) && !group.done {
@@ -161,14 +170,11 @@ impl World {
         }
         let cut = |x: &usize| self.machines[*x].peer_cut;
         if self.dice.one_in(2) && total.members.iter().any(cut) {
-            let missing = total.members.iter().find(|x| **x != m && cut(x));
-            let culprit = missing.and_then(|x| self.machines[*x].stream.clone());
-            let failed = Input::ReduceFailed {
-                identity: total.identity,
-                error: lost("nothing moved"),
-                culprit,
-            };
-            self.after(PATIENCE, Item::Input(m, failed));
+            let missing = total.members.iter().find(|x| **x != m && cut(x)).copied();
+            if let Some(group) = self.groups.get_mut(&key(identity)) {
+                group.lost.insert(m, missing);
+            }
+            self.after(PATIENCE, Item::Impatient(m, total.identity));
             return Ok(());
         }
         self.apply(m, total)
@@ -225,34 +231,33 @@ impl World {
         }
     }
 
-    /// Nothing moved for too long: whoever did not join is named.
+    /// Nothing has moved for too long: it says so, and whom it waits for, and waits on.
     pub(crate) fn impatient(&mut self, m: usize, identity: &Identity) -> Result<(), Violation> {
-        let key = (
-            identity.term,
-            identity.generation,
-            identity.step,
-            identity.attempt,
-        );
-        let Some((now, members)) = self.machines[m].connected.clone() else {
+        let machine = &self.machines[m];
+        let Some((now, members)) = machine.connected.clone() else {
             return Ok(());
         };
-        let group = self.groups.get(&key);
-        let done = group.is_some_and(|g| g.done && g.joined.contains_key(&m));
-        if done || (now.term, now.generation) != (identity.term, identity.generation) {
+        let ended = machine.session.identity() != identity;
+        if ended || (now.term, now.generation) != (identity.term, identity.generation) {
             return Ok(());
         }
+        let group = self.groups.get(&key(identity));
         let joined = |x: &usize| group.is_some_and(|g| g.joined.contains_key(x));
-        let missing = members.iter().find(|x| **x != m && !joined(x));
-        let culprit = missing.and_then(|x| self.machines[*x].stream.clone());
-        let identity = identity.clone();
-        let error = lost("nothing moved");
-        self.input(
-            m,
-            Input::ReduceFailed {
-                identity,
-                error,
-                culprit,
-            },
-        )
+        let lost = group.and_then(|g| g.lost.get(&m));
+        if lost.is_none() && group.is_some_and(|g| g.done) && joined(&m) {
+            return Ok(());
+        }
+        let missing = lost.copied().unwrap_or_else(|| {
+            let missing = members.iter().find(|x| **x != m && !joined(x));
+            missing.copied()
+        });
+        let culprit = missing.and_then(|x| self.machines[x].stream.clone());
+        self.after(PATIENCE / 4, Item::Impatient(m, identity.clone()));
+        let stalled = Input::ReduceStalled {
+            identity: identity.clone(),
+            error: self::lost("nothing moves"),
+            culprit,
+        };
+        self.input(m, stalled)
     }
 }

@@ -113,8 +113,7 @@ impl Engine {
             self.evict_as_corrupt(&culprit, &what);
             return;
         }
-        let work = std::mem::take(&mut reducing.work);
-        self.reduce_again(work, "the total is not the sum of the credits".into());
+        self.reduce_again("the total is not the sum of the credits".into());
     }
 
     /// Every member hashes its committed state and applies the total once more.

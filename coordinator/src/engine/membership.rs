@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::{Identity, Step, WorkerId};
-use shared::wire::message::{Failed, Hello, Loaded, PROTOCOL, ToWorker, Welcome};
+use shared::wire::message::{Ends, Failed, Hello, Loaded, PROTOCOL, ToWorker, Welcome};
 
 use super::event::Command;
 use super::members::{Member, MemberState, Outstanding};
@@ -161,15 +161,17 @@ impl Engine {
     }
 
     pub(super) fn failed(&mut self, worker: &WorkerId, identity: &Identity, failed: Failed) {
-        if failed.retryable {
-            self.reduce_failed(worker, identity, failed);
-        } else {
-            self.look_through_its_source(worker);
-            let notice = Notice::Failed {
-                worker: worker.clone(),
-                error: failed.error,
-            };
-            self.remove(worker, notice);
+        match failed.ends {
+            Ends::Reduce => self.reduce_failed(worker, identity, failed),
+            Ends::Nothing => self.reduce_stalled(worker, identity, failed),
+            Ends::Work => {
+                self.look_through_its_source(worker);
+                let notice = Notice::Failed {
+                    worker: worker.clone(),
+                    error: failed.error,
+                };
+                self.remove(worker, notice);
+            }
         }
     }
 

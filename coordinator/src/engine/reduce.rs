@@ -112,11 +112,40 @@ impl Engine {
             self.refuse(&culprit, error);
             return;
         }
-        let work = std::mem::take(&mut reducing.work);
-        self.reduce_again(work, failed.error.to_string());
+        self.reduce_again(failed.error.to_string());
     }
 
-    pub(super) fn reduce_again(&mut self, mut work: StepWork, reason: String) {
+    /// A worker on which nothing moves sees its own lines only. As long as something moves between others, what it
+    /// waits for may be on its way; it says so again for as long as it waits.
+    pub(super) fn reduce_stalled(
+        &mut self,
+        worker: &WorkerId,
+        identity: &Identity,
+        stalled: Failed,
+    ) {
+        let Phase::Reducing(reducing) = &self.phase else {
+            return;
+        };
+        // Of one that is not heard nobody knows what moves: its lease decides.
+        let unheard = |w: &WorkerId| self.members.get(w).is_some_and(|m| m.suspect);
+        let stands = self.now.saturating_sub(self.moved_last(reducing));
+        if stands >= self.options.ladder.reduce_patience && !reducing.slots.iter().any(unheard) {
+            self.reduce_failed(worker, identity, stalled);
+        }
+    }
+
+    /// When something moved on a line of the reduce.
+    fn moved_last(&self, reducing: &Reducing) -> Duration {
+        let members = reducing.slots.iter().filter_map(|w| self.members.get(w));
+        let moved = members.map(|m| m.moved().peers).max();
+        moved.unwrap_or_default().max(reducing.since)
+    }
+
+    pub(super) fn reduce_again(&mut self, reason: String) {
+        let Phase::Reducing(reducing) = &mut self.phase else {
+            return;
+        };
+        let mut work = std::mem::take(&mut reducing.work);
         let step = self.committed.next();
         work.retries += 1;
         if work.retries > REDUCE_RETRIES * 2 {
@@ -134,39 +163,29 @@ impl Engine {
         self.go_on(work);
     }
 
-    /// A reduce in which nothing moves: who stands still while others have answered is hung. As long as bytes move
-    /// it may take what it takes.
+    /// A reduce in which nothing moves: whoever has not answered while others have is hung. As long as bytes move, between
+    /// whomever, it may take what it takes.
     pub(super) fn reduce_overdue(&mut self) {
-        let patience = self.reduce_patience();
-        let now = self.now;
-        let Phase::Reducing(reducing) = &mut self.phase else {
+        let Phase::Reducing(reducing) = &self.phase else {
             return;
         };
-        let answered = |w: &WorkerId| reducing.has_answered(w);
-        let (done, missing): (Vec<_>, Vec<_>) =
-            reducing.slots.iter().cloned().partition(|w| answered(w));
-        let since = reducing.since;
-        let members = &self.members;
-        let stands = |w: &WorkerId| {
-            let moved = members.get(w).map_or(since, |m| m.moved().peers.max(since));
-            now.saturating_sub(moved) > patience
-        };
-        let still: Vec<_> = missing.iter().filter(|w| stands(w)).cloned().collect();
-        if still.is_empty() {
+        let missing = reducing.slots.iter().filter(|w| !reducing.has_answered(w));
+        let missing: Vec<_> = missing.cloned().collect();
+        let stands = self.now.saturating_sub(self.moved_last(reducing));
+        if missing.is_empty() || stands <= self.reduce_patience() {
             return;
         }
-        if !done.is_empty() {
+        if missing.len() < reducing.slots.len() {
             let step = self.committed.next();
-            for worker in still {
+            for worker in missing {
                 let notice = Notice::HungInReduce {
                     worker: worker.clone(),
                     step,
                 };
                 self.remove(&worker, notice);
             }
-        } else if still.len() == missing.len() {
-            let work = std::mem::take(&mut reducing.work);
-            self.reduce_again(work, "nobody delivered a total, and nothing moves".into());
+        } else {
+            self.reduce_again("nobody delivered a total, and nothing moves".into());
         }
     }
 

@@ -7,7 +7,7 @@ use crate::ids::{Generation, Identity, MicroBatchId, RunId, Slot, Step, WorkerId
 use crate::numerics::LossScale;
 
 /// Version of the session protocol; both sides must speak the same.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// A message about a position of the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -240,8 +240,19 @@ pub struct Failed {
     pub error: crate::error::Error,
     /// Who is to blame in a collective, when known.
     pub culprit: Option<WorkerId>,
-    /// The worker stays and can try again.
-    pub retryable: bool,
+    /// What ended with it.
+    pub ends: Ends,
+}
+
+/// What a failure puts an end to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// The worker's part in the run.
+    Work,
+    /// The all-reduce; the worker stays and can try again.
+    Reduce,
+    /// Nothing yet: nothing moves on this worker, and it goes on waiting.
+    Nothing,
 }
 
 /// One file of a checkpoint.

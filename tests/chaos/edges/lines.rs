@@ -89,33 +89,48 @@ pub(super) fn long_row() -> Told {
 /// Many chunks, each on the line for a while.
 pub(super) fn slow_line() -> Told {
     let adapter = [("lora_rank", "16"), ("target_modules", "all-linear")];
-    behind_slow_lines(&adapter, 240_000)
+    behind_slow_lines(&adapter, 240_000, [true, true])
 }
 
 /// One chunk alone is on the line for longer than nothing may move.
 pub(super) fn one_chunk_on_a_slow_line() -> Told {
-    behind_slow_lines(&[], 9_000)
+    behind_slow_lines(&[], 9_000, [true, true])
 }
 
-fn behind_slow_lines(adapter: &[(&str, &str)], bytes_per_second: u64) -> Told {
+/// What two send to the third has left them at once, and they hear nothing for longer than nothing may move.
+pub(super) fn one_way_slow_line() -> Told {
+    behind_slow_lines(&[], 9_000, [false, false, true])
+}
+
+fn behind_slow_lines<const N: usize>(
+    adapter: &[(&str, &str)],
+    bytes_per_second: u64,
+    slow: [bool; N],
+) -> Told {
     let lines = [("max_steps", "2"), ("failure_detection", "2")];
     let lines = [&lines[..], adapter].concat();
     let expected = alone(&lines);
     let folder = tempfile::tempdir().unwrap();
     let config = Run::config(folder.path(), &lines);
-    let mut run = Run::start(folder.path(), &config, &["--wait-workers", "2"]);
+    let all = N.to_string();
+    let mut run = Run::start(folder.path(), &config, &["--wait-workers", &all]);
     // Whoever opens a stream sends over the other one's line.
-    let lines = [Proxy::to_peer(), Proxy::to_peer()];
-    for line in &lines {
+    let lines = slow.map(|slow| slow.then(Proxy::to_peer));
+    let slow = || lines.iter().flatten();
+    for line in slow() {
         line.speed(bytes_per_second);
     }
-    let all = lines
-        .each_ref()
-        .map(|l| run.worker_behind(l, &["--threads", "1"], ""));
+    let all = lines.each_ref().map(|line| {
+        let alone = ["--threads", "1"];
+        match line {
+            Some(line) => run.worker_behind(line, &alone, ""),
+            None => run.worker_with(&alone, ""),
+        }
+    });
     for _ in 0..2 {
         run.event("step");
     }
-    for line in &lines {
+    for line in slow() {
         line.speed(0);
     }
     let finished = run.finish();

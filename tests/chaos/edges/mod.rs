@@ -55,6 +55,7 @@ pub(crate) const EDGES: &[Edge] = &[
         "one chunk on a slow line between workers",
         lines::one_chunk_on_a_slow_line,
     ),
+    edge("a line between three workers that is slow one way", lines::one_way_slow_line),
     short("two resets in a row", lines::two_resets),
     edge("the only worker drained in a step", leaving::drained_in_a_step),
     short("the only worker drained while it writes", leaving::drained_while_it_writes),

@@ -10,7 +10,7 @@ use shared::wire::message::Task;
 use tokio::sync::mpsc;
 use worker::checkpoint::encode_snapshot;
 use worker::collective::{Feed, Feeding, StateSource};
-use worker::session::{Input, Reduced};
+use worker::session::{Input, ReduceEvent};
 
 use super::member::{Event, Member};
 use crate::invariants::Violation;
@@ -82,7 +82,17 @@ impl Member {
         Some(Input::Synced { step, state_digest })
     }
 
-    pub(super) fn reduced(&self, reduced: Reduced) -> Input {
+    pub(super) fn reduced(&self, event: ReduceEvent) -> Input {
+        let reduced = match event {
+            ReduceEvent::Stalled(identity, failure) => {
+                return Input::ReduceStalled {
+                    identity,
+                    culprit: failure.culprit.clone(),
+                    error: failure.into(),
+                };
+            }
+            ReduceEvent::Ended(reduced) => reduced,
+        };
         let identity = reduced.identity;
         let total = match reduced.total {
             Ok(total) => total,

@@ -17,8 +17,9 @@ pub enum FailureKind {
     Unreachable,
     /// The stream from or to a peer broke.
     PeerLost,
-    /// Nothing moved for longer than the patience.
-    Deadline,
+    /// Nothing moves for longer than the patience. It goes on: who is to blame, and whether anybody, the coordinator
+    /// knows, who hears of every member.
+    Stalled,
     /// A peer sent what it never should, or the caller asked for what cannot be.
     Protocol,
 }
@@ -58,7 +59,7 @@ impl From<CollectiveError> for Error {
             FailureKind::Cancelled
             | FailureKind::Stale
             | FailureKind::PeerLost
-            | FailureKind::Deadline => Code::SessionLost,
+            | FailureKind::Stalled => Code::SessionLost,
         };
         let fix = match failure.kind {
             FailureKind::Unreachable => {

@@ -4,7 +4,8 @@
 //! Sending and receiving run side by side, so a member that is ahead fills its peers' bounded
 //! inboxes and then waits, and nobody waits for it. A total goes out range by range, as soon as the
 //! range is complete. What a member still needs decides: a peer that broke after it delivered
-//! everything does not spoil the sum.
+//! everything does not spoil the sum. A member on which nothing moves says so and waits on: what it
+//! needs may be on its way between others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -30,6 +31,9 @@ use super::{
     Cancel, Collective, CollectiveError, FailureKind, MemberAddress, PeerServer, Reducing,
 };
 
+/// Hears of an all-reduce on which nothing moves, and whom it waits for.
+pub type TellStalled = dyn Fn(Step, Attempt, CollectiveError) + Send + Sync;
+
 /// The members of one generation, connected.
 pub struct GrpcCollective {
     key: Key,
@@ -42,6 +46,7 @@ pub struct GrpcCollective {
     ended: BTreeMap<usize, LinkEnd>,
     last: Option<(Step, Attempt)>,
     patience: Duration,
+    stalled: Box<TellStalled>,
     /// What the streams of this generation have carried.
     tally: Tally,
 }
@@ -105,14 +110,16 @@ impl GrpcCollective {
             ended: BTreeMap::new(),
             last: None,
             patience: PATIENCE,
+            stalled: Box::new(|_, _, _| {}),
             tally,
         })
     }
 
-    /// Changes how long nothing may move before an all-reduce fails, 30 s at first.
+    /// When nothing has moved for this long `stalled` is told, and then again and again until something does. The
+    /// all-reduce goes on until it is cancelled.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn with_patience(mut self, patience: Duration, stalled: Box<TellStalled>) -> Self {
+        (self.patience, self.stalled) = (patience, stalled);
         self
     }
 
@@ -193,7 +200,8 @@ impl GrpcCollective {
                 }
                 () = tokio::time::sleep_until(patience.ends()) => {
                     if patience.is_over(Instant::now(), self.tally.bytes()) {
-                        return Err(self.out_of_patience(&reduction, sends));
+                        (self.stalled)(now.0, now.1, self.out_of_patience(&reduction, sends));
+                        patience.again(Instant::now());
                     }
                 }
             }
@@ -264,9 +272,9 @@ impl GrpcCollective {
             .map(|slot| self.workers[slot].0.as_str())
             .collect();
         let error = CollectiveError::new(
-            FailureKind::Deadline,
+            FailureKind::Stalled,
             format!(
-                "nothing moved for {:?}; waiting for {}",
+                "nothing moves for {:?}; waiting for {}",
                 self.patience,
                 waiting.join(", ")
             ),

@@ -143,17 +143,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_whose_purpose_nobody_knows_count_nowhere() {
+    async fn the_bytes_of_a_connection_count_once_its_purpose_is_known() {
         let (here, mut there) = tokio::io::duplex(64);
         let (progress, first) = (Counters::default(), Tally::default());
         let traffic = Traffic::default();
         let mut metered = Metered::new(here, traffic.clone());
         metered.write_all(&[0; 5]).await.unwrap();
+        assert_eq!(first.bytes(), 0);
         traffic.counts_for(first.clone());
+        assert_eq!(first.bytes(), 5);
         // Whoever came first keeps the connection.
         traffic.counts_for(Tally::new(&progress));
         there.write_all(&[0; 3]).await.unwrap();
         assert_eq!(metered.read(&mut [0; 16]).await.unwrap(), 3);
-        assert_eq!((first.bytes(), progress.read().moved), (3, 0));
+        assert_eq!((first.bytes(), progress.read().moved), (8, 0));
     }
 }

@@ -23,7 +23,7 @@ pub(super) const QUEUED_CHUNKS: usize = 4;
 pub(super) const MESSAGE_LIMIT: usize = 16 << 20;
 /// How long a collective that is given up may take to deliver what it has queued.
 pub(super) const LINGER: Duration = Duration::from_secs(10);
-/// Nothing moving for this long ends a collective; the generation change normally comes first.
+/// Nothing moving for this long is told, unless the run has another time for it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 const MAX_FRAME: u32 = (1 << 24) - 1;

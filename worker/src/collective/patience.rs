@@ -29,6 +29,11 @@ impl Patience {
         self.since = now;
     }
 
+    /// Nothing has moved, and that was told: it is told again after a quarter of the time.
+    pub(super) fn again(&mut self, now: Instant) {
+        self.since = now.checked_sub(self.limit * 3 / 4).unwrap_or(now);
+    }
+
     /// When to look again.
     pub(super) fn ends(&self) -> Instant {
         self.since + self.limit
@@ -66,6 +71,18 @@ mod tests {
         assert!(receiving.is_over(at(LONG + 5), 7));
         assert!(!sending.is_over(at(LONG + 4), 7 + LONG));
         assert!(sending.is_over(at(LONG + 5), 7 + LONG));
+    }
+
+    #[test]
+    fn whoever_waits_on_says_so_again_and_sooner() {
+        let begun = Instant::now() + LIMIT;
+        let mut patience = Patience::new(LIMIT, begun, 0);
+        assert!(patience.is_over(begun + LIMIT, 0));
+        patience.again(begun + LIMIT);
+        assert_eq!(patience.ends(), begun + LIMIT * 5 / 4);
+        // Something moves: the whole time begins.
+        assert!(!patience.is_over(begun + LIMIT * 5 / 4, 1));
+        assert_eq!(patience.ends(), begun + LIMIT * 9 / 4);
     }
 
     #[test]

@@ -140,8 +140,7 @@ impl Hub {
                 Some(Ordering::Equal) => return self.take_door(key, slot),
                 Some(Ordering::Less) => return Err(self.refusal(key)),
                 Some(Ordering::Greater) => {
-                    let ended = changes.changed().await;
-                    if ended.is_err() || self.route.borrow().closed {
+                    if changes.borrow().closed || changes.changed().await.is_err() {
                         return Err(Status::aborted("the peer service ends"));
                     }
                 }
@@ -181,15 +180,19 @@ impl Hub {
     }
 
     fn take_door(&self, key: &Key, slot: usize) -> Result<(mpsc::Sender<Delivery>, Tally), Status> {
-        let mut door = None;
+        let (mut door, mut passed_by) = (None, false);
         self.route.send_if_modified(|route| {
-            if route.key.as_ref() == Some(key) {
+            passed_by = route.key.as_ref() != Some(key);
+            if !passed_by {
                 let taken = route.doors.get_mut(slot).and_then(Option::take);
                 door = taken.map(|door| (door, route.tally.clone()));
             }
             false
         });
         door.ok_or_else(|| {
+            if passed_by {
+                return self.refusal(key);
+            }
             Status::already_exists(format!("slot {slot} of {key} is not free or not there"))
         })
     }

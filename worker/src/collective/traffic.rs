@@ -1,8 +1,8 @@
 //! Whose the bytes of a connection are.
 //!
 //! In: bytes, as a connection carries them. Out: what one purpose has moved, all its connections together: the
-//! exchange of a generation, a state on its way. Keeps: the bytes of a connection count for one purpose and only once
-//! it is known; whoever looks whether the port is open, or takes a state meanwhile, gives no other wait more time.
+//! exchange of a generation, a state on its way. Keeps: the bytes of a connection count for one purpose, all of them,
+//! once it is known; whoever looks whether the port is open, or takes a state meanwhile, gives no other wait more time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -40,7 +40,14 @@ impl Tally {
 
 /// One connection.
 #[derive(Clone, Debug, Default)]
-pub struct Traffic(Arc<OnceLock<Tally>>);
+pub struct Traffic(Arc<Carried>);
+
+#[derive(Debug, Default)]
+struct Carried {
+    /// What has moved and counts nowhere yet.
+    open: AtomicU64,
+    purpose: OnceLock<Tally>,
+}
 
 impl Traffic {
     /// A connection whose purpose is known when it is made.
@@ -51,15 +58,18 @@ impl Traffic {
         traffic
     }
 
-    /// From here on its bytes count; the first purpose stays.
+    /// What it has carried and what it will carry counts; the first purpose stays.
     pub(super) fn counts_for(&self, tally: Tally) {
-        let _ = self.0.set(tally);
+        let _ = self.0.purpose.set(tally);
+        self.moved(0);
     }
 
     /// So many bytes have moved.
     pub(super) fn moved(&self, bytes: usize) {
-        if let Some(tally) = self.0.get() {
-            tally.count(bytes as u64);
+        let open = &self.0.open;
+        open.fetch_add(bytes as u64, Ordering::AcqRel);
+        if let Some(tally) = self.0.purpose.get() {
+            tally.count(open.swap(0, Ordering::AcqRel));
         }
     }
 }

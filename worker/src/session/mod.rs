@@ -18,6 +18,6 @@ mod state;
 mod tasks;
 
 pub use connect::{Stream, open};
-pub use reducer::{Contribution, Reduced, Reducer};
+pub use reducer::{Contribution, ReduceEvent, Reduced, Reducer};
 pub use run::{JoinOptions, join};
 pub use state::{Action, Ending, Input, Session};

@@ -6,7 +6,7 @@
 use shared::error::{Result, render};
 use shared::wire::message::{Applied, Task};
 
-use super::reducer::{Contribution, Reduced};
+use super::reducer::{Contribution, ReduceEvent};
 use super::run::Running;
 use super::state::Input;
 use crate::train::device_thread::DeviceOutcome;
@@ -84,7 +84,17 @@ impl Running {
         }))
     }
 
-    pub(super) fn reduced(&mut self, reduced: Reduced) -> Result<Option<Input>> {
+    pub(super) fn reduced(&mut self, event: ReduceEvent) -> Result<Option<Input>> {
+        let reduced = match event {
+            ReduceEvent::Stalled(identity, failure) => {
+                return Ok(Some(Input::ReduceStalled {
+                    identity,
+                    culprit: failure.culprit.clone(),
+                    error: failure.into(),
+                }));
+            }
+            ReduceEvent::Ended(reduced) => reduced,
+        };
         let identity = reduced.identity;
         match reduced.total {
             Ok(total) => {

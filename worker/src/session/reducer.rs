@@ -35,6 +35,15 @@ pub struct Reduced {
     pub bytes_sent: u64,
 }
 
+/// What is heard of a reduce.
+#[derive(Debug)]
+pub enum ReduceEvent {
+    /// Nothing moves here; it goes on.
+    Stalled(Identity, CollectiveError),
+    /// It has ended.
+    Ended(Reduced),
+}
+
 /// What a worker brings to a reduce.
 #[derive(Debug)]
 pub struct Contribution {
@@ -53,15 +62,16 @@ pub struct Reducer {
 impl Reducer {
     /// Starts the task; outcomes go to `results`.
     #[must_use]
-    pub fn start(server: PeerServer, faults: Faults, results: mpsc::Sender<Reduced>) -> Self {
+    pub fn start(server: PeerServer, faults: Faults, events: mpsc::Sender<ReduceEvent>) -> Self {
         let orders = Arc::new(Orders::default());
         let work = Work {
             server,
             faults,
             orders: Arc::clone(&orders),
             connected: None,
+            events,
         };
-        tokio::spawn(work.serve(results));
+        tokio::spawn(work.serve());
         Self {
             orders,
             in_flight: CancelSource::new(),
@@ -99,7 +109,7 @@ impl Reducer {
             .reduce(Order::Reduce(identity, task, given, world, cancel))
     }
 
-    /// Nothing moving for this long ends a reduce, from the next member set on.
+    /// Nothing moving for this long in a reduce is told, from the next member set on.
     pub fn patience(&self, patience: Duration) {
         self.orders.patience(patience);
     }
@@ -120,10 +130,11 @@ struct Work {
         Identity,
         std::result::Result<GrpcCollective, CollectiveError>,
     )>,
+    events: mpsc::Sender<ReduceEvent>,
 }
 
 impl Work {
-    async fn serve(mut self, results: mpsc::Sender<Reduced>) {
+    async fn serve(mut self) {
         while let Some(order) = self.orders.next().await {
             match order {
                 Order::Connect(identity, members, slot) => {
@@ -142,7 +153,7 @@ impl Work {
                         micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
                         bytes_sent: self.bytes_sent().saturating_sub(before),
                     };
-                    if results.send(reduced).await.is_err() {
+                    if self.events.send(ReduceEvent::Ended(reduced)).await.is_err() {
                         return;
                     }
                 }
@@ -159,7 +170,18 @@ impl Work {
             // Members that are gone may take seconds to fail: the next set does not wait for them.
             () = self.orders.superseded() => Err(other_members()),
         };
-        self.connected = Some((identity, opened.map(|c| c.with_patience(patience))));
+        let (events, among) = (self.events.clone(), identity.clone());
+        let stalled = move |step, attempt, error| {
+            let identity = Identity {
+                step,
+                attempt,
+                ..among.clone()
+            };
+            // It is told again while it lasts: one that finds no room is not missed.
+            let _ = events.try_send(ReduceEvent::Stalled(identity, error));
+        };
+        let opened = opened.map(|c| c.with_patience(patience, Box::new(stalled)));
+        self.connected = Some((identity, opened));
     }
 
     async fn reduce(

@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::connect::Stream;
 use super::feed::CommittedFeed;
 use super::greeting;
-use super::reducer::{Reduced, Reducer};
+use super::reducer::{ReduceEvent, Reducer};
 use super::state::{Action, Ending, Input, Session};
 use super::tasks::{self, Event};
 use crate::collective::{PeerDial, PeerServer, PeerTcp};
@@ -125,7 +125,7 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
 struct Inlets {
     device: mpsc::Receiver<DeviceOutcome>,
     state: mpsc::Receiver<StateOutcome>,
-    reduced: mpsc::Receiver<Reduced>,
+    reduced: mpsc::Receiver<ReduceEvent>,
     events: mpsc::Receiver<Event>,
 }
 

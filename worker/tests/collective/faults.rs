@@ -17,7 +17,8 @@ use worker::collective::{
 };
 
 use crate::group::{
-    LIMIT, connect, identity, inputs, join, members, reduce_all, serve, servers, start, worker,
+    LIMIT, connect, identity, impatient, inputs, join, members, reduce_all, serve, servers,
+    stalled, start, worker,
 };
 
 fn runtime(threads: usize) -> Runtime {
@@ -84,21 +85,22 @@ async fn a_member_that_hangs_is_named_when_patience_ends() {
     let hanging = group.pop().unwrap();
     let parts = inputs(3, 2_000_000, 1);
     let source = CancelSource::new();
-    let running: Vec<_> = group
-        .into_iter()
-        .zip(&parts)
-        .map(|(member, part)| {
-            let member = member.with_patience(Duration::from_millis(400));
-            start(member, (1, 0), part, source.token())
-        })
-        .collect();
-    for one in running {
-        // The others stay: who only waits for the hanging one is not to blame.
-        let (member, outcome) = one.await.unwrap();
-        let failure = outcome.unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Deadline);
+    let mut running = Vec::new();
+    for (member, part) in group.into_iter().zip(&parts) {
+        let (member, told) = impatient(member, Duration::from_millis(400));
+        running.push((start(member, (1, 0), part, source.token()), told));
+    }
+    for (_, told) in &mut running {
+        let failure = stalled(told).await;
+        assert_eq!(failure.kind, FailureKind::Stalled);
         assert_eq!(failure.culprit, Some(worker(2)), "{failure}");
-        std::mem::forget(member);
+        // It waits on, and says so again.
+        assert_eq!(stalled(told).await.culprit, Some(worker(2)));
+    }
+    source.cancel();
+    for (one, _) in running {
+        let failure = one.await.unwrap().1.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Cancelled);
     }
     drop(hanging);
 }
@@ -157,11 +159,9 @@ async fn a_polite_leave_is_not_a_death() {
     drop(group.pop());
     let parts = inputs(3, 1000, 1);
     let source = CancelSource::new();
-    let member = group.remove(0).with_patience(Duration::from_millis(300));
-    let (_, outcome) = start(member, (1, 0), &parts[0], source.token())
-        .await
-        .unwrap();
-    assert_eq!(outcome.unwrap_err().kind, FailureKind::Deadline);
+    let (member, mut told) = impatient(group.remove(0), Duration::from_millis(300));
+    let _reducing = start(member, (1, 0), &parts[0], source.token());
+    assert_eq!(stalled(&mut told).await.kind, FailureKind::Stalled);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -267,9 +267,9 @@ async fn chunks_of_older_steps_and_attempts_never_count() {
     let (member, outcome) = running.await.unwrap();
     assert_eq!(outcome.unwrap(), [11, 22, 33, 44]);
     // What came early for the next step waited for it; the stream's end was a polite one.
-    let member = member.with_patience(Duration::from_millis(300));
-    let (_, outcome) = start(member, (4, 0), &part, source.token()).await.unwrap();
-    assert_eq!(outcome.unwrap_err().kind, FailureKind::Deadline);
+    let (member, mut told) = impatient(member, Duration::from_millis(300));
+    let _reducing = start(member, (4, 0), &part, source.token());
+    assert_eq!(stalled(&mut told).await.kind, FailureKind::Stalled);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -295,7 +295,6 @@ async fn a_chunk_that_does_not_fit_names_its_sender() {
         let _ = exchange(&server, vec![chunk(5, 0, 0, &[]), wrong]).await;
         let failure = running.await.unwrap().1.unwrap_err();
         assert_eq!(failure.culprit, Some(worker(1)), "{text}: {failure}");
-        assert_ne!(failure.kind, FailureKind::Deadline, "{text}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::{Attempt, Generation, Identity, RunId, Slot, Step, Term, WorkerId};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use worker::collective::{
     Cancel, CancelSource, Collective, CollectiveError, GrpcCollective, MemberAddress, NoState,
@@ -113,6 +114,25 @@ pub async fn connect(servers: &[&PeerServer], generation: u64) -> Vec<GrpcCollec
         group.push(join(server, generation, members(servers), slot).await);
     }
     group
+}
+
+/// The same member, and what it tells of an all-reduce on which nothing moves for so long.
+pub fn impatient(
+    member: GrpcCollective,
+    patience: Duration,
+) -> (GrpcCollective, mpsc::UnboundedReceiver<CollectiveError>) {
+    let (tell, told) = mpsc::unbounded_channel();
+    let stalled = move |_, _, error| {
+        // A test that ends hears nothing more.
+        let _ = tell.send(error);
+    };
+    (member.with_patience(patience, Box::new(stalled)), told)
+}
+
+/// What it tells first.
+pub async fn stalled(told: &mut mpsc::UnboundedReceiver<CollectiveError>) -> CollectiveError {
+    let first = tokio::time::timeout(LIMIT, told.recv());
+    first.await.expect("hangs").unwrap()
 }
 
 /// One member's all-reduce in the background; hands the member back.

@@ -1,4 +1,4 @@
-//! Lines that are slow or dead, in virtual time: a wait follows the bytes it is about, and no others.
+//! Lines that are slow or dead, in virtual time: whoever waits is renewed by the bytes of its own wait, and no others.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,27 +9,51 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use shared::error::Code;
-use shared::ids::{RunId, Slot, Step, Term};
+use shared::ids::{RunId, Step, Term};
 use shared::wire::Dialing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Endpoint, Uri};
 use worker::collective::{
-    CancelSource, FailureKind, Fed, GrpcCollective, Metered, NoState, PeerDial, PeerServer,
-    StateSource, Tally, Traffic, follow,
+    CancelSource, CollectiveError, FailureKind, Fed, GrpcCollective, Metered, NoState, PeerDial,
+    PeerServer, StateSource, Tally, Traffic, follow,
 };
 use worker::progress::Counters;
 
 use crate::follow::Frozen;
-use crate::group::{identity, inputs, members, plain_sum, start, worker};
+use crate::group::{
+    LIMIT, identity, impatient, inputs, join, members, plain_sum, stalled, start, worker,
+};
 
-/// A line carries at most so many bytes each tick.
-const PIECE: usize = 1000;
 const TICK: Duration = Duration::from_millis(20);
-/// Less than one chunk takes on such a line.
+/// Less than one chunk takes on a slow line.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a line carries away from whoever made the connection, and back to it: bytes each tick; after so many of
+/// either it is dead.
+#[derive(Clone, Copy)]
+struct Pace {
+    out: usize,
+    back: usize,
+    lasts: usize,
+}
+
+const FAST: Pace = Pace {
+    out: 1 << 20,
+    back: 1 << 20,
+    lasts: usize::MAX,
+};
+const SLOW: Pace = Pace {
+    out: 1000,
+    back: 1000,
+    ..FAST
+};
+
+fn dead_after(lasts: usize) -> Pace {
+    Pace { lasts, ..SLOW }
+}
 
 type Accepted = io::Result<DuplexStream>;
 
@@ -38,40 +62,49 @@ type Accepted = io::Result<DuplexStream>;
 struct Network(Arc<Mutex<BTreeMap<SocketAddr, mpsc::UnboundedSender<Accepted>>>>);
 
 impl Network {
-    /// A worker whose links to others carry so many bytes before nothing moves on them.
-    fn serve(&self, number: u8, state: Arc<dyn StateSource>, carries: usize) -> PeerServer {
-        let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, number), 9000));
+    /// A worker, and its lines to others where they are not fast.
+    fn serve(&self, number: u8, state: Arc<dyn StateSource>, lines: &[(u8, Pace)]) -> PeerServer {
         let (door, incoming) = mpsc::unbounded_channel();
-        self.0.lock().unwrap().insert(address, door);
+        self.0.lock().unwrap().insert(address(number), door);
         let incoming = UnboundedReceiverStream::new(incoming);
-        let dial = Arc::new(self.line(carries));
-        PeerServer::serve(incoming, address, state, dial, Counters::default())
+        let dial = Arc::new(self.lines(lines));
+        PeerServer::serve(incoming, address(number), state, dial, Counters::default())
     }
 
-    fn line(&self, carries: usize) -> Line {
-        Line {
+    fn lines(&self, lines: &[(u8, Pace)]) -> Lines {
+        Lines {
             network: self.clone(),
-            carries,
+            paces: lines
+                .iter()
+                .map(|(to, pace)| (address(*to), *pace))
+                .collect(),
         }
     }
 }
 
-/// Lines that carry so many bytes, each way.
-struct Line {
-    network: Network,
-    carries: usize,
+fn address(number: u8) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(10, 0, 0, number), 9000))
 }
 
-impl PeerDial for Line {
+/// The lines of one worker.
+struct Lines {
+    network: Network,
+    paces: BTreeMap<SocketAddr, Pace>,
+}
+
+impl PeerDial for Lines {
     fn dial(&self, endpoint: Endpoint, traffic: Traffic) -> Dialing {
-        let (network, carries) = (self.network.clone(), self.carries);
+        let (network, paces) = (self.network.clone(), self.paces.clone());
         let connect = tower::service_fn(move |uri: Uri| {
-            let address: SocketAddr = uri.authority().unwrap().as_str().parse().unwrap();
-            let ((here, this_end), (that_end, there)) = (duplex(PIECE), duplex(PIECE));
-            network.0.lock().unwrap()[&address].send(Ok(there)).unwrap();
+            let to: SocketAddr = uri.authority().unwrap().as_str().parse().unwrap();
+            let pace = *paces.get(&to).unwrap_or(&FAST);
+            // What fits into these has left its sender, as what the kernel has taken.
+            let (here, this_end) = duplex(pace.out);
+            let (that_end, there) = duplex(pace.back);
+            network.0.lock().unwrap()[&to].send(Ok(there)).unwrap();
             let (this, that) = (split(this_end), split(that_end));
-            tokio::spawn(carry(this.0, that.1, carries));
-            tokio::spawn(carry(that.0, this.1, carries));
+            tokio::spawn(carry(this.0, that.1, pace.out, pace.lasts));
+            tokio::spawn(carry(that.0, this.1, pace.back, pace.lasts));
             let metered = Metered::new(here, traffic.clone());
             async move { io::Result::Ok(TokioIo::new(metered)) }
         });
@@ -79,10 +112,15 @@ impl PeerDial for Line {
     }
 }
 
-async fn carry(mut from: ReadHalf<DuplexStream>, mut to: WriteHalf<DuplexStream>, bytes: usize) {
-    let (mut left, mut piece) = (bytes, [0; PIECE]);
+async fn carry(
+    mut from: ReadHalf<DuplexStream>,
+    mut to: WriteHalf<DuplexStream>,
+    rate: usize,
+    lasts: usize,
+) {
+    let (mut left, mut piece) = (lasts, vec![0; rate]);
     while left > 0 {
-        let most = left.min(PIECE);
+        let most = left.min(rate);
         let read = from.read(&mut piece[..most]).await.unwrap_or(0);
         sleep(TICK).await;
         if read == 0 || to.write_all(&piece[..read]).await.is_err() {
@@ -93,42 +131,69 @@ async fn carry(mut from: ReadHalf<DuplexStream>, mut to: WriteHalf<DuplexStream>
     std::future::pending().await
 }
 
-/// Both members of a generation.
-async fn pair(servers: [&PeerServer; 2]) -> Vec<GrpcCollective> {
-    let mut pair = Vec::new();
+type Told = mpsc::UnboundedReceiver<CollectiveError>;
+
+/// All members of a generation, and what each tells of nothing moving.
+async fn group<const N: usize>(servers: [&PeerServer; N]) -> Vec<(GrpcCollective, Told)> {
+    let mut group = Vec::new();
     for (server, slot) in servers.into_iter().zip(0..) {
-        let all = members(&servers);
-        let member = GrpcCollective::connect(server, &identity(1), all, Slot(slot)).await;
-        pair.push(member.unwrap().with_patience(PATIENCE));
+        let member = join(server, 1, members(&servers), slot).await;
+        group.push(impatient(member, PATIENCE));
     }
-    pair
+    group
+}
+
+/// Everybody reduces, and gets the total; how often each told that nothing moved.
+async fn reduce<const N: usize>(servers: [&PeerServer; N]) -> Vec<usize> {
+    let (parts, source) = (inputs(N, 200_000, 3), CancelSource::new());
+    let began = Instant::now();
+    let mut running = Vec::new();
+    for ((member, told), part) in group(servers).await.into_iter().zip(&parts) {
+        running.push((start(member, (1, 0), part, source.token()), told));
+    }
+    let (mut tellings, mut left) = (Vec::new(), Vec::new());
+    for (one, mut told) in running {
+        let (member, outcome) = one.await.unwrap();
+        assert_eq!(outcome.unwrap(), plain_sum(&parts));
+        // Who has ended stays until all have.
+        left.push(member);
+        tellings.push(std::iter::from_fn(|| told.try_recv().ok()).count());
+    }
+    assert!(began.elapsed() > PATIENCE * 5, "{:?}", began.elapsed());
+    tellings
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_all_reduce_waits_for_a_line_on_which_one_chunk_takes_longer_than_its_patience() {
+async fn a_line_on_which_one_chunk_takes_longer_than_the_patience_moves() {
     let network = Network::default();
     let idle = || Arc::new(NoState);
-    let servers = [1, 2].map(|number| network.serve(number, idle(), usize::MAX));
-    let (parts, source) = (inputs(2, 100_000, 3), CancelSource::new());
-    let began = Instant::now();
-    let running = pair(servers.each_ref()).await.into_iter().zip(&parts);
-    let running: Vec<_> = running
-        .map(|(member, part)| start(member, (1, 0), part, source.token()))
-        .collect();
-    for one in running {
-        assert_eq!(one.await.unwrap().1.unwrap(), plain_sum(&parts));
-    }
-    assert!(began.elapsed() > PATIENCE * 5, "{:?}", began.elapsed());
+    // What the first sends leaves it at once, and it hears by the other's connection alone; the second hears nothing
+    // for as long as it sends.
+    let first = network.serve(1, idle(), &[]);
+    let second = network.serve(2, idle(), &[(1, SLOW)]);
+    assert_eq!(reduce([&first, &second]).await, [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_totals_that_are_slow_between_others_says_so_and_waits() {
+    let network = Network::default();
+    let idle = || Arc::new(NoState);
+    let first = network.serve(1, idle(), &[(2, SLOW)]);
+    let second = network.serve(2, idle(), &[(1, SLOW)]);
+    let third = network.serve(3, idle(), &[]);
+    let tellings = reduce([&first, &second, &third]).await;
+    assert_eq!(tellings[..2], [0, 0]);
+    assert!(tellings[2] > 2, "{tellings:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_joiner_waits_for_a_line_on_which_one_piece_takes_longer_than_its_patience() {
     let network = Network::default();
     let state = Bytes::from(vec![7; 800_000]);
-    let giver = network.serve(1, Frozen::new(state.clone()), usize::MAX);
+    let giver = network.serve(1, Frozen::new(state.clone()), &[]);
     let (address, run) = (giver.address().to_string(), RunId("r".to_owned()));
     let began = Instant::now();
-    let line = network.line(usize::MAX);
+    let line = network.lines(&[(1, SLOW)]);
     let way = (&line as &dyn PeerDial, Tally::default());
     let following = follow(way, &address, &run, Term(1), Step(12), PATIENCE).await;
     let fed = following.unwrap().next().await.unwrap();
@@ -136,28 +201,29 @@ async fn a_joiner_waits_for_a_line_on_which_one_piece_takes_longer_than_its_pati
     assert!(began.elapsed() > PATIENCE * 5, "{:?}", began.elapsed());
 
     // A line that dies in the middle of it is another matter.
-    let line = network.line(400_000);
+    let line = network.lines(&[(1, dead_after(400_000))]);
     let way = (&line as &dyn PeerDial, Tally::default());
     let following = follow(way, &address, &run, Term(1), Step(12), PATIENCE).await;
-    let failure = following.unwrap().next().await.unwrap_err();
-    assert_eq!(failure.code, Code::Unreachable);
+    let mut following = following.unwrap();
+    let ended = timeout(LIMIT, following.next()).await.expect("hangs");
+    assert_eq!(ended.unwrap_err().code, Code::Unreachable);
 }
 
 #[tokio::test(start_paused = true)]
 async fn neither_a_download_nor_a_knock_gives_an_all_reduce_more_time() {
     let network = Network::default();
     let state = Bytes::from(vec![7; 2_000_000]);
-    let giver = network.serve(1, Frozen::new(state.clone()), 100_000);
-    let other = network.serve(2, Arc::new(NoState), 100_000);
+    let giver = network.serve(1, Frozen::new(state.clone()), &[(2, dead_after(100_000))]);
+    let other = network.serve(2, Arc::new(NoState), &[(1, dead_after(100_000))]);
     let address = giver.address().to_string();
 
-    let (line, theirs) = (network.line(usize::MAX), address.clone());
+    let (line, theirs) = (network.lines(&[(1, SLOW)]), address.clone());
     let download = tokio::spawn(async move {
         let (way, run) = ((&line as &dyn PeerDial, Tally::default()), identity(1).run);
         let following = follow(way, &theirs, &run, Term(1), Step(12), PATIENCE).await;
         following.unwrap().next().await.unwrap()
     });
-    let line = network.line(usize::MAX);
+    let line = network.lines(&[(1, SLOW)]);
     let knocking = tokio::spawn(async move {
         loop {
             let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
@@ -166,17 +232,16 @@ async fn neither_a_download_nor_a_knock_gives_an_all_reduce_more_time() {
         }
     });
 
-    let (parts, source) = (inputs(2, 100_000, 3), CancelSource::new());
-    let mut pair = pair([&giver, &other]).await;
-    let hanging = pair.pop().unwrap();
+    let (part, source) = (inputs(1, 200_000, 3).remove(0), CancelSource::new());
+    let mut both = group([&giver, &other]).await;
+    let _hanging = both.pop();
+    let (member, mut told) = both.remove(0);
     let began = Instant::now();
-    let part = Arc::clone(&parts[0]);
-    let reducing = start(pair.remove(0), (1, 0), &part, source.token());
+    let _reducing = start(member, (1, 0), &part, source.token());
     sleep(PATIENCE + TICK * 50).await;
     let heard = giver.progress().read().moved;
-    let (_linked, outcome) = reducing.await.unwrap();
-    let failure = outcome.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Deadline);
+    let failure = stalled(&mut told).await;
+    assert_eq!(failure.kind, FailureKind::Stalled);
     assert_eq!(failure.culprit, Some(worker(1)));
     // The line carried what it could, and then the wait began.
     let most = TICK * 100 + PATIENCE * 2;
@@ -186,5 +251,4 @@ async fn neither_a_download_nor_a_knock_gives_an_all_reduce_more_time() {
     assert_eq!(giver.progress().read().moved, heard);
     knocking.abort();
     assert_eq!(download.await.unwrap(), Fed::State(Step(12), state));
-    drop(hanging);
 }

@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 use tonic::transport::Endpoint;
 use worker::collective::{FailureKind, NoState, PeerDial, PeerServer, Traffic};
 use worker::progress::Counters;
-use worker::session::{Contribution, Reduced, Reducer};
+use worker::session::{Contribution, ReduceEvent, Reduced, Reducer};
 
 use crate::group::{LIMIT, LOOPBACK, identity, inputs, members, plain_sum, servers};
 
 struct Seat {
     reducer: Reducer,
-    results: mpsc::Receiver<Reduced>,
+    results: mpsc::Receiver<ReduceEvent>,
 }
 
 impl Seat {
@@ -36,7 +36,10 @@ impl Seat {
 
     async fn total(&mut self) -> Reduced {
         let next = tokio::time::timeout(LIMIT, self.results.recv());
-        next.await.expect("hangs").unwrap()
+        match next.await.expect("hangs").unwrap() {
+            ReduceEvent::Ended(reduced) => reduced,
+            ReduceEvent::Stalled(_, stalled) => panic!("{stalled}"),
+        }
     }
 }
 

@@ -8,4 +8,5 @@ mod late;
 mod non_finite;
 mod returns;
 mod scripted;
+mod stalled;
 mod stories;

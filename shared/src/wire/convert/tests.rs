@@ -1,7 +1,7 @@
 //! What is said survives the wire, both ways.
 
 use super::super::message::{
-    Applied, Computed, Envelope, Failed, FileDigest, FromWorker, Hello, Loaded, Member,
+    Applied, Computed, Ends, Envelope, Failed, FileDigest, FromWorker, Hello, Loaded, Member,
     MemberChange, Position, Progress, Rehearsal, SliceFingerprints, Sync, SyncSource, Task,
     ToWorker, Welcome,
 };
@@ -95,11 +95,6 @@ fn what_a_worker_says_survives_the_wire() {
             drains: true,
             reason: "drain".into(),
         },
-        FromWorker::Failed(Failed {
-            error: Error::new(Code::NoDevice, "no GPU").fix("device: cpu"),
-            culprit: Some(WorkerId("w".into())),
-            retryable: true,
-        }),
         FromWorker::Slices(SliceFingerprints {
             sent: vec![1, 2],
             received: vec![3],
@@ -191,4 +186,21 @@ fn a_message_without_identity_is_refused() {
     };
     let refused = Envelope::<FromWorker>::try_from(wire).unwrap_err();
     assert_eq!(refused.code, Code::VersionMismatch);
+}
+
+#[test]
+fn what_a_failure_ends_survives_the_wire() {
+    for ends in [Ends::Work, Ends::Reduce, Ends::Nothing] {
+        let failed = Failed {
+            error: Error::new(Code::NoDevice, "no GPU").fix("device: cpu"),
+            culprit: Some(WorkerId("w".into())),
+            ends,
+        };
+        let sent = Envelope {
+            identity: identity(),
+            body: FromWorker::Failed(failed),
+        };
+        let wire = pb::WorkerMessage::from(sent.clone());
+        assert_eq!(Envelope::<FromWorker>::try_from(wire).unwrap(), sent);
+    }
 }

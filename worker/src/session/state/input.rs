@@ -89,6 +89,15 @@ pub enum Input {
         /// Who, when known.
         culprit: Option<WorkerId>,
     },
+    /// Nothing moves in the reduce, as far as this worker sees; it goes on.
+    ReduceStalled {
+        /// The reduce it belongs to.
+        identity: Identity,
+        /// What it waits for.
+        error: Error,
+        /// Whom, when known.
+        culprit: Option<WorkerId>,
+    },
     /// A checkpoint is staged, or not.
     Staged {
         /// Its step.

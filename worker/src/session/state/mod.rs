@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use shared::error::Error;
 use shared::ids::{Identity, MicroBatchId, Step, WorkerId};
-use shared::wire::message::{Computed, Envelope, Failed, FromWorker, Hello, Loaded, Task};
+use shared::wire::message::{Computed, Ends, Envelope, Failed, FromWorker, Hello, Loaded, Task};
 
 pub use input::{Action, Ending, Input};
 use link::Link;
@@ -173,12 +173,22 @@ impl Session {
             } if identity == self.identity => self.say(FromWorker::Failed(Failed {
                 error,
                 culprit,
-                retryable: true,
+                ends: Ends::Reduce,
+            })),
+            Input::ReduceStalled {
+                identity,
+                error,
+                culprit,
+            } if identity == self.identity => self.say(FromWorker::Failed(Failed {
+                error,
+                culprit,
+                ends: Ends::Nothing,
             })),
             // Of an earlier generation or attempt: nobody waits for it any more.
             Input::Applied { .. }
             | Input::Reapplied { .. }
             | Input::ReduceFailed { .. }
+            | Input::ReduceStalled { .. }
             | Input::Slices { .. } => {}
             Input::Retained(retained) => self.retained = retained,
             Input::Staged { step, outcome } => {
@@ -296,7 +306,7 @@ impl Session {
         self.say(FromWorker::Failed(Failed {
             error: error.clone(),
             culprit: None,
-            retryable: false,
+            ends: Ends::Work,
         }));
         self.end(Ending::Failed(error));
     }
