@@ -99,7 +99,7 @@ pub(super) fn one_chunk_on_a_slow_line() -> Told {
 
 /// What two send to the third has left them at once, and they hear nothing for longer than nothing may move.
 pub(super) fn one_way_slow_line() -> Told {
-    behind_slow_lines(&[], 9_000, [false, false, true])
+    behind_slow_lines(&[], 6_000, [false, false, true])
 }
 
 fn behind_slow_lines<const N: usize>(
