@@ -276,6 +276,13 @@ impl World {
     /// lines broke a short while ago.
     pub(crate) fn holders(&self, without: Option<&WorkerId>) -> Vec<Holder> {
         let rejoin = self.ladder.rejoin * 7 / 8;
+        let best = self.judge.best();
+        let has_best = |m: usize| {
+            let replica = &self.machines[m].replica;
+            let frozen = best.and_then(|step| replica.frozen(step));
+            let digest = frozen.map(|state| shared::numerics::state_digest(&state));
+            digest.is_some() && digest.as_ref() == best.and_then(|step| self.judge.digest(step))
+        };
         let here = self.open.iter().filter(|name| Some(*name) != without);
         let here = here.filter_map(|name| {
             let machine = self.judge.owner(name)?;
@@ -286,6 +293,7 @@ impl World {
                 machine,
                 step: state.step,
                 told: alive && self.judge.told(name) == Some((state.step, &digest)),
+                best: has_best(machine),
                 on_its_way: None,
             })
         });
@@ -299,6 +307,7 @@ impl World {
                 machine: *m,
                 step: state.step,
                 told: false,
+                best: has_best(*m),
                 on_its_way: Some(ago),
             })
         });

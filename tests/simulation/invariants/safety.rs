@@ -16,12 +16,14 @@ pub(crate) struct Holder {
     pub(crate) step: Step,
     /// It came with this very state, and said so.
     pub(crate) told: bool,
+    /// It has the best state, in memory or kept.
+    pub(crate) best: bool,
     /// Its session broke so long ago, and it has not been waited for as long as it may take.
     pub(crate) on_its_way: Option<Duration>,
 }
 
 /// Back to an earlier step only when nobody is there or on its way with the committed state; or for the best one, which
-/// `lost` says nobody has.
+/// `lost` says nobody there has, when nobody is on its way with that.
 pub(super) fn rewind(
     committed: Step,
     rewind: &Rewind,
@@ -31,7 +33,14 @@ pub(super) fn rewind(
     if rewind.step >= committed || !rewind.forked.is_empty() {
         return Ok(());
     }
-    let has = |h: &&Holder| h.step == committed && (h.on_its_way.is_some() || h.told && !lost);
+    let comes = |h: &Holder| h.on_its_way.is_some();
+    let has = |h: &&Holder| {
+        if lost {
+            comes(h) && h.best
+        } else {
+            h.step == committed && (comes(h) || h.told)
+        }
+    };
     match holders.iter().find(has) {
         Some(holder) => Err(Violation::new(
             "no needless rollback",
