@@ -190,9 +190,12 @@ impl Cell {
             return Err(format!("nobody said `{}`\n{}", fault.said, said()));
         }
         // A victim holds at most what it was given of the 8 micro-batches of its step.
+        let alone = workers == 1;
         let most = match fault.cost {
+            // The only worker that is told to leave gives its step up: nobody could take what it has of it.
+            Cost::Nothing if alone && fault.victim == Victim::Worker => 7,
             Cost::Nothing => 0,
-            Cost::ItsOwn if workers == 1 => 0,
+            Cost::ItsOwn if alone => 0,
             Cost::ItsOwn => 7,
         };
         if self.lost > most {
