@@ -9,7 +9,7 @@ GOLDEN_PYTHON ?= $(PYTHON)
 export TORCH_DIR PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo chaos simulate bench bench-data memory memory-large check-peft measure fuzz compare fmt lint deny golden law-qa clean distclean
+.PHONY: help setup build test demo adapters figures chaos simulate bench bench-data memory memory-large check-peft measure fuzz compare fmt lint deny golden law-qa clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ test: build ## run every test, and say at the end which were skipped
 
 demo: build ## train on this machine with two workers, print an answer before and after
 	@deploy/demo.sh
+
+adapters: build ## train ten small adapters and print their digests: what a change may not alter
+	@tests/adapters/digests.sh target/release
+
+figures: ## lengths, imports, circles and short docs of the source tree (LONG=--long for every place)
+	@$(CARGO) run --release --locked --quiet -p cluster-tests --example figures -- $(LONG)
 
 chaos: build ## the whole byte matrix, workers x faults and the edges, real processes (CHAOS=part of a name)
 	CHAOS="$(or $(CHAOS),full)" $(CARGO) test --release --locked -p cluster-tests --test chaos -- --nocapture

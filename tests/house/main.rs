@@ -1,0 +1,227 @@
+//! The house stays as it was drawn: who may import whom, how long a file may be, what is linked.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod figures;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cluster_tests::{program, repository};
+use figures::{measured, page, sources};
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![folder.to_path_buf()];
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn all_sources() -> Vec<PathBuf> {
+    ["shared", "coordinator", "worker", "tests"]
+        .iter()
+        .flat_map(|name| sources(&repository().join(name)))
+        .collect()
+}
+
+#[test]
+fn no_source_file_is_longer_than_500_lines() {
+    for path in all_sources() {
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 500, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    for path in all_sources() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//!"), "{} has no header", path.display());
+    }
+}
+
+#[test]
+fn coordinator_and_worker_never_import_each_other() {
+    for (crate_name, other) in [("coordinator", "worker"), ("worker", "coordinator")] {
+        let manifest = repository().join(crate_name).join("Cargo.toml");
+        let manifest = std::fs::read_to_string(manifest).unwrap();
+        assert!(
+            !manifest.contains(&format!("{other}.workspace")),
+            "{crate_name} needs {other}"
+        );
+    }
+    let shared = std::fs::read_to_string(repository().join("shared/Cargo.toml")).unwrap();
+    assert!(!shared.contains("tch"), "shared must not need libtorch");
+}
+
+#[test]
+fn the_engine_knows_no_world() {
+    for path in sources(&repository().join("coordinator/src/engine")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for forbidden in [
+            "tokio::",
+            "tonic::",
+            "std::fs",
+            "std::net",
+            "Instant::now",
+            "SystemTime",
+            "HashMap",
+        ] {
+            assert!(
+                !text.contains(forbidden),
+                "{} uses {forbidden}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_coordinator_is_free_of_libtorch() {
+    let of_torch = |name: &String| name.starts_with("libtorch") || name.starts_with("libc10");
+    let coordinator = linked(&program("coordinator"));
+    assert!(!coordinator.iter().any(of_torch), "{coordinator:?}");
+    let worker = linked(&program("worker"));
+    assert!(worker.iter().any(of_torch), "{worker:?}");
+}
+
+/// The names of the libraries a program is linked to. Only the names: `ldd`
+/// prints addresses beside them, and an address may hold the letters of a name.
+fn linked(program: &Path) -> Vec<String> {
+    let output = Command::new("ldd").arg(program).output().unwrap();
+    let names: Vec<String> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
+        .collect();
+    assert!(
+        names.iter().any(|name| name.starts_with("libc.so")),
+        "{}: {names:?}",
+        program.display()
+    );
+    names
+}
+
+/// What each top room of `shared` may import.
+const SHARED: &[(&str, &[&str])] = &[
+    ("config", &["error", "numerics"]),
+    ("dataset", &["error", "storage"]),
+    ("evaluation", &["config", "dataset", "error", "ids", "plan"]),
+    ("faults", &["error", "ids"]),
+    (
+        "ledger",
+        &["error", "evaluation", "ids", "manifest", "numerics", "plan"],
+    ),
+    ("limits", &["error"]),
+    (
+        "manifest",
+        &[
+            "error",
+            "evaluation",
+            "ids",
+            "ledger",
+            "numerics",
+            "storage",
+            "wire",
+        ],
+    ),
+    (
+        "model",
+        &["config", "error", "manifest", "numerics", "storage"],
+    ),
+    ("numerics", &["config", "ids"]),
+    ("plan", &["config", "ids"]),
+    ("security", &["error"]),
+    ("signals", &["error"]),
+    ("storage", &["error"]),
+    ("telemetry", &["error"]),
+    ("text", &["error"]),
+    ("wire", &["error", "evaluation", "ids", "numerics"]),
+];
+
+/// What each top room of `coordinator` may import.
+const COORDINATOR: &[(&str, &[&str])] = &[
+    (
+        "cli",
+        &[
+            "data", "driver", "engine", "estimate", "history", "import", "rpc", "store",
+        ],
+    ),
+    ("driver", &["engine", "estimate", "history", "rpc", "store"]),
+    ("import", &["data"]),
+    ("main", &["cli", "driver", "history"]),
+];
+
+/// What each top room of `worker` may import.
+const WORKER: &[(&str, &[&str])] = &[
+    ("adapter", &["device", "model"]),
+    ("checkpoint", &["adapter", "progress"]),
+    ("cli", &["adapter", "device", "model", "session"]),
+    ("collective", &["progress"]),
+    ("main", &["cli", "device"]),
+    ("model", &["adapter", "device", "progress"]),
+    (
+        "session",
+        &["checkpoint", "collective", "progress", "train"],
+    ),
+    (
+        "train",
+        &[
+            "adapter",
+            "checkpoint",
+            "collective",
+            "device",
+            "model",
+            "progress",
+        ],
+    ),
+];
+
+#[test]
+fn a_room_imports_only_what_the_table_allows() {
+    let sources = sources::Sources::read(&repository()).unwrap();
+    for (name, table) in [
+        ("shared", SHARED),
+        ("coordinator", COORDINATOR),
+        ("worker", WORKER),
+    ] {
+        let rows = |(from, to): &(&'static str, &'static [&'static str])| {
+            let from = (*from).to_owned();
+            to.iter()
+                .map(move |to| (from.clone(), (*to).to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let allowed: BTreeSet<_> = table.iter().flat_map(rows).collect();
+        let found = measured::Measured::new(&sources, name)
+            .unwrap()
+            .top_arrows();
+        let new: Vec<_> = found.difference(&allowed).collect();
+        let gone: Vec<_> = allowed.difference(&found).collect();
+        assert!(new.is_empty(), "{name}: not in the table: {new:?}");
+        assert!(gone.is_empty(), "{name}: only in the table: {gone:?}");
+    }
+}
+
+#[test]
+fn the_figures_are_those_of_all_crates() {
+    let sources = sources::Sources::read(&repository()).unwrap();
+    let crates = sources::CRATES.map(|name| measured::Measured::new(&sources, name).unwrap());
+    let page = page::page(&sources, &crates, true).unwrap();
+    for part in [
+        "shared/src/wire",
+        "coordinator/src/engine",
+        "worker/src/train",
+        "functions over 80 lines",
+    ] {
+        assert!(page.contains(part), "{part}:\n{page}");
+    }
+}
