@@ -28,7 +28,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Error> {
-    let log = shared::telemetry::init(i8::try_from(cli.verbose).unwrap_or(i8::MAX), true, None)?;
+    let log = shared::telemetry::init(i8::try_from(cli.verbose).unwrap_or(i8::MAX), None)?;
     let cwd = std::env::current_dir()
         .map_err(|e| Error::new(Code::Io, "no working directory").why(e.to_string()))?;
     match cli.command {

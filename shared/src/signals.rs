@@ -1,43 +1,79 @@
 //! SIGTERM and interrupt: the first asks a program to leave in good order, the second ends it at once, with the code
 //! that shells give to a process that a signal ended: nothing is promised of the state then.
+//!
+//! Both are heard by a thread of their own, so that the second one ends a program whatever that waits for.
 
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::error::{Code, Error, Result};
 
-/// Both signals, taken over from their default.
+/// Both signals, taken over from their default for the rest of the process's life.
 #[derive(Debug)]
-pub struct LeaveSignal {
-    terminate: Signal,
-    interrupt: Signal,
-    asked: bool,
-}
+pub struct LeaveSignal(Option<oneshot::Receiver<()>>);
 
 impl LeaveSignal {
     /// Takes the signals over.
     ///
     /// # Errors
-    /// [`Code::Io`] when the system takes no handler.
+    /// [`Code::Io`] when the system takes no handler, or gives no thread.
     pub fn listen() -> Result<Self> {
-        let listen = |kind| {
-            signal(kind).map_err(|e| Error::new(Code::Io, "no signal handler").why(e.to_string()))
+        let failed =
+            |e: std::io::Error| Error::new(Code::Io, "no signal handler").why(e.to_string());
+        let runtime = Builder::new_current_thread().enable_io().build();
+        let runtime = runtime.map_err(failed)?;
+        let (terminate, interrupt) = {
+            let _entered = runtime.enter();
+            let listen = |kind| signal(kind).map_err(failed);
+            (
+                listen(SignalKind::terminate())?,
+                listen(SignalKind::interrupt())?,
+            )
         };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            asked: false,
-        })
+        let (tell, asked) = oneshot::channel();
+        let both = Both {
+            terminate,
+            interrupt,
+        };
+        std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || runtime.block_on(both.hear(tell)))
+            .map_err(failed)?;
+        Ok(Self(Some(asked)))
     }
 
-    /// Waits for the first signal. Cancel safe; the second one ends the process here, with 128 and its number.
+    /// Returns at the first signal, and never again. Cancel safe.
     pub async fn recv(&mut self) {
-        let kind = tokio::select! {
+        if let Some(asked) = &mut self.0
+            && asked.await.is_ok()
+        {
+            self.0 = None;
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
+struct Both {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Both {
+    async fn hear(mut self, tell: oneshot::Sender<()>) {
+        self.next().await;
+        // Nobody who waits: whoever took the signals over is about to end by itself.
+        let _ = tell.send(());
+        let kind = self.next().await;
+        eprintln!("ended by a second signal: what was not on storage yet is lost");
+        std::process::exit(128 + kind.as_raw_value());
+    }
+
+    async fn next(&mut self) -> SignalKind {
+        tokio::select! {
             _ = self.terminate.recv() => SignalKind::terminate(),
             _ = self.interrupt.recv() => SignalKind::interrupt(),
-        };
-        if std::mem::replace(&mut self.asked, true) {
-            eprintln!("ended by a second signal: what was not on storage yet is lost");
-            std::process::exit(128 + kind.as_raw_value());
         }
     }
 }
@@ -52,20 +88,15 @@ mod tests {
 
     const CHILD: &str = "LEAVE_SIGNAL_CHILD";
 
-    /// What the process is that gets the signals.
+    /// What the process is that gets the signals: after the first one it hears nothing, whatever it waits for.
     fn listens() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
+        let runtime = Builder::new_current_thread().build();
         runtime.unwrap().block_on(async {
             let mut leave = LeaveSignal::listen().unwrap();
             println!("\nlistening");
-            let waits = async {
-                leave.recv().await;
-                println!("\nasked");
-                leave.recv().await;
-            };
-            let _ = tokio::time::timeout(Duration::from_secs(60), waits).await;
+            leave.recv().await;
+            println!("\nasked");
+            std::thread::sleep(Duration::from_secs(60));
         });
     }
 

@@ -14,6 +14,7 @@ use super::evaluation::PARTS;
 use super::invariants::Violation;
 use super::machine::{Work, rule};
 use super::plan::Moment;
+use super::reduce::reduce_failed;
 use super::world::{Item, World};
 
 const MS: u64 = 1000;
@@ -39,7 +40,7 @@ impl World {
                 let delay = self.dice.within(100 * MS, 800 * MS);
                 self.after(delay, Item::Input(m, Input::Loaded(loaded)));
             }
-            Action::Patience(_) => {}
+            Action::Patience(_) | Action::Abandon => {}
             Action::Sync(_, sync) => self.sync(m, sync.source),
             Action::Unfollow => self.machines[m].follow += 1,
             Action::Connect {
@@ -114,11 +115,7 @@ impl World {
                 state_digest,
             },
             // The total was spoiled on its way: applying it again fails again.
-            Err(error) if self.machines[m].spoiled_total => Input::ReduceFailed {
-                identity,
-                error,
-                culprit: None,
-            },
+            Err(error) if self.machines[m].spoiled_total => reduce_failed(identity, error),
             Err(error) => return Err(internal(m, &error)),
         };
         self.after(300, Item::Input(m, input));

@@ -81,6 +81,7 @@ impl World {
                 let delay = self.dice.within(MS, 50 * MS);
                 self.after(delay, Item::Own(self.term, Own::Export { result, last }));
             }
+            Command::Evicted(_) => {}
             Command::Notice(notice) => {
                 if let Notice::Waiting { .. } = notice {
                     self.moment = Moment::Gathering;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use shared::error::{Code, Error};
 use shared::ids::{Attempt, Generation, Identity, Step, Term};
 use shared::numerics;
-use shared::wire::message::Task;
+use shared::wire::message::{Ends, Failed, Task};
 use worker::collective::slice;
 use worker::session::Input;
 
@@ -56,6 +56,16 @@ fn lost(text: &str) -> Error {
     Error::new(Code::SessionLost, text)
 }
 
+/// An all-reduce that ended without a total, because of nobody in particular.
+pub(crate) fn reduce_failed(identity: Identity, error: Error) -> Input {
+    let failed = Failed {
+        error,
+        culprit: None,
+        ends: Ends::Reduce,
+    };
+    Input::ReduceFailed { identity, failed }
+}
+
 impl World {
     /// The sum of what is credited, on its way to the reduce.
     pub(crate) fn hand_out(&mut self, m: usize, identity: Identity, task: Task, world: usize) {
@@ -82,15 +92,7 @@ impl World {
         let mixes = self.planted.reduces_old_members();
         let Some((now, members)) = among.filter(|(i, _)| fits(i) || mixes) else {
             let error = lost("stale");
-            let culprit = None;
-            return self.input(
-                m,
-                Input::ReduceFailed {
-                    identity,
-                    error,
-                    culprit,
-                },
-            );
+            return self.input(m, reduce_failed(identity, error));
         };
         self.moment = Moment::Reduce;
         if self.machines[m].peer_cut {
@@ -220,14 +222,7 @@ impl World {
             {
                 Err(internal(m, &error))
             }
-            Err(error) => self.input(
-                m,
-                Input::ReduceFailed {
-                    identity,
-                    error,
-                    culprit: None,
-                },
-            ),
+            Err(error) => self.input(m, reduce_failed(identity, error)),
         }
     }
 
@@ -253,10 +248,13 @@ impl World {
         });
         let culprit = missing.and_then(|x| self.machines[x].stream.clone());
         self.after(PATIENCE / 4, Item::Impatient(m, identity.clone()));
-        let stalled = Input::ReduceStalled {
+        let stalled = Input::ReduceFailed {
             identity: identity.clone(),
-            error: self::lost("nothing moves"),
-            culprit,
+            failed: Failed {
+                error: self::lost("nothing moves"),
+                culprit,
+                ends: Ends::Nothing,
+            },
         };
         self.input(m, stalled)
     }

@@ -34,7 +34,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
     // A worker that joins says what it does; an answer stands alone.
     let talk = u8::from(matches!(cli.command, Command::Join(_)));
     let verbosity = i8::try_from(cli.verbose.saturating_add(talk)).unwrap_or(i8::MAX);
-    shared::telemetry::init(verbosity, true, None)?;
+    shared::telemetry::init(verbosity, None)?;
     match cli.command {
         Command::Join(args) => {
             let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -111,6 +111,8 @@ pub struct Driver {
     adapter_sha256: Option<String>,
     done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
     last_failure: Option<Error>,
+    /// Sessions of its own processes.
+    own: BTreeSet<WorkerId>,
     /// Workers that are not its own processes have taken part.
     others_joined: bool,
     started: Instant,
@@ -142,6 +144,7 @@ impl Driver {
             adapter_sha256: None,
             done: mpsc::channel(DONE),
             last_failure: None,
+            own: BTreeSet::new(),
             others_joined: false,
             started: Instant::now(),
         }
@@ -163,12 +166,15 @@ impl Driver {
                 let totals = self.traffic.totals();
                 self.journal.complete(*step, &self.run.output_dir, totals);
             }
-            Ok(End::Interrupted(_)) | Err(_) => {}
+            Ok(End::Interrupted(step)) => self.stops(*step),
+            Err(_) => {}
         }
         // Outboxes deliver what they hold, then end the sessions.
         self.outboxes.clear();
         tokio::time::sleep(LAST_WORDS).await;
-        self.local.stop().await;
+        self.local
+            .stop(matches!(outcome, Ok(End::Complete(_))))
+            .await;
         outcome
     }
 
@@ -210,7 +216,14 @@ impl Driver {
                     self.record(Record::Members(nobody))?;
                     return Err(self.local_workers_ended(&ends));
                 }
-                () = signals.recv() => Event::Interrupt,
+                () = signals.recv() => {
+                    let step = self.engine.committed();
+                    self.journal.say(&format!(
+                        "asked to stop after step {step}: what the run needs to go on goes to storage; a second signal \
+                         ends this at once"
+                    ));
+                    Event::Interrupt
+                }
             };
             if let Some(end) = self.tell_engine(event)? {
                 return Ok(end);
@@ -259,7 +272,11 @@ impl Driver {
                 hello,
                 outbox,
             } => {
-                self.others_joined |= !self.local.is_own(&hello.incarnation);
+                if self.local.is_own(&hello.incarnation) {
+                    self.own.insert(worker.clone());
+                } else {
+                    self.others_joined = true;
+                }
                 self.outboxes.insert(worker.clone(), outbox);
                 Event::Opened { worker, hello }
             }
@@ -267,8 +284,28 @@ impl Driver {
             SessionEvent::Closed { worker, reason } => {
                 // A name is that of one session: no later one of the same worker is meant.
                 self.outboxes.remove(&worker);
+                self.own.remove(&worker);
                 Event::Closed { worker, reason }
             }
+        }
+    }
+
+    /// Tells everybody that this coordinator ends on purpose. Its own processes end with it.
+    fn stops(&mut self, step: Step) {
+        let identity = Identity {
+            run: self.run.record.run_id.clone(),
+            term: self.run.record.term,
+            generation: self.engine.generation(),
+            step,
+            ..Identity::default()
+        };
+        for (worker, outbox) in &self.outboxes {
+            let hold = !self.own.contains(worker);
+            // Whoever does not hear it holds on as well.
+            let _ = outbox.send(Envelope {
+                identity: identity.clone(),
+                body: ToWorker::Stopped { step, hold },
+            });
         }
     }
 

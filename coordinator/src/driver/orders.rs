@@ -35,6 +35,7 @@ impl Driver {
             Command::Commit(committed) => self.commit(&committed)?,
             Command::Evaluated(evaluated) => self.evaluated(&evaluated)?,
             Command::Members(set) => self.members(set)?,
+            Command::Evicted(evicted) => self.record(Record::Evicted(evicted))?,
             Command::Publish {
                 step,
                 state_digest,
@@ -54,7 +55,7 @@ impl Driver {
             Command::SetAside { step, reason } => self.set_aside(step, &reason),
             Command::Export { result, last } => self.export(result, last),
             Command::Rewind(rewind) => self.rewind(rewind)?,
-            Command::Notice(notice) => self.tell(&notice)?,
+            Command::Notice(notice) => self.tell(&notice),
             Command::Complete(step) => {
                 self.finish(step)?;
                 return Ok(Some(End::Complete(step)));
@@ -129,15 +130,11 @@ impl Driver {
         Ok(())
     }
 
-    fn tell(&mut self, notice: &Notice) -> Result<()> {
+    fn tell(&mut self, notice: &Notice) {
         if let Notice::Failed { error, .. } = notice {
             self.last_failure = Some(error.clone());
         }
-        self.journal.notice(notice, self.engine.connected());
-        match records::evicted(notice) {
-            Some(record) => self.record(record),
-            None => Ok(()),
-        }
+        self.journal.notice(notice, self.engine.loaded_workers());
     }
 
     fn staging(&self) -> std::path::PathBuf {

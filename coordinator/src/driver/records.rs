@@ -1,11 +1,11 @@
 //! What the engine orders, as lines of the ledger.
 
 use shared::evaluation::EvaluationSet;
-use shared::ids::{Step, WorkerId};
-use shared::ledger::{self, Credit, EvaluatedSet, EvaluationCredit, Evicted, Record};
+use shared::ids::Step;
+use shared::ledger::{self, Credit, EvaluatedSet, EvaluationCredit, Record};
 use shared::plan::{Plan, StepPlan};
 
-use crate::engine::{Committed, Evaluated, MemberSet, Notice, Rewind};
+use crate::engine::{Committed, Evaluated, MemberSet, Rewind};
 
 /// A committed step: what was credited, and which rows that were.
 pub(super) fn commit(committed: &Committed, plan: &Plan, step: &StepPlan) -> Record {
@@ -84,21 +84,6 @@ pub(super) fn rewind(rewind: &Rewind, stood: Step) -> Record {
         reason: reason.into(),
         forked: rewind.forked.iter().cloned().collect(),
     })
-}
-
-/// Who was forced to leave, and why.
-pub(super) fn evicted(notice: &Notice) -> Option<Record> {
-    let worker: &WorkerId = match notice {
-        Notice::Silent { worker }
-        | Notice::Hung { worker, .. }
-        | Notice::HungInReduce { worker, .. }
-        | Notice::Corrupt { worker, .. } => worker,
-        _ => return None,
-    };
-    Some(Record::Evicted(Evicted {
-        worker: worker.clone(),
-        reason: notice.to_string(),
-    }))
 }
 
 #[cfg(test)]

@@ -99,17 +99,20 @@ impl LocalWorkers {
         ends
     }
 
-    /// Waits for them to leave, then ends those that did not.
-    pub async fn stop(mut self) {
-        let ended = async {
-            for worker in &mut self.children {
-                let _ = worker.child.wait().await;
-            }
-        };
-        if tokio::time::timeout(GOODBYE, ended).await.is_err() {
-            for worker in &mut self.children {
-                let _ = worker.child.kill().await;
-            }
+    /// Waits for them to leave, where they were told to, then ends those that did not: whatever they hold, nobody
+    /// comes back for it.
+    pub async fn stop(mut self, told: bool) {
+        if told {
+            let ended = async {
+                for worker in &mut self.children {
+                    let _ = worker.child.wait().await;
+                }
+            };
+            // Whoever is left after that is ended here.
+            let _ = tokio::time::timeout(GOODBYE, ended).await;
+        }
+        for worker in &mut self.children {
+            let _ = worker.child.kill().await;
         }
     }
 }

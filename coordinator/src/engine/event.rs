@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use shared::error::{Error, Result};
 use shared::evaluation::{SetSums, Standing};
 use shared::ids::{Generation, MicroBatchId, Step, Term, WorkerId};
+use shared::ledger::Evicted;
 use shared::numerics::LossScale;
 use shared::wire::message::{Envelope, FileDigest, FromWorker, Hello, ToWorker};
 
@@ -130,6 +131,8 @@ pub enum Command {
     Evaluated(Box<Evaluated>),
     /// The member set has changed.
     Members(MemberSet),
+    /// A member was forced to leave.
+    Evicted(Evicted),
     /// All files of a checkpoint are staged: publish it and answer `Published`.
     Publish {
         /// Its step.

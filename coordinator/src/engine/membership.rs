@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::{Identity, Step, WorkerId};
+use shared::ledger::Evicted;
 use shared::wire::message::{Ends, Failed, Hello, Loaded, PROTOCOL, ToWorker, Welcome};
 
 use super::event::Command;
@@ -207,6 +208,12 @@ impl Engine {
         if held && line && !member.hello.incarnation.is_empty() {
             let until = self.now + self.options.ladder.rejoin;
             self.absent.insert(member.hello.incarnation.clone(), until);
+        }
+        if why.evicts() {
+            self.out.push(Command::Evicted(Evicted {
+                worker: worker.clone(),
+                reason: why.to_string(),
+            }));
         }
         self.notice(why);
         self.checkpoint_writer_left(worker);

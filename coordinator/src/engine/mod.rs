@@ -72,7 +72,7 @@ pub use event::{
     Command, Committed, Evaluated, Event, ExportFailure, MemberSet, PublishFailure, Rewind, Stored,
 };
 pub use ladder::Ladder;
-use members::{MemberState, Members};
+use members::{Member, MemberState, Members};
 pub use notice::Notice;
 use options::beginnings;
 pub use options::{Cost, Options, Remembered, Restorable, Schedule, WorkKind};
@@ -254,6 +254,13 @@ impl Engine {
     #[must_use]
     pub fn connected(&self) -> usize {
         self.members.len()
+    }
+
+    /// Workers whose base model is in memory.
+    #[must_use]
+    pub fn loaded_workers(&self) -> usize {
+        let loading = |m: &&Member| matches!(m.state(), MemberState::Joining { .. });
+        self.members.len() - self.members.values().filter(loading).count()
     }
 
     /// Whether it waits for those who were there before it was started.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use shared::error::Error;
+use shared::error::{Code, Error};
 use shared::ids::{Generation, MicroBatchId, Step, WorkerId};
 
 /// Something people want to know.
@@ -153,6 +153,15 @@ pub enum Notice {
         step: Step,
         /// Who has what.
         digests: Vec<String>,
+    },
+    /// Nothing moves on a worker in a reduce; data may move between others, so it waits on.
+    WaitsInReduce {
+        /// The worker on which nothing moves.
+        worker: WorkerId,
+        /// The member whose sums or total it waits for, when known.
+        waits_for: Option<WorkerId>,
+        /// The step.
+        step: Step,
     },
     /// A reduce is repeated.
     ReduceAgain {
@@ -321,6 +330,18 @@ impl fmt::Display for Notice {
 }
 
 impl Notice {
+    /// Whether it tells of a member that was forced to leave.
+    pub(super) fn evicts(&self) -> bool {
+        match self {
+            Self::Silent { .. }
+            | Self::Hung { .. }
+            | Self::HungInReduce { .. }
+            | Self::Corrupt { .. } => true,
+            Self::Failed { error, .. } => error.code == Code::Evicted,
+            _ => false,
+        }
+    }
+
     /// What happens around faults.
     fn fmt_trouble(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -349,7 +370,7 @@ impl Notice {
                 typical,
             } => write!(
                 f,
-                "{worker} is slow: {own:?} for a micro-batch, usual are {typical:?}; it gets less, \
+                "{worker} is slow: {own:.1?} for a micro-batch, usual are {typical:.1?}; it gets less, \
                  the result is the same"
             ),
             Self::Spare {
@@ -387,6 +408,20 @@ impl Notice {
                 "step {step}: the members' states differ ({}); all look again",
                 digests.join(", ")
             ),
+            Self::WaitsInReduce {
+                worker,
+                waits_for,
+                step,
+            } => {
+                write!(
+                    f,
+                    "step {step}: nothing moves on {worker} in the all-reduce"
+                )?;
+                if let Some(other) = waits_for {
+                    write!(f, "; it waits for {other}")?;
+                }
+                f.write_str(": slow or broken lines between workers?")
+            }
             Self::ReduceAgain { step, reason } => {
                 write!(f, "step {step}: all-reduce is repeated: {reason}")
             }

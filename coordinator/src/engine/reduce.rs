@@ -123,22 +123,69 @@ impl Engine {
         identity: &Identity,
         stalled: Failed,
     ) {
+        if *identity != self.identity() {
+            return;
+        }
+        let (now, step) = (self.now, self.committed.next());
+        let Phase::Reducing(reducing) = &mut self.phase else {
+            return;
+        };
+        let waits_for = stalled.culprit.clone();
+        reducing.stalled.insert(worker.clone(), (now, stalled));
+        self.notice_once(Notice::WaitsInReduce {
+            worker: worker.clone(),
+            waits_for,
+            step,
+        });
+    }
+
+    /// Judges an all-reduce in which nothing moves on anybody, once all that wait in it have said for whom, or a beat
+    /// after the first.
+    fn judge_stalled(&mut self) {
         let Phase::Reducing(reducing) = &self.phase else {
             return;
         };
-        // Of one that is not heard nobody knows what moves: its lease decides.
-        let unheard = |w: &WorkerId| self.members.get(w).is_some_and(|m| m.suspect);
-        let stands = self.now.saturating_sub(self.moved_last(reducing));
-        if stands >= self.options.ladder.reduce_patience && !reducing.slots.iter().any(unheard) {
-            self.reduce_failed(worker, identity, stalled);
+        let Some(stands) = self.stands_still(reducing) else {
+            return;
+        };
+        // What was said before something moved last is over.
+        let since = self.now.saturating_sub(stands);
+        let stalled = reducing
+            .stalled
+            .iter()
+            .filter(|(_, (told, _))| *told >= since);
+        let stalled: BTreeMap<_, _> = stalled.map(|(w, (told, f))| (w, (*told, f))).collect();
+        let Some(first) = stalled.values().map(|(told, _)| *told).min() else {
+            return;
+        };
+        let mut waiting = reducing.slots.iter().filter(|w| !reducing.has_reduced(w));
+        let complete = waiting.all(|w| stalled.contains_key(w));
+        let ladder = &self.options.ladder;
+        let heard = complete || self.now.saturating_sub(first) >= ladder.beat;
+        if !heard || stands < ladder.reduce_patience {
+            return;
+        }
+        let told = stalled
+            .iter()
+            .map(|(worker, (_, failed))| (*worker, *failed));
+        if let Some((worker, failed)) = most_waited_for(told) {
+            let (worker, failed) = (worker.clone(), failed.clone());
+            self.reduce_failed(&worker, &self.identity(), failed);
         }
     }
 
-    /// When something moved on a line of the reduce.
-    fn moved_last(&self, reducing: &Reducing) -> Duration {
+    /// For how long nothing has moved on any line of the all-reduce; unknown while somebody in it is not heard: its
+    /// lease decides then.
+    fn stands_still(&self, reducing: &Reducing) -> Option<Duration> {
         let members = reducing.slots.iter().filter_map(|w| self.members.get(w));
-        let moved = members.map(|m| m.moved().peers).max();
-        moved.unwrap_or_default().max(reducing.since)
+        let mut last = reducing.since;
+        for member in members {
+            if member.suspect {
+                return None;
+            }
+            last = last.max(member.moved().peers);
+        }
+        Some(self.now.saturating_sub(last))
     }
 
     pub(super) fn reduce_again(&mut self, reason: String) {
@@ -166,13 +213,14 @@ impl Engine {
     /// A reduce in which nothing moves: whoever has not answered while others have is hung. As long as bytes move, between
     /// whomever, it may take what it takes.
     pub(super) fn reduce_overdue(&mut self) {
+        self.judge_stalled();
         let Phase::Reducing(reducing) = &self.phase else {
             return;
         };
         let missing = reducing.slots.iter().filter(|w| !reducing.has_answered(w));
         let missing: Vec<_> = missing.cloned().collect();
-        let stands = self.now.saturating_sub(self.moved_last(reducing));
-        if missing.is_empty() || stands <= self.reduce_patience() {
+        let stands = self.stands_still(reducing);
+        if missing.is_empty() || stands.is_none_or(|stands| stands <= self.reduce_patience()) {
             return;
         }
         if missing.len() < reducing.slots.len() {
@@ -194,4 +242,19 @@ impl Engine {
         let elements = u32::try_from(self.options.parameters).unwrap_or(u32::MAX);
         self.options.ladder.reduce_patience * 2 + APPLY_ONE.saturating_mul(elements)
     }
+}
+
+/// Of those who wait, one that names the member whom most of what is told is about, as waiting or as waited for; of
+/// two alike, the one that more wait for. A bystander, whose own wait is for somebody who waits, is named by few.
+fn most_waited_for<'a>(
+    told: impl Iterator<Item = (&'a WorkerId, &'a Failed)> + Clone,
+) -> Option<(&'a WorkerId, &'a Failed)> {
+    let names = |failed: &Failed, worker: &WorkerId| failed.culprit.as_ref() == Some(worker);
+    let weight = |(_, failed): &(&WorkerId, &Failed)| {
+        let culprit = failed.culprit.as_ref()?;
+        let named = told.clone().filter(|(_, f)| names(f, culprit)).count();
+        let waits = told.clone().filter(|(w, _)| *w == culprit).count();
+        Some((named + waits, named))
+    };
+    told.clone().max_by_key(weight)
 }

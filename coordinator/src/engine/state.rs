@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::WorkerId;
-use shared::wire::message::{Applied, SliceFingerprints};
+use shared::wire::message::{Applied, Failed, SliceFingerprints};
 
 use super::work::StepWork;
 
@@ -43,6 +43,8 @@ pub(super) struct Reducing {
     pub(super) again: Option<BTreeMap<WorkerId, (String, String)>>,
     /// Fingerprints by slice, once a total was not the sum of the credits.
     pub(super) slices: Option<BTreeMap<WorkerId, SliceFingerprints>>,
+    /// On whom nothing moves, what it said of that last, and when.
+    pub(super) stalled: BTreeMap<WorkerId, (Duration, Failed)>,
     /// When it began, or when the newest question was asked.
     pub(super) since: Duration,
 }
@@ -56,6 +58,7 @@ impl Reducing {
             unfit: BTreeSet::new(),
             again: None,
             slices: None,
+            stalled: BTreeMap::new(),
             since,
         }
     }

@@ -98,10 +98,10 @@ impl Reporter {
         ));
     }
 
-    /// A worker has joined; `workers` are there now.
+    /// A worker has loaded the base model; `workers` have by now.
     pub fn worker_joined(&mut self, id: &str, workers: usize) {
         self.event(&json!({"event": "worker_joined", "worker": id, "workers": workers}));
-        self.text(&format!("worker {id} joined ({workers} now)"));
+        self.text(&format!("{id} is ready to work ({workers} now)"));
     }
 
     /// A step is committed.

@@ -112,7 +112,7 @@ fn in_text_mode_stdout_stays_empty_and_logged_steps_are_lines() {
     insta::assert_snapshot!(speed, @r"
     12 rows were cut
     listening on 127.0.0.1:7400; on each machine run: worker join 127.0.0.1:7400
-    worker a1 joined (1 now)
+    a1 is ready to work (1 now)
     step 2/4  loss 1.5000  grad_norm 0.7857  lr 7.5000e-5  # tokens/s  workers 2
     step 3: the update was skipped, a gradient did not fit
     checkpoint of step 3: out/checkpoint-3

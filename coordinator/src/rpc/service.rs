@@ -219,11 +219,19 @@ async fn read(
                 }
             }
             Ok(None) => break "it closed the session".to_owned(),
-            Err(status) => break format!("its session broke ({})", status.code()),
+            Err(status) => break format!("its session broke ({})", innermost(&status)),
         }
     };
     // Nobody listens any more only when the run is over.
     let _ = events.send(SessionEvent::Closed { worker, reason }).await;
+}
+
+/// What an error comes from in the end: of a connection that is gone, what the system says of it.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |e| e.source());
+    sources
+        .last()
+        .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// What a message is called in the protocol.
@@ -245,6 +253,7 @@ fn name(body: &ToWorker) -> &'static str {
         ToWorker::Commit { .. } => "Commit",
         ToWorker::WriteCheckpoint { .. } => "WriteCheckpoint",
         ToWorker::Finish { .. } => "Finish",
+        ToWorker::Stopped { .. } => "Stopped",
         ToWorker::Stale(_) => "Stale",
         ToWorker::Beat => "Beat",
     }

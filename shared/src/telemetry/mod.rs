@@ -10,6 +10,7 @@
 
 mod log_file;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use tracing::Subscriber;
@@ -25,16 +26,18 @@ pub use log_file::LogFile;
 /// Installs the process's subscriber.
 ///
 /// `verbosity` is the number of `-v` less the number of `-q`: below 0 errors, 0 warnings, 1 `info`,
-/// 2 `debug`, 3 `trace`. The log can be given now, or later through the handle that comes back.
+/// 2 `debug`, 3 `trace`. Colour is for a terminal, unless `NO_COLOR` is set. The log can be given now, or later through the handle that comes back.
 ///
 /// # Errors
 /// [`Code::Usage`] when `RUST_LOG` cannot be understood, [`Code::Io`] when the file cannot be
 /// opened, [`Code::Internal`] when the process has a subscriber already.
-pub fn init(verbosity: i8, color: bool, log_file: Option<PathBuf>) -> Result<LogFile> {
+pub fn init(verbosity: i8, log_file: Option<PathBuf>) -> Result<LogFile> {
     let log = LogFile::default();
     if let Some(path) = log_file {
         log.open(&path)?;
     }
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty());
+    let color = !no_color && std::io::stderr().is_terminal();
     let rust_log = std::env::var("RUST_LOG")
         .ok()
         .filter(|text| !text.trim().is_empty());

@@ -7,7 +7,7 @@ use crate::ids::{Generation, Identity, MicroBatchId, RunId, Slot, Step, WorkerId
 use crate::numerics::LossScale;
 
 /// Version of the session protocol; both sides must speak the same.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 
 /// A message about a position of the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -317,6 +317,13 @@ pub enum ToWorker {
     Finish {
         /// Last committed step.
         step: Step,
+    },
+    /// The coordinator was asked to stop: what the run needs to go on is on storage.
+    Stopped {
+        /// Last committed step.
+        step: Step,
+        /// Hold what is held, a coordinator of this run may be started again; otherwise leave.
+        hold: bool,
     },
     /// Your message was about the past.
     Stale(Identity),

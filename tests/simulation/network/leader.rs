@@ -201,6 +201,7 @@ impl Leader {
                 drop(scene);
                 self.scene.judge(judged);
             }
+            Command::Evicted(_) => {}
             Command::Notice(notice) => {
                 if let Notice::Waiting { .. } = notice {
                     scene.moment = Moment::Gathering;

@@ -87,7 +87,7 @@ pub(super) async fn work(number: usize, scene: Handle) -> turmoil::Result {
         tokio::select! {
             message = next(&mut member.stream) => inputs.extend(member.received(message)),
             Some(event) = events.recv() => member.happened(event, &mut inputs),
-            Some(outcome) = reduced.recv() => inputs.push_back(member.reduced(outcome)),
+            Some(outcome) = reduced.recv() => inputs.extend(member.reduced(outcome)),
             _ = tick.tick() => {
                 inputs.push_back(Input::Tick(member.counters.read()));
                 member.suffer(&mut inputs);
@@ -224,6 +224,7 @@ impl Member {
                 self.later((100, 800), Event::Input(Input::Loaded(loaded)));
             }
             Action::Patience(patience) => self.reducer.patience(patience),
+            Action::Abandon => self.reducer.abandon(),
             Action::Sync(identity, sync) => self.sync(&identity, sync.step, sync.source),
             Action::Unfollow => self.unfollow(),
             Action::Connect {

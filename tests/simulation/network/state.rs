@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use shared::error::Code;
 use shared::ids::Step;
 use shared::numerics::AdapterState;
-use shared::wire::message::Task;
+use shared::wire::message::{Ends, Task};
 use tokio::sync::mpsc;
 use worker::checkpoint::encode_snapshot;
-use worker::collective::{Feed, Feeding, StateSource};
+use worker::collective::{FailureKind, Feed, Feeding, StateSource};
 use worker::session::{Input, ReduceEvent};
 
 use super::member::{Event, Member};
 use crate::invariants::Violation;
 use crate::machine::{Machine, rule};
 use crate::plan::Setting;
+use crate::reduce::reduce_failed;
 
 /// The machine, and who follows it.
 pub(super) struct Held {
@@ -82,26 +83,21 @@ impl Member {
         Some(Input::Synced { step, state_digest })
     }
 
-    pub(super) fn reduced(&self, event: ReduceEvent) -> Input {
+    pub(super) fn reduced(&self, event: ReduceEvent) -> Option<Input> {
         let reduced = match event {
             ReduceEvent::Stalled(identity, failure) => {
-                return Input::ReduceStalled {
-                    identity,
-                    culprit: failure.culprit.clone(),
-                    error: failure.into(),
-                };
+                let failed = failure.told(Ends::Nothing);
+                return Some(Input::ReduceFailed { identity, failed });
             }
             ReduceEvent::Ended(reduced) => reduced,
         };
         let identity = reduced.identity;
         let total = match reduced.total {
             Ok(total) => total,
+            Err(failure) if failure.kind == FailureKind::Cancelled => return None,
             Err(failure) => {
-                return Input::ReduceFailed {
-                    identity,
-                    culprit: failure.culprit.clone(),
-                    error: failure.into(),
-                };
+                let failed = failure.told(Ends::Reduce);
+                return Some(Input::ReduceFailed { identity, failed });
             }
         };
         let rule = self.rule(identity.step);
@@ -120,18 +116,14 @@ impl Member {
             Ok(mut report) => {
                 report.bytes_sent = reduced.bytes_sent;
                 report.reduce_us = reduced.micros;
-                Input::Applied { identity, report }
+                Some(Input::Applied { identity, report })
             }
-            Err(error) if error.code == Code::Corrupt => Input::Broken(error),
+            Err(error) if error.code == Code::Corrupt => Some(Input::Broken(error)),
             Err(error) => {
                 if error.code == Code::Internal && now == identity {
                     self.must::<()>(Err(error.clone()));
                 }
-                Input::ReduceFailed {
-                    identity,
-                    error,
-                    culprit: None,
-                }
+                Some(reduce_failed(identity, error))
             }
         }
     }

@@ -35,7 +35,7 @@ pub async fn run(args: JoinArgs) -> Result<ExitCode> {
     .await?;
     match ending {
         Ending::Complete(_) => Ok(ExitCode::Complete),
-        Ending::Drained => Ok(ExitCode::Interrupted),
+        Ending::Drained | Ending::Stopped(_) => Ok(ExitCode::Interrupted),
         Ending::Failed(error) => Err(error),
     }
 }

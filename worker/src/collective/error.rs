@@ -5,6 +5,7 @@
 
 use shared::error::{Code, Error};
 use shared::ids::WorkerId;
+use shared::wire::message::{Ends, Failed};
 
 /// Kinds of failure; they differ in what the session does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,16 @@ impl CollectiveError {
     pub(super) fn by(mut self, culprit: &WorkerId) -> Self {
         self.culprit = Some(culprit.clone());
         self
+    }
+
+    /// As the coordinator hears it.
+    #[must_use]
+    pub fn told(self, ends: Ends) -> Failed {
+        Failed {
+            culprit: self.culprit.clone(),
+            error: self.into(),
+            ends,
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::metered::PeerDial;
-use super::net::{self, MESSAGE_LIMIT};
+use super::net::{self, CONNECT_TIMEOUT, MESSAGE_LIMIT};
 use super::patience::Patience;
 use super::slices::{self, chunks};
 use super::traffic::{Tally, Traffic};
@@ -165,7 +165,8 @@ pub async fn follow(
         least_step: least_step.0,
     };
     let asked = async {
-        let channel = net::connect(dial, address, Traffic::of(tally.clone())).await?;
+        let channel =
+            net::connect(dial, address, Traffic::of(tally.clone()), CONNECT_TIMEOUT).await?;
         let mut client = PeerClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
         let answer = client.follow(request).await;
         let answer = answer.map_err(|e| lost(address, net::with_sources(&e)))?;

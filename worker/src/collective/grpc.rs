@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::inbox::{Delivery, Inboxes};
 use super::link::{Link, LinkEnd};
-use super::net::{CHUNK_ELEMENTS, PATIENCE};
+use super::net::CHUNK_ELEMENTS;
 use super::patience::Patience;
 use super::reduction::Reduction;
 use super::route::Key;
@@ -32,7 +32,7 @@ use super::{
 };
 
 /// Hears of an all-reduce on which nothing moves, and whom it waits for.
-pub type TellStalled = dyn Fn(Step, Attempt, CollectiveError) + Send + Sync;
+type TellStalled = dyn Fn(Step, Attempt, CollectiveError) + Send + Sync;
 
 /// The members of one generation, connected.
 pub struct GrpcCollective {
@@ -53,7 +53,8 @@ pub struct GrpcCollective {
 
 impl GrpcCollective {
     /// Opens a stream to every other member. From here on the service takes this generation's
-    /// streams and refuses those of older ones. Run, term and generation of `identity` count.
+    /// streams and refuses those of older ones. Run, term and generation of `identity` count. A `handshake` may take
+    /// so long: its line may be full of what another generation has sent.
     ///
     /// # Errors
     /// [`FailureKind::Unreachable`] names the member, [`FailureKind::Stale`] when this worker is in
@@ -63,6 +64,7 @@ impl GrpcCollective {
         identity: &Identity,
         mut members: Vec<MemberAddress>,
         my_slot: Slot,
+        handshake: Duration,
     ) -> Result<Self, CollectiveError> {
         members.sort_by_key(|member| member.slot);
         let in_order = members
@@ -89,7 +91,7 @@ impl GrpcCollective {
                 member.address.clone(),
             );
             let frame = frame(&key, my_slot);
-            let way = (Arc::clone(server.dial()), tally.clone());
+            let way = (Arc::clone(server.dial()), tally.clone(), handshake);
             let opened = Link::open(way, peer, frame, tell.clone());
             opening.spawn(opened);
         }
@@ -109,17 +111,21 @@ impl GrpcCollective {
             ends,
             ended: BTreeMap::new(),
             last: None,
-            patience: PATIENCE,
+            patience: handshake,
             stalled: Box::new(|_, _, _| {}),
             tally,
         })
     }
 
-    /// When nothing has moved for this long `stalled` is told, and then again and again until something does. The
+    /// When nothing has moved for `patience` `stalled` is told, and then again and again until something does. The
     /// all-reduce goes on until it is cancelled.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration, stalled: Box<TellStalled>) -> Self {
-        (self.patience, self.stalled) = (patience, stalled);
+    pub fn telling(
+        mut self,
+        patience: Duration,
+        stalled: impl Fn(Step, Attempt, CollectiveError) + Send + Sync + 'static,
+    ) -> Self {
+        (self.patience, self.stalled) = (patience, Box::new(stalled));
         self
     }
 
@@ -192,7 +198,7 @@ impl GrpcCollective {
                 (slot, delivery) = self.inboxes.next(now, |slot| reduction.needs(slot)),
                     if receiving =>
                 {
-                    patience.received(Instant::now());
+                    patience.received(Instant::now(), self.tally.bytes());
                     self.deliver(slot, delivery, &mut reduction, sends)?;
                 }
                 Some((slot, end)) = self.ends.recv() => {
@@ -296,6 +302,12 @@ impl GrpcCollective {
             attempt: attempt.0,
             ..frame(&self.key, slot)
         }
+    }
+}
+
+impl Drop for GrpcCollective {
+    fn drop(&mut self) {
+        self.tally.close();
     }
 }
 

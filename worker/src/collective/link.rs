@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use prost::Message;
 use shared::ids::WorkerId;
@@ -69,14 +70,14 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects and opens the stream, whose bytes count in `tally`; its end will be told to `ends`.
+    /// Connects within `patience` and opens the stream, whose bytes count in `tally`; its end will be told to `ends`.
     pub(super) async fn open(
-        (dial, tally): (Arc<dyn PeerDial>, Tally),
+        (dial, tally, patience): (Arc<dyn PeerDial>, Tally, Duration),
         (peer, slot, address): (WorkerId, usize, String),
         frame: Chunk,
         ends: mpsc::UnboundedSender<(usize, LinkEnd)>,
     ) -> Result<Self, CollectiveError> {
-        let channel = net::connect(&*dial, &address, Traffic::of(tally))
+        let channel = net::connect(&*dial, &address, Traffic::of(tally), patience)
             .await
             .map_err(|e| e.by(&peer))?;
         let (queue, queued) = mpsc::channel(QUEUED_CHUNKS);

@@ -105,7 +105,9 @@ impl PeerDial for PeerTcp {
     fn dial(&self, endpoint: Endpoint, traffic: Traffic) -> Dialing {
         // It tries every address of a name, of both families, within the time.
         let mut tcp = HttpConnector::new();
-        tcp.set_connect_timeout(Some(net::CONNECT_TIMEOUT));
+        let handshake = endpoint.get_connect_timeout();
+        let handshake = handshake.unwrap_or(net::CONNECT_TIMEOUT);
+        tcp.set_connect_timeout(Some(handshake));
         let connect = service_fn(move |uri: Uri| {
             let (traffic, connected) = (traffic.clone(), tcp.call(uri));
             async move {
@@ -115,7 +117,7 @@ impl PeerDial for PeerTcp {
             }
         });
         // The name has to be found first, which may take a second server's answer.
-        let endpoint = endpoint.connect_timeout(net::CONNECT_TIMEOUT * 3);
+        let endpoint = endpoint.connect_timeout(handshake * 3);
         Box::pin(async move { endpoint.connect_with_connector(connect).await })
     }
 }
@@ -140,6 +142,18 @@ mod tests {
         assert_eq!((tally.bytes(), progress.read().moved), (3, 3));
         metered.write_all(&[0; 5]).await.unwrap();
         assert_eq!((tally.bytes(), progress.read().moved), (8, 8));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_no_progress() {
+        let (here, _there) = tokio::io::duplex(64);
+        let progress = Counters::default();
+        let tally = Tally::new(&progress);
+        let mut metered = Metered::new(here, Traffic::of(tally.clone()));
+        metered.write_all(&[0; 5]).await.unwrap();
+        tally.close();
+        metered.write_all(&[0; 7]).await.unwrap();
+        assert_eq!((tally.bytes(), progress.read().moved), (12, 5));
     }
 
     #[tokio::test]

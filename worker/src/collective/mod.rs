@@ -31,7 +31,7 @@ use shared::ids::{Attempt, Slot, Step, WorkerId};
 pub use cancel::{Cancel, CancelSource};
 pub use error::{CollectiveError, FailureKind};
 pub use follow::{Fed, Feed, Feeding, Following, NoState, StateSource, follow};
-pub use grpc::{GrpcCollective, TellStalled};
+pub use grpc::GrpcCollective;
 pub use metered::{Metered, PeerDial, PeerTcp};
 pub use server::PeerServer;
 pub use slices::slice;

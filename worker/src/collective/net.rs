@@ -23,12 +23,11 @@ pub(super) const QUEUED_CHUNKS: usize = 4;
 pub(super) const MESSAGE_LIMIT: usize = 16 << 20;
 /// How long a collective that is given up may take to deliver what it has queued.
 pub(super) const LINGER: Duration = Duration::from_secs(10);
-/// Nothing moving for this long is told, unless the run has another time for it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 const MAX_FRAME: u32 = (1 << 24) - 1;
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
+/// The least that a handshake may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Of the kernel: after so long without a byte it asks whether the peer's machine is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -60,11 +59,12 @@ pub(super) fn prepare(stream: &TcpStream) {
     }
 }
 
-/// Connects to a peer service, `host:port`.
+/// Connects to a peer service, `host:port`; a handshake may take `patience`.
 pub(super) async fn connect(
     dial: &dyn PeerDial,
     address: &str,
     traffic: Traffic,
+    patience: Duration,
 ) -> Result<Channel, CollectiveError> {
     let unreachable = |reason: String| {
         CollectiveError::new(
@@ -74,7 +74,7 @@ pub(super) async fn connect(
     };
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|e| unreachable(with_sources(&e)))?
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(patience.max(CONNECT_TIMEOUT))
         .max_frame_size(MAX_FRAME)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);

@@ -24,9 +24,9 @@ impl Patience {
         }
     }
 
-    /// Something arrived.
-    pub(super) fn received(&mut self, now: Instant) {
-        self.since = now;
+    /// Something arrived; `moved` are the bytes by now.
+    pub(super) fn received(&mut self, now: Instant, moved: u64) {
+        (self.since, self.moved) = (now, moved);
     }
 
     /// Nothing has moved, and that was told: it is told again after a quarter of the time.
@@ -64,7 +64,7 @@ mod tests {
         let mut sending = Patience::new(LIMIT, begun, 7);
         for second in 1..=LONG {
             assert!(!receiving.is_over(at(second), 7));
-            receiving.received(at(second));
+            receiving.received(at(second), 7);
             assert!(!sending.is_over(at(second), 7 + second));
         }
         assert!(!receiving.is_over(at(LONG + 4), 7));
@@ -83,6 +83,15 @@ mod tests {
         // Something moves: the whole time begins.
         assert!(!patience.is_over(begun + LIMIT * 5 / 4, 1));
         assert_eq!(patience.ends(), begun + LIMIT * 9 / 4);
+    }
+
+    #[test]
+    fn what_arrived_renews_it_once() {
+        let begun = Instant::now();
+        let mut patience = Patience::new(LIMIT, begun, 0);
+        let arrived = begun + Duration::from_secs(1);
+        patience.received(arrived, 512);
+        assert!(patience.is_over(arrived + LIMIT, 512));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! exchange of a generation, a state on its way. Keeps: the bytes of a connection count for one purpose, all of them,
 //! once it is known; whoever looks whether the port is open, or takes a state meanwhile, gives no other wait more time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::progress::Counters;
@@ -13,6 +13,7 @@ use crate::progress::Counters;
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     bytes: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
     progress: Counters,
 }
 
@@ -22,8 +23,14 @@ impl Tally {
     pub fn new(progress: &Counters) -> Self {
         Self {
             bytes: Arc::default(),
+            over: Arc::default(),
             progress: progress.clone(),
         }
+    }
+
+    /// Nobody waits for what it is about any more: what its connections still carry is no progress of the run's.
+    pub(super) fn close(&self) {
+        self.over.store(true, Ordering::Release);
     }
 
     /// Bytes in both directions.
@@ -34,7 +41,9 @@ impl Tally {
 
     fn count(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.progress.moved(bytes);
+        if !self.over.load(Ordering::Acquire) {
+            self.progress.moved(bytes);
+        }
     }
 }
 

@@ -4,11 +4,12 @@
 //! decision: a sum goes on to the all-reduce, a total to the state.
 
 use shared::error::{Result, render};
-use shared::wire::message::{Applied, Task};
+use shared::wire::message::{Applied, Ends, Failed, Task};
 
 use super::reducer::{Contribution, ReduceEvent};
 use super::run::Running;
 use super::state::Input;
+use crate::collective::FailureKind;
 use crate::train::device_thread::DeviceOutcome;
 use crate::train::state_thread::{StateJob, StateOutcome};
 
@@ -67,8 +68,11 @@ impl Running {
             }
             StateOutcome::Unfit(identity, error) => Input::ReduceFailed {
                 identity,
-                error,
-                culprit: None,
+                failed: Failed {
+                    error,
+                    culprit: None,
+                    ends: Ends::Reduce,
+                },
             },
             StateOutcome::Reapplied(identity, committed_digest, state_digest) => Input::Reapplied {
                 identity,
@@ -87,11 +91,8 @@ impl Running {
     pub(super) fn reduced(&mut self, event: ReduceEvent) -> Result<Option<Input>> {
         let reduced = match event {
             ReduceEvent::Stalled(identity, failure) => {
-                return Ok(Some(Input::ReduceStalled {
-                    identity,
-                    culprit: failure.culprit.clone(),
-                    error: failure.into(),
-                }));
+                let failed = failure.told(Ends::Nothing);
+                return Ok(Some(Input::ReduceFailed { identity, failed }));
             }
             ReduceEvent::Ended(reduced) => reduced,
         };
@@ -103,10 +104,11 @@ impl Running {
                 self.job(job)?;
                 Ok(None)
             }
+            // It was this worker that gave it up: nobody waits for its outcome.
+            Err(failure) if failure.kind == FailureKind::Cancelled => Ok(None),
             Err(failure) => Ok(Some(Input::ReduceFailed {
                 identity,
-                culprit: failure.culprit.clone(),
-                error: failure.into(),
+                failed: failure.told(Ends::Reduce),
             })),
         }
     }

@@ -60,7 +60,7 @@ pub struct Reducer {
 }
 
 impl Reducer {
-    /// Starts the task; outcomes go to `results`.
+    /// Starts the task; what is heard of reduces goes to `events`.
     #[must_use]
     pub fn start(server: PeerServer, faults: Faults, events: mpsc::Sender<ReduceEvent>) -> Self {
         let orders = Arc::new(Orders::default());
@@ -80,7 +80,7 @@ impl Reducer {
 
     /// Among these members from now on; what is in flight or waits among others ends.
     pub fn connect(&mut self, identity: Identity, members: Vec<Member>, slot: Slot) {
-        self.in_flight.cancel();
+        self.abandon();
         let members = members
             .into_iter()
             .map(|m| MemberAddress {
@@ -107,6 +107,11 @@ impl Reducer {
         let cancel = self.in_flight.token();
         self.orders
             .reduce(Order::Reduce(identity, task, given, world, cancel))
+    }
+
+    /// What is in flight ends: its total is of no use any more.
+    pub fn abandon(&mut self) {
+        self.in_flight.cancel();
     }
 
     /// Nothing moving for this long in a reduce is told, from the next member set on.
@@ -166,7 +171,7 @@ impl Work {
         drop(self.connected.take());
         let patience = self.orders.newest_patience();
         let opened = tokio::select! {
-            opened = GrpcCollective::connect(&self.server, &identity, members, slot) => opened,
+            opened = GrpcCollective::connect(&self.server, &identity, members, slot, patience) => opened,
             // Members that are gone may take seconds to fail: the next set does not wait for them.
             () = self.orders.superseded() => Err(other_members()),
         };
@@ -180,7 +185,7 @@ impl Work {
             // It is told again while it lasts: one that finds no room is not missed.
             let _ = events.try_send(ReduceEvent::Stalled(identity, error));
         };
-        let opened = opened.map(|c| c.with_patience(patience, Box::new(stalled)));
+        let opened = opened.map(|collective| collective.telling(patience, stalled));
         self.connected = Some((identity, opened));
     }
 

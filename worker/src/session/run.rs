@@ -162,7 +162,10 @@ impl Running {
                 Some(reduced) = inlets.reduced.recv() => self.reduced(reduced)?,
                 Some(event) = inlets.events.recv() => self.happened(event),
                 _ = tick.tick() => Some(Input::Tick(self.progress.read())),
-                () = drain.recv() => Some(Input::Drain),
+                () = drain.recv() => {
+                    tracing::info!("leaving when nothing is lost by it; a second signal ends this worker at once");
+                    Some(Input::Drain)
+                }
             };
             let Some(input) = input else { continue };
             for action in session.on(input, self.started.elapsed()) {
@@ -195,8 +198,13 @@ impl Running {
         };
         match Envelope::<ToWorker>::try_from(message) {
             Ok(envelope) => {
-                if let ToWorker::Welcome(welcome) = &envelope.body {
-                    tracing::info!("joined as {}", welcome.worker_id);
+                match &envelope.body {
+                    ToWorker::Welcome(welcome) => tracing::info!("joined as {}", welcome.worker_id),
+                    ToWorker::Stopped { step, hold: true } => tracing::info!(
+                        "the coordinator was stopped, the state of step {step} is on storage: holding on for one that \
+                         is started again (a signal ends this worker)"
+                    ),
+                    _ => {}
                 }
                 Some(Input::Coordinator(envelope))
             }
@@ -234,6 +242,7 @@ impl Running {
                 threads: self.options.threads,
             })))?,
             Action::Patience(patience) => self.reducer.patience(patience),
+            Action::Abandon => self.reducer.abandon(),
             Action::Sync(identity, sync) => self.sync(identity, sync)?,
             Action::Unfollow => self.unfollow(),
             Action::Connect {

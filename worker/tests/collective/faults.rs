@@ -235,7 +235,8 @@ async fn a_stream_of_an_older_generation_or_another_run_is_refused() {
         .unwrap_err();
     assert_eq!(unopened.code(), tonic::Code::InvalidArgument);
     // An older generation cannot be gone back to, either.
-    let back = GrpcCollective::connect(&server, &identity(4), members(&[&server]), Slot(0)).await;
+    let back =
+        GrpcCollective::connect(&server, &identity(4), members(&[&server]), Slot(0), LIMIT).await;
     assert_eq!(back.err().map(|e| e.kind), Some(FailureKind::Stale));
     drop(member);
 }
@@ -345,14 +346,14 @@ async fn a_member_that_cannot_be_reached_is_named() {
         slot: Slot(1),
         address: closed.to_string(),
     });
-    let failure = GrpcCollective::connect(&server, &identity(1), all.clone(), Slot(0)).await;
+    let failure = GrpcCollective::connect(&server, &identity(1), all.clone(), Slot(0), LIMIT).await;
     let failure = failure.err().unwrap();
     assert_eq!(
         (failure.kind, failure.culprit),
         (FailureKind::Unreachable, Some(worker(1)))
     );
     all[1].slot = Slot(0);
-    let failure = GrpcCollective::connect(&server, &identity(1), all, Slot(0))
+    let failure = GrpcCollective::connect(&server, &identity(1), all, Slot(0), LIMIT)
         .await
         .err()
         .unwrap();

@@ -100,7 +100,7 @@ pub async fn join(
     me: u32,
 ) -> GrpcCollective {
     let identity = identity(generation);
-    let connected = GrpcCollective::connect(server, &identity, members, Slot(me));
+    let connected = GrpcCollective::connect(server, &identity, members, Slot(me), LIMIT);
     tokio::time::timeout(LIMIT, connected)
         .await
         .expect("hangs")
@@ -126,7 +126,7 @@ pub fn impatient(
         // A test that ends hears nothing more.
         let _ = tell.send(error);
     };
-    (member.with_patience(patience, Box::new(stalled)), told)
+    (member.telling(patience, stalled), told)
 }
 
 /// What it tells first.

@@ -63,6 +63,8 @@ pub(super) struct Cluster {
     pub(super) hold_publishing: bool,
     pub(super) publishing: Vec<(Stored, PathBuf)>,
     pub(super) refused: Vec<(WorkerId, Code)>,
+    /// Who was forced to leave, as the ledger has it.
+    pub(super) evicted: Vec<WorkerId>,
     queue: VecDeque<Event>,
     busy: bool,
 }
@@ -118,6 +120,7 @@ impl Cluster {
             hold_publishing: false,
             publishing: Vec::new(),
             refused: Vec::new(),
+            evicted: Vec::new(),
             queue: VecDeque::new(),
             busy: false,
         }
@@ -242,6 +245,7 @@ impl Cluster {
                 self.commits.retain(|c| c.step <= rewind.step);
             }
             Command::Notice(notice) => self.notices.push(notice),
+            Command::Evicted(evicted) => self.evicted.push(evicted.worker),
             Command::SetAside { step, .. } => self.set_aside.push(step),
             Command::Remove(step) => self.removed.push(step),
             Command::Verify(stored) => self.verify = Some(stored),
@@ -358,6 +362,7 @@ impl Cluster {
             ToWorker::Reapply
             | ToWorker::Prove
             | ToWorker::Finish { .. }
+            | ToWorker::Stopped { .. }
             | ToWorker::Stale(_)
             | ToWorker::Beat => {}
         }

@@ -79,6 +79,10 @@ impl From<Envelope<ToWorker>> for pb::CoordinatorMessage {
                 })
             }
             ToWorker::Finish { step } => Body::Finish(pb::Finish { step: step.0 }),
+            ToWorker::Stopped { step, hold } => {
+                let step = step.0;
+                Body::Stopped(pb::Stopped { step, hold })
+            }
             ToWorker::Stale(refused) => Body::Stale(pb::Stale {
                 refused: Some(refused.into()),
             }),
@@ -156,6 +160,10 @@ impl TryFrom<pb::CoordinatorMessage> for Envelope<ToWorker> {
             },
             Body::Finish(finish) => ToWorker::Finish {
                 step: Step(finish.step),
+            },
+            Body::Stopped(stopped) => ToWorker::Stopped {
+                step: Step(stopped.step),
+                hold: stopped.hold,
             },
             Body::Stale(stale) => {
                 ToWorker::Stale(stale.refused.ok_or_else(|| missing("refused"))?.into())

@@ -165,6 +165,10 @@ fn what_the_coordinator_says_survives_the_wire() {
             staging: "/s".into(),
         },
         ToWorker::Finish { step: Step(9) },
+        ToWorker::Stopped {
+            step: Step(9),
+            hold: true,
+        },
         ToWorker::Stale(identity()),
         ToWorker::Beat,
     ];

@@ -74,6 +74,7 @@ impl Session {
             }
             ToWorker::Release => self.end(Ending::Drained),
             ToWorker::Finish { step } => self.end(Ending::Complete(step)),
+            ToWorker::Stopped { step, hold } => self.stopped(step, hold),
             ToWorker::Stale(_) | ToWorker::Beat => {}
         }
     }
@@ -84,8 +85,10 @@ impl Session {
             ..identity
         };
         self.times = Times::of(&welcome);
+        self.stopped_after = None;
         self.worker = Some(WorkerId(welcome.worker_id.clone()));
         self.out.push(Action::Patience(self.times.reduce_patience));
+        self.out.push(Action::Abandon);
         self.waiting.clear();
         self.roster = Roster::default();
         if std::mem::take(&mut self.following) {
@@ -119,6 +122,7 @@ impl Session {
         self.settled = None;
         self.waiting.clear();
         self.following = true;
+        self.out.push(Action::Abandon);
         self.out.push(Action::Forget);
         self.out.push(Action::Sync(identity, sync));
     }

@@ -2,9 +2,11 @@
 //!
 //! In: somebody asks this worker to leave. Out: a word to the coordinator, and the end once nothing is lost by
 //! it. Keeps: a worker that holds a state stays until the coordinator releases it, however often the line breaks
-//! meanwhile: only the coordinator knows whether that state is on storage or with another worker.
+//! meanwhile: only the coordinator knows whether that state is on storage or with another worker. A coordinator that
+//! was stopped on purpose has said that it is.
 
 use shared::error::{Code, Error};
+use shared::ids::Step;
 use shared::wire::message::FromWorker;
 
 use super::{Ending, Session};
@@ -27,8 +29,18 @@ impl Session {
         }
     }
 
+    /// The coordinator ends on purpose: a worker that may go goes, another holds what it has for the next one.
+    pub(super) fn stopped(&mut self, step: Step, hold: bool) {
+        self.stopped_after = Some(step);
+        if !hold || self.draining {
+            self.end(Ending::Stopped(step));
+        }
+    }
+
     fn holds_a_state(&self) -> bool {
-        self.loaded.is_some() && (self.state.is_some() || !self.retained.is_empty())
+        self.stopped_after.is_none()
+            && self.loaded.is_some()
+            && (self.state.is_some() || !self.retained.is_empty())
     }
 
     /// Why a worker that gives the coordinator up ends; one that was to leave says what is lost by it.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::error::Error;
-use shared::ids::{Identity, MicroBatchId, Slot, Step, WorkerId};
+use shared::ids::{Identity, MicroBatchId, Slot, Step};
 use shared::wire::message::{
-    Applied, Computed, Envelope, FileDigest, FromWorker, Loaded, Member, Progress,
+    Applied, Computed, Envelope, Failed, FileDigest, FromWorker, Loaded, Member, Progress,
     SliceFingerprints, Sync, Task, ToWorker, Welcome,
 };
 
@@ -80,23 +80,12 @@ pub enum Input {
         /// Digest of the shadow copy, empty when nothing was applied.
         state_digest: String,
     },
-    /// The reduce failed; the worker itself is fine.
+    /// The all-reduce failed, or nothing moves in it as far as this worker sees; the worker itself is fine.
     ReduceFailed {
         /// The reduce it belongs to.
         identity: Identity,
-        /// Why.
-        error: Error,
-        /// Who, when known.
-        culprit: Option<WorkerId>,
-    },
-    /// Nothing moves in the reduce, as far as this worker sees; it goes on.
-    ReduceStalled {
-        /// The reduce it belongs to.
-        identity: Identity,
-        /// What it waits for.
-        error: Error,
-        /// Whom, when known.
-        culprit: Option<WorkerId>,
+        /// Why, because of whom, and whether the all-reduce ended with it.
+        failed: Failed,
     },
     /// A checkpoint is staged, or not.
     Staged {
@@ -127,6 +116,8 @@ pub enum Action {
     Load(Box<Welcome>),
     /// How long an all-reduce may stand still.
     Patience(Duration),
+    /// The all-reduce in flight is of no use any more.
+    Abandon,
     /// Bring the state to a committed step.
     Sync(Identity, Sync),
     /// Follow nobody any more.
@@ -199,6 +190,8 @@ pub enum Ending {
     Complete(Step),
     /// Left on request: what this worker held is safe elsewhere, or it never held anything.
     Drained,
+    /// The coordinator was stopped on purpose after this step, which is on storage.
+    Stopped(Step),
     /// With an error.
     Failed(Error),
 }
@@ -209,6 +202,9 @@ impl Ending {
     pub fn words(&self) -> String {
         match self {
             Self::Complete(step) => format!("the run is complete after step {step}"),
+            Self::Stopped(step) => {
+                format!("the run was stopped, the state of step {step} is on storage")
+            }
             Self::Drained => "left on request, the run goes on".into(),
             Self::Failed(error) => format!("the session ended: {error}"),
         }

@@ -122,9 +122,13 @@ impl Session {
             self.out.push(Action::Open { after });
             return;
         }
+        if let Some(step) = self.stopped_after {
+            self.end(Ending::Stopped(step));
+            return;
+        }
         let error = if self.worker.is_some() {
             Error::new(Code::SessionLost, "the coordinator is gone")
-                .why(format!("nothing useful heard for {waited:?}: {reason}"))
+                .why(format!("nothing useful heard for {waited:.1?}: {reason}"))
                 .fix("start it again: the run goes on from its newest checkpoint")
         } else {
             Error::new(Code::Unreachable, "the coordinator cannot be reached")
@@ -141,7 +145,7 @@ impl Session {
         }
         let silent = self.now.saturating_sub(self.link.heard);
         if silent > self.times.lease {
-            self.lost(format!("nothing heard for {silent:?}"));
+            self.lost(format!("nothing heard for {silent:.1?}"));
             return;
         }
         // Deadlines of the coordinator follow what moves, whatever else was said meanwhile.

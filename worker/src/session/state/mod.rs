@@ -62,6 +62,8 @@ pub struct Session {
     following: bool,
     /// Asked to leave, and not yet released.
     draining: bool,
+    /// The coordinator was stopped on purpose after this step, and none of this run was heard since.
+    stopped_after: Option<Step>,
     /// Steps whose states the coordinator wants kept.
     wanted: Vec<Step>,
     /// Earlier states that are held, with their digests.
@@ -93,6 +95,7 @@ impl Session {
             roster: Roster::default(),
             following: false,
             draining: false,
+            stopped_after: None,
             wanted: Vec::new(),
             retained: BTreeMap::new(),
             now: Duration::ZERO,
@@ -166,29 +169,13 @@ impl Session {
             Input::Slices { identity, slices } if identity == self.identity => {
                 self.say(FromWorker::Slices(slices));
             }
-            Input::ReduceFailed {
-                identity,
-                error,
-                culprit,
-            } if identity == self.identity => self.say(FromWorker::Failed(Failed {
-                error,
-                culprit,
-                ends: Ends::Reduce,
-            })),
-            Input::ReduceStalled {
-                identity,
-                error,
-                culprit,
-            } if identity == self.identity => self.say(FromWorker::Failed(Failed {
-                error,
-                culprit,
-                ends: Ends::Nothing,
-            })),
+            Input::ReduceFailed { identity, failed } if identity == self.identity => {
+                self.say(FromWorker::Failed(failed));
+            }
             // Of an earlier generation or attempt: nobody waits for it any more.
             Input::Applied { .. }
             | Input::Reapplied { .. }
             | Input::ReduceFailed { .. }
-            | Input::ReduceStalled { .. }
             | Input::Slices { .. } => {}
             Input::Retained(retained) => self.retained = retained,
             Input::Staged { step, outcome } => {

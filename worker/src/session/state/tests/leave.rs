@@ -78,3 +78,44 @@ fn a_kept_state_is_worth_staying_for() {
     session.on(told(at(1, 1, 1), ToWorker::Sync(sync)), SOON);
     assert_eq!(drains(&session.on(Input::Drain, SOON)), Some(true));
 }
+
+fn stopped(hold: bool) -> Input {
+    let step = Step(4);
+    told(at(1, 1, 5), ToWorker::Stopped { step, hold })
+}
+
+#[test]
+fn a_coordinator_that_was_stopped_is_waited_for_and_was_not_lost() {
+    let mut session = working();
+    assert!(session.on(stopped(true), SOON).is_empty());
+    assert_eq!(lost(&mut session, SOON * 2), [SOONEST]);
+    let ended = lost(&mut session, SOON * 62);
+    assert_eq!(ended, [Action::End(Ending::Stopped(Step(4)))]);
+
+    // One that is started again is a coordinator as any other.
+    let mut session = working();
+    session.on(stopped(true), SOON);
+    lost(&mut session, SOON * 2);
+    session.on(Input::Connected, SOON * 3);
+    session.on(told(at(2, 1, 1), welcome(true)), SOON * 3);
+    lost(&mut session, SOON * 4);
+    let actions = lost(&mut session, SOON * 64);
+    assert_eq!(failure(&actions).code, Code::SessionLost);
+}
+
+#[test]
+fn nothing_holds_a_worker_whose_coordinator_was_stopped() {
+    let ended = [Action::End(Ending::Stopped(Step(4)))];
+    // One of the coordinator's own.
+    assert_eq!(working().on(stopped(false), SOON), ended);
+    // Asked to leave before.
+    let mut session = working();
+    session.on(Input::Drain, SOON);
+    assert_eq!(session.on(stopped(true), SOON), ended);
+    // Asked to leave afterwards.
+    let mut session = working();
+    session.on(stopped(true), SOON);
+    lost(&mut session, SOON * 2);
+    let actions = session.on(Input::Drain, SOON * 3);
+    assert_eq!(actions, [Action::End(Ending::Drained)]);
+}

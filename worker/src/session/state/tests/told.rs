@@ -116,3 +116,23 @@ fn only_the_newest_reduce_is_explained() {
     let actions = session.on(of(at(1, 1, 1)), SOON);
     assert_eq!(said(&actions), [&FromWorker::Slices(slices.clone())]);
 }
+
+#[test]
+fn a_reduce_ends_when_the_state_is_taken_anew_or_a_session_begins() {
+    let abandons = |actions: &[Action]| actions.contains(&Action::Abandon);
+    let mut session = working();
+    let sync = Sync {
+        step: Step(0),
+        source: SyncSource::Initial,
+        state_digest: String::new(),
+    };
+    assert!(abandons(
+        &session.on(told(at(1, 1, 1), ToWorker::Sync(sync)), SOON)
+    ));
+    let mut session = working();
+    lost(&mut session, SOON);
+    session.on(Input::Connected, SOON * 2);
+    assert!(abandons(
+        &session.on(told(at(2, 1, 1), welcome(true)), SOON * 2)
+    ));
+}
