@@ -8,7 +8,7 @@ use coordinator::history::{OutputFormat, Reporter};
 use shared::error::{Code, Error, ExitCode, render};
 use shared::telemetry::LogFile;
 
-/// What each allocator costs with a thousand sessions: docs/decisions/0017.
+/// What each allocator costs with a thousand sessions: docs/internals/decisions/0017.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

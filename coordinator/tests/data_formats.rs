@@ -1,6 +1,6 @@
 //! Every form the data room reads: what it is taken for, how sure that is, how many samples it has.
 //!
-//! A fixture each under `data/formats` (made by its `make.py`); the table is that of docs/data.md.
+//! A fixture each under `data/formats` (made by its `make.py`); the table is that of docs/reference/data.md.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
 
@@ -149,11 +149,11 @@ fn every_form_is_read_for_what_it_is() {
         .unwrap();
     }
     println!("{table}");
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/data.md");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/data.md");
     let docs = fs::read_to_string(docs).unwrap();
     assert!(
         docs.contains(&table),
-        "docs/data.md has another table than:\n{table}"
+        "docs/reference/data.md has another table than:\n{table}"
     );
     let mut files: Vec<String> = fs::read_dir(fixtures())
         .unwrap()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The table of docs/goldens.md from what the golden test prints.
+"""The table of docs/reports/goldens.md from what the golden test prints.
 
     cargo test --release -p worker --test golden -- --nocapture > cpu.txt
-    table.py cpu.txt [cuda.txt] > docs/goldens.md
+    table.py cpu.txt [cuda.txt] > docs/reports/goldens.md
 """
 
 import re

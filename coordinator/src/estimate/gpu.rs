@@ -2,7 +2,7 @@
 //!
 //! In: as for [`super::memory`]. Out: [`Gpu`], with activations kept and computed again. All weights lie on the
 //! card; nothing is mapped. Keeps: every term is an allocation that can be named; only [`CONTEXT`] is measured, on
-//! the machine that docs/gpu.md names. What the allocator rounds up and keeps comes on top.
+//! the machine that docs/reports/gpu.md names. What the allocator rounds up and keeps comes on top.
 
 use serde::Serialize;
 

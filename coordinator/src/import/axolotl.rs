@@ -183,7 +183,7 @@ fn source(
                 Sort::NoCounterpart,
                 at,
                 "a form is found by the keys of a row, not by name",
-                "see docs/data.md for the forms, and try `coordinator data show`",
+                "see docs/reference/data.md for the forms, and try `coordinator data show`",
             ),
             ("ds_type" | "trust_remote_code", _) => work.nothing(at),
             ("split", Node::Text(split)) if split == "train" => work.nothing(at),
@@ -198,7 +198,7 @@ fn source(
                 Sort::NoCounterpart,
                 at,
                 "a source is a path, and rows are read by their own keys",
-                "see docs/data.md for the forms, and try `coordinator data show`",
+                "see docs/reference/data.md for the forms, and try `coordinator data show`",
             ),
         }
     }

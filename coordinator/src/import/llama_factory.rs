@@ -183,7 +183,7 @@ fn one_of(work: &mut Work<'_>, at: At<'_>, ours: &[&str]) -> Result<()> {
             Sort::NoCounterpart,
             at,
             "weights in 4 bits are bitsandbytes' NF4",
-            "see `quantization` in docs/configuration.md",
+            "see `quantization` in docs/reference/configuration.md",
         ),
     }
     Ok(())

@@ -48,7 +48,7 @@ const NOTHING_TO_SET: &str = "there is nothing to set";
 const MODEL: &str = "the model is chosen by its config.json";
 const MEDIA: &str = "only text is trained";
 const NO_EVAL: &str = "there is no counterpart for how evaluation is done";
-const EVAL_OFF: &str = "see the keys of validation in docs/configuration.md";
+const EVAL_OFF: &str = "see the keys of validation in docs/reference/configuration.md";
 const TOKENS: &str = "the tokenizer is used as it is in `base_model`";
 const ALL_ROWS: &str = "all rows are read";
 

@@ -1,7 +1,7 @@
 //! Every key there is: name, kind, default, meaning. The one table.
 //!
 //! In: nothing. Out: [`KEYS`] in the order of `resolved.yaml`; loading, errors, the JSON schema and
-//! `docs/configuration.md` are all made from it.
+//! `docs/reference/configuration.md` are all made from it.
 //! Keeps: a default is written as in a file and read by the same code as a file.
 //! Not here: rules over several keys (see `rules`).
 

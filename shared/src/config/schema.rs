@@ -32,7 +32,7 @@ pub fn json_schema() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of a run",
-        "description": "One flat YAML file describes a run; see docs/configuration.md.",
+        "description": "One flat YAML file describes a run; see docs/reference/configuration.md.",
         "type": "object",
         "additionalProperties": false,
         "required": required,

@@ -148,7 +148,7 @@ fn unsupported(keys: Keys<'_>, named: &[&str], model_type: Option<&str>) -> Erro
     error
         .why(format!("supported: {}", SUPPORTED_ARCHITECTURES.join(", ")))
         .fix("choose a base model of a supported architecture")
-        .fix("or add the family: CONTRIBUTING.md, 'Adding a family'")
+        .fix("or add the family: docs/internals/adding-a-family.md")
 }
 
 /// What in a config.json a family would not compute as meant.

@@ -59,8 +59,8 @@ fn the_documented_keys_are_those_of_the_code() {
         ));
     }
     assert_stored(
-        "docs/configuration.md",
-        &with_section("docs/configuration.md", "keys", &table),
+        "docs/reference/configuration.md",
+        &with_section("docs/reference/configuration.md", "keys", &table),
     );
 }
 
@@ -74,8 +74,8 @@ fn the_documented_aliases_are_those_of_the_code() {
         ));
     }
     assert_stored(
-        "docs/configuration.md",
-        &with_section("docs/configuration.md", "aliases", &table),
+        "docs/reference/configuration.md",
+        &with_section("docs/reference/configuration.md", "aliases", &table),
     );
 }
 
@@ -87,8 +87,8 @@ fn the_documented_codes_are_those_of_the_code() {
         table.push_str(&format!("| {code} | {} | {exit} |\n", code.meaning()));
     }
     assert_stored(
-        "docs/errors.md",
-        &with_section("docs/errors.md", "codes", &table),
+        "docs/reference/errors.md",
+        &with_section("docs/reference/errors.md", "codes", &table),
     );
 }
 
