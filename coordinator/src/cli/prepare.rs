@@ -226,6 +226,10 @@ fn publish(
 /// # Errors
 /// [`Code::Locked`], [`Code::Unwritable`], [`Code::NoCheckpoint`], and whatever is wrong with the
 /// ledger.
+#[allow(
+    clippy::too_many_lines,
+    reason = "one start, in the order in which it must happen"
+)]
 pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prepared> {
     let Inspected {
         loaded,
