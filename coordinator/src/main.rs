@@ -117,15 +117,20 @@ fn import(args: &cli::import::ImportArgs, cwd: &std::path::Path) -> Result<ExitC
 }
 
 fn audit(args: &cli::AuditArgs, cwd: &std::path::Path) -> Result<ExitCode, Error> {
-    let report = match (cli::audit::run(&args.output_dir, cwd), args.output) {
-        (Err(error), Output::Json) => return Err(told(OutputFormat::Json, error)),
-        (report, _) => report?,
-    };
+    let cli::audit::Audit { report, broken } =
+        match (cli::audit::run(&args.output_dir, cwd), args.output) {
+            (Err(error), Output::Json) => return Err(told(OutputFormat::Json, error)),
+            (audit, _) => audit?,
+        };
     match args.output {
         Output::Text => anstream::print!("{}", report.to_text()),
         Output::Json => anstream::println!("{}", cli::audit::to_json(&report)),
     }
-    Ok(ExitCode::Complete)
+    match (broken, args.output) {
+        (None, _) => Ok(ExitCode::Complete),
+        (Some(error), Output::Json) => Err(told(OutputFormat::Json, error)),
+        (Some(error), Output::Text) => Err(error),
+    }
 }
 
 fn up(args: &cli::UpArgs, cwd: &std::path::Path, log: &LogFile) -> Result<ExitCode, Error> {

@@ -109,6 +109,7 @@ fn record(line: &Line) -> Record {
             step: stored.step,
             folder: stored.folder.clone(),
             state_digest: stored.state_digest.clone(),
+            ..ledger::Checkpoint::default()
         }),
         Line::Complete(step) => Record::Complete(ledger::Complete {
             step: *step,

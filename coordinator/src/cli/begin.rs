@@ -11,27 +11,50 @@ use shared::ledger::{Checkpoint, Leader, Parent, Policy, Record, Run, State};
 use shared::manifest::{self, Manifest};
 use shared::wire::message::SyncSource;
 
+use crate::driver;
 use crate::engine::Restorable;
 use crate::store::{FileStore, Leading, Replay, Store};
 
-/// The checkpoint a run goes on from, or its beginning, and what a new run inherits from it.
+/// Where a run begins or goes on.
+pub(super) struct Beginning {
+    /// The checkpoint, or the seed.
+    pub(super) from: Restorable,
+    /// What a new run inherits from the checkpoint.
+    pub(super) parent: Option<Parent>,
+    /// Newer checkpoints that are damaged, with the reason: to be set aside once this coordinator leads.
+    pub(super) damaged: Vec<(Step, Error)>,
+}
+
+impl Beginning {
+    fn at(from: Restorable) -> Self {
+        Self {
+            from,
+            parent: None,
+            damaged: Vec::new(),
+        }
+    }
+}
+
+/// Finds where the run goes on; nothing of the checkpoints is changed.
 pub(super) fn starting_point(
     output_dir: &Path,
     resume: Option<&str>,
     run_identity: &str,
     state: Option<&State>,
     notices: &mut Vec<String>,
-) -> Result<(Restorable, Option<Parent>)> {
+) -> Result<Beginning> {
     notices.extend(tidy(output_dir));
     let Some(resume) = resume else {
-        return Ok((initial(), None));
+        return Ok(Beginning::at(initial()));
     };
+    let mut damaged = Vec::new();
     let (folder, found) = if matches!(resume, "latest" | "auto") {
         match manifest::newest_where(output_dir, &[], |manifest| fits(state, manifest))? {
             Some(found) => {
                 for skipped in &found.skipped {
                     notices.push(format!("skipped: {}", shared::error::render(skipped)));
                 }
+                damaged = found.damaged;
                 (found.folder, found.manifest)
             }
             None if resume == "auto" => return from_the_seed(output_dir, state),
@@ -77,7 +100,11 @@ pub(super) fn starting_point(
         source: SyncSource::Checkpoint(folder.display().to_string()),
         state_digest: Some(found.state_digest),
     };
-    Ok((restorable, Some(parent)))
+    Ok(Beginning {
+        from: restorable,
+        parent: Some(parent),
+        damaged,
+    })
 }
 
 /// Finishes what an earlier start was interrupted in. Nobody publishes what it had staged: writers are
@@ -96,7 +123,7 @@ fn initial() -> Restorable {
 }
 
 /// A run that came from elsewhere cannot begin again from its seed.
-fn from_the_seed(output_dir: &Path, state: Option<&State>) -> Result<(Restorable, Option<Parent>)> {
+fn from_the_seed(output_dir: &Path, state: Option<&State>) -> Result<Beginning> {
     match state {
         Some(state) if state.run.begins_after > Step(0) => Err(Error::new(
             Code::NoCheckpoint,
@@ -107,7 +134,7 @@ fn from_the_seed(output_dir: &Path, state: Option<&State>) -> Result<(Restorable
         )
         .in_file(output_dir)
         .fix("--set resume_from_checkpoint=FOLDER, the one it began with")),
-        _ => Ok((initial(), None)),
+        _ => Ok(Beginning::at(initial())),
     }
 }
 
@@ -152,7 +179,36 @@ pub(super) fn unrecorded(output_dir: &Path, from: &Restorable, replay: &Replay) 
         step: from.step,
         folder: name,
         state_digest: from.state_digest.clone()?,
+        ..Checkpoint::default()
     }))
+}
+
+/// Gives a damaged checkpoint a name that nobody takes for one, and the line that says so. What has no line of its own
+/// gets none.
+pub(super) fn set_aside(
+    output_dir: &Path,
+    (step, error): &(Step, Error),
+    replay: &Replay,
+    notices: &mut Vec<String>,
+) -> Option<Record> {
+    let aside = match driver::set_aside(output_dir, *step) {
+        Ok(aside) => aside,
+        Err(error) => {
+            notices.push(shared::error::render(&error));
+            return None;
+        }
+    };
+    notices.push(format!(
+        "the checkpoint of step {step} is not used any more, it lies in {} now",
+        aside.display()
+    ));
+    let known = replay.checkpoints().find(|known| known.step == *step)?;
+    let name = aside.file_name()?.to_string_lossy().into_owned();
+    let reason = shared::error::render(error);
+    let digest = known.state_digest.clone();
+    Some(Record::Checkpoint(Checkpoint::set_aside(
+        *step, name, digest, &reason,
+    )))
 }
 
 /// Writes who leads: behind the run's own line when it begins.
@@ -185,7 +241,7 @@ mod tests {
 
     fn start(output: &Path, resume: &str, notices: &mut Vec<String>) -> Result<Restorable> {
         let state = ledger(12);
-        starting_point(output, Some(resume), "", Some(&state), notices).map(|found| found.0)
+        starting_point(output, Some(resume), "", Some(&state), notices).map(|found| found.from)
     }
 
     #[test]
@@ -198,6 +254,7 @@ mod tests {
         assert_eq!(from.step, Step(5));
         let skipped = notices.iter().find(|notice| notice.starts_with("skipped"));
         assert!(skipped.unwrap().contains("checkpoint-10"), "{notices:?}");
+        assert!(Path::new(&bad.folder).is_dir(), "nobody leads yet");
         let named = start(output.path(), &bad.folder, &mut notices).unwrap_err();
         assert_eq!(named.code, Code::DigestDiffers);
     }
@@ -214,6 +271,44 @@ mod tests {
         let from = start(output.path(), "auto", &mut notices).unwrap();
         assert_eq!(from.step, Step(5));
         assert!(!staged.exists());
+    }
+
+    /// It would stay under its name, and whoever looks into the folder would take it for a good one.
+    #[test]
+    fn a_damaged_checkpoint_that_was_passed_over_is_set_aside_and_the_ledger_says_so() {
+        let output = tempfile::tempdir().unwrap();
+        checkpoint(output.path(), 5, Damage::None);
+        let bad = checkpoint(output.path(), 10, Damage::Flipped);
+        let mut replay = Replay::default();
+        replay.follow(&Record::Checkpoint(Checkpoint {
+            step: Step(10),
+            folder: "checkpoint-10".into(),
+            state_digest: bad.state_digest.clone(),
+            ..Checkpoint::default()
+        }));
+        let mut notices = Vec::new();
+        let state = ledger(12);
+        let auto = Some("auto");
+        let start = starting_point(output.path(), auto, "", Some(&state), &mut notices).unwrap();
+        assert_eq!((start.from.step, start.damaged.len()), (Step(5), 1));
+        let line = set_aside(output.path(), &start.damaged[0], &replay, &mut notices).unwrap();
+        assert!(!Path::new(&bad.folder).exists());
+        assert!(output.path().join("checkpoint-10.damaged").is_dir());
+        assert!(notices.last().unwrap().contains("checkpoint-10.damaged"));
+        replay.follow(&line);
+        assert_eq!(replay.checkpoints().count(), 0);
+        let Record::Checkpoint(line) = line else {
+            panic!("{line:?}");
+        };
+        assert_eq!(
+            (line.step, &line.folder[..]),
+            (Step(10), "checkpoint-10.damaged")
+        );
+        assert!(
+            line.set_aside
+                .unwrap()
+                .contains("adapter_model.safetensors")
+        );
     }
 
     /// It ended between the checkpoint's name and its line.

@@ -11,10 +11,20 @@ use std::path::{Path, PathBuf};
 use shared::config::{RunConfig, difference};
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Parent, Policy};
-use shared::manifest::{self, ExpectedTensor, Manifest, verify_adapter};
+use shared::manifest::{self, ExpectedTensor, Found, Manifest, verify_adapter};
 
 /// What must be equal, or its weights mean something else.
 const SAME: &[&str] = &["base_model", "lora_rank", "lora_alpha", "use_rslora"];
+
+/// The checkpoint that `parent` names.
+pub(super) struct Earlier {
+    /// Its folder.
+    pub(super) folder: PathBuf,
+    /// What the ledger says of it.
+    pub(super) parent: Parent,
+    /// Newer ones of the same run that cannot be used, with the reason.
+    pub(super) skipped: Vec<Error>,
+}
 
 /// The checkpoint that `parent` names, when it fits `identity` and holds the `expected` tensors.
 ///
@@ -24,11 +34,16 @@ pub(super) fn find(
     config: &RunConfig,
     identity: &BTreeMap<String, String>,
     expected: &[ExpectedTensor],
-) -> Result<Option<(PathBuf, Parent)>> {
+) -> Result<Option<Earlier>> {
     let Some(named) = &config.parent else {
         return Ok(None);
     };
-    let (folder, found) = checkpoint(named)?;
+    let Found {
+        folder,
+        manifest: found,
+        skipped,
+        ..
+    } = checkpoint(named)?;
     compare(&folder, &found.identity, identity)?;
     verify_adapter(&folder.join("adapter_model.safetensors"), expected).map_err(|error| {
         let mut differs =
@@ -44,18 +59,28 @@ pub(super) fn find(
         cursor: Policy::Restarts,
         schedule: Policy::Restarts,
     };
-    Ok(Some((folder, parent)))
+    Ok(Some(Earlier {
+        folder,
+        parent,
+        skipped,
+    }))
 }
 
 /// The folder itself, or the newest checkpoint in it that verifies.
-fn checkpoint(named: &Path) -> Result<(PathBuf, Manifest)> {
+fn checkpoint(named: &Path) -> Result<Found> {
     if named.join("optimizer.safetensors").is_file() {
         let found = Manifest::read(named)?;
         found.verify(named)?;
-        return Ok((named.to_path_buf(), found));
+        found.verify_state(named, &[], &mut |_| ())?;
+        return Ok(Found {
+            folder: named.to_path_buf(),
+            manifest: found,
+            skipped: Vec::new(),
+            damaged: Vec::new(),
+        });
     }
     match manifest::newest(named)? {
-        Some(found) => Ok((found.folder, found.manifest)),
+        Some(found) => Ok(found),
         None => Err(
             Error::new(Code::NoCheckpoint, "`parent` holds no checkpoint")
                 .in_file(named)
@@ -93,25 +118,36 @@ fn compare(
     Err(error.fix("undo the difference, or begin without `parent`"))
 }
 
-/// One line for people.
-pub(super) fn words(folder: &Path, parent: &Parent) -> String {
+/// For people: what was passed over, and what is trained on from.
+pub(super) fn words(earlier: &Earlier) -> Vec<String> {
+    let Earlier {
+        folder,
+        parent,
+        skipped,
+    } = earlier;
     let optimizer = if parent.optimizer_kept {
         "weights and optimizer are kept"
     } else {
         "weights are kept, the optimizer begins at zero"
     };
-    format!(
+    let passed_over = |error| format!("`parent`: skipped: {}", shared::error::render(error));
+    let mut words: Vec<_> = skipped.iter().map(passed_over).collect();
+    words.push(format!(
         "training on from step {} of run {} ({}): {optimizer}; data cursor and learning-rate \
          schedule begin anew",
         parent.step,
         parent.run_id,
         folder.display()
-    )
+    ));
+    words
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::ids::Step;
+
     use super::*;
+    use crate::driver::samples::{self, Damage};
 
     #[test]
     fn another_rank_is_refused_and_another_learning_rate_is_not() {
@@ -125,6 +161,25 @@ mod tests {
         let refused = compare(folder, &fields("8", "1"), &fields("16", "1")).unwrap_err();
         assert_eq!(refused.code, Code::ParentDiffers);
         assert_eq!(refused.why, ["lora_rank: was 8, now 16"]);
+    }
+
+    #[test]
+    fn a_parent_whose_newest_checkpoint_is_damaged_is_named_and_one_of_another_state_refused() {
+        let output = tempfile::tempdir().unwrap();
+        samples::checkpoint(output.path(), 5, Damage::None);
+        let bad = samples::checkpoint(output.path(), 10, Damage::OtherState);
+        let found = checkpoint(output.path()).unwrap();
+        assert_eq!(found.manifest.step, Step(5));
+        let words = words(&Earlier {
+            folder: found.folder,
+            parent: Parent::default(),
+            skipped: found.skipped,
+        });
+        assert!(words[0].contains("checkpoint-10"), "{words:?}");
+        assert!(words[1].starts_with("training on"), "{words:?}");
+        // Its files are as listed, and hold another state than the manifest says.
+        let refused = checkpoint(Path::new(&bad.folder)).unwrap_err();
+        assert_eq!(refused.code, Code::DigestDiffers);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use shared::plan::Plan;
 use shared::storage::{OutputLock, write_atomic};
 use shared::text::{ChatTemplate, TextTokenizer};
 
-use super::begin::{lead, starting_point, unrecorded};
+use super::begin::{Beginning, lead, set_aside, starting_point, unrecorded};
 use super::output_dir::{PREPARED, check_writable, existing, remove_run, survives_overwrite};
 use super::prompts::prompts;
 use super::{bounds, evaluation, old_data, parent, progress};
@@ -148,12 +148,15 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
         format!("i64 2^-{GRADIENT_SCALE_BITS} 2^-{LOSS_SCALE_BITS}"),
     );
     if let Some(folder) = &config.init_adapter {
-        let file = manifest::file_digest(&folder.join("adapter_model.safetensors"))?;
+        let file = folder.join("adapter_model.safetensors");
+        manifest::verify_listed(folder, &[&file, &folder.join("adapter_config.json")])?;
+        let file = manifest::file_digest(&file)?;
         identity.insert("init_adapter".into(), file.sha256);
     }
     let parent = parent::find(config, &identity, &expected)?;
-    if let Some((_, parent)) = &parent {
-        identity.insert("parent".into(), parent.state_digest.clone());
+    if let Some(earlier) = &parent {
+        let digest = earlier.parent.state_digest.clone();
+        identity.insert("parent".into(), digest);
     }
     let run_identity = identity_digest(&identity);
     check_writable(&config.output_dir)?;
@@ -172,12 +175,12 @@ pub fn inspect(file: &Path, set: &[String], cwd: &Path, overwrite: bool) -> Resu
             .as_ref()
             .map(|v| format!("validation: {}", v.report)),
     );
-    if let Some((folder, parent)) = &parent {
-        notices.push(parent::words(folder, parent));
-        loaded.config.parent = Some(folder.clone());
+    if let Some(earlier) = &parent {
+        notices.extend(parent::words(earlier));
+        loaded.config.parent = Some(earlier.folder.clone());
     }
     Ok(Inspected {
-        parent: parent.map(|(_, parent)| parent),
+        parent: parent.map(|earlier| earlier.parent),
         loaded,
         base_digest,
         expected,
@@ -223,6 +226,10 @@ fn publish(
 /// # Errors
 /// [`Code::Locked`], [`Code::Unwritable`], [`Code::NoCheckpoint`], and whatever is wrong with the
 /// ledger.
+#[allow(
+    clippy::too_many_lines,
+    reason = "one start, in the order in which it must happen"
+)]
 pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prepared> {
     let Inspected {
         loaded,
@@ -264,7 +271,11 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         (None, Start::Continue) => Some("auto"),
         (resume, _) => resume,
     };
-    let (from, parent) = starting_point(
+    let Beginning {
+        from,
+        parent,
+        damaged,
+    } = starting_point(
         &output_dir,
         resume,
         &run_identity,
@@ -300,6 +311,12 @@ pub fn take(inspected: Inspected, overwrite: bool, address: &str) -> Result<Prep
         }),
     };
     let record = lead(&mut store, begins, address)?;
+    for damaged in &damaged {
+        if let Some(line) = set_aside(&output_dir, damaged, &replay, &mut notices) {
+            store.append(&line)?;
+            replay.follow(&line);
+        }
+    }
     if let Some(line) = unrecorded(&output_dir, &from, &replay) {
         store.append(&line)?;
         replay.follow(&line);

@@ -32,6 +32,7 @@ fn checkpoint(step: u64) -> Record {
         step: Step(step),
         folder: format!("checkpoint-{step}"),
         state_digest: format!("state-{step}"),
+        ..Checkpoint::default()
     })
 }
 

@@ -24,7 +24,7 @@ use crate::engine::ExportFailure;
 const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 /// The same bytes under the name image tools use.
-const ADAPTER_COPY: &str = "pytorch_lora_weights.safetensors";
+pub(crate) const ADAPTER_COPY: &str = "pytorch_lora_weights.safetensors";
 
 /// What is brought where.
 pub(super) struct Export {

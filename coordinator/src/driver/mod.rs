@@ -43,9 +43,10 @@ use crate::engine::{Engine, Event, Ladder};
 use crate::rpc::{Outbox, SessionEvent, Traffic};
 use crate::store::{Leading, Store};
 
-pub(crate) use export::converted;
+pub(crate) use export::{ADAPTER_COPY, converted};
 pub use journal::{Journal, Since};
 use recorder::Recorder;
+pub(crate) use storage::{free_name_aside, set_aside};
 pub use workers::LocalWorkers;
 
 /// How long refused workers and finished ones may take to read their last message.

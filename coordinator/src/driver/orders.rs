@@ -52,7 +52,7 @@ impl Driver {
             Command::Remove(step) => self.remove(step),
             Command::Verify(stored) => self.verify(stored),
             Command::Stored(stored) => self.stored(&stored)?,
-            Command::SetAside { step, reason } => self.set_aside(step, &reason),
+            Command::SetAside { step, reason } => self.set_aside(step, &reason)?,
             Command::Export { result, last } => self.export(result, last),
             Command::Rewind(rewind) => self.rewind(rewind)?,
             Command::Notice(notice) => self.tell(&notice),
@@ -211,15 +211,23 @@ impl Driver {
         });
     }
 
-    fn set_aside(&mut self, step: Step, reason: &str) {
-        self.known.remove(&step);
+    /// The ledger says so too: an audit tells what the run went on without from what it rests on.
+    fn set_aside(&mut self, step: Step, reason: &str) -> Result<()> {
+        let known = self.known.remove(&step).unwrap_or_default();
+        let mut lies = checkpoint_name(step);
         match storage::set_aside(&self.run.output_dir, step) {
-            Ok(folder) => self.journal.say(&format!(
-                "the checkpoint of step {step} is not used any more, it lies in {} now: {reason}",
-                folder.display()
-            )),
+            Ok(folder) => {
+                self.journal.say(&format!(
+                    "the checkpoint of step {step} is not used any more, it lies in {} now: {reason}",
+                    folder.display()
+                ));
+                let name = folder.file_name().unwrap_or_default();
+                lies = name.to_string_lossy().into_owned();
+            }
             Err(error) => self.complain(&error.why(reason)),
         }
+        let line = ledger::Checkpoint::set_aside(step, lies, known, reason);
+        self.record(Record::Checkpoint(line))
     }
 
     fn export(&mut self, result: Step, last: Step) {
@@ -270,6 +278,7 @@ impl Driver {
             step,
             folder: checkpoint_name(step),
             state_digest: stored.state_digest.clone(),
+            ..ledger::Checkpoint::default()
         }))
     }
 

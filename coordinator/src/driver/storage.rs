@@ -53,20 +53,23 @@ pub(super) fn verify(stored: &Stored, order: &[String]) -> Result<()> {
     look_through(folder, stored.step, Some(&stored.state_digest), order).map(|_| ())
 }
 
+/// A name in the output folder that nobody takes for a checkpoint, and that is free.
+pub(crate) fn free_name_aside(output_dir: &Path, step: Step) -> PathBuf {
+    let first = output_dir.join(format!("{}.damaged", checkpoint_name(step)));
+    let mut more = (2u64..).map(|n| PathBuf::from(format!("{}.{n}", first.display())));
+    if !first.exists() {
+        return first;
+    }
+    more.find(|path| !path.exists()).unwrap_or(first)
+}
+
 /// Gives a damaged checkpoint a name that nobody takes for one; returns where it lies now.
 ///
 /// # Errors
 /// [`Code::Io`] with the path.
-pub(super) fn set_aside(output_dir: &Path, step: Step) -> Result<PathBuf> {
-    let name = checkpoint_name(step);
-    let folder = output_dir.join(&name);
-    let free = (1..u32::MAX)
-        .map(|n| match n {
-            1 => output_dir.join(format!("{name}.damaged")),
-            n => output_dir.join(format!("{name}.damaged.{n}")),
-        })
-        .find(|path| !path.exists());
-    let aside = free.ok_or_else(|| Error::new(Code::Internal, "every name is taken"))?;
+pub(crate) fn set_aside(output_dir: &Path, step: Step) -> Result<PathBuf> {
+    let folder = output_dir.join(checkpoint_name(step));
+    let aside = free_name_aside(output_dir, step);
     std::fs::rename(&folder, &aside).map_err(|e| {
         Error::new(Code::Io, "a damaged checkpoint cannot be set aside")
             .in_file(&folder)

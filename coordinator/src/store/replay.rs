@@ -69,6 +69,9 @@ impl Replay {
                 // As the engine has it: whoever is a member now may have had a part and be gone at the commit.
                 self.parts.took(&self.classes, self.committed.next());
             }
+            Record::Checkpoint(checkpoint) if checkpoint.set_aside.is_some() => {
+                self.checkpoints.remove(&checkpoint.step);
+            }
             Record::Checkpoint(checkpoint) => {
                 self.checkpoints.insert(checkpoint.step, checkpoint.clone());
                 if !self.asked {

@@ -168,6 +168,10 @@ impl Auditor {
             evictions: state.evictions,
             checkpoints: Vec::new(),
             not_recomputed: Vec::new(),
+            set_aside: state.set_aside.values().cloned().collect(),
+            damaged: Vec::new(),
+            proved: true,
+            adapter_differs: false,
             adapter_sha256: state.complete.as_ref().map(|c| c.adapter_sha256.clone()),
             sample_column: hex(&self.column.finalize()),
         })

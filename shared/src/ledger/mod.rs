@@ -31,5 +31,5 @@ pub use record::{
     Checkpoint, Commit, Complete, Credit, EvaluatedSet, Evaluation, EvaluationCredit, Evicted,
     FORMAT, Leader, Members, Parent, Policy, Record, Rewind, Run, form,
 };
-pub use report::Report;
-pub use state::State;
+pub use report::{Damaged, Report};
+pub use state::{SetAside, State};

@@ -38,7 +38,7 @@ pub enum Record {
     Evaluation(Evaluation),
     /// The run goes on from an earlier state.
     Rewind(Rewind),
-    /// A checkpoint has its name.
+    /// A checkpoint has its name, or was set aside.
     Checkpoint(Checkpoint),
     /// A worker was forced to leave; for people.
     Evicted(Evicted),
@@ -288,7 +288,7 @@ pub struct Rewind {
     pub forked: Vec<String>,
 }
 
-/// A checkpoint that has its name.
+/// A checkpoint that has its name, or lost it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
@@ -298,6 +298,24 @@ pub struct Checkpoint {
     pub folder: String,
     /// Digest of its state.
     pub state_digest: String,
+    /// Why it has its name no more, for people: it was found damaged, or is of a course that the run has left. `folder` is
+    /// then where it lies now. Absent in every other line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<String>,
+}
+
+impl Checkpoint {
+    /// That a checkpoint was set aside; of a reason of several lines, one is made.
+    #[must_use]
+    pub fn set_aside(step: Step, folder: String, state_digest: String, reason: &str) -> Self {
+        let reason: Vec<_> = reason.lines().map(str::trim).collect();
+        Self {
+            step,
+            folder,
+            state_digest,
+            set_aside: Some(reason.join(", ")),
+        }
+    }
 }
 
 /// A worker that was forced to leave.

@@ -8,7 +8,22 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::record::Parent;
+use super::state::SetAside;
+use crate::error::{Error, render};
 use crate::ids::{RunId, Step, Term, WorkerId};
+
+/// A checkpoint whose files are not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damaged {
+    /// Its step.
+    pub step: Step,
+    /// Its folder in the output folder.
+    pub folder: String,
+    /// The result is of it, or the run would go on from it: then there is no whole proof.
+    pub result_rests_on_it: bool,
+    /// The file, the reason, what to do.
+    pub error: Error,
+}
 
 /// A run that was proved from its ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +85,17 @@ pub struct Report {
     /// Those of them whose content could not be computed again: an earlier version wrote them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_recomputed: Vec<Step>,
+    /// Checkpoints that the run itself set aside, as the ledger says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<SetAside>,
+    /// Checkpoints that have their name and are damaged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<Damaged>,
+    /// Whether all that the result rests on is as it was recorded; what is not follows as an error.
+    pub proved: bool,
+    /// The adapter in the output folder does not prove to be the recorded one.
+    #[serde(skip_serializing_if = "is_false")]
+    pub adapter_differs: bool,
     /// SHA-256 of the adapter, when the run is complete.
     pub adapter_sha256: Option<String>,
     /// SHA-256 over `step: row,row,...` of every step, in order.
@@ -77,7 +103,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report for a terminal, one fact a line.
+    /// The report for a terminal, one fact a line; then every damaged checkpoint that the proof stands without.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("run {}\n", self.run_id);
@@ -85,6 +111,9 @@ impl Report {
             text.push_str(&format!("  {name:13}  {fact}\n"));
         }
         text.push_str(&format!("sample column sha256 {}\n", self.sample_column));
+        for damaged in self.damaged.iter().filter(|d| !d.result_rests_on_it) {
+            text.push_str(&format!("\n{}\n", render(&damaged.error)));
+        }
         text
     }
 
@@ -145,9 +174,30 @@ impl Report {
                 "of an earlier version: files as listed, their content was not computed again";
             facts.push(("", format!("{} {text}", steps.join(", "))));
         }
+        facts.extend(self.set_aside.iter().map(|aside| {
+            let (step, after, line) = (aside.step, aside.after, aside.line);
+            let again = if aside.written_again {
+                "; written again since"
+            } else {
+                ""
+            };
+            let text = format!("{step}, found after step {after} (line {line}){again}");
+            ("set aside", format!("{text}: {}", aside.reason))
+        }));
+        facts.extend(self.damaged.iter().map(|damaged| {
+            let rests = if damaged.result_rests_on_it {
+                "what the run ends with, or would go on from"
+            } else {
+                "the proof stands without it"
+            };
+            ("damaged", format!("{}, {rests}", damaged.folder))
+        }));
         facts.push((
             "adapter",
             match &self.adapter_sha256 {
+                Some(sha256) if self.adapter_differs => {
+                    format!("sha256 {sha256} was recorded, the file does not prove to be it")
+                }
                 Some(sha256) => format!("sha256 {sha256}, as recorded"),
                 None => "not written yet".into(),
             },
@@ -197,6 +247,14 @@ impl Report {
 )]
 fn is_none(count: &u64) -> bool {
     *count == 0
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes what it asks about by reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn lines(count: u64) -> String {

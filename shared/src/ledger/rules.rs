@@ -40,6 +40,8 @@ impl State {
                     None => Ok(()),
                 }
             }
+            // What is set aside may be of a step that a fork made void.
+            Record::Checkpoint(checkpoint) if checkpoint.set_aside.is_some() => Ok(()),
             Record::Checkpoint(checkpoint) => {
                 self.is_known(checkpoint.step, "a checkpoint of a step without a commit")?;
                 self.is_state_of(checkpoint.step, &checkpoint.state_digest)

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::record::{
     Checkpoint, Commit, Complete, EvaluatedSet, Evaluation, Leader, Members, Record, Run,
 };
@@ -29,6 +31,8 @@ pub struct State {
     pub state_digest: Option<String>,
     /// The newest checkpoint.
     pub checkpoint: Option<Checkpoint>,
+    /// Checkpoints that were set aside, the last time for each step.
+    pub set_aside: BTreeMap<Step, SetAside>,
     /// The end, when it was reached.
     pub complete: Option<Complete>,
     /// How often the run went on from an earlier state.
@@ -52,6 +56,23 @@ pub struct State {
     /// The loss scale that the next step must have, when it is known.
     pub(super) loss_scale: Option<LossScale>,
     marks: Vec<Mark>,
+}
+
+/// A checkpoint that the run found damaged, or of a course that it left, and went on without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetAside {
+    /// Its step.
+    pub step: Step,
+    /// The step that the run had committed when that was found.
+    pub after: Step,
+    /// The ledger's line that says so.
+    pub line: u64,
+    /// Where it lies since, in the output folder.
+    pub folder: String,
+    /// Why.
+    pub reason: String,
+    /// The step has had a checkpoint again since.
+    pub written_again: bool,
 }
 
 /// What is kept of a committed step.
@@ -95,6 +116,7 @@ impl State {
             leader: None,
             members: None,
             checkpoint: None,
+            set_aside: BTreeMap::new(),
             complete: None,
             rewinds: 0,
             forks: 0,
@@ -187,11 +209,32 @@ impl State {
                 self.evaluated = newest(&self.evaluations, rewind.step);
                 self.state_digest.clone_from(&rewind.state_digest);
             }
-            Record::Checkpoint(checkpoint) => self.checkpoint = Some(checkpoint.clone()),
+            Record::Checkpoint(checkpoint) => self.checkpoint(checkpoint, line),
             Record::Evicted(_) => self.evictions += 1,
             Record::Complete(complete) => self.complete = Some(complete.clone()),
         }
         Ok(())
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint, line: u64) {
+        let step = checkpoint.step;
+        if let Some(reason) = &checkpoint.set_aside {
+            self.checkpoint.take_if(|newest| newest.step == step);
+            let aside = SetAside {
+                step,
+                after: self.committed,
+                line,
+                folder: checkpoint.folder.clone(),
+                reason: reason.clone(),
+                written_again: false,
+            };
+            self.set_aside.insert(step, aside);
+            return;
+        }
+        if let Some(aside) = self.set_aside.get_mut(&step) {
+            aside.written_again = true;
+        }
+        self.checkpoint = Some(checkpoint.clone());
     }
 
     /// What was committed after this step is void: it may come out differently now.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Manifest;
+use super::{FORMAT, MANIFEST, Manifest};
 use crate::error::{Code, Error, Result};
 use crate::ids::Step;
 
@@ -15,6 +15,9 @@ pub struct Found {
     pub manifest: Manifest,
     /// Newer ones that did not verify, with the reason.
     pub skipped: Vec<Error>,
+    /// Those of them whose files were read and are not what was written: not what could not be read, is of another
+    /// course, or was written by a newer program.
+    pub damaged: Vec<(Step, Error)>,
 }
 
 /// Folder name of a step's checkpoint.
@@ -59,10 +62,14 @@ pub fn newest_where(
     order: &[String],
     fits: impl Fn(&Manifest) -> Result<()>,
 ) -> Result<Option<Found>> {
-    let mut skipped = Vec::new();
-    for (_, folder) in checkpoints(output_dir) {
-        let verified = Manifest::read(&folder).and_then(|manifest| {
-            fits(&manifest).map_err(|error| error.in_file(&folder))?;
+    let (mut skipped, mut damaged) = (Vec::new(), Vec::new());
+    for (step, folder) in checkpoints(output_dir) {
+        let read = Manifest::read(&folder);
+        if let Some(unfit) = read.as_ref().ok().and_then(|found| fits(found).err()) {
+            skipped.push(unfit.in_file(&folder));
+            continue;
+        }
+        let verified = read.and_then(|manifest| {
             manifest.verify(&folder)?;
             manifest.verify_state(&folder, order, &mut |_| ())?;
             Ok(manifest)
@@ -73,9 +80,15 @@ pub fn newest_where(
                     folder,
                     manifest,
                     skipped,
+                    damaged,
                 }));
             }
-            Err(error) => skipped.push(error),
+            Err(error) => {
+                if error.code != Code::Io && !is_newer(&folder) {
+                    damaged.push((step, error.clone()));
+                }
+                skipped.push(error);
+            }
         }
     }
     if skipped.is_empty() {
@@ -86,6 +99,14 @@ pub fn newest_where(
         error = error.why(crate::error::render(bad).replace('\n', " "));
     }
     Err(error.fix("--overwrite starts anew; nothing was changed"))
+}
+
+/// Whether a manifest says that a newer program wrote it.
+fn is_newer(folder: &Path) -> bool {
+    let text = std::fs::read(folder.join(MANIFEST)).unwrap_or_default();
+    let manifest: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
+    let format = manifest.and_then(|manifest| manifest["format"].as_u64());
+    format.is_some_and(|format| format > u64::from(FORMAT))
 }
 
 #[cfg(test)]
@@ -122,6 +143,26 @@ mod tests {
         assert_eq!(found.manifest.step, Step(10));
         let codes: Vec<_> = found.skipped.iter().map(|e| e.code).collect();
         assert_eq!(codes, [Code::NoCheckpoint, Code::DigestDiffers]);
+        let damaged: Vec<_> = found.damaged.iter().map(|(step, _)| step.0).collect();
+        assert_eq!(damaged, [101, 100]);
+    }
+
+    #[test]
+    fn what_a_newer_program_wrote_or_is_of_another_course_is_not_called_damaged() {
+        let root = tempfile::tempdir().unwrap();
+        checkpoint(root.path(), 9);
+        checkpoint(root.path(), 10);
+        let newer = checkpoint(root.path(), 11).join(MANIFEST);
+        let text = std::fs::read_to_string(&newer).unwrap();
+        let text = text.replace("\"format\": 1", "\"format\": 2");
+        std::fs::write(&newer, text).unwrap();
+        let fits = |manifest: &Manifest| match manifest.step {
+            Step(10) => Err(Error::new(Code::LedgerContradiction, "another course")),
+            _ => Ok(()),
+        };
+        let found = newest_where(root.path(), &[], fits).unwrap().unwrap();
+        assert_eq!((found.manifest.step, found.skipped.len()), (Step(9), 2));
+        assert_eq!(found.damaged, []);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! In: files that were written before. Out: `manifest.json`, written last and read first; readers
 //! trust only what it lists. Keeps: nothing in it knows how many workers there were.
 //! `find` looks for the newest checkpoint that verifies · `verify` checks an adapter file · `content`
-//! computes the digest of a state from its files · `tensors` reads them piece by piece.
+//! computes the digest of a state from its files · `listed` an adapter before it is loaded · `tensors` reads them piece by piece.
 
 mod content;
 mod find;
+mod listed;
 mod tensors;
 mod verify;
 
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 pub use content::{Content, recomputed_digest};
 pub use find::{Found, checkpoint_name, checkpoints, newest, newest_where};
+pub use listed::verify_listed;
 pub use verify::{ExpectedTensor, verify_adapter};
 
 use crate::error::{Code, Error, Result};

@@ -1,13 +1,15 @@
 //! PEFT's files: adapter_config.json and the tensors beside it.
 //!
 //! In: a folder, or the safetensors file with its adapter_config.json in the same folder. Out: what
-//! the adapter is and its values in f32. Not here: what adapter_config.json may say (see `peft_spec`).
+//! the adapter is and its values in f32. Keeps: where the folder carries a manifest of ours, what is loaded is what was
+//! written. Not here: what adapter_config.json may say (see `peft_spec`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 use shared::error::{Code, Error, Result};
+use shared::manifest::verify_listed;
 use shared::model::AdapterSpec;
 
 use super::peft_spec::read_spec;
@@ -27,7 +29,8 @@ impl PeftAdapter {
     /// Reads an adapter from a folder, or from a safetensors file with its config beside it.
     ///
     /// # Errors
-    /// [`Code::BadInitAdapter`] when it cannot be read or used.
+    /// [`Code::BadInitAdapter`] when it cannot be read or used, [`Code::DigestDiffers`] when it is not what the
+    /// manifest beside it lists.
     pub fn load(path: &Path) -> Result<Self> {
         let (folder, file) = if path.is_dir() {
             let names = [
@@ -45,8 +48,12 @@ impl PeftAdapter {
         } else {
             (path.parent().unwrap_or(Path::new(".")), path.to_owned())
         };
+        let config = folder.join("adapter_config.json");
+        if config.is_file() && file.is_file() {
+            verify_listed(folder, &[&file, &config])?;
+        }
         Ok(Self {
-            spec: read_spec(&folder.join("adapter_config.json"))?,
+            spec: read_spec(&config)?,
             tensors: read_tensors(&file)?,
             file,
         })

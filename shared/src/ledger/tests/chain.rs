@@ -30,7 +30,14 @@ fn every_kind_of_record_is_read_as_it_was_written() {
         step: Step(1),
         folder: "checkpoint-1".into(),
         state_digest: "state-1".into(),
+        ..Checkpoint::default()
     }));
+    records.push(Record::Checkpoint(Checkpoint::set_aside(
+        Step(1),
+        "checkpoint-1.damaged".into(),
+        "state-1".into(),
+        "torn",
+    )));
     records.push(Record::Evicted(Evicted {
         worker: WorkerId("worker-1".into()),
         reason: "silent, \"for\" 10 s\n用户".into(),

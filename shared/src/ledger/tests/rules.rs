@@ -37,6 +37,7 @@ fn the_state_is_what_the_lines_say() {
         step: Step(4),
         folder: "checkpoint-4".into(),
         state_digest: "state-4".into(),
+        ..Checkpoint::default()
     }));
     records.push(term(2));
     let state = read(&lines(&records)).unwrap().into_state().unwrap();
@@ -237,6 +238,7 @@ fn after_a_fork_what_came_out_before_is_void_and_a_differing_replay_follows() {
         step: Step(4),
         folder: "checkpoint-4".into(),
         state_digest: "state-4".into(),
+        ..Checkpoint::default()
     }));
     records.push(fork(2));
     let state = read(&lines(&records)).unwrap().into_state().unwrap();
@@ -253,13 +255,69 @@ fn after_a_fork_what_came_out_before_is_void_and_a_differing_replay_follows() {
     assert_eq!(refused(&records).1, Code::ReplayDiffers);
 }
 
+fn checkpoint(step: u64) -> Record {
+    Record::Checkpoint(Checkpoint {
+        step: Step(step),
+        folder: format!("checkpoint-{step}"),
+        state_digest: format!("state-{step}"),
+        ..Checkpoint::default()
+    })
+}
+
+fn set_aside(step: u64) -> Record {
+    let folder = format!("checkpoint-{step}.damaged");
+    Record::Checkpoint(Checkpoint::set_aside(
+        Step(step),
+        folder,
+        String::new(),
+        "E0702 torn\n  at a file",
+    ))
+}
+
+#[test]
+fn the_ledger_says_which_checkpoint_was_set_aside_when_and_whether_it_came_again() {
+    let mut records = run_to(&plan(), 4, 2);
+    records.extend([checkpoint(2), set_aside(2)]);
+    let state = read(&lines(&records)).unwrap().into_state().unwrap();
+    assert_eq!(state.checkpoint, None);
+    let aside = state.set_aside[&Step(2)].clone();
+    assert_eq!((aside.after, aside.line), (Step(4), records.len() as u64));
+    assert_eq!(aside.folder, "checkpoint-2.damaged");
+    assert_eq!(aside.reason, "E0702 torn, at a file");
+    assert!(!aside.written_again);
+    let report = audited(&records, plan()).unwrap();
+    assert_eq!(report.set_aside, [aside]);
+    let text = report.to_text();
+    assert!(
+        text.contains("2, found after step 4 (line 9): E0702 torn, at a file"),
+        "{text}"
+    );
+    // The same step comes again, and a newer one goes.
+    records.extend([rewind(1), term(2)]);
+    for step in 2..=4 {
+        records.push(Record::Commit(Commit {
+            term: Term(2),
+            ..commit(&plan(), step, 1)
+        }));
+    }
+    records.extend([checkpoint(2), checkpoint(4), set_aside(2)]);
+    let state = read(&lines(&records[..records.len() - 1])).unwrap();
+    assert!(state.state().unwrap().set_aside[&Step(2)].written_again);
+    let state = read(&lines(&records)).unwrap().into_state().unwrap();
+    assert!(!state.set_aside[&Step(2)].written_again);
+    assert_eq!(state.checkpoint.unwrap().step, Step(4));
+    // Of a step that a fork made void too, or of none.
+    records.push(set_aside(9));
+    read(&lines(&records)).unwrap();
+}
+
 #[test]
 fn a_line_without_forks_and_classes_is_written_as_before() {
     let plan = plan();
     let mut records = run_to(&plan, 2, 1);
-    records.push(rewind(1));
+    records.extend([checkpoint(2), rewind(1)]);
     let written = String::from_utf8(lines(&records).concat()).unwrap();
-    for field in ["forked", "incarnations", "device_classes"] {
+    for field in ["forked", "incarnations", "device_classes", "set_aside"] {
         assert!(!written.contains(field), "{field}");
     }
 }

@@ -1,38 +1,46 @@
 //! `coordinator audit`: proves from what a run left that every sample was used as planned.
 //!
-//! In: an output folder. Out: a [`Report`], or the line or file that breaks a promise. The digest of
-//! every checkpoint's state is computed from its files, and the adapter is compared with the checkpoint
-//! it is of, while that is there.
+//! In: an output folder. Out: a [`Report`], and with it the file that breaks a promise when one does; the line alone
+//! when it is the ledger that does. The digest of every checkpoint's state is computed from its files, and the adapter is
+//! compared with the checkpoint it is of, while that is there.
 //! Keeps: nothing is written and no lock is taken, so it works while the run goes on. The plan is
 //! computed anew from `resolved.yaml` and the prepared dataset; both are held against the identity
 //! in the ledger's first line.
 
-use std::path::Path;
+mod checkpoints;
+
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use shared::config;
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
-use shared::ids::Step;
-use shared::ledger::{Auditor, Complete, Record, Report, Run, State};
-use shared::manifest::{
-    ADAPTER_FILE, Content, MANIFEST, Manifest, checkpoint_name, checkpoints, file_digest, sha256,
-};
+use shared::ledger::{Auditor, Complete, Damaged, Record, Report, Run};
+use shared::manifest::{ADAPTER_FILE, Manifest, checkpoint_name, checkpoints, file_digest, sha256};
 use shared::plan::Plan;
 
 use super::output_dir::PREPARED;
 use super::prepare::identity_digest;
-use crate::driver::converted;
+use crate::driver::{ADAPTER_COPY, converted};
 use crate::store::{self, LEDGER};
 
 const RESOLVED: &str = "resolved.yaml";
 
+/// What an audit came to.
+#[derive(Debug)]
+pub struct Audit {
+    /// What is proved.
+    pub report: Report,
+    /// What keeps it from being a whole proof: a file that the result rests on is not what was recorded.
+    pub broken: Option<Error>,
+}
+
 /// Audits the run of an output folder.
 ///
 /// # Errors
-/// Exit code 7 with line or file when a promise is broken; [`Code::NoLedger`] and whatever keeps
-/// configuration and data from being read.
-pub fn run(output_dir: &Path, cwd: &Path) -> Result<Report> {
+/// Exit code 7 with the line when the ledger breaks a promise: then nothing is proved; [`Code::NoLedger`] and whatever
+/// keeps configuration and data from being read.
+pub fn run(output_dir: &Path, cwd: &Path) -> Result<Audit> {
     let folder = cwd.join(output_dir);
     // Before the ledger is read: what has its name by now was committed before.
     let published = checkpoints(&folder);
@@ -51,23 +59,19 @@ pub fn run(output_dir: &Path, cwd: &Path) -> Result<Report> {
         return Err(no_ledger(&path, "it has no whole line yet"));
     };
     let mut report = auditor.finish(&reading.book)?;
-    for (step, checkpoint) in published.into_iter().rev() {
-        match verify_checkpoint(state, step, &checkpoint) {
-            Ok(Content::Proved) => report.checkpoints.push(step),
-            Ok(Content::Unknown) => {
-                report.checkpoints.push(step);
-                report.not_recomputed.push(step);
-            }
-            // A run that goes on removes its oldest ones.
-            Err(_) if !checkpoint.exists() => {}
-            Err(error) => return Err(error),
+    let mut broken = checkpoints::look_through(&folder, state, published, &mut report);
+    if let Some(complete) = &state.complete {
+        if let Err(error) = verify_adapter(&folder, complete) {
+            report.adapter_differs = true;
+            broken.push(error);
+        } else if let Err(error) = verify_result(&folder, &report.damaged) {
+            broken.push(error);
         }
     }
-    if let Some(complete) = &state.complete {
-        verify_adapter(&folder, complete)?;
-        verify_result(&folder)?;
-    }
-    Ok(report)
+    report.proved = broken.is_empty();
+    let mut broken = broken.into_iter();
+    let broken = broken.next().map(|first| first.also(broken));
+    Ok(Audit { report, broken })
 }
 
 /// The report as one object with `event: audit`.
@@ -127,75 +131,45 @@ fn plan(folder: &Path, run: &Run, cwd: &Path) -> Result<Plan> {
     ))
 }
 
-/// A checkpoint is whole, and holds the state that its step committed.
-fn verify_checkpoint(state: &State, step: Step, folder: &Path) -> Result<Content> {
-    let broken = |mut error: Error| {
-        error.code = Code::DigestDiffers;
-        error
-    };
-    let manifest = Manifest::read(folder).map_err(broken)?;
-    manifest.verify(folder)?;
-    let place = folder.join(MANIFEST);
-    let differs = |what: String| Error::new(Code::LedgerContradiction, what).in_file(&place);
-    if manifest.step != step {
-        return Err(differs(format!(
-            "the checkpoint of step {} lies under another name",
-            manifest.step
-        )));
-    }
-    match state.agrees(step, &manifest.state_digest) {
-        Some(true) => manifest.verify_state(folder, &[], &mut |_| ()),
-        Some(false) => {
-            let committed = state.line_of(step).map_or_else(
-                || "the run began with another".to_owned(),
-                |line| format!("line {line} of the ledger committed another"),
-            );
-            Err(differs(format!(
-                "the checkpoint does not hold the state that step {step} committed"
-            ))
-            .why(format!("its state digest is {}", manifest.state_digest))
-            .why(committed))
-        }
-        None => Err(differs(format!(
-            "the checkpoint of step {step} is of no step that the ledger knows"
-        ))
-        .why(format!(
-            "the ledger knows steps {} to {}",
-            state.run.begins_after,
-            state.highest()
-        ))
-        .why("a ledger whose end was cut off looks like this")),
-    }
-}
-
 fn verify_adapter(folder: &Path, complete: &Complete) -> Result<()> {
     let file = folder.join(ADAPTER_FILE);
-    let found = file_digest(&file)?.sha256;
-    if found == complete.adapter_sha256 {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::DigestDiffers,
-        "the adapter is not the one the run wrote",
-    )
-    .in_file(&file)
-    .why(format!(
-        "the ledger says sha256 {}",
-        complete.adapter_sha256
-    ))
-    .why(format!("the file has sha256 {found}")))
+    let recorded = &complete.adapter_sha256;
+    let error = match file_digest(&file) {
+        Ok(found) if found.sha256 == *recorded => return Ok(()),
+        Ok(found) => Error::new(
+            Code::DigestDiffers,
+            "the adapter is not the one the run wrote",
+        )
+        .in_file(&file)
+        .why(format!("the ledger says sha256 {recorded}"))
+        .why(format!("the file has sha256 {}", found.sha256)),
+        Err(error) => error.why(format!("the ledger says sha256 {recorded}")),
+    };
+    let last = folder.join(checkpoint_name(complete.step));
+    let copies = [folder.join(ADAPTER_COPY), last.join(ADAPTER_FILE)];
+    let whole = |copy: &&PathBuf| file_digest(copy).is_ok_and(|found| found.sha256 == *recorded);
+    Err(match copies.iter().find(whole) {
+        Some(copy) => error.fix(format!(
+            "`cp '{}' '{}'` brings it back: that file has the recorded digest",
+            copy.display(),
+            file.display()
+        )),
+        None => error.fix("put it back from a copy: no other file here has the recorded digest"),
+    })
 }
 
-/// The adapter is that of the checkpoint it was exported from, while that is there.
-fn verify_result(folder: &Path) -> Result<()> {
+/// The adapter is that of the checkpoint it was exported from, while that is there and was not found damaged.
+fn verify_result(folder: &Path, damaged: &[Damaged]) -> Result<()> {
     let broken = |mut error: Error| {
         error.code = Code::DigestDiffers;
         error
     };
-    let exported = Manifest::read(folder).map_err(broken)?;
-    exported.verify(folder)?;
+    let copy = "put the file back from a copy; the adapter itself is the recorded one";
+    let exported = Manifest::read(folder).map_err(|error| broken(error).fix(copy))?;
+    exported.verify(folder).map_err(|error| error.fix(copy))?;
     let checkpoint = folder.join(checkpoint_name(exported.step));
-    if !checkpoint.is_dir() {
+    let damaged = damaged.iter().any(|d| d.step == exported.step);
+    if damaged || !checkpoint.is_dir() {
         return Ok(());
     }
     let own = file_digest(&folder.join(ADAPTER_FILE))?;
@@ -227,36 +201,7 @@ fn no_ledger(path: &Path, why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::samples::{Damage, checkpoint, ledger};
-
-    #[test]
-    fn a_checkpoint_that_claims_the_committed_digest_is_computed_from_its_files() {
-        for (damage, proved) in [
-            (Damage::None, true),
-            (Damage::Flipped, false),
-            (Damage::OtherState, false),
-        ] {
-            let output = tempfile::tempdir().unwrap();
-            let stored = checkpoint(output.path(), 6, damage);
-            let verified = verify_checkpoint(&ledger(8), Step(6), stored.folder.as_ref());
-            match verified {
-                Ok(content) => assert!(proved && content == Content::Proved, "{damage:?}"),
-                Err(error) => assert!(!proved && error.code == Code::DigestDiffers, "{error:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_checkpoint_of_an_earlier_version_is_told_from_a_proved_one() {
-        let output = tempfile::tempdir().unwrap();
-        let stored = checkpoint(output.path(), 6, Damage::None);
-        let folder = Path::new(&stored.folder);
-        let mut manifest = Manifest::read(folder).unwrap();
-        manifest.parameters.clear();
-        manifest.write(folder).unwrap();
-        let verified = verify_checkpoint(&ledger(8), Step(6), folder).unwrap();
-        assert_eq!(verified, Content::Unknown);
-    }
+    use crate::driver::samples::{Damage, checkpoint};
 
     #[test]
     fn an_adapter_that_is_not_its_checkpoints_is_found() {
@@ -272,9 +217,9 @@ mod tests {
                 ..manifest.clone()
             };
             exported.write(output.path()).unwrap();
-            assert_eq!(verify_result(output.path()).is_ok(), same);
+            assert_eq!(verify_result(output.path(), &[]).is_ok(), same);
         }
         std::fs::remove_dir_all(&stored.folder).unwrap();
-        verify_result(output.path()).unwrap();
+        verify_result(output.path(), &[]).unwrap();
     }
 }
