@@ -225,3 +225,58 @@ fn the_figures_are_those_of_all_crates() {
         assert!(page.contains(part), "{part}:\n{page}");
     }
 }
+
+/// Every document of the repository, but for what was built or fetched.
+fn documents() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![repository()];
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !name.starts_with('.') && name != "target" && name != "output" {
+                    waiting.push(path);
+                }
+            } else if name.ends_with(".md") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_relative_link_of_a_document_leads_somewhere() {
+    let mut broken = Vec::new();
+    for path in documents() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Blocks of code hold no links.
+        let prose = text.split("```").step_by(2);
+        for link in prose.flat_map(|prose| prose.split("](").skip(1)) {
+            let target = link.split(')').next().unwrap_or_default();
+            let file = target.split('#').next().unwrap_or_default();
+            let elsewhere = file.is_empty() || file.contains("://");
+            if !elsewhere && !path.parent().unwrap().join(file).exists() {
+                broken.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn every_page_that_a_source_names_is_there() {
+    let mut broken = Vec::new();
+    for path in all_sources() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for rest in text.split("docs/").skip(1) {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"/-_.".contains(c));
+            let name = rest[..end.unwrap_or(rest.len())].trim_end_matches('.');
+            if name.ends_with(".md") && !repository().join("docs").join(name).exists() {
+                broken.push(format!("{}: docs/{name}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
