@@ -8,8 +8,8 @@ use serde::Serialize;
 use shared::config::{FormatConfig, RunConfig};
 use shared::error::{Code, Error, Result};
 
+use super::file_report::{FileReport, Form, RoleCount};
 use super::files;
-use super::report::{FileReport, Form, RoleCount};
 
 /// Below this nobody decides but the user.
 const SURE: u8 = 50;

@@ -9,12 +9,13 @@ use serde_json::{Deserializer, Map, Value};
 use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 
+use super::Parsed;
+use super::excerpt::{excerpt, place};
+use super::file_report::{FileReport, Form};
 use super::files::SourceFile;
 use super::object::{self, At};
-use super::read::{excerpt, place};
 use super::renamed::Naming;
-use super::report::{FileReport, Form};
-use super::{Conversation, Parsed};
+use super::sample::Conversation;
 
 /// Reads the conversations of a file.
 pub(crate) fn parse(file: &SourceFile, text: &str, naming: Naming<'_>) -> Result<Parsed> {

@@ -11,18 +11,10 @@ use shared::error::Result;
 use shared::text::{Encoded, TextTokenizer};
 
 use super::render::Rendered;
-
-/// A row before it is cut to length.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tokenized {
-    pub ids: Vec<u32>,
-    pub targets: Vec<u8>,
-    /// An answer ends without a special token.
-    pub open_end: bool,
-}
+use super::sample::Tokenized;
 
 /// Tokenizes and masks.
-pub(crate) fn mask(tokenizer: &TextTokenizer, rendered: &Rendered) -> Result<Tokenized> {
+pub(crate) fn mask(tokenizer: &TextTokenizer, rendered: Rendered) -> Result<Tokenized> {
     let Encoded { ids, offsets } = tokenizer.encode(&rendered.text)?;
     let mut targets = vec![0; ids.len()];
     let mut open_end = false;
@@ -49,6 +41,7 @@ pub(crate) fn mask(tokenizer: &TextTokenizer, rendered: &Rendered) -> Result<Tok
         ids,
         targets,
         open_end,
+        left_out: rendered.left_out,
     })
 }
 

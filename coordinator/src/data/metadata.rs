@@ -14,13 +14,15 @@ use shared::config::RunConfig;
 use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 
+use super::file_report::{FileReport, Form};
 use super::files::{self, SourceFile};
+use super::listed::listed;
 use super::names::{self, Columns};
 use super::object::At;
 use super::renamed::Naming;
-use super::report::{FileReport, Form};
+use super::sample::Conversation;
 use super::table::{self, Table};
-use super::{Conversation, Parsed, json, read, source};
+use super::{Parsed, json, read, source};
 
 /// Reads all samples the metadata file names.
 pub(crate) fn parse(config: &RunConfig, path: &Path) -> Result<Vec<Parsed>> {
@@ -229,7 +231,7 @@ impl<'a> Rows<'a> {
             notices.push(format!(
                 "files in train_data_dir that no row of {} names, not read: {}",
                 self.file.name,
-                super::listed(&unnamed)
+                listed(&unnamed)
             ));
         }
         for other in &mut self.others {

@@ -11,10 +11,11 @@ use serde_json::{Map, Value};
 use shared::error::{Code, Error, Result};
 use shared::text::Message;
 
+use super::excerpt::excerpt;
+use super::file_report::Form;
 use super::names::{self, Columns};
-use super::read::excerpt;
-use super::report::Form;
-use super::tokens::{self, Tokens};
+use super::sample::Tokens;
+use super::tokens;
 
 /// Where an object stands.
 #[derive(Clone, Copy, Debug)]

@@ -9,12 +9,11 @@ use shared::config::{PrivacyMode, RunConfig};
 use shared::error::Result;
 use shared::text::TextTokenizer;
 
-use super::Conversation;
 use super::detected::{Detected, detected};
-use super::mask::Tokenized;
+use super::excerpt::excerpt;
+use super::file_report::FileReport;
 use super::privacy::{Masker, Privacy};
-use super::read::excerpt;
-use super::report::FileReport;
+use super::sample::{Conversation, Tokenized};
 
 /// So many samples of a file.
 const SHOWN: usize = 3;

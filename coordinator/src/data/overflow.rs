@@ -5,7 +5,7 @@
 use shared::config::Overflow;
 use shared::dataset::Sample;
 
-use super::mask::Tokenized;
+use super::sample::Tokenized;
 
 /// What becomes of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,7 @@ mod tests {
             ids,
             targets: targets.to_vec(),
             open_end: false,
+            left_out: Vec::new(),
         }
     }
 

@@ -16,12 +16,13 @@ use serde_json::{Map, Value};
 use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 
+use super::Parsed;
+use super::file_report::{FileReport, Form};
 use super::files::SourceFile;
 use super::object::{self, At};
 use super::renamed::Naming;
-use super::report::{FileReport, Form};
+use super::sample::Conversation;
 use super::table;
-use super::{Conversation, Parsed};
 
 /// Its panics are told as errors, not printed.
 const THREAD: &str = "parquet reader";

@@ -11,13 +11,13 @@ use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::doctor::{Diagnosis, Doctor, Overlap};
-use super::mask::Tokenized;
 use super::openings::Openings;
 use super::privacy::{Privacy, PrivacyReport};
 use super::report::DataReport;
+use super::sample::{Conversation, Tokenized};
 use super::source::Sources;
 use super::walk::{Ends, Progress, Way, masked as walk_masked, walk};
-use super::{Conversation, sources, split};
+use super::{sources, split};
 
 /// Rows and what they are.
 #[derive(Debug)]

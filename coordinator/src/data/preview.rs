@@ -9,8 +9,9 @@ use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
+use super::listed::listed;
 use super::overflow::{Fitted, fit};
-use super::{listed, prepare};
+use super::prepare;
 
 /// A sample in tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]

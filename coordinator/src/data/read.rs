@@ -5,12 +5,9 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use shared::error::{Code, Error, Place, Result};
+use shared::error::{Code, Error, Result};
 
 use super::files::{PACKED, ending};
-
-/// Longest line that is shown whole in a message.
-const SHOWN: usize = 100;
 
 /// Reads a text file whole.
 pub(crate) fn text(path: &Path) -> Result<String> {
@@ -91,28 +88,6 @@ pub(crate) fn decode_part(
         .fix(format!(
             "if it is {guess}: iconv -f {guess} -t UTF-8 FILE > NEW_FILE"
         )))
-}
-
-/// A place with its line's text when that is short enough to be shown with a caret.
-pub(crate) fn place(path: &Path, line: u64, column: Option<u64>, text: &str) -> Place {
-    let text = text.trim_end_matches(['\r', '\n']);
-    let short = text.chars().count() <= SHOWN;
-    Place {
-        file: path.display().to_string(),
-        line: Some(line),
-        column,
-        text: short.then(|| text.to_owned()),
-        span: 0,
-    }
-}
-
-/// The beginning of a text, for messages.
-pub(crate) fn excerpt(text: &str) -> String {
-    let mut shown: String = text.chars().take(60).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown.replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use shared::config::RunConfig;
 use shared::error::{Code, Error};
 use shared::text::ChatTemplate;
 
-use super::report::{DataReport, Places, Unlearnable};
-use super::{files, listed, listed_of};
+use super::files;
+use super::listed::{Places, listed, listed_of};
+use super::report::{DataReport, Unlearnable};
 
 pub(crate) fn empty(config: &RunConfig, skipped: &[String]) -> Error {
     let place = config

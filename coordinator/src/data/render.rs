@@ -14,8 +14,8 @@ use shared::config::LossOn;
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, Marked, Message};
 
-use super::Conversation;
-use super::read::excerpt;
+use super::excerpt::excerpt;
+use super::sample::Conversation;
 
 /// A conversation as text.
 #[derive(Clone, Debug, PartialEq, Eq)]

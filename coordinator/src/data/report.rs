@@ -8,148 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use shared::config::Overflow;
 
+use super::file_report::{FileReport, RoleCount};
+use super::listed::{KEPT, LISTED, listed, listed_of};
 use super::privacy::PrivacyReport;
-use super::sources::SourceReport;
-use super::{KEPT, LISTED, listed, listed_of};
-
-/// The form of a file's records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Form {
-    /// Plain text with role prefixes.
-    Dialogue,
-    /// Instruction, input, output.
-    Alpaca,
-    /// Conversations of from and value.
-    ShareGpt,
-    /// OpenAI's messages of role and content.
-    Messages,
-    /// Question and answer under other names.
-    Pairs,
-    /// CSV.
-    Table,
-    /// Rows that point at files.
-    Metadata,
-    /// Token ids.
-    Tokens,
-    /// Several JSON forms in one file.
-    Mixed,
-}
-
-impl fmt::Display for Form {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dialogue => "dialogue",
-            Self::Alpaca => "Alpaca",
-            Self::ShareGpt => "ShareGPT",
-            Self::Messages => "messages",
-            Self::Pairs => "question and answer",
-            Self::Table => "CSV",
-            Self::Metadata => "metadata",
-            Self::Tokens => "tokens",
-            Self::Mixed => "several JSON forms",
-        })
-    }
-}
-
-/// A role of a dialogue file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoleCount {
-    /// As the file spells it.
-    pub name: String,
-    /// How often it speaks.
-    pub turns: u64,
-    /// Whether it asks; the others answer.
-    pub asks: bool,
-}
-
-/// What one file gave.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileReport {
-    /// Path below the data folder.
-    pub file: String,
-    /// The form that was detected.
-    pub form: Form,
-    /// Its samples.
-    pub samples: u64,
-    /// Roles of a dialogue, who asks first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roles: Vec<RoleCount>,
-    /// Names before a colon that were read as text, with how often they stand there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub prefixes_read_as_text: Vec<(String, u64)>,
-    /// Columns or keys that were not needed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unused: Vec<String>,
-}
-
-impl FileReport {
-    pub(crate) fn new(file: &str, form: Form) -> Self {
-        Self {
-            file: file.to_owned(),
-            form,
-            samples: 0,
-            roles: Vec::new(),
-            prefixes_read_as_text: Vec::new(),
-            unused: Vec::new(),
-        }
-    }
-
-    /// Counts a sample of this form.
-    pub(crate) fn add_sample(&mut self, form: Form, unused: Vec<String>) {
-        if self.samples == 0 {
-            self.form = form;
-        } else if self.form != form {
-            self.form = Form::Mixed;
-        }
-        self.samples += 1;
-        self.add_unused(unused);
-    }
-
-    /// Adds what a later part of the same file gave.
-    pub(crate) fn add_part(&mut self, part: Self) {
-        if part.samples == 0 {
-            return;
-        }
-        let samples = self.samples + part.samples;
-        self.add_sample(part.form, part.unused);
-        self.samples = samples;
-    }
-
-    pub(crate) fn add_unused(&mut self, names: Vec<String>) {
-        for name in names {
-            if !self.unused.contains(&name) {
-                self.unused.push(name);
-            }
-        }
-    }
-}
-
-/// How many there are, and the first of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Places {
-    pub count: u64,
-    first: Vec<String>,
-}
-
-impl Places {
-    pub(crate) fn add(&mut self, place: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.first.len() < LISTED {
-            self.first.push(place());
-        }
-    }
-}
-
-impl fmt::Display for Places {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.first.join(", "))?;
-        match self.count.saturating_sub(self.first.len() as u64) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
 
 /// A row and its length.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,6 +89,19 @@ impl Unlearnable {
             self.first.push(row);
         }
     }
+}
+
+/// What a source gave to the mixture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceReport {
+    /// Path as it is written in `data_sources`.
+    pub path: String,
+    /// Its weight, as it is written.
+    pub weight: String,
+    /// Samples it has.
+    pub samples: u64,
+    /// Rows it has in the prepared dataset.
+    pub rows: u64,
 }
 
 /// What the whole data turned out to be.

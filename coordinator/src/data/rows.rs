@@ -10,13 +10,12 @@ use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, Message};
 
-use super::mask::Tokenized;
+use super::file_report::FileReport;
+use super::listed::{Places, listed};
 use super::overflow::{Fitted, fit, target_tokens};
-use super::report::{DataReport, FileReport, LongRow, Places, Row, Unlearnable, Unlisted};
-use super::{Conversation, detected, listed, refusals, tokens};
-
-/// A tokenized row and the roles whose text the template left out.
-pub(crate) type Made = (Tokenized, Vec<String>);
+use super::report::{DataReport, LongRow, Row, Unlearnable, Unlisted};
+use super::sample::{Conversation, Tokenized};
+use super::{detected, refusals, tokens};
 
 /// What is known of the rows so far.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -82,19 +81,19 @@ impl Rows {
         self.noted.seen += 1;
         let silent = |m: &Message| m.content.trim().is_empty() && !m.calls();
         if sample.messages.iter().any(silent) {
-            self.noted.empty.add(|| place(sample));
+            self.noted.empty.add(|| sample.place());
         }
         if let Some(tokens) = &sample.tokens {
-            self.noted.ready.add(|| place(sample));
+            self.noted.ready.add(|| sample.place());
             if tokens.padding > 0 {
-                self.noted.padded.add(|| place(sample));
+                self.noted.padded.add(|| sample.place());
             }
         }
     }
 
     /// Takes a sample as it was tokenized.
-    pub(crate) fn add(&mut self, config: &RunConfig, sample: &Conversation, made: Made) {
-        let (row, left_out) = made;
+    pub(crate) fn add(&mut self, config: &RunConfig, sample: &Conversation, mut row: Tokenized) {
+        let left_out = std::mem::take(&mut row.left_out);
         let RowOrigin { file, line } = sample.origin.clone();
         let tokens = row.ids.len() as u64;
         let here = Row { file, line, tokens };
@@ -108,13 +107,13 @@ impl Rows {
             *longest = Some(here.clone());
         }
         if row.open_end {
-            noted.open_ends.add(|| place(sample));
+            noted.open_ends.add(|| sample.place());
         }
         if !left_out.is_empty() {
             let roles = left_out.join(", ");
             noted
                 .left_out
-                .add(|| format!("{} ({roles})", place(sample)));
+                .add(|| format!("{} ({roles})", sample.place()));
         }
         let limit = usize::try_from(config.max_seq_length).unwrap_or(usize::MAX);
         let row = match fit(row, limit, config.overflow) {
@@ -251,10 +250,4 @@ pub(crate) fn note_skipped(rows: &mut Rows, skipped: &[String]) {
             listed(skipped)
         ));
     }
-}
-
-/// File and line, for a message.
-pub(crate) fn place(conversation: &Conversation) -> String {
-    let RowOrigin { file, line } = &conversation.origin;
-    format!("{file}:{line}")
 }

@@ -11,13 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use shared::config::RunConfig;
 use shared::error::Result;
 
+use super::file_report::{FileReport, Form};
 use super::files::{self, SourceFile};
 use super::lines::{Block, Lines};
 use super::renamed::Naming;
-use super::report::{FileReport, Form};
-use super::{
-    Conversation, Parsed, detected, dialogue, json, metadata, parquet, read, sources, table,
-};
+use super::sample::Conversation;
+use super::{Parsed, detected, dialogue, json, metadata, parquet, read, sources, table};
 
 /// Samples of a piece.
 const SAMPLES: usize = 256;

@@ -6,30 +6,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use shared::config::{DataSource, FormatConfig, RunConfig};
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 
 use super::files::{self, SourceFile};
 use super::mixing;
-use super::report::DataReport;
+use super::report::{DataReport, SourceReport};
 
 /// A mixture has at most so many times the rows there are.
 const MOST: u64 = 100;
-
-/// What a source gave to the mixture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceReport {
-    /// Path as it is written in `data_sources`.
-    pub path: String,
-    /// Its weight, as it is written.
-    pub weight: String,
-    /// Samples it has.
-    pub samples: u64,
-    /// Rows it has in the prepared dataset.
-    pub rows: u64,
-}
 
 /// All files of a run, in order.
 pub(crate) fn list(config: &RunConfig) -> Result<Vec<SourceFile>> {

@@ -10,12 +10,13 @@ use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 use shared::text::Message;
 
+use super::Parsed;
+use super::file_report::{FileReport, Form};
 use super::files::SourceFile;
 use super::names::{self, Columns};
 use super::object::{At, joined};
 use super::renamed::Naming;
-use super::report::{FileReport, Form};
-use super::{Conversation, Parsed};
+use super::sample::Conversation;
 
 /// A table with the line each row begins in.
 #[derive(Debug)]

@@ -9,10 +9,11 @@ use shared::config::{LossOn, PrivacyMode, RunConfig};
 use shared::error::{Code, Error, Result};
 use shared::text::TextTokenizer;
 
-use super::mask::Tokenized;
+use super::excerpt::excerpt;
+use super::file_report::Form;
+use super::listed::Places;
 use super::object::{At, Object};
-use super::read::excerpt;
-use super::report::{Form, Places};
+use super::sample::{Tokenized, Tokens};
 
 /// The key that says that a sample comes as tokens.
 pub(crate) const IDS: &str = "input_ids";
@@ -20,17 +21,6 @@ const LABELS: &str = "labels";
 const MASK: &str = "attention_mask";
 /// Marks a token that is not learned.
 const IGNORED: i64 = -100;
-
-/// Tokens as they came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tokens {
-    /// Token ids without padding.
-    pub ids: Vec<u32>,
-    /// 1 where a token is learned; nothing where no labels came.
-    pub targets: Option<Vec<u8>>,
-    /// Tokens of padding that were taken off.
-    pub padding: usize,
-}
 
 /// Reads an object with `input_ids`.
 pub(crate) fn read(object: &Map<String, Value>, at: At<'_>) -> Result<Object> {
@@ -192,6 +182,7 @@ pub(crate) fn row(
         ids: tokens.ids.clone(),
         targets,
         open_end: false,
+        left_out: Vec::new(),
     })
 }
 

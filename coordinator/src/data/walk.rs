@@ -17,15 +17,17 @@ use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
-use super::mask::{Tokenized, mask};
+use super::file_report::FileReport;
+use super::listed::Places;
+use super::mask::mask;
 use super::pipeline::ordered;
 use super::privacy::{Found, Privacy, Treatment};
 use super::renamed::Naming;
 use super::render::render;
-use super::report::{FileReport, Places};
-use super::rows::{Made, Noted, Rows, note_skipped, place};
+use super::rows::{Noted, Rows, note_skipped};
+use super::sample::{Conversation, Tokenized};
 use super::source::{Piece, Pieces, Position, Sources};
-use super::{Conversation, files, json, lines, tokens};
+use super::{files, json, lines, tokens};
 
 /// How far the walk is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +80,7 @@ struct Group {
     report: Option<(FileReport, bool)>,
     notices: Vec<String>,
     found: Vec<Found>,
-    made: Vec<Made>,
+    made: Vec<Tokenized>,
     /// What ends the walk behind these samples.
     error: Option<Error>,
 }
@@ -139,7 +141,7 @@ fn reserved<'p>(
         let work = |(index, piece): (u64, Result<Piece>)| {
             let mut group = parse(sources, index, piece);
             let ready = group.samples.iter().filter(|s| s.tokens.is_some());
-            let ready: Vec<String> = ready.map(place).collect();
+            let ready: Vec<String> = ready.map(Conversation::place).collect();
             let placeholders = group.samples.iter_mut();
             let placeholders: Vec<String> = placeholders
                 .flat_map(|sample| privacy.reserved_in(sample))
@@ -237,10 +239,9 @@ impl Way<'_> {
         let config = self.sources.config;
         for sample in &group.samples {
             let made = match (&sample.tokens, self.template) {
-                (Some(tokens), _) => tokens::row(tokens, self.tokenizer, config.learned())
-                    .map(|row| (row, Vec::new())),
+                (Some(tokens), _) => tokens::row(tokens, self.tokenizer, config.learned()),
                 (None, Some(template)) => render(template, sample, config.learned())
-                    .and_then(|rendered| Ok((mask(self.tokenizer, &rendered)?, rendered.left_out))),
+                    .and_then(|rendered| mask(self.tokenizer, rendered)),
                 (None, None) => {
                     group.error = Some(ChatTemplate::missing(&config.base_model));
                     break;
@@ -319,7 +320,7 @@ impl<'a> End<'a> {
         }
         self.rows.noted.report.notices.extend(group.notices);
         for (sample, made) in group.samples.iter().zip(group.made) {
-            (self.ends.see)(sample, &made.0);
+            (self.ends.see)(sample, &made);
             self.rows.add(self.config, sample, made);
         }
         if let Some(error) = group.error {

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 use shared::text::Message;
 
-use super::Conversation;
+use super::sample::Conversation;
 
 /// The object.
 #[must_use]

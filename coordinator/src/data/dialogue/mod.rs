@@ -12,10 +12,12 @@ use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 use shared::text::Message;
 
+use super::Parsed;
+use super::excerpt::{excerpt, place};
+use super::file_report::{FileReport, Form, RoleCount};
 use super::files::SourceFile;
-use super::read::{excerpt, place};
-use super::report::{FileReport, Form, RoleCount};
-use super::{Conversation, LISTED, Parsed, listed};
+use super::listed::{LISTED, listed};
+use super::sample::Conversation;
 use roles::{NoRoles, Roles};
 
 /// A line that is not blank.

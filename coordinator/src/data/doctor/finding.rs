@@ -7,9 +7,9 @@ use shared::config::Overflow;
 use shared::dataset::RowOrigin;
 use shared::error::{Error, render};
 
-use super::super::detected::Detected;
-use super::super::listed;
-use super::super::report::DataReport;
+use crate::data::detected::Detected;
+use crate::data::listed::listed;
+use crate::data::report::DataReport;
 
 /// Places shown per finding; the JSON has all.
 const SHOWN: usize = 8;

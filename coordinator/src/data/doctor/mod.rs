@@ -25,9 +25,8 @@ use shared::text::{Message, TextTokenizer};
 pub use finding::{Diagnosis, Finding, Kind};
 pub(crate) use overlap::Overlap;
 
-use super::Conversation;
-use super::mask::Tokenized;
 use super::report::DataReport;
+use super::sample::{Conversation, Tokenized};
 
 /// A sample as every check sees it.
 #[derive(Clone, Copy, Debug)]

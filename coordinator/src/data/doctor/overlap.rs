@@ -10,10 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::config::{Overflow, RunConfig};
 use shared::dataset::RowOrigin;
 
-use super::super::Conversation;
-use super::super::mask::Tokenized;
 use super::text::folded_key;
 use super::{Finding, Kind};
+use crate::data::sample::{Conversation, Tokenized};
 
 /// What the places of validation data begin with.
 const ROOT: &str = "validation_dir";

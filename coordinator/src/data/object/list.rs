@@ -9,7 +9,7 @@ use shared::error::{Code, Error, Result};
 use shared::text::Message;
 
 use super::{At, Form, Object, text};
-use crate::data::read::excerpt;
+use crate::data::excerpt::excerpt;
 
 /// Fields of a message that templates read, beside role and content, where there are tools.
 const TOOL_FIELDS: &[&str] = &["tool_calls", "tool_call_id", "name"];

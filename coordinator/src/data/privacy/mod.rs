@@ -25,7 +25,7 @@ mod report;
 mod scan;
 mod surnames;
 
-use super::Conversation;
+use super::sample::Conversation;
 
 pub use findings::{Finding, Kind};
 pub use masker::Masker;

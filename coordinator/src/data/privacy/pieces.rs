@@ -8,9 +8,9 @@
 
 use serde_json::{Map, Value};
 
-use super::super::Conversation;
 use super::findings::Finding;
 use super::raw;
+use crate::data::sample::Conversation;
 
 /// A text as the rules read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
