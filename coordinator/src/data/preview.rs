@@ -10,8 +10,8 @@ use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::listed::listed;
-use super::overflow::{Fitted, fit};
 use super::prepare;
+use super::rows::overflow::{Fitted, fit};
 
 /// A sample in tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]

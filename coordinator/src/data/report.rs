@@ -137,6 +137,24 @@ pub struct DataReport {
 }
 
 impl DataReport {
+    /// Nothing found yet.
+    pub(crate) fn new(max_seq_length: u32, overflow: Overflow) -> Self {
+        Self {
+            files: Vec::new(),
+            samples: 0,
+            tokens: 0,
+            target_tokens: 0,
+            longest: None,
+            max_seq_length,
+            overflow,
+            long_rows: Vec::new(),
+            unlisted_long_rows: Unlisted::default(),
+            sources: Vec::new(),
+            privacy: None,
+            notices: Vec::new(),
+        }
+    }
+
     /// Takes a row that is too long.
     pub(crate) fn add_long(&mut self, row: LongRow) {
         if self.long_rows.len() < KEPT {
@@ -245,20 +263,7 @@ mod tests {
 
     #[test]
     fn of_very_many_long_rows_the_first_are_listed_and_all_are_counted() {
-        let mut report = DataReport {
-            files: Vec::new(),
-            samples: 0,
-            tokens: 0,
-            target_tokens: 0,
-            longest: None,
-            max_seq_length: 5,
-            overflow: Overflow::Truncate,
-            long_rows: Vec::new(),
-            unlisted_long_rows: Unlisted::default(),
-            sources: Vec::new(),
-            privacy: None,
-            notices: Vec::new(),
-        };
+        let mut report = DataReport::new(5, Overflow::Truncate);
         let many = KEPT as u64 + 7;
         for n in 0..many {
             report.add_long(LongRow {

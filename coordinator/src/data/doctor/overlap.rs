@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::config::{Overflow, RunConfig};
 use shared::dataset::RowOrigin;
 
+use super::finding::{Finding, Kind};
 use super::text::folded_key;
-use super::{Finding, Kind};
 use crate::data::sample::{Conversation, Tokenized};
 
 /// What the places of validation data begin with.
