@@ -3,14 +3,9 @@
 //! One mistake per file, as people and tools make them. The messages are one snapshot, to be read by
 //! a person; that each names a place and a remedy is asserted for every one.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-#[path = "data/house.rs"]
-mod house;
-
 use std::fmt::Write;
 
-use house::House;
+use crate::house::House;
 
 /// File, content, and the line that must be named; none where the mistake is the whole file's.
 type Mistake = (&'static str, &'static [u8], Option<u64>);

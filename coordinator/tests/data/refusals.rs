@@ -1,17 +1,12 @@
 //! What the data room refuses, and what it says about rows it cuts or wonders about.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-#[path = "data/house.rs"]
-mod house;
-
 use std::fs;
 
 use coordinator::data::Prepared;
 use shared::config::{Dialogue, LossOn, Overflow};
 use shared::error::Code;
 
-use house::{DIALOGUE, House};
+use crate::house::{DIALOGUE, House};
 
 #[test]
 fn truncated_rows_are_cut_and_listed_with_what_they_lose() {

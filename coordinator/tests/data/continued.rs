@@ -1,11 +1,5 @@
 //! A preparation that is killed goes on where it was, and ends with the same bytes.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,15 +5,10 @@
 //! `apply_chat_template`; labels its `assistant_masks` where a template has `{% generation %}` blocks,
 //! else what its renderings of the earlier messages leave.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-#[path = "data/house.rs"]
-mod house;
-
 use std::fs;
 use std::path::Path;
 
-use house::House;
+use crate::house::House;
 use serde_json::{Value, json};
 use shared::config::LossOn;
 use shared::dataset::PreparedDataset;

@@ -1,14 +1,5 @@
 //! `validation_split`: rows that are kept out, and mixing of the others.
 
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-#[path = "data/house.rs"]
-mod house;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -18,7 +9,7 @@ use shared::config::DataSource;
 use shared::dataset::{DatasetWriter, PreparedDataset};
 use shared::error::Code;
 
-use house::House;
+use crate::house::House;
 
 fn pairs(count: usize, word: &str) -> String {
     let line = |i| format!("{{\"question\": \"{word}{i}\", \"answer\": \"答{i}\"}}\n");

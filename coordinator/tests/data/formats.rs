@@ -2,17 +2,12 @@
 //!
 //! A fixture each under `data/formats` (made by its `make.py`); the table is that of docs/data.md.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-#[path = "data/house.rs"]
-mod house;
-
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use crate::house::House;
 use coordinator::data::diagnose;
-use house::House;
 use shared::config::{PrivacyMode, load};
 use shared::dataset::PreparedDataset;
 use shared::error::Code;

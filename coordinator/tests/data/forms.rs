@@ -1,16 +1,11 @@
 //! Files in forms of other tools: Parquet as pyarrow writes it, compressed texts.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-#[path = "data/house.rs"]
-mod house;
-
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use crate::house::{DIALOGUE, House};
 use coordinator::data::Form;
-use house::{DIALOGUE, House};
 
 fn parquet(name: &str) -> House {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/parquet");

@@ -3,15 +3,10 @@
 //! The numbers lie in tests/golden/data, made by make_data_golden.py for the shipped tokenizer with
 //! its own chat template and with two of other families.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-#[path = "data/house.rs"]
-mod house;
-
 use std::fs;
 use std::path::Path;
 
-use house::House;
+use crate::house::House;
 use serde_json::{Value, json};
 use shared::dataset::PreparedDataset;
 

@@ -1,16 +1,11 @@
 //! The data doctor on files: findings by file and line, samples in tokens, the report as JSON.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up has failed")]
-
-#[path = "data/house.rs"]
-mod house;
-
 use std::path::{Path, PathBuf};
 
+use crate::house::House;
 use coordinator::cli::Output;
 use coordinator::cli::data::{CheckArgs, ShowArgs, Source, check, show};
 use coordinator::data::{Diagnosis, Kind, Wanted, diagnose, previews};
-use house::House;
 use serde_json::Value;
 use shared::error::{Code, ExitCode};
 

@@ -1,8 +1,5 @@
 //! Metadata files, and what was prepared once being used again.
 
-#[path = "data/house.rs"]
-mod house;
-
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +11,7 @@ use shared::config::LossOn;
 use shared::dataset::PreparedDataset;
 use shared::text::ChatTemplate;
 
-use house::{DIALOGUE, House};
+use crate::house::{DIALOGUE, House};
 
 #[test]
 fn metadata_rows_are_the_samples_and_may_point_at_files() {

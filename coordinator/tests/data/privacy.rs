@@ -1,12 +1,7 @@
 //! Personal data: what is found of what was planted, and what is left alone.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "privacy/draw.rs"]
 mod draw;
-#[path = "privacy/near.rs"]
 mod near;
-#[path = "privacy/planted.rs"]
 mod planted;
 
 use std::collections::BTreeMap;

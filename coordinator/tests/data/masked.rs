@@ -1,10 +1,5 @@
 //! Personal data on its way through the data room and out of `coordinator data mask`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "data/house.rs"]
-mod house;
-
 use std::fs;
 use std::path::PathBuf;
 
@@ -13,7 +8,7 @@ use coordinator::data::source_digest;
 use shared::config::{PrivacyKind, PrivacyMode, PrivacyRule};
 use shared::error::Error;
 
-use house::{DIALOGUE, House};
+use crate::house::{DIALOGUE, House};
 
 /// Made-up numbers: the example of GB 11643, a scheme's test card.
 const LAW: &str = "用户：我叫李秀英，电话13800138000，合同HT-202401。\n\

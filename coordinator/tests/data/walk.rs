@@ -1,14 +1,11 @@
 //! The whole walk of the data room on small tokenizers: forms, rows and masks.
 
-#[path = "data/house.rs"]
-mod house;
-
 use coordinator::data::{DataReport, Prepared};
 use shared::config::{Dialogue, Overflow};
 use shared::dataset::PreparedDataset;
 use shared::text::{ChatTemplate, Encoded};
 
-use house::{DIALOGUE, House};
+use crate::house::{DIALOGUE, House};
 
 #[test]
 fn an_answer_is_learned_up_to_its_end_token_and_nothing_else() {
