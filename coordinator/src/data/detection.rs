@@ -68,13 +68,13 @@ const ANSWERING: &[&str] = &[
 pub struct Detected {
     /// Path below the data folder.
     pub file: String,
-    /// The form.
+    /// The form it was read as.
     pub form: Form,
-    /// Its samples.
+    /// Samples that were read from it.
     pub samples: u64,
     /// How sure it is, in percent.
     pub sure: u8,
-    /// Why.
+    /// What makes it so sure, or so unsure.
     pub reasons: Vec<String>,
     /// Its first samples in short.
     #[serde(skip)]

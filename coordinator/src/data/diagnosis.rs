@@ -23,9 +23,9 @@ use super::walk::{Preparer, Progress, WalkOptions, walk};
 pub struct Diagnosis {
     /// What each file was taken for.
     pub detected: Vec<Detected>,
-    /// What was read.
+    /// The report of the training data.
     pub report: DataReport,
-    /// What was read of `validation_dir`, when there is one.
+    /// The report of `validation_dir`, when there is one.
     pub validation: Option<DataReport>,
     /// What a person should look at.
     pub findings: Vec<Finding>,

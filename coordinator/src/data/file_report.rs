@@ -6,13 +6,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The form of a file's records.
+/// The form of a file's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
     /// Plain text with role prefixes.
     Dialogue,
-    /// Instruction, input, output.
+    /// Objects of instruction, input and output.
     Alpaca,
     /// Conversations of from and value.
     ShareGpt,
@@ -20,11 +20,11 @@ pub enum Form {
     Messages,
     /// Question and answer under other names.
     Pairs,
-    /// CSV.
+    /// Rows below a header: CSV or TSV.
     Table,
     /// Rows that point at files.
     Metadata,
-    /// Token ids.
+    /// Samples that come as token ids.
     Tokens,
     /// Several JSON forms in one file.
     Mixed,
@@ -64,7 +64,7 @@ pub struct FileReport {
     pub file: String,
     /// The form that was detected.
     pub form: Form,
-    /// Its samples.
+    /// Samples that were read from it.
     pub samples: u64,
     /// Roles of a dialogue, who asks first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -26,7 +26,7 @@ pub struct Row {
 /// A row longer than `max_seq_length`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LongRow {
-    /// Which row.
+    /// The row, before any cut.
     #[serde(flatten)]
     pub row: Row,
     /// Target tokens that are not learned.
@@ -49,7 +49,7 @@ impl fmt::Display for LongRow {
 /// Long rows that are counted and not listed, because so many are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unlisted {
-    /// How many.
+    /// How many rows are not listed.
     pub rows: u64,
     /// Their target tokens that are not learned.
     pub lost_targets: u64,
@@ -98,7 +98,7 @@ pub struct SourceReport {
     pub path: String,
     /// Its weight, as it is written.
     pub weight: String,
-    /// Samples it has.
+    /// Samples in its files.
     pub samples: u64,
     /// Rows it has in the prepared dataset.
     pub rows: u64,
@@ -111,13 +111,13 @@ pub struct DataReport {
     pub files: Vec<FileReport>,
     /// Rows of the prepared dataset.
     pub samples: u64,
-    /// Their tokens.
+    /// Tokens of all rows.
     pub tokens: u64,
-    /// Their tokens that are learned.
+    /// Tokens of all rows that are learned.
     pub target_tokens: u64,
     /// The longest row, before any cut.
     pub longest: Option<Row>,
-    /// Longest row allowed.
+    /// The longest row that is allowed, in tokens.
     pub max_seq_length: u32,
     /// What happened to longer ones.
     pub overflow: Overflow,
@@ -137,7 +137,7 @@ pub struct DataReport {
 }
 
 impl DataReport {
-    /// Nothing found yet.
+    /// The report before the first file.
     pub(crate) fn new(max_seq_length: u32, overflow: Overflow) -> Self {
         Self {
             files: Vec::new(),

@@ -15,7 +15,7 @@ pub struct Keep {
     pub row: Arc<dyn Fn(&Conversation) -> bool + Send + Sync>,
 }
 
-/// What is prepared.
+/// The data of a preparation.
 #[derive(Clone)]
 pub struct Sources<'a> {
     /// Names the files and how they are read.

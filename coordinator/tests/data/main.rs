@@ -4,7 +4,7 @@
 //! `forms` those of other tools · `sources` metadata, and what was prepared before · `split` rows that
 //! are kept out · `malformed`, `refusals` what is refused · `golden`, `templates` token ids of
 //! transformers · `doctor` what a person should look at · `privacy`, `masked` personal data ·
-//! `continued` a preparation that is killed. Not here: files nobody meant to write (`data_fuzz`).
+//! `continued` a preparation that is killed · `floors` who imports whom. Not here: files nobody meant to write (`data_fuzz`).
 
 #![allow(
     clippy::panic,
@@ -14,6 +14,7 @@
 
 mod continued;
 mod doctor;
+mod floors;
 mod formats;
 mod forms;
 mod golden;

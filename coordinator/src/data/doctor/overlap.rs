@@ -95,7 +95,7 @@ impl Overlap {
         hasher.finalize().as_bytes().first_chunk().copied()
     }
 
-    /// What was found.
+    /// The finding, where any sample is in both.
     pub(crate) fn finding(self) -> Option<Finding> {
         let both = |groups: BTreeMap<Key, Group>| {
             let mut both: Vec<Group> = groups.into_values().collect();

@@ -12,7 +12,6 @@ pub(crate) const PACKED: &[&str] = &["gz", "zst"];
 pub(crate) struct SourceFile {
     /// Path below the data folder, with `/`.
     pub name: String,
-    /// Where it is.
     pub path: PathBuf,
 }
 

@@ -12,12 +12,12 @@ pub(crate) struct At<'a> {
 }
 
 impl At<'_> {
-    /// An error here.
+    /// An error about this line.
     pub(crate) fn error(&self, code: Code, what: impl Into<String>) -> Error {
         Error::new(code, what).at_line(self.path, self.line)
     }
 
-    /// [`Code::UnknownForm`] here.
+    /// [`Code::UnknownForm`], about this line.
     pub(crate) fn unknown(&self, what: impl Into<String>) -> Error {
         self.error(Code::UnknownForm, what)
     }

@@ -23,7 +23,7 @@ const OF_TURNS: &[&str] = &["role", "content"];
 pub(crate) struct Renaming<'a> {
     /// The question and the answer column of tables, no other being read.
     pub csv: Option<&'a (String, String)>,
-    /// Everything else.
+    /// `columns` and `roles`.
     pub formats: &'a FormatConfig,
 }
 

@@ -102,7 +102,7 @@ impl<'a> Treatment<'a> {
         });
     }
 
-    /// What there was.
+    /// The report, once every sample was treated.
     pub(crate) fn report(mut self) -> PrivacyReport {
         self.report.finish();
         self.report

@@ -54,7 +54,7 @@ pub(super) fn visit(text: &str, field: &str, see: &mut See<'_>) -> Option<String
 struct Walk {
     /// Name of the field that the next value stands under.
     field: String,
-    /// Those around it.
+    /// Names of the fields around it, the outermost first.
     outer: Vec<String>,
     /// The new text so far.
     written: String,

@@ -37,7 +37,7 @@ impl FieldText {
         Self { text, from }
     }
 
-    /// The value alone.
+    /// The value without the name of its field.
     pub(super) fn value(&self) -> &str {
         &self.text[self.from..]
     }

@@ -10,11 +10,11 @@ use crate::data::sample::Tokenized;
 /// What becomes of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fitted {
-    /// It fits.
+    /// The row fits as it is.
     Whole(Tokenized),
-    /// Its start.
+    /// The start of the row fits.
     Cut { row: Tokenized, lost_targets: u32 },
-    /// Nothing: left out, or the reason to stop.
+    /// No part of the row is used: it is left out, or the run is refused.
     None { lost_targets: u32 },
 }
 

@@ -13,7 +13,7 @@ use shared::text::{Encoded, TextTokenizer};
 use super::render::Rendered;
 use crate::data::sample::Tokenized;
 
-/// Tokenizes and masks.
+/// Tokenizes a rendered conversation, and marks the tokens that are learned.
 pub(crate) fn mask(tokenizer: &TextTokenizer, rendered: Rendered) -> Result<Tokenized> {
     let Encoded { ids, offsets } = tokenizer.encode(&rendered.text)?;
     let mut targets = vec![0; ids.len()];

@@ -34,7 +34,7 @@ pub(crate) struct Rendered {
     pub left_out: Vec<String>,
 }
 
-/// Renders a conversation.
+/// Renders a conversation, and finds the spans of it that are learned.
 pub(crate) fn render(
     template: &ChatTemplate,
     conversation: &Conversation,

@@ -26,7 +26,7 @@ pub(super) struct Stations<'a, 'p> {
     pub privacy: Option<&'a Privacy>,
     /// Counts what was found, and replaces it; in order, because placeholders are numbered.
     pub treatment: Option<&'a mut Treatment<'p>>,
-    /// Makes rows.
+    /// Renders and tokenizes; without it samples stay conversations.
     pub preparer: Option<&'a Preparer<'a>>,
     /// So many pieces need no rows: an interrupted walk has made them.
     pub skip: u64,
