@@ -8,9 +8,9 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "../../coordinator/tests/privacy/draw.rs"]
+#[path = "../../coordinator/tests/data/privacy/draw.rs"]
 mod draw;
-#[path = "../../coordinator/tests/privacy/planted.rs"]
+#[path = "../../coordinator/tests/data/privacy/planted.rs"]
 #[expect(dead_code, reason = "the test of recall draws more")]
 mod planted;
 

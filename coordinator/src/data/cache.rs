@@ -4,6 +4,8 @@
 //! Keeps: the index names the source digest, so other data, tokenizer or settings never meet an old
 //! dataset; nothing is created unless the preparation succeeded, and then each file at once.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,13 +17,15 @@ use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::files::{self, SourceFile};
 use super::prepare::{Prepared, prepare_with};
+use super::privacy;
 use super::report::DataReport;
-use super::source::Sources;
+use super::sources::Sources;
 use super::walk::Progress;
-use super::{lines, privacy, sources};
 
 /// Changes whenever the same sources would give other rows or another report.
 const VERSION: &str = "data-sources-2";
+/// Bytes of a file that are hashed at once.
+const BUFFER: usize = 1 << 20;
 
 #[derive(Serialize, Deserialize)]
 struct Index {
@@ -76,15 +80,32 @@ fn digest_of(sources: &Sources<'_>, tokenizer_digest: &str) -> Result<String> {
         part(text.as_bytes());
     }
     let metadata = config.metadata_path.as_deref().map(SourceFile::single);
-    let listed = sources::list(config)?;
+    let listed = files::of_run(config)?;
     for file in metadata.iter().chain(&listed) {
         part(file.name.as_bytes());
         let known = files::KNOWN.contains(&file.extension().as_str());
         if known || metadata.is_some() {
-            part(lines::content(&file.path)?.as_bytes());
+            part(content_digest(&file.path)?.as_bytes());
         }
     }
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn content_digest(path: &Path) -> Result<blake3::Hash> {
+    let unreadable = |e: io::Error| {
+        Error::new(Code::Io, "a data file cannot be read")
+            .in_file(path)
+            .why(e.to_string())
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match file.read(&mut buffer).map_err(unreadable)? {
+            0 => return Ok(hasher.finalize()),
+            read => hasher.update(&buffer[..read]),
+        };
+    }
 }
 
 /// Data that is prepared, or found prepared; nothing is published yet.

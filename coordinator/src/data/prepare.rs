@@ -10,16 +10,14 @@ use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
-use super::doctor::{Diagnosis, Doctor, Overlap};
-use super::mask::Tokenized;
-use super::openings::Openings;
 use super::privacy::{Privacy, PrivacyReport};
 use super::report::DataReport;
-use super::source::Sources;
-use super::walk::{Ends, Progress, Way, masked as walk_masked, walk};
-use super::{Conversation, sources, split};
+use super::rows::{mixture, split};
+use super::sample::{Conversation, Tokenized};
+use super::sources::Sources;
+use super::walk::{Preparer, Progress, WalkOptions, masked as walk_masked, walk};
 
-/// Rows and what they are.
+/// The rows of a run, and what its data turned out to be.
 #[derive(Debug)]
 pub struct Prepared {
     /// The rows, not yet published.
@@ -61,20 +59,20 @@ pub fn prepare_with(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Prepared> {
     let config = sources.config;
-    let way = Way {
+    let preparer = Preparer {
         sources,
         tokenizer,
         template,
     };
-    let ends = Ends {
+    let options = WalkOptions {
         see: &mut |_, _| {},
         progress,
         rows: true,
         durable,
     };
-    let mut rows = walk(&way, ends)?;
+    let mut rows = walk(&preparer, options)?;
     rows.judge(config, template)?;
-    let mut report = rows.noted.report;
+    let mut report = rows.stats.report;
     let lost = || Error::new(Code::Internal, "the prepared rows are not there");
     let writer = rows.writer.ok_or_else(lost)?;
     let (writer, validation) = shares(config, writer, &mut report, durable)?;
@@ -85,15 +83,15 @@ pub fn prepare_with(
     })
 }
 
-/// What is kept out is kept out before rows are repeated.
-fn shares(
+/// The rows to train on and those to evaluate: rows are kept out before any is repeated.
+pub(crate) fn shares(
     config: &RunConfig,
     writer: DatasetWriter,
     report: &mut DataReport,
     durable: Option<(&Path, &str)>,
 ) -> Result<(DatasetWriter, Option<DatasetWriter>)> {
     let (writer, validation) = split::keep_out(config, writer, report, durable)?;
-    let writer = sources::mix(config, writer, report, durable)?;
+    let writer = mixture::mix(config, writer, report, durable)?;
     Ok((writer, validation))
 }
 
@@ -108,89 +106,6 @@ pub fn validation_config(config: &RunConfig, folder: &Path) -> RunConfig {
     of_validation
 }
 
-/// The same walk for the doctor: every sample is looked at, and what would refuse a run is a part of
-/// the diagnosis.
-///
-/// # Errors
-/// As [`prepare`], for samples that cannot even be read.
-pub fn diagnose(
-    config: &RunConfig,
-    tokenizer: &TextTokenizer,
-    template: Option<&ChatTemplate>,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Diagnosis> {
-    let mut doctor = Doctor::new(tokenizer);
-    let mut overlap = Overlap::new(config);
-    let mut before = Progress::default();
-    // Looked at first, and told after the training data.
-    let validation = config.evaluation.dir.as_deref().map(|folder| {
-        let config = validation_config(config, folder);
-        let way = Way {
-            sources: &Sources::all(&config),
-            tokenizer,
-            template,
-        };
-        let ends = Ends {
-            see: &mut |sample, row| overlap.evaluated(sample, row),
-            progress: &mut |now| {
-                before = now;
-                progress(Progress { done: false, ..now });
-            },
-            rows: false,
-            durable: None,
-        };
-        let mut rows = walk(&way, ends)?;
-        let judged = rows.judge(&config, template);
-        Ok::<_, Error>((rows.noted.report, judged.err()))
-    });
-    let mut openings = Openings::new(config, tokenizer)?;
-    let way = Way {
-        sources: &Sources::all(config),
-        tokenizer,
-        template,
-    };
-    let ends = Ends {
-        see: &mut |conversation, row| {
-            openings.see(conversation, row);
-            doctor.see(conversation, row);
-            overlap.trained(conversation, row);
-        },
-        progress: &mut |now| {
-            progress(Progress {
-                samples: now.samples + before.samples,
-                bytes: now.bytes + before.bytes,
-                total_bytes: now.total_bytes + before.total_bytes,
-                ..now
-            });
-        },
-        // Only where rows are shared out does the report depend on what is in them.
-        rows: config.evaluation.split > 0.0 || !config.formats.sources.is_empty(),
-        durable: None,
-    };
-    let mut rows = walk(&way, ends)?;
-    let (validation, unfit) = validation.transpose()?.unzip();
-    let before = rows.noted.report.clone();
-    let judged = rows.judge(config, template);
-    let mut report = rows.noted.report;
-    let shared = judged.and_then(|()| match rows.writer {
-        Some(writer) => shares(config, writer, &mut report, None).map(|_| ()),
-        None => Ok(()),
-    });
-    let (report, refused) = match shared {
-        Ok(()) => (report, None),
-        Err(error) => (before, Some(error)),
-    };
-    let mut findings = doctor.findings(&report);
-    findings.splice(..0, overlap.finding());
-    Ok(Diagnosis {
-        detected: openings.of(&report.files, config),
-        findings,
-        report,
-        validation,
-        refused: refused.or(unfit.flatten()),
-    })
-}
-
 /// Shows every sample before it is cut to length.
 pub(crate) fn each(
     config: &RunConfig,
@@ -198,24 +113,24 @@ pub(crate) fn each(
     template: Option<&ChatTemplate>,
     see: &mut dyn FnMut(&Conversation, &Tokenized),
 ) -> Result<()> {
-    let way = Way {
+    let preparer = Preparer {
         sources: &Sources::all(config),
         tokenizer,
         template,
     };
-    let ends = Ends {
+    let options = WalkOptions {
         see,
         progress: &mut |_| {},
         rows: false,
         durable: None,
     };
-    walk(&way, ends).map(|_| ())
+    walk(&preparer, options).map(|_| ())
 }
 
-/// What masking found.
+/// What a masked copy of the data says beside its samples.
 #[derive(Debug)]
 pub struct Masked {
-    /// What was replaced.
+    /// Which personal data was replaced.
     pub privacy: PrivacyReport,
     /// What a person should know about the files.
     pub notices: Vec<String>,

@@ -9,8 +9,9 @@ use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
-use super::overflow::{Fitted, fit};
-use super::{listed, prepare};
+use super::listed::listed;
+use super::prepare;
+use super::rows::overflow::{Fitted, fit};
 
 /// A sample in tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +40,14 @@ impl Preview {
     }
 }
 
-/// Which samples.
+/// The samples that are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Path below the data folder; needed for a line when there are several files.
     pub file: Option<String>,
     /// A line of the first sample; nothing means the first there is.
     pub line: Option<u64>,
-    /// So many samples.
+    /// At most so many samples are shown.
     pub count: usize,
 }
 

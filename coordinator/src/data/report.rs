@@ -8,148 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use shared::config::Overflow;
 
+use super::file_report::{FileReport, RoleCount};
+use super::listed::{KEPT, LISTED, listed, listed_of};
 use super::privacy::PrivacyReport;
-use super::sources::SourceReport;
-use super::{KEPT, LISTED, listed, listed_of};
-
-/// The form of a file's records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Form {
-    /// Plain text with role prefixes.
-    Dialogue,
-    /// Instruction, input, output.
-    Alpaca,
-    /// Conversations of from and value.
-    ShareGpt,
-    /// OpenAI's messages of role and content.
-    Messages,
-    /// Question and answer under other names.
-    Pairs,
-    /// CSV.
-    Table,
-    /// Rows that point at files.
-    Metadata,
-    /// Token ids.
-    Tokens,
-    /// Several JSON forms in one file.
-    Mixed,
-}
-
-impl fmt::Display for Form {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dialogue => "dialogue",
-            Self::Alpaca => "Alpaca",
-            Self::ShareGpt => "ShareGPT",
-            Self::Messages => "messages",
-            Self::Pairs => "question and answer",
-            Self::Table => "CSV",
-            Self::Metadata => "metadata",
-            Self::Tokens => "tokens",
-            Self::Mixed => "several JSON forms",
-        })
-    }
-}
-
-/// A role of a dialogue file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoleCount {
-    /// As the file spells it.
-    pub name: String,
-    /// How often it speaks.
-    pub turns: u64,
-    /// Whether it asks; the others answer.
-    pub asks: bool,
-}
-
-/// What one file gave.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileReport {
-    /// Path below the data folder.
-    pub file: String,
-    /// The form that was detected.
-    pub form: Form,
-    /// Its samples.
-    pub samples: u64,
-    /// Roles of a dialogue, who asks first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roles: Vec<RoleCount>,
-    /// Names before a colon that were read as text, with how often they stand there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub prefixes_read_as_text: Vec<(String, u64)>,
-    /// Columns or keys that were not needed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unused: Vec<String>,
-}
-
-impl FileReport {
-    pub(crate) fn new(file: &str, form: Form) -> Self {
-        Self {
-            file: file.to_owned(),
-            form,
-            samples: 0,
-            roles: Vec::new(),
-            prefixes_read_as_text: Vec::new(),
-            unused: Vec::new(),
-        }
-    }
-
-    /// Counts a sample of this form.
-    pub(crate) fn add_sample(&mut self, form: Form, unused: Vec<String>) {
-        if self.samples == 0 {
-            self.form = form;
-        } else if self.form != form {
-            self.form = Form::Mixed;
-        }
-        self.samples += 1;
-        self.add_unused(unused);
-    }
-
-    /// Adds what a later part of the same file gave.
-    pub(crate) fn add_part(&mut self, part: Self) {
-        if part.samples == 0 {
-            return;
-        }
-        let samples = self.samples + part.samples;
-        self.add_sample(part.form, part.unused);
-        self.samples = samples;
-    }
-
-    pub(crate) fn add_unused(&mut self, names: Vec<String>) {
-        for name in names {
-            if !self.unused.contains(&name) {
-                self.unused.push(name);
-            }
-        }
-    }
-}
-
-/// How many there are, and the first of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Places {
-    pub count: u64,
-    first: Vec<String>,
-}
-
-impl Places {
-    pub(crate) fn add(&mut self, place: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.first.len() < LISTED {
-            self.first.push(place());
-        }
-    }
-}
-
-impl fmt::Display for Places {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.first.join(", "))?;
-        match self.count.saturating_sub(self.first.len() as u64) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
 
 /// A row and its length.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,7 +26,7 @@ pub struct Row {
 /// A row longer than `max_seq_length`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LongRow {
-    /// Which row.
+    /// The row, before any cut.
     #[serde(flatten)]
     pub row: Row,
     /// Target tokens that are not learned.
@@ -188,7 +49,7 @@ impl fmt::Display for LongRow {
 /// Long rows that are counted and not listed, because so many are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unlisted {
-    /// How many.
+    /// How many rows are not listed.
     pub rows: u64,
     /// Their target tokens that are not learned.
     pub lost_targets: u64,
@@ -230,6 +91,19 @@ impl Unlearnable {
     }
 }
 
+/// What a source gave to the mixture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceReport {
+    /// Path as it is written in `data_sources`.
+    pub path: String,
+    /// Its weight, as it is written.
+    pub weight: String,
+    /// Samples in its files.
+    pub samples: u64,
+    /// Rows it has in the prepared dataset.
+    pub rows: u64,
+}
+
 /// What the whole data turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataReport {
@@ -237,13 +111,13 @@ pub struct DataReport {
     pub files: Vec<FileReport>,
     /// Rows of the prepared dataset.
     pub samples: u64,
-    /// Their tokens.
+    /// Tokens of all rows.
     pub tokens: u64,
-    /// Their tokens that are learned.
+    /// Tokens of all rows that are learned.
     pub target_tokens: u64,
     /// The longest row, before any cut.
     pub longest: Option<Row>,
-    /// Longest row allowed.
+    /// The longest row that is allowed, in tokens.
     pub max_seq_length: u32,
     /// What happened to longer ones.
     pub overflow: Overflow,
@@ -263,6 +137,24 @@ pub struct DataReport {
 }
 
 impl DataReport {
+    /// The report before the first file.
+    pub(crate) fn new(max_seq_length: u32, overflow: Overflow) -> Self {
+        Self {
+            files: Vec::new(),
+            samples: 0,
+            tokens: 0,
+            target_tokens: 0,
+            longest: None,
+            max_seq_length,
+            overflow,
+            long_rows: Vec::new(),
+            unlisted_long_rows: Unlisted::default(),
+            sources: Vec::new(),
+            privacy: None,
+            notices: Vec::new(),
+        }
+    }
+
     /// Takes a row that is too long.
     pub(crate) fn add_long(&mut self, row: LongRow) {
         if self.long_rows.len() < KEPT {
@@ -371,20 +263,7 @@ mod tests {
 
     #[test]
     fn of_very_many_long_rows_the_first_are_listed_and_all_are_counted() {
-        let mut report = DataReport {
-            files: Vec::new(),
-            samples: 0,
-            tokens: 0,
-            target_tokens: 0,
-            longest: None,
-            max_seq_length: 5,
-            overflow: Overflow::Truncate,
-            long_rows: Vec::new(),
-            unlisted_long_rows: Unlisted::default(),
-            sources: Vec::new(),
-            privacy: None,
-            notices: Vec::new(),
-        };
+        let mut report = DataReport::new(5, Overflow::Truncate);
         let many = KEPT as u64 + 7;
         for n in 0..many {
             report.add_long(LongRow {

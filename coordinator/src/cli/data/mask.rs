@@ -42,7 +42,7 @@ pub fn run(args: &MaskArgs, cwd: &Path) -> Result<String> {
     let written = storage::write_atomic_with(&out, |file| {
         let found = data::masked(&config, &mut |conversation| {
             count += 1;
-            writeln!(file, "{}", data::written(&conversation)).map_err(|e| {
+            writeln!(file, "{}", data::to_json(&conversation)).map_err(|e| {
                 Error::new(Code::Io, "the copy cannot be written")
                     .in_file(&out)
                     .why(e.to_string())

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::check::{Check, Found, Seen};
+use super::finding::Kind;
 use super::text::{counted, folded_key};
-use super::{Check, Found, Kind, Seen};
 
 /// By what is asked: the answers, and the first sample that gives each.
 #[derive(Default)]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::check::{Check, Found, Seen};
+use super::finding::Kind;
 use super::text::{counted, folded_key, key};
-use super::{Check, Found, Kind, Seen};
 
 #[derive(Default)]
 pub(super) struct Duplicates(BTreeMap<[u8; 16], Vec<u32>>);

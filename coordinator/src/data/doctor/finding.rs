@@ -1,15 +1,11 @@
-//! What was found: for people as text, for programs as JSON.
+//! What a check found, and what to do about it.
 
 use std::fmt;
 
 use serde::Serialize;
-use shared::config::Overflow;
 use shared::dataset::RowOrigin;
-use shared::error::{Error, render};
 
-use super::super::detected::Detected;
-use super::super::listed;
-use super::super::report::DataReport;
+use crate::data::listed::listed;
 
 /// Places shown per finding; the JSON has all.
 const SHOWN: usize = 8;
@@ -106,7 +102,7 @@ impl fmt::Display for Kind {
 /// Something a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What kind.
+    /// Which of the things that are looked for.
     pub kind: Kind,
     /// What it is, with counts.
     pub what: String,
@@ -132,103 +128,4 @@ impl fmt::Display for Finding {
         }
         writeln!(f, "  fix: {}", self.kind.fix())
     }
-}
-
-/// Everything that is known of the data.
-#[derive(Clone, Debug)]
-pub struct Diagnosis {
-    /// What each file was taken for.
-    pub detected: Vec<Detected>,
-    /// What was read.
-    pub report: DataReport,
-    /// What was read of `validation_dir`, when there is one.
-    pub validation: Option<DataReport>,
-    /// What a person should look at.
-    pub findings: Vec<Finding>,
-    /// Why a run cannot start with it.
-    pub refused: Option<Error>,
-}
-
-impl Diagnosis {
-    /// Kinds that were sought and not found.
-    #[must_use]
-    pub fn clean(&self) -> Vec<Kind> {
-        let found = |kind: &Kind| self.findings.iter().any(|f| f.kind == *kind);
-        let sought = |kind: &Kind| *kind != Kind::Overlap || self.validation.is_some();
-        let kinds = Kind::ALL.iter().copied();
-        kinds.filter(|k| sought(k) && !found(k)).collect()
-    }
-
-    /// As one JSON object, with every place.
-    #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
-        let finding = |f: &Finding| {
-            serde_json::json!({
-                "kind": f.kind, "what": f.what, "places": f.places, "fix": f.kind.fix(),
-            })
-        };
-        let mut all = serde_json::json!({
-            "event": "data_check",
-            "detected": self.detected,
-            "report": self.report,
-            "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
-            "not_found": self.clean(),
-            "refused": self.refused,
-        });
-        if let Some(validation) = &self.validation {
-            all["validation"] = serde_json::json!(validation);
-        }
-        all
-    }
-}
-
-impl fmt::Display for Diagnosis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for file in &self.detected {
-            write!(f, "{file}")?;
-        }
-        write!(f, "{}", self.report)?;
-        if let Some(validation) = &self.validation {
-            write!(f, "validation: {validation}")?;
-        }
-        for finding in &self.findings {
-            write!(f, "\n{finding}")?;
-        }
-        let clean: Vec<String> = self.clean().iter().map(ToString::to_string).collect();
-        writeln!(f, "\nlooked for and not found: {}", clean.join(", "))?;
-        match &self.refused {
-            Some(error) => writeln!(f, "\na run cannot start with this data:\n{}", render(error)),
-            None => writeln!(f, "a run can start with this data"),
-        }
-    }
-}
-
-/// Rows that do not fit, as a finding.
-pub(super) fn cut_rows(report: &DataReport) -> Option<Finding> {
-    let (rows, lost) = report.too_long();
-    if rows == 0 {
-        return None;
-    }
-    let all = report.target_tokens + lost;
-    let done = if report.overflow == Overflow::Truncate {
-        "cut"
-    } else {
-        "left out"
-    };
-    let place = |row: &super::super::report::LongRow| {
-        vec![RowOrigin {
-            file: row.row.file.clone(),
-            line: row.row.line,
-        }]
-    };
-    Some(Finding {
-        kind: Kind::CutRows,
-        what: format!(
-            "{rows} of {} samples are longer than {} tokens and are {done}: {lost} of {all} target \
-             tokens are lost",
-            report.samples.max(rows),
-            report.max_seq_length,
-        ),
-        places: report.long_rows.iter().map(place).collect(),
-    })
 }

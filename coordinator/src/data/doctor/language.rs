@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::check::{Check, Found, Seen};
+use super::finding::Kind;
 use super::text::{counted, is_han};
-use super::{Check, Found, Kind, Seen};
 
 /// Fewer letters tell nothing.
 const LETTERS: usize = 8;

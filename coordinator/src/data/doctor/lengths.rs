@@ -1,7 +1,8 @@
 //! Samples far longer or shorter than the others.
 
+use super::check::{Check, Found, Seen};
+use super::finding::Kind;
 use super::text::counted;
-use super::{Check, Found, Kind, Seen};
 
 /// Fewer samples have no usual length.
 const SAMPLES: usize = 20;

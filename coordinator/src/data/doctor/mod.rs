@@ -6,6 +6,7 @@
 //! Keeps: the same data gives the same findings, in the same order. Not here: what makes a run
 //! impossible (`refusals`), personal data (`privacy`).
 
+mod check;
 mod contradictions;
 mod duplicates;
 mod finding;
@@ -20,61 +21,12 @@ mod unknown;
 mod widths;
 
 use shared::dataset::RowOrigin;
-use shared::text::{Message, TextTokenizer};
+use shared::text::TextTokenizer;
 
-pub use finding::{Diagnosis, Finding, Kind};
+use super::sample::{Conversation, Tokenized};
+use check::{Check, Seen};
+pub use finding::{Finding, Kind};
 pub(crate) use overlap::Overlap;
-
-use super::Conversation;
-use super::mask::Tokenized;
-use super::report::DataReport;
-
-/// A sample as every check sees it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen<'a> {
-    pub messages: &'a [Message],
-    /// The tools it may call.
-    pub tools: Option<&'a serde_json::Value>,
-    /// Token ids before any cut.
-    pub ids: &'a [u32],
-}
-
-impl<'a> Seen<'a> {
-    /// The last answer.
-    fn answer(&self) -> Option<&'a str> {
-        self.answers().map(|m| m.content.as_str()).next_back()
-    }
-
-    /// The answers, without those that only call tools.
-    fn answers(&self) -> impl DoubleEndedIterator<Item = &'a Message> {
-        let silent = |m: &&Message| m.content.trim().is_empty() && m.calls();
-        let answers = self.messages.iter().filter(|m| m.role == "assistant");
-        answers.filter(move |m| !silent(m))
-    }
-}
-
-/// Something a person should look at, sought sample by sample.
-trait Check {
-    /// Takes the next sample in; `index` counts from 0.
-    fn see(&mut self, index: u32, sample: &Seen<'_>);
-    /// What it found; samples by their index.
-    fn findings(&self) -> Vec<Found>;
-}
-
-/// A finding whose places are indexes of samples; those of one group belong together.
-struct Found {
-    kind: Kind,
-    what: String,
-    groups: Vec<Vec<u32>>,
-}
-
-impl Found {
-    /// A finding about samples one by one.
-    fn each(kind: Kind, what: String, samples: Vec<u32>) -> Self {
-        let groups = samples.into_iter().map(|i| vec![i]).collect();
-        Self { kind, what, groups }
-    }
-}
 
 /// All checks over one pass.
 pub(crate) struct Doctor<'a> {
@@ -114,8 +66,8 @@ impl<'a> Doctor<'a> {
         self.places.push(conversation.origin.clone());
     }
 
-    /// Every finding, those of the preparation first.
-    pub(crate) fn findings(self, report: &DataReport) -> Vec<Finding> {
+    /// What all checks found, check by check.
+    pub(crate) fn findings(self) -> Vec<Finding> {
         let place = |index: u32| self.places.get(index as usize).cloned();
         let found = self.checks.iter().flat_map(|check| check.findings());
         let found = found.map(|found| Finding {
@@ -127,7 +79,7 @@ impl<'a> Doctor<'a> {
                 .map(|group| group.into_iter().filter_map(place).collect())
                 .collect(),
         });
-        finding::cut_rows(report).into_iter().chain(found).collect()
+        found.collect()
     }
 }
 

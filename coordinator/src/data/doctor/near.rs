@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::check::{Check, Found, Seen};
+use super::finding::Kind;
 use super::text::{counted, folded, key, said};
-use super::{Check, Found, Kind, Seen};
 
 const HASHES: usize = 64;
 const ROWS: usize = 4;

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use super::check::{Check, Found, Seen};
+use super::finding::Kind;
 use super::text::counted;
-use super::{Check, Found, Kind, Seen};
 
 /// An opening has so many characters at least, and at most.
 const LEAST: usize = 2;

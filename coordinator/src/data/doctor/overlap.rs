@@ -10,10 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::config::{Overflow, RunConfig};
 use shared::dataset::RowOrigin;
 
-use super::super::Conversation;
-use super::super::mask::Tokenized;
+use super::finding::{Finding, Kind};
 use super::text::folded_key;
-use super::{Finding, Kind};
+use crate::data::sample::{Conversation, Tokenized};
 
 /// What the places of validation data begin with.
 const ROOT: &str = "validation_dir";
@@ -96,7 +95,7 @@ impl Overlap {
         hasher.finalize().as_bytes().first_chunk().copied()
     }
 
-    /// What was found.
+    /// The finding, where any sample is in both.
     pub(crate) fn finding(self) -> Option<Finding> {
         let both = |groups: BTreeMap<Key, Group>| {
             let mut both: Vec<Group> = groups.into_values().collect();

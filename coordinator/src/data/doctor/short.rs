@@ -1,7 +1,8 @@
 //! Answers that are empty, or one word.
 
+use super::check::{Check, Found, Seen};
+use super::finding::Kind;
 use super::text::{counted, is_han};
-use super::{Check, Found, Kind, Seen};
 
 /// So many Chinese characters are about one word.
 const WORD: usize = 2;

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use shared::text::TextTokenizer;
 
+use super::check::{Check, Found, Seen};
+use super::finding::Kind;
 use super::text::counted;
-use super::{Check, Found, Kind, Seen};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Loss {

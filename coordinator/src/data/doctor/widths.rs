@@ -2,8 +2,9 @@
 //!
 //! Each width has tokens of its own, so the model meets every number twice and half as often.
 
+use super::check::{Check, Found, Seen};
+use super::finding::Kind;
 use super::text::{counted, half_width, is_han};
-use super::{Check, Found, Kind, Seen};
 
 #[derive(Default)]
 pub(super) struct Widths {

@@ -71,7 +71,7 @@ const OTHER: &[&str] = &[
     "。",
 ];
 
-/// Postal addresses.
+/// Finds postal addresses, Chinese and English.
 pub(super) struct Addresses {
     known: Regex,
     named: Regex,

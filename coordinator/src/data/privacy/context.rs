@@ -35,12 +35,12 @@ pub(super) fn each(
     found
 }
 
-/// The character before.
+/// The character before a byte of the text.
 pub(super) fn left(text: &str, at: usize) -> Option<char> {
     text[..at].chars().next_back()
 }
 
-/// The character after.
+/// The character after a byte of the text.
 pub(super) fn right(text: &str, at: usize) -> Option<char> {
     text[at..].chars().next()
 }
@@ -81,12 +81,12 @@ pub(super) fn has(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| text.contains(word))
 }
 
-/// The digits alone.
+/// The digits of a text, without what stands between them.
 pub(super) fn digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_digit).collect()
 }
 
-/// A Chinese character.
+/// Whether a character is Chinese.
 pub(super) fn is_han(c: char) -> bool {
     matches!(c, '\u{4e00}'..='\u{9fff}' | '\u{3400}'..='\u{4dbf}')
 }

@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::context::each;
 
-/// English names.
+/// Finds English names behind titles, labels and roles.
 pub(super) struct English {
     title: Regex,
     own: Regex,

@@ -12,14 +12,14 @@ use shared::config::PrivacyKind;
 pub enum Kind {
     /// A rule of the user's, by its place in the configuration.
     Rule(usize),
-    /// A built-in kind.
+    /// One of the kinds that are built in.
     Known(PrivacyKind),
 }
 
 /// Personal data in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is.
+    /// Which kind of personal data stands there.
     pub kind: Kind,
     /// Its bytes in the text.
     pub span: Range<usize>,

@@ -13,7 +13,7 @@ pub(super) const MARK: char = '\u{fffc}';
 /// A placeholder of this or an earlier masking.
 pub(super) const PLACEHOLDER: &str = r"\[[A-Z][A-Z0-9_]*_[0-9]+\]";
 
-/// A folded text.
+/// A text as the rules read it, and where each byte of it comes from.
 #[derive(Clone, Debug)]
 pub(super) struct Folded {
     /// What the rules read.

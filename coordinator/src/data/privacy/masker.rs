@@ -22,7 +22,7 @@ pub struct Masker<'a> {
 }
 
 impl<'a> Masker<'a> {
-    /// Begins a run.
+    /// No placeholder is given yet.
     #[must_use]
     pub fn new(privacy: &'a Privacy) -> Self {
         Self {

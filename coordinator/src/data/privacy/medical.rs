@@ -46,7 +46,7 @@ impl Records {
     }
 }
 
-/// Amounts of money.
+/// Finds amounts of money.
 pub(super) struct Amounts {
     signed: Regex,
     counted: Regex,

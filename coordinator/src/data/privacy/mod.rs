@@ -2,7 +2,7 @@
 //!
 //! `digits` checksums · `folded` a text as the rules read it · `context` what stands beside ·
 //! `numbers`, `phones`, `medical`, `addresses` (with `places`), `names` (with `surnames`, `english`) the rules ·
-//! `pieces` (with `raw`) where texts stand in a sample ·
+//! `texts` (with `raw`) where texts stand in a sample ·
 //! `findings` which of two counts · `scan` all rules over a sample · `masker` placeholders · `report`
 //! counts. Keeps: no value in a report, a message or an error; the result does not depend on the
 //! number of threads. Not here: the configuration's keys (`shared/config`).
@@ -18,14 +18,15 @@ mod medical;
 mod names;
 mod numbers;
 mod phones;
-mod pieces;
+
 mod places;
 mod raw;
 mod report;
 mod scan;
 mod surnames;
+mod texts;
 
-use super::Conversation;
+use super::sample::Conversation;
 
 pub use findings::{Finding, Kind};
 pub use masker::Masker;
@@ -42,7 +43,7 @@ impl Privacy {
     /// Looks for personal data in all texts of a sample, which stays as it is.
     pub(crate) fn look(&self, sample: &mut Conversation) -> Found {
         let mut all = Vec::new();
-        pieces::visit(sample, &mut |piece| {
+        texts::visit(sample, &mut |piece| {
             all.push(piece.clone());
             None
         });
@@ -55,7 +56,7 @@ impl Privacy {
     /// Placeholders that stand in a sample already.
     pub(crate) fn reserved_in(&self, sample: &mut Conversation) -> Vec<String> {
         let mut all = Vec::new();
-        pieces::visit(sample, &mut |piece| {
+        texts::visit(sample, &mut |piece| {
             all.extend(self.placeholders(piece.value()).map(str::to_owned));
             None
         });
@@ -84,11 +85,6 @@ impl<'a> Treatment<'a> {
         }
     }
 
-    /// Its rules.
-    pub(crate) fn privacy(&self) -> &'a Privacy {
-        self.privacy
-    }
-
     /// Leaves a placeholder alone that stands in the data already.
     pub(crate) fn reserve(&mut self, placeholder: &str) {
         self.masker.reserve(placeholder);
@@ -98,7 +94,7 @@ impl<'a> Treatment<'a> {
     pub(crate) fn treat(&mut self, sample: &mut Conversation, found: Found) {
         let origin = sample.origin.clone();
         let mut found = found.into_iter();
-        pieces::visit(sample, &mut |piece| {
+        texts::visit(sample, &mut |piece| {
             let findings = found.next().unwrap_or_default();
             self.report.add(self.privacy, &origin, &findings);
             let replaced = self.report.masked && !findings.is_empty();
@@ -106,7 +102,7 @@ impl<'a> Treatment<'a> {
         });
     }
 
-    /// What there was.
+    /// The report, once every sample was treated.
     pub(crate) fn report(mut self) -> PrivacyReport {
         self.report.finish();
         self.report

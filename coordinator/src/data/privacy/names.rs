@@ -166,7 +166,7 @@ enum Lead {
     Role,
 }
 
-/// Names of people.
+/// Finds names of people behind what points at them.
 pub(super) struct Names {
     label: Regex,
     role: Regex,

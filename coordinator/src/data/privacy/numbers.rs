@@ -109,7 +109,7 @@ impl Ids {
     }
 }
 
-/// Bank cards.
+/// Finds numbers of bank cards.
 pub(super) struct Cards {
     whole: Regex,
     grouped: Regex,
@@ -171,7 +171,7 @@ fn has_issuer(number: &str) -> bool {
     }
 }
 
-/// E-mail addresses.
+/// Finds e-mail addresses.
 pub(super) struct Emails(Regex);
 
 impl Emails {

@@ -17,7 +17,7 @@ const GLUED: &[&str] = &[
     "tel", "phone", "mobile", "mob", "cell", "wechat", "wx", "vx", "v", "t", "m", "p",
 ];
 
-/// Telephone numbers.
+/// Finds telephone numbers.
 pub(super) struct Phones {
     mobile: Regex,
     landline: Regex,

@@ -3,7 +3,7 @@
 //! In: a text that is one JSON object or list. Out: the same text, other in the tokens that were
 //! replaced and nowhere else: white space, escapes and the spelling of numbers stay.
 
-use super::pieces::{Piece, See, raw_or_text};
+use super::texts::{FieldText, See, raw_or_text};
 
 /// Whether a text is one JSON object or list.
 pub(super) fn is_json(text: &str) -> bool {
@@ -39,7 +39,7 @@ pub(super) fn visit(text: &str, field: &str, see: &mut See<'_>) -> Option<String
         if *byte == b'"' {
             walk.string(text, at..end, see);
         } else if end > at + 1 || byte.is_ascii_digit() {
-            let masked = see(&Piece::new(&walk.field, &text[at..end]));
+            let masked = see(&FieldText::new(&walk.field, &text[at..end]));
             walk.replace(text, at..end, masked);
         }
         at = end;
@@ -54,7 +54,7 @@ pub(super) fn visit(text: &str, field: &str, see: &mut See<'_>) -> Option<String
 struct Walk {
     /// Name of the field that the next value stands under.
     field: String,
-    /// Those around it.
+    /// Names of the fields around it, the outermost first.
     outer: Vec<String>,
     /// The new text so far.
     written: String,
@@ -66,7 +66,7 @@ impl Walk {
     fn string(&mut self, text: &str, span: std::ops::Range<usize>, see: &mut See<'_>) {
         let value: String = serde_json::from_str(&text[span.clone()]).unwrap_or_default();
         if text[span.end..].trim_start().starts_with(':') {
-            let masked = see(&Piece::new("", &value));
+            let masked = see(&FieldText::new("", &value));
             self.replace(text, span, masked);
             self.field = value;
         } else {

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use shared::config::PrivacyKind;
 use shared::dataset::RowOrigin;
 
-use super::super::{KEPT, listed_of};
 use super::findings::Finding;
 use super::scan::Privacy;
+use crate::data::listed::{KEPT, listed_of};
 
 /// What was found in the whole data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One small file for every form that the data room reads; see data_formats.rs and docs/reference/data.md.
+"""One small file for every form that the data room reads; see formats.rs and docs/reference/data.md.
 
 Needs pyarrow. Compressed and Parquet files are made here, and so are the texts, so that all lie in
 one place.

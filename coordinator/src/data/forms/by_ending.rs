@@ -1,0 +1,27 @@
+//! One file to conversations: its ending says which reader it needs.
+
+use shared::config::RunConfig;
+use shared::error::Result;
+
+use super::parsed::Parsed;
+use super::renaming::Renaming;
+use super::{dialogue, json, parquet, table};
+use crate::data::files::{self, SourceFile, decode};
+
+/// Reads one file whole with the reader of its ending, `None` when there is none.
+pub(crate) fn parse(config: &RunConfig, file: &SourceFile) -> Result<Option<Parsed>> {
+    let extension = file.extension();
+    if !files::KNOWN.contains(&extension.as_str()) {
+        return Ok(None);
+    }
+    if extension == "parquet" {
+        return parquet::parse(file, Renaming::of(config)).map(Some);
+    }
+    let renaming = Renaming::of(config);
+    let text = decode::text(&file.path)?;
+    Ok(Some(match extension.as_str() {
+        "txt" => dialogue::parse(file, &text, config.dialogue, &config.formats)?,
+        "jsonl" | "json" => json::parse(file, &text, renaming)?,
+        _ => table::parse(file, &text, renaming)?,
+    }))
+}

@@ -1,0 +1,63 @@
+//! What a sample is on its way: a conversation, then a row of tokens.
+//!
+//! Every station below takes or gives one of these; this file needs none of them.
+
+use shared::dataset::RowOrigin;
+use shared::text::Message;
+
+/// A sample as it was read: its turns, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// The turns in order.
+    pub messages: Vec<Message>,
+    /// File and line of the first turn.
+    pub origin: RowOrigin,
+    /// The tools it may call, a list, as the template sees them.
+    pub tools: Option<serde_json::Value>,
+    /// Which messages are answers of weight 0, not to be learned.
+    pub unlearned: Vec<usize>,
+    /// A sample that comes as tokens has these and no turns.
+    pub tokens: Option<Tokens>,
+}
+
+impl Conversation {
+    /// Turns without tools, all of weight 1.
+    pub(crate) fn new(messages: Vec<Message>, origin: RowOrigin) -> Self {
+        Self {
+            messages,
+            origin,
+            tools: None,
+            unlearned: Vec::new(),
+            tokens: None,
+        }
+    }
+
+    /// `FILE:LINE` of the sample, for a message.
+    pub(crate) fn place(&self) -> String {
+        let RowOrigin { file, line } = &self.origin;
+        format!("{file}:{line}")
+    }
+}
+
+/// The tokens of a sample that was tokenized by somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Token ids without padding.
+    pub ids: Vec<u32>,
+    /// 1 where a token is learned; nothing where no labels came.
+    pub targets: Option<Vec<u8>>,
+    /// Tokens of padding that were taken off.
+    pub padding: usize,
+}
+
+/// A tokenized sample before it is cut to length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tokenized {
+    pub ids: Vec<u32>,
+    /// 1 for each token that is learned.
+    pub targets: Vec<u8>,
+    /// An answer ends without a special token.
+    pub open_end: bool,
+    /// Roles whose text the chat template left out.
+    pub left_out: Vec<String>,
+}

@@ -1,0 +1,29 @@
+//! The data room from outside: files in, rows, reports and refusals out.
+//!
+//! `house` a run's folders for a test · `walk` forms, rows and masks · `formats` every form there is ·
+//! `forms` those of other tools · `sources` metadata, and what was prepared before · `split` rows that
+//! are kept out · `malformed`, `refusals` what is refused · `golden`, `templates` token ids of
+//! transformers · `doctor` what a person should look at · `privacy`, `masked` personal data ·
+//! `continued` a preparation that is killed · `floors` who imports whom. Not here: files nobody meant to write (`data_fuzz`).
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod continued;
+mod doctor;
+mod floors;
+mod formats;
+mod forms;
+mod golden;
+mod house;
+mod malformed;
+mod masked;
+mod privacy;
+mod refusals;
+mod sources;
+mod split;
+mod templates;
+mod walk;
