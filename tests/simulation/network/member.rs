@@ -264,21 +264,7 @@ impl Member {
                 identity,
                 task,
                 world,
-            } => {
-                self.scene.lock().moment = Moment::Reduce;
-                let mut held = self.own.lock();
-                let spoiled = std::mem::take(&mut held.machine.damage.sum);
-                held.machine.spoiled_total = spoiled;
-                if spoiled {
-                    held.machine.replica.flip_sum_bit(task);
-                }
-                let sum = held.machine.replica.sum(task, world);
-                drop(held);
-                let total = Vec::new();
-                let given = Contribution { sum, total };
-                let ordered = self.reducer.reduce(identity, task, given, world);
-                self.must(ordered);
-            }
+            } => self.reduce(identity, task, world),
             Action::Reapply(identity) => {
                 let again = self
                     .own
@@ -311,6 +297,22 @@ impl Member {
             Action::End(ending) => return Some(ending),
         }
         None
+    }
+
+    fn reduce(&mut self, identity: Identity, task: Task, world: usize) {
+        self.scene.lock().moment = Moment::Reduce;
+        let mut held = self.own.lock();
+        let spoiled = std::mem::take(&mut held.machine.damage.sum);
+        held.machine.spoiled_total = spoiled;
+        if spoiled {
+            held.machine.replica.flip_sum_bit(task);
+        }
+        let sum = held.machine.replica.sum(task, world);
+        drop(held);
+        let total = Vec::new();
+        let given = Contribution { sum, total };
+        let ordered = self.reducer.reduce(identity, task, given, world);
+        self.must(ordered);
     }
 
     fn open(&mut self, after: Duration) {
