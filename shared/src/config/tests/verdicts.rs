@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::keys::KEYS;
+use super::super::keys::keys;
 use super::super::*;
 use super::load_text;
 
@@ -159,7 +159,7 @@ fn the_turns_have_every_key_away_from_its_default() {
                 .map(|(key, _)| key),
         );
     }
-    let all: BTreeSet<_> = KEYS.iter().map(|key| key.name).collect();
+    let all: BTreeSet<_> = keys().map(|key| key.name).collect();
     assert_eq!(away, all);
 }
 
