@@ -374,7 +374,7 @@ fn every_kind_of_adapter_gives_equal_bits_for_one_two_and_four_threads() {
             config.adapter.use_dora = true;
             config.lora_dropout = 0.2;
         }),
-        ("ia3", |config| config.adapter.kind = AdapterKind::Ia3),
+        ("ia3", |config| config.adapter_type = AdapterKind::Ia3),
         ("whole modules and biases", |config| {
             config.adapter.modules_to_save =
                 ["embed_tokens", "norm", "o_proj"].map(Into::into).into();

@@ -28,7 +28,7 @@ const ID: usize = 3;
 /// [`Code::OutOfRange`] that names the largest part.
 pub(super) fn told(config: &RunConfig, prompts: &Prompts) -> Result<()> {
     welcome(&Welcome {
-        config_json: serde_json::to_string(config).unwrap_or_default(),
+        config_json: config.to_json()?,
         prompts: prompts.clone(),
         ..Welcome::default()
     })
@@ -62,7 +62,7 @@ fn of_prompts(welcome: &Welcome) -> usize {
 /// [`Code::OutOfRange`], as [`told`] and [`micro_batches`].
 pub(super) fn configuration(config: &RunConfig) -> Result<()> {
     micro_batches("a step", config::micro_batches_per_step(config))?;
-    let json = serde_json::to_string(config).unwrap_or_default().len();
+    let json = config.to_json()?.len();
     let prompts: usize = config.evaluation.prompts.iter().map(String::len).sum();
     let parts = [
         ("eval_prompts", prompts * (1 + ID)),

@@ -19,25 +19,6 @@ use crate::data::{self, Progress};
 use crate::estimate::{Estimate, Samples, Subject, pace};
 use crate::store::{self, LEDGER};
 
-/// Keys that decide the adapter and not the time of a step.
-const NO_MATTER: &[&str] = &[
-    "base_model",
-    "arithmetic",
-    "epochs",
-    "max_steps",
-    "learning_rate",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "warmup_ratio",
-    "weight_decay",
-    "max_grad_norm",
-    "lora_alpha",
-    "use_rslora",
-    "init_adapter",
-    "parent",
-    "parent_optimizer",
-];
-
 /// Plans a run. Nothing stays written.
 ///
 /// # Errors
@@ -98,9 +79,8 @@ fn earlier(
     let mut now = config::identity_fields(config);
     now.insert("dataset".into(), dataset.to_owned());
     let mut then = state.run.identity;
-    for key in NO_MATTER {
-        now.remove(*key);
-        then.remove(*key);
+    for fields in [&mut now, &mut then] {
+        fields.retain(|part, _| part != "arithmetic" && config::changes_pace(part));
     }
     if let Some(first) = config::difference(&then, &now).first() {
         return Err(format!(

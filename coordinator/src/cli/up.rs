@@ -144,7 +144,7 @@ fn options(args: &UpArgs, prepared: &Prepared) -> Result<Options> {
         run: prepared.record.run_id.clone(),
         term: prepared.record.term,
         welcome: Welcome {
-            config_json: serde_json::to_string(&**config).unwrap_or_default(),
+            config_json: config.to_json()?,
             base_digest: prepared.base_digest.clone(),
             dataset_path: prepared.dataset.display().to_string(),
             run_identity: prepared.record.run_identity.clone(),

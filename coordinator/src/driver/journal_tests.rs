@@ -4,21 +4,11 @@ use super::*;
 use crate::history::OutputFormat;
 
 fn config(output_dir: &Path) -> RunConfig {
-    let text = r#"{"train_data_dir":"/d","metadata_path":null,"base_model":"/b",
-        "task_type":"text-generation","output_dir":"/o","lora_rank":8,"lora_alpha":16.0,
-        "lora_dropout":0.0,"target_modules":"all-linear","use_rslora":false,"init_adapter":null,
-        "parent":null,"parent_optimizer":true,
-        "batch_size":2,"gradient_accumulation_steps":1,"micro_batch_size":1,"epochs":5,
-        "max_steps":null,"learning_rate":0.001,"lr_scheduler_type":"linear","warmup_steps":0,
-        "warmup_ratio":0.0,"weight_decay":0.0,"max_grad_norm":1.0,"seed":42,"precision":"f32",
-        "max_seq_length":512,"overflow":"truncate","device":"cpu","save_steps":50,
-        "save_total_limit":null,"logging_steps":3,"shuffle":true,"train_on_inputs":false,
-        "resume_from_checkpoint":null,"min_workers":1,"max_workers":null,
-        "failure_detection":8.0,"ride_through":60.0,"device_class":"mixed","audit_rate":0.0,
-        "dialogue":"turns","csv_columns":null}"#;
+    let lines =
+        "batch_size: 2\nepochs: 5\nlearning_rate: 0.001\nsave_steps: 50\nlogging_steps: 3\n";
     RunConfig {
         output_dir: output_dir.to_path_buf(),
-        ..serde_json::from_str(text).unwrap()
+        ..shared::config::testing::config(lines).unwrap()
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Facts {
 /// The advice for a run.
 #[must_use]
 pub fn advice(config: &RunConfig, facts: &Facts) -> Vec<Advice> {
-    let pairs = config.adapter.kind == AdapterKind::Lora;
+    let pairs = config.adapter_type == AdapterKind::Lora;
     let all = [
         pairs.then(|| rank(config.lora_rank)),
         if pairs {

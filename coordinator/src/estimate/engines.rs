@@ -86,7 +86,7 @@ pub fn engines(config: &RunConfig) -> Vec<Engine> {
 fn beyond_plain_lora(config: &RunConfig) -> Option<String> {
     let adapter = &config.adapter;
     let mut found = Vec::new();
-    if adapter.kind == AdapterKind::Ia3 {
+    if config.adapter_type == AdapterKind::Ia3 {
         found.push("it is IA3, not LoRA".to_owned());
     }
     if adapter.use_dora {
@@ -214,7 +214,7 @@ mod tests {
                 (|c| c.adapter.use_dora = true) as fn(&mut RunConfig),
                 "it is DoRA",
             ),
-            (|c| c.adapter.kind = AdapterKind::Ia3, "it is IA3, not LoRA"),
+            (|c| c.adapter_type = AdapterKind::Ia3, "it is IA3, not LoRA"),
             (
                 |c| c.adapter.bias = BiasMode::LoraOnly,
                 "biases are trained",

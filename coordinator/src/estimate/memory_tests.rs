@@ -179,7 +179,7 @@ fn each_kind_of_adapter_keeps_its_own() {
     // Two layers; 20 positions of 32 values are stretched, or scaled, in place of three ranks.
     let dora = kept(&|config| config.adapter.use_dora = true);
     assert_eq!(dora, lora + 2 * 20 * 4 * 32);
-    let vectors = kept(&|config| config.adapter.kind = AdapterKind::Ia3);
+    let vectors = kept(&|config| config.adapter_type = AdapterKind::Ia3);
     // Scaled outputs need no inputs.
     assert_eq!(vectors, lora - 2 * 20 * 4 * 3);
     let dropped = kept(&|config| (config.adapter.use_dora, config.lora_dropout) = (true, 0.1));

@@ -9,12 +9,10 @@ use super::*;
 
 /// A resolved configuration with the usual defaults.
 pub(crate) fn config() -> RunConfig {
-    let folder = tempfile::tempdir().unwrap();
-    let text = "train_data_dir: .\nbase_model: /no/such/model\noutput_dir: out\nlora_rank: 8\n";
-    let file = folder.path().join("run.yaml");
-    std::fs::write(&file, text).unwrap();
-    let loaded = shared::config::load(&file, &[], folder.path());
-    loaded.unwrap().config
+    RunConfig {
+        base_model: "/no/such/model".into(),
+        ..shared::config::testing::config("").unwrap()
+    }
 }
 
 /// About the shape of Llama-2-7B, which the wire's published numbers are for.
@@ -161,7 +159,7 @@ fn advice_has_evidence_and_is_silent_where_there_is_nothing_to_say() {
         "--workers",
     ];
     assert_eq!(abouts(&config, 90), all);
-    config.adapter.kind = shared::config::AdapterKind::Ia3;
+    config.adapter_type = shared::config::AdapterKind::Ia3;
     assert_eq!(abouts(&config, 1), ["epochs"]);
     config.learning_rate = 1e-4;
     assert_eq!(abouts(&config, 1), ["learning_rate", "epochs"]);

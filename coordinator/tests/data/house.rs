@@ -7,10 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use coordinator::data::{Prepared, prepare};
-use shared::config::{
-    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules,
-    TaskType,
-};
+use shared::config::{RunConfig, testing};
 use shared::dataset::PreparedDataset;
 use shared::error::{Error, render};
 use shared::text::{ChatTemplate, TextTokenizer};
@@ -97,60 +94,13 @@ impl House {
 }
 
 fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> RunConfig {
+    let lines = "lora_rank: 16\nlora_dropout: 0.1\ntarget_modules: all-linear\nmicro_batch_size: 1\n\
+                 epochs: 1\nlearning_rate: 1e-4\nmax_seq_length: 512\ndevice: cpu\nsave_steps: 50\n";
     RunConfig {
         train_data_dir,
-        metadata_path: None,
         base_model,
-        task_type: TaskType::TextGeneration,
         output_dir,
-        lora_rank: 16,
-        lora_alpha: 32.0,
-        lora_dropout: 0.1,
-        target_modules: TargetModules::AllLinear,
-        use_rslora: false,
-        adapter: Default::default(),
-        activation_checkpointing: Default::default(),
-        init_adapter: None,
-        parent: None,
-        parent_optimizer: true,
-        batch_size: 4,
-        gradient_accumulation_steps: 1,
-        micro_batch_size: 1,
-        epochs: 1,
-        max_steps: None,
-        learning_rate: 1e-4,
-        lr_scheduler_type: LrSchedulerType::Linear,
-        warmup_steps: 0,
-        warmup_ratio: 0.0,
-        weight_decay: 0.0,
-        max_grad_norm: 1.0,
-        seed: 42,
-        precision: Precision::F32,
-        stability: Default::default(),
-        max_seq_length: 512,
-        overflow: Overflow::Truncate,
-        device: "cpu".into(),
-        save_steps: 50,
-        save_total_limit: None,
-        logging_steps: 1,
-        evaluation: shared::config::EvaluationConfig::default(),
-        shuffle: true,
-        group_by_length: false,
-        packing: false,
-        train_on_inputs: false,
-        loss_on: shared::config::LossOn::Response,
-        resume_from_checkpoint: None,
-        min_workers: 1,
-        max_workers: None,
-        failure_detection: 8.0,
-        ride_through: 60.0,
-        device_class: DeviceClassPolicy::Mixed,
-        audit_rate: 0.0,
-        dialogue: Dialogue::Turns,
-        csv_columns: None,
-        privacy: Default::default(),
-        quantization: Default::default(),
-        formats: Default::default(),
+        ..testing::config(lines).unwrap()
     }
 }
 

@@ -3,9 +3,9 @@
 //! In: an [`Item`] and its [`Key`]. Out: the typed value, or a [`Problem`].
 //! Keeps: lists of names are sorted and hold each once; the order of a pattern is the user's.
 
+use super::adapter::{ALL_LINEAR, GROUPS, REGEX, TargetModules};
 use super::document::{Item, Node};
-use super::keys::{ALL_LINEAR, GROUPS, Key, REGEX};
-use super::run::TargetModules;
+use super::key::Key;
 use super::value::{Problem, Read, must, no_name, out_of_range, wrong_type};
 use crate::error::Code;
 

@@ -5,11 +5,11 @@
 //! Keeps: an alias means exactly one key of the table, with the same values or with values that
 //! translate without loss; what was written under an alias is the same configuration, with the same
 //! identity, as written under our key. `micro_batch_size` is ours and never an alias.
-//! Not here: names that only resemble ours (see `nearest`), whole files of other tools (see the
+//! Not here: names that only resemble ours (see `guess`), whole files of other tools (see the
 //! coordinator's `import`).
 
+use super::adapter::ALL_LINEAR;
 use super::document::{Item, Node};
-use super::keys::ALL_LINEAR;
 
 /// How a value under an alias is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

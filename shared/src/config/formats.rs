@@ -1,40 +1,12 @@
 //! Which files a run learns from and how their fields are called, as the configuration says it.
 //!
-//! In: the keys `data_sources`, `data_mixing`, `columns`, `roles`. Out: a [`FormatConfig`].
+//! The types of the keys `data_sources`, `data_mixing`, `columns`, `roles`.
 //! Keeps: weights are whole millionths, so that shares are exact. Not here: reading and mixing
 //! (`coordinator/data`).
 
 use serde::{Deserialize, Serialize};
 
-/// What the data is made of.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FormatConfig {
-    /// Files and folders with their weights; none stands for all of `train_data_dir`.
-    pub sources: Vec<DataSource>,
-    /// How the weights are kept.
-    pub mixing: Mixing,
-    /// Fields of a sample that have other names.
-    pub columns: Vec<Named>,
-    /// Who speaks, where the names are not known.
-    pub roles: Vec<Named>,
-}
-
-impl FormatConfig {
-    /// The name given to a part, such as `question`.
-    #[must_use]
-    pub fn column(&self, part: &str) -> Option<&str> {
-        let named = self.columns.iter().find(|named| named.part == part);
-        named.map(|named| named.name.as_str())
-    }
-
-    /// The role that this name is given, whatever its case.
-    #[must_use]
-    pub fn role(&self, name: &str) -> Option<&str> {
-        let name = name.trim().to_lowercase();
-        let named = self.roles.iter().find(|n| n.name.to_lowercase() == name);
-        named.map(|named| named.part.as_str())
-    }
-}
+use super::words::words;
 
 /// A file or folder, and how much of it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,15 +33,16 @@ impl DataSource {
 /// One whole weight.
 pub(super) const MILLION: u64 = 1_000_000;
 
-/// How weights are kept where sources have not the sizes for them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mixing {
-    /// Every row is there at least once; rows of scarce sources come again.
-    #[default]
-    Repeat,
-    /// No row is there twice; of plentiful sources some stay out.
-    Subsample,
+words! {
+    /// How weights are kept where sources have not the sizes for them.
+    #[derive(Default)]
+    Mixing {
+        /// Every row is there at least once; rows of scarce sources come again.
+        #[default]
+        Repeat = "repeat",
+        /// No row is there twice; of plentiful sources some stay out.
+        Subsample = "subsample",
+    }
 }
 
 /// `PART=NAME`.
@@ -80,3 +53,21 @@ pub struct Named {
     /// What the files call it.
     pub name: String,
 }
+
+/// Parts in `columns`.
+pub(super) const PARTS: &[&str] = &[
+    "question",
+    "answer",
+    "input",
+    "system",
+    "history",
+    "messages",
+    "role",
+    "content",
+    "tools",
+    "input_ids",
+    "labels",
+    "attention_mask",
+];
+/// Parts in `roles`.
+pub(super) const ROLES: &[&str] = &["user", "assistant", "system", "tool"];

@@ -5,7 +5,7 @@
 
 use super::document::{Item, Node};
 use super::formats::{DataSource, MILLION, Named};
-use super::keys::{Key, Kind};
+use super::key::{Key, Kind};
 use super::value::{Problem, Read, out_of_range, with_nearest, wrong_type};
 use crate::error::Code;
 

@@ -6,103 +6,26 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{Fallback, find};
-use super::quantization::Quantization;
-use super::resolved::values;
-use super::run::{LossOn, Precision, RunConfig};
-use super::stability::StabilityConfig;
-
-/// Keys that decide the adapter.
-const DECIDING: &[&str] = &[
-    "task_type",
-    "lora_rank",
-    "lora_alpha",
-    "lora_dropout",
-    "target_modules",
-    "use_rslora",
-    "batch_size",
-    "gradient_accumulation_steps",
-    "micro_batch_size",
-    "epochs",
-    "max_steps",
-    "learning_rate",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "warmup_ratio",
-    "weight_decay",
-    "max_grad_norm",
-    "seed",
-    "fp16",
-    "bf16",
-    "max_seq_length",
-    "overflow",
-    "shuffle",
-    "train_on_inputs",
-];
-
-/// Keys that decide it too, and are left out at their default: runs from before they were there
-/// keep their identity.
-const UNLESS_DEFAULT: &[&str] = &[
-    "group_by_length",
-    "packing",
-    "adapter_type",
-    "use_dora",
-    "init_lora_weights",
-    "rank_pattern",
-    "alpha_pattern",
-    "layers_to_transform",
-    "modules_to_save",
-    "bias",
-    "loraplus_lr_ratio",
-    "feedforward_modules",
-    "quantization",
-];
-
-/// Keys that decide it where a run may stop early.
-const STOPPING: &[&str] = &[
-    "eval_steps",
-    "early_stopping_patience",
-    "early_stopping_threshold",
-];
+use super::keys::{ROWS, RunConfig, row};
+use super::row::Row;
 
 /// The keys that decide the adapter, and their values.
 ///
 /// Base model, data, `init_adapter` and `parent` decide it too: by their digests, which are compared
-/// elsewhere, never by their paths. `parent_optimizer` decides only where there is a parent, `loss_on`
-/// only where it says more than `train_on_inputs`, which older runs have alone, `initial_loss_scale`
-/// only in fp16, `quantization_double` only where weights are held in NF4.
+/// elsewhere, never by their paths.
 #[must_use]
 pub fn identity_fields(config: &RunConfig) -> BTreeMap<String, String> {
-    values(config)
-        .into_iter()
-        .filter(|(key, value)| decides(config, key, value))
-        .map(|(key, value)| (key.to_owned(), value))
+    ROWS.iter()
+        .map(|row| (row, row.value(config)))
+        .filter(|(row, value)| row.decides(config, value))
+        .map(|(row, value)| (row.key.name.to_owned(), value))
         .collect()
 }
 
-fn decides(config: &RunConfig, key: &str, value: &str) -> bool {
-    DECIDING.contains(&key)
-        || (key == "initial_loss_scale" && scales_unlike(config))
-        || (key == "parent_optimizer" && config.parent.is_some())
-        || (key == "quantization_double" && config.quantization.form == Quantization::Nf4)
-        || (key == "loraplus_lr_embedding" && config.adapter.loraplus_lr_ratio.is_some())
-        || (key == "loss_on" && config.learned() == LossOn::Last)
-        || (STOPPING.contains(&key) && config.evaluation.patience.is_some())
-        || default_of(key).is_some_and(|default| default != value)
-}
-
-/// There is a loss scale, and it begins with another one than by default.
-fn scales_unlike(config: &RunConfig) -> bool {
-    let usual = StabilityConfig::default().initial_loss_scale;
-    config.precision == Precision::Fp16 && config.stability.initial_loss_scale != usual
-}
-
-/// The default of a key that is left out while it has it.
-fn default_of(key: &str) -> Option<&'static str> {
-    match find(key)?.default {
-        Fallback::Value(text) if UNLESS_DEFAULT.contains(&key) => Some(text),
-        _ => None,
-    }
+/// Whether a step of a run can take longer or shorter where this part of its identity differs.
+#[must_use]
+pub fn changes_pace(part: &str) -> bool {
+    row(part).is_none_or(Row::changes_pace)
 }
 
 /// The differences in words, one line per key, in the order of the keys' names.
@@ -112,12 +35,7 @@ pub fn difference(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>
     keys.sort();
     keys.dedup();
     let said = |key: &str, value: Option<&String>| {
-        let unsaid = key == "initial_loss_scale";
-        let default = find(key).filter(|_| unsaid).map(|key| key.default);
-        let missing = match default {
-            Some(Fallback::Value(text)) => text,
-            _ => default_of(key).unwrap_or("not there"),
-        };
+        let missing = row(key).and_then(Row::omitted).unwrap_or("not there");
         value.map_or(missing, String::as_str).to_owned()
     };
     keys.into_iter()
@@ -134,19 +52,9 @@ pub fn difference(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>
 
 #[cfg(test)]
 mod tests {
-    use super::super::run::DeviceClassPolicy;
-    use super::super::stability::OnNonFinite;
+    use super::super::choices::{DeviceClassPolicy, LossOn, OnNonFinite, Precision, Quantization};
     use super::super::tests::minimal;
     use super::*;
-
-    #[test]
-    fn every_deciding_key_is_in_the_fields() {
-        let fields = identity_fields(&minimal());
-        let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-        let mut deciding = DECIDING.to_vec();
-        deciding.sort_unstable();
-        assert_eq!(names, deciding);
-    }
 
     #[test]
     fn where_things_lie_and_who_computes_is_no_difference() {

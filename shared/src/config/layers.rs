@@ -10,8 +10,9 @@ use std::rc::Rc;
 
 use super::aliases::{Alias, find_alias};
 use super::document::{Item, Mark, Node, Source, shorten};
-use super::keys::{Fallback, Key, find};
-use super::nearest::{Guess, guess};
+use super::guess::{Guess, guess};
+use super::key::{Fallback, Key};
+use super::keys::find;
 use crate::error::{Code, Error, Place};
 
 /// What was written for one key.
@@ -50,6 +51,15 @@ impl Written {
             "--set".into()
         } else {
             format!("{}:{}", self.source.name, self.name.mark.line)
+        }
+    }
+
+    /// Orders what was written: by line, `--set` last.
+    fn when(&self) -> u64 {
+        if self.source.inline {
+            u64::MAX
+        } else {
+            self.name.mark.line
         }
     }
 
@@ -93,6 +103,35 @@ impl Layers {
             }
         }
         layers
+    }
+
+    /// Two keys that contradict each other; the one written later comes second and is the one to blame.
+    pub(super) fn in_writing_order(
+        &self,
+        one: &'static str,
+        other: &'static str,
+    ) -> (&'static str, &'static str) {
+        let when = |key: &str| self.written.get(key).map_or(0, Written::when);
+        if when(one) > when(other) {
+            (other, one)
+        } else {
+            (one, other)
+        }
+    }
+
+    /// Where the value of a key comes from.
+    pub(super) fn origin_of(&self, key: &str) -> String {
+        let written = self.written.get(key);
+        written.map_or_else(|| "default".into(), Written::origin)
+    }
+
+    /// Where a key is written, else the file.
+    pub(super) fn place_of(&self, key: &str) -> Place {
+        let at = self.written.get(key).map(Written::place);
+        at.unwrap_or_else(|| Place {
+            file: self.file_name.clone(),
+            ..Place::default()
+        })
     }
 
     fn add_file(&mut self, source: &Rc<Source>, pairs: Vec<(Item, Item)>) {
@@ -216,7 +255,7 @@ fn unknown(
     if guess.is_likely() && !present.contains(key) {
         error = match find(key).map(|key| key.default) {
             Some(Fallback::Required) | None => error.why(format!("`{key}` is required")),
-            Some(default) => error.why(format!("without it `{key}` would be {}", said(&default))),
+            Some(default) => error.why(format!("without it `{key}` would be {}", default.said())),
         };
     }
     if matches!(value.node, Node::Map(_)) {
@@ -228,16 +267,6 @@ fn unknown(
         Guess::Nearest(key) => error.fix(format!(
             "remove it; the nearest key is `{key}`, and `coordinator schema` lists them all"
         )),
-    }
-}
-
-/// A default, in words that fit behind "would be".
-pub(super) fn said(default: &Fallback) -> String {
-    match default {
-        Fallback::Required => "missing".into(),
-        Fallback::Value("null") => "nothing, its default".into(),
-        Fallback::Value(text) => format!("its default, {text}"),
-        Fallback::Derived { rule, .. } => format!("its default: {rule}"),
     }
 }
 

@@ -7,29 +7,15 @@
 //! Not here: taking the values (see `reader`), whether paths exist (see `paths`), rules over several
 //! keys (see `rules`).
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::document::Source;
+use super::keys;
 use super::layers::Layers;
+use super::loaded::Loaded;
 use super::reader::Reader;
 use super::rules;
-use super::run::RunConfig;
 use crate::error::{Code, Error, Result};
-
-/// Key to where its value came from: `default`, `file:line`, `--set`, `derived from ...`.
-pub type Origins = BTreeMap<String, String>;
-
-/// A configuration, where each value came from, and what is worth saying about it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Loaded {
-    /// The values.
-    pub config: RunConfig,
-    /// Where they came from, for every key.
-    pub origins: Origins,
-    /// Advice; nothing of it stops a run.
-    pub notices: Vec<String>,
-}
 
 /// Reads a configuration file and lays `overrides` (`key=value`) over it.
 ///
@@ -89,8 +75,8 @@ pub(super) fn resolve(file: Source, overrides: &[String], cwd: &Path) -> Result<
         .any(|problem| problem.code == Code::BadYaml);
     let mut reader = Reader::new(layers, cwd);
     if !broken {
-        reader.missing_keys();
-        if let Some(config) = reader.config() {
+        reader.missing_keys(keys::keys());
+        if let Some(config) = keys::read(&mut reader) {
             rules::contradictions(&config, &mut reader.layers);
             if reader.layers.problems.is_empty() {
                 let mut notices = std::mem::take(&mut reader.layers.notices);

@@ -1,55 +1,64 @@
 //! One YAML to one resolved value: defaults < file < `--set`, each with its origin.
 //!
-//! `document` YAML with places · `keys` the one table · `aliases` what others call them · `layers`
-//! file and `--set` laid over each other · `value` one value · `reader` all values · `rules` several
-//! values together · `load` all of it · `resolved`, `identity`, `schema` what is written from it ·
-//! `paths` whether they lead anywhere.
+//! `document` YAML with places · `key` what a key is · `keys` the one table, `row` what is made of a row
+//! · `field` the types · `aliases` what others call them · `layers` file and `--set` laid over each
+//! other · `value` one value · `reader` all values · `joined`, `rules` several values together · `load`
+//! all of it · `yaml`, `resolved`, `identity`, `schema` what is written from it · `paths` whether they
+//! lead anywhere.
 //!
 //! [`RunConfig`] is what everybody past this room sees. How it came to be stays here.
 
 mod adapted;
 mod adapter;
 mod aliases;
+mod choices;
 mod document;
-mod evaluation;
+mod field;
 mod formats;
 mod formatted;
+mod guess;
 mod identity;
+mod joined;
+mod key;
 mod keys;
 mod layers;
 mod load;
-mod nearest;
+mod loaded;
 mod paths;
 mod privacy;
 mod private;
-mod quantization;
 mod reader;
 mod resolved;
+mod row;
 mod rules;
 mod run;
 mod schema;
-mod stability;
+#[doc(hidden)]
+pub mod testing;
 mod value;
 mod words;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
 
-pub use adapter::{AdapterConfig, AdapterKind, BiasMode, Checkpointing, LoraInit, names_module};
-pub use document::{Item, Mark, Node, Source};
-pub use evaluation::EvaluationConfig;
-pub use formats::{DataSource, FormatConfig, Mixing, Named};
-pub use identity::{difference, identity_fields};
-pub use keys::is_key;
-pub use load::{Loaded, Origins, load, load_text};
-pub use paths::{check_paths, missing_paths};
-pub use privacy::{PrivacyConfig, PrivacyKind, PrivacyMode, PrivacyRule};
-pub use quantization::{Quantization, QuantizationConfig};
-pub use resolved::{json_values, node_yaml, resolved_yaml, values};
-pub use rules::micro_batches_per_step;
-pub use run::{
-    DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, Overflow, Precision, RunConfig,
-    TargetModules, TaskType,
+pub use adapter::{AdapterKind, BiasMode, LoraInit, TargetModules, names_module};
+pub use choices::{
+    Checkpointing, DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, OnNonFinite, Overflow,
+    Precision, Quantization, TaskType,
 };
+pub use document::{Item, Mark, Node, Source};
+pub use formats::{DataSource, Mixing, Named};
+pub use identity::{changes_pace, difference, identity_fields};
+pub use keys::{
+    AdapterConfig, EvaluationConfig, FormatConfig, PrivacyConfig, QuantizationConfig, RunConfig,
+    StabilityConfig, is_key,
+};
+pub use load::{load, load_text};
+pub use loaded::{Loaded, Origins};
+pub use paths::{check_paths, missing_paths};
+pub use privacy::{PrivacyKind, PrivacyMode, PrivacyRule};
+pub use resolved::{json_values, resolved_yaml, values};
+pub use rules::micro_batches_per_step;
 pub use schema::json_schema;
-pub use stability::{OnNonFinite, StabilityConfig};
+pub use yaml::node_yaml;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::run::RunConfig;
+use super::keys::RunConfig;
 use crate::error::{Code, Error, Result};
 
 /// What must lie at a path.

@@ -1,59 +1,52 @@
 //! What is done about personal data in the training texts, as the configuration says it.
 //!
-//! In: the keys `privacy`, `privacy_kinds`, `privacy_rules`. Out: a [`PrivacyConfig`].
+//! The types of the keys `privacy`, `privacy_kinds`, `privacy_rules`.
 //! Keeps: a rule's pattern compiles and never matches the empty text. Not here: how personal data
 //! is found (`coordinator/data/privacy`).
 
 use serde::{Deserialize, Serialize};
 
-/// What is done about personal data.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PrivacyConfig {
-    /// Nothing, a report, or placeholders.
-    pub mode: PrivacyMode,
-    /// The kinds looked for; nothing stands for all but amounts.
-    pub kinds: Option<Vec<PrivacyKind>>,
-    /// What the user looks for besides.
-    pub rules: Vec<PrivacyRule>,
+use super::words::words;
+
+words! {
+    /// What happens to personal data.
+    #[derive(Default)]
+    PrivacyMode {
+        /// Nobody looks.
+        #[default]
+        Off = "off",
+        /// Counted and reported.
+        Scan = "scan",
+        /// Replaced by placeholders before anything is learned, and reported.
+        Mask = "mask",
+    }
 }
 
-/// What happens to personal data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PrivacyMode {
-    /// Nobody looks.
-    #[default]
-    Off,
-    /// Counted and reported.
-    Scan,
-    /// Replaced by placeholders before anything is learned, and reported.
-    Mask,
-}
-
-/// A kind of personal data that is built in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PrivacyKind {
-    /// Resident identity numbers.
-    Ids,
-    /// Passports and travel permits.
-    Passports,
-    /// Telephone numbers.
-    Phones,
-    /// Bank cards.
-    BankCards,
-    /// E-mail addresses.
-    Emails,
-    /// Postal addresses with a road and a number.
-    Addresses,
-    /// Licence plates.
-    Plates,
-    /// Names of people.
-    Names,
-    /// Numbers of medical records.
-    MedicalRecords,
-    /// Amounts of money.
-    Amounts,
+words! {
+    /// A kind of personal data that is built in.
+    #[derive(PartialOrd, Ord, Hash)]
+    PrivacyKind {
+        /// Resident identity numbers.
+        Ids = "ids",
+        /// Passports and travel permits.
+        Passports = "passports",
+        /// Telephone numbers.
+        Phones = "phones",
+        /// Bank cards.
+        BankCards = "bank_cards",
+        /// E-mail addresses.
+        Emails = "emails",
+        /// Postal addresses with a road and a number.
+        Addresses = "addresses",
+        /// Licence plates.
+        Plates = "plates",
+        /// Names of people.
+        Names = "names",
+        /// Numbers of medical records.
+        MedicalRecords = "medical_records",
+        /// Amounts of money.
+        Amounts = "amounts",
+    }
 }
 
 /// A rule of the user's: `NAME=REGEX`.

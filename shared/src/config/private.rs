@@ -6,9 +6,10 @@
 use regex::Regex;
 
 use super::document::{Item, Node};
-use super::keys::{Key, PRIVACY_KINDS};
+use super::key::Key;
 use super::privacy::{PrivacyKind, PrivacyRule};
 use super::value::{Problem, Read, out_of_range, with_nearest, wrong_type};
+use super::words::Word;
 use crate::error::Code;
 
 /// Some kinds, or nothing; a kind written twice counts once.
@@ -25,8 +26,8 @@ pub(super) fn kinds(key: &Key, item: &Item) -> Read<Option<Vec<PrivacyKind>>> {
         let Node::Text(word) = &entry.node else {
             return Err(wrong_type(key, entry).within(entry));
         };
-        let kind = serde_json::from_value(word.as_str().into()).map_err(|_| {
-            with_nearest(out_of_range(key, entry), word, PRIVACY_KINDS).within(entry)
+        let kind = PrivacyKind::of_word(word).ok_or_else(|| {
+            with_nearest(out_of_range(key, entry), word, PrivacyKind::WORDS).within(entry)
         })?;
         if !kinds.contains(&kind) {
             kinds.push(kind);

@@ -4,14 +4,12 @@
 //! rule. Keeps: a notice never stops a run.
 
 use super::adapter::{AdapterKind, BiasMode, LoraInit};
-use super::layers::{Layers, Written};
-use super::load::Origins;
-use super::quantization::Quantization;
+use super::choices::{LrSchedulerType, Precision, Quantization};
+use super::keys::RunConfig;
+use super::layers::Layers;
+use super::loaded::Origins;
 use super::resolved::value;
-use super::run::{LrSchedulerType, Precision, RunConfig};
-use crate::error::{Code, Error, Place};
-
-const FP16_FALSE: &str = "fp16=false";
+use crate::error::{Code, Error};
 
 /// Rules that a configuration must keep.
 pub(super) fn contradictions(config: &RunConfig, layers: &mut Layers) {
@@ -33,11 +31,11 @@ pub(super) fn contradictions(config: &RunConfig, layers: &mut Layers) {
 fn max_workers_under_min(config: &RunConfig, layers: &Layers) -> Option<Error> {
     let (least, most) = (config.min_workers, config.max_workers?);
     (most < least).then(|| {
-        let (first, second) = in_writing_order(layers, "min_workers", "max_workers");
+        let (first, second) = layers.in_writing_order("min_workers", "max_workers");
         let what =
             format!("`max_workers` must be at least `min_workers`, got {most} under {least}");
         Error::new(Code::Contradiction, what)
-            .at(place_of(layers, second))
+            .at(layers.place_of(second))
             .why(stands(config, layers, first))
             .why(format!(
                 "the run pauses below {least} workers, and no more than {most} would count"
@@ -50,12 +48,12 @@ fn max_workers_under_min(config: &RunConfig, layers: &Layers) -> Option<Error> {
 fn ride_through_under_failure_detection(config: &RunConfig, layers: &Layers) -> Option<Error> {
     let (ride, detection) = (config.ride_through, config.failure_detection);
     (ride < detection).then(|| {
-        let (first, second) = in_writing_order(layers, "failure_detection", "ride_through");
+        let (first, second) = layers.in_writing_order("failure_detection", "ride_through");
         let what = format!(
             "`ride_through` must be at least `failure_detection`, got {ride} s under {detection} s"
         );
         Error::new(Code::Contradiction, what)
-            .at(place_of(layers, second))
+            .at(layers.place_of(second))
             .why(stands(config, layers, first))
             .why("a worker would give up before it can know that the coordinator is away")
             .fix(format!(
@@ -66,10 +64,10 @@ fn ride_through_under_failure_detection(config: &RunConfig, layers: &Layers) -> 
 
 fn parent_and_init_adapter(config: &RunConfig, layers: &Layers) -> Option<Error> {
     (config.parent.is_some() && config.init_adapter.is_some()).then(|| {
-        let (first, second) = in_writing_order(layers, "init_adapter", "parent");
+        let (first, second) = layers.in_writing_order("init_adapter", "parent");
         let what = "`parent` and `init_adapter` are both given";
         Error::new(Code::Contradiction, what)
-            .at(place_of(layers, second))
+            .at(layers.place_of(second))
             .why(stands(config, layers, first))
             .why("a run starts from one adapter")
             .fix("--set init_adapter= goes on from `parent`")
@@ -79,10 +77,10 @@ fn parent_and_init_adapter(config: &RunConfig, layers: &Layers) -> Option<Error>
 
 fn grouped_in_the_files_order(config: &RunConfig, layers: &Layers) -> Option<Error> {
     (config.group_by_length && !config.shuffle).then(|| {
-        let (first, second) = in_writing_order(layers, "shuffle", "group_by_length");
+        let (first, second) = layers.in_writing_order("shuffle", "group_by_length");
         let what = "`group_by_length` is true and `shuffle` is false";
         Error::new(Code::Contradiction, what)
-            .at(place_of(layers, second))
+            .at(layers.place_of(second))
             .why(stands(config, layers, first))
             .why("the samples have one order: by length, or that of the files")
             .fix("--set group_by_length=false keeps the files' order")
@@ -95,11 +93,11 @@ fn kinds_that_do_not_go_together(config: &RunConfig, layers: &Layers) -> Option<
     let adapter = &config.adapter;
     let against = |one: &'static str, keys: &[(&'static str, bool)], why: &str| {
         let (other, _) = keys.iter().find(|(_, set)| *set)?;
-        let (first, second) = in_writing_order(layers, one, other);
+        let (first, second) = layers.in_writing_order(one, other);
         let what = format!("`{one}` and `{other}` do not go together");
         Some(
             Error::new(Code::Contradiction, what)
-                .at(place_of(layers, second))
+                .at(layers.place_of(second))
                 .why(stands(config, layers, first))
                 .why(stands(config, layers, second))
                 .why(why)
@@ -124,7 +122,7 @@ fn kinds_that_do_not_go_together(config: &RunConfig, layers: &Layers) -> Option<
         ("bias", adapter.bias != BiasMode::None),
         ("modules_to_save", !adapter.modules_to_save.is_empty()),
     ];
-    match adapter.kind {
+    match config.adapter_type {
         AdapterKind::Ia3 => against("adapter_type", &only_lora, "IA3 has one vector per module"),
         AdapterKind::Lora if pissa => against(
             "init_lora_weights",
@@ -138,34 +136,7 @@ fn kinds_that_do_not_go_together(config: &RunConfig, layers: &Layers) -> Option<
 /// What a key is and by whom, as in "`ride_through` is 60 by default".
 fn stands(config: &RunConfig, layers: &Layers, key: &str) -> String {
     let value = value(config, key).unwrap_or_default();
-    format!("`{key}` is {value} by {}", origin_of(layers, key))
-}
-
-/// Two keys that contradict each other; the one written later comes second and is the one to blame.
-fn in_writing_order(
-    layers: &Layers,
-    one: &'static str,
-    other: &'static str,
-) -> (&'static str, &'static str) {
-    let when = |key: &str| layers.written.get(key).map_or(0, later);
-    if when(one) > when(other) {
-        (other, one)
-    } else {
-        (one, other)
-    }
-}
-
-fn origin_of(layers: &Layers, key: &str) -> String {
-    let written = layers.written.get(key);
-    written.map_or_else(|| "default".into(), Written::origin)
-}
-
-fn place_of(layers: &Layers, key: &str) -> Place {
-    let at = layers.written.get(key).map(Written::place);
-    at.unwrap_or_else(|| Place {
-        file: layers.file_name.clone(),
-        ..Place::default()
-    })
+    format!("`{key}` is {value} by {}", layers.origin_of(key))
 }
 
 fn micro_batch_over_batch(config: &RunConfig, layers: &Layers) -> Error {
@@ -174,69 +145,9 @@ fn micro_batch_over_batch(config: &RunConfig, layers: &Layers) -> Error {
         Code::OutOfRange,
         format!("`micro_batch_size` must be at most `batch_size`, got {micro} over {batch}"),
     )
-    .at(place_of(layers, "micro_batch_size"))
+    .at(layers.place_of("micro_batch_size"))
     .why("a micro-batch is cut from a batch")
     .fix(format!("write at most {batch}, or remove the key"))
-}
-
-/// `fp16` and `bf16` both true; the one written later is the one that contradicts.
-pub(super) fn both_precisions(layers: &Layers) -> Error {
-    let (first, second) = in_writing_order(layers, "fp16", "bf16");
-    let origin = origin_of(layers, first);
-    Error::new(Code::Contradiction, "`fp16` and `bf16` are both true")
-        .at(place_of(layers, second))
-        .why(format!(
-            "`{first}` is true by {origin}, and compute has one data type"
-        ))
-        .fix(format!("keep one of them, such as `--set {FP16_FALSE}`"))
-}
-
-/// `train_on_inputs` is written and says something else than `loss_on`; `all` is what the latter says.
-pub(super) fn loss_on_and_train_on_inputs(layers: &Layers, all: bool) -> Error {
-    let (first, second) = in_writing_order(layers, "train_on_inputs", "loss_on");
-    let what = format!(
-        "`train_on_inputs` is {}, and `loss_on` {}",
-        !all,
-        if all { "is `all`" } else { "is not `all`" }
-    );
-    Error::new(Code::Contradiction, what)
-        .at(place_of(layers, second))
-        .why(format!(
-            "`{first}` is set by {}; `train_on_inputs: true` and `loss_on: all` mean the same",
-            origin_of(layers, first)
-        ))
-        .fix(format!(
-            "--set train_on_inputs={all} goes with this `loss_on`"
-        ))
-        .fix("or remove `train_on_inputs`: `loss_on` alone says it all")
-}
-
-/// Two keys that say the same thing in different ways.
-pub(super) fn two_that_say_the_same(
-    layers: &Layers,
-    one: &'static str,
-    other: &'static str,
-) -> Error {
-    let (first, second) = in_writing_order(layers, one, other);
-    Error::new(
-        Code::Contradiction,
-        format!("`{one}` and `{other}` are both set"),
-    )
-    .at(place_of(layers, second))
-    .why(format!(
-        "`{first}` is set by {}; both say where the samples are found",
-        origin_of(layers, first)
-    ))
-    .fix(format!("remove one of them; `{other}` says more"))
-}
-
-/// Orders what was written: by line, `--set` last.
-fn later(written: &Written) -> u64 {
-    if written.source.inline {
-        u64::MAX
-    } else {
-        written.name.mark.line
-    }
 }
 
 /// Advice on values that are allowed and unusual.
@@ -265,7 +176,7 @@ pub(super) fn notices(config: &RunConfig, origins: &Origins) -> Vec<String> {
 
 fn unusual_learning_rate(config: &RunConfig) -> Option<String> {
     let rate = config.learning_rate;
-    if config.adapter.kind == AdapterKind::Ia3 {
+    if config.adapter_type == AdapterKind::Ia3 {
         return (!(1e-3..=1e-2).contains(&rate)).then(|| {
             format!("learning_rate {rate:?} is outside 1e-3..1e-2, where IA3 is mostly trained")
         });
@@ -280,13 +191,13 @@ fn unusual_learning_rate(config: &RunConfig) -> Option<String> {
 
 fn keys_that_the_kind_does_not_know(config: &RunConfig) -> Option<String> {
     let adapter = &config.adapter;
-    (adapter.kind == AdapterKind::Lora && adapter.feedforward_modules.is_some())
+    (config.adapter_type == AdapterKind::Lora && adapter.feedforward_modules.is_some())
         .then(|| "feedforward_modules says nothing without adapter_type: ia3".to_owned())
 }
 
 fn unusual_lora_rank(config: &RunConfig) -> Option<String> {
     let rank = config.lora_rank;
-    (config.adapter.kind == AdapterKind::Lora && !(4..=64).contains(&rank))
+    (config.adapter_type == AdapterKind::Lora && !(4..=64).contains(&rank))
         .then(|| format!("lora_rank {rank} is outside 4..64, where most adapters lie"))
 }
 
@@ -348,10 +259,10 @@ fn no_scales_in_eight_bits(config: &RunConfig) -> Option<String> {
 
 fn validation_given_twice(config: &RunConfig, layers: &Layers) -> Option<Error> {
     (config.evaluation.dir.is_some() && config.evaluation.split > 0.0).then(|| {
-        let (first, second) = in_writing_order(layers, "validation_dir", "validation_split");
+        let (first, second) = layers.in_writing_order("validation_dir", "validation_split");
         let what = "`validation_dir` and `validation_split` are both given";
         Error::new(Code::Contradiction, what)
-            .at(place_of(layers, second))
+            .at(layers.place_of(second))
             .why(stands(config, layers, first))
             .why(
                 "the validation data is either a folder of its own or a share of the training data",

@@ -7,8 +7,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::adapter::GROUPS;
+use super::choices::TASKS;
 use super::document::Source;
-use super::keys::{ANY, Fallback, GROUPS, KEYS, Key, Kind, Range, TASKS};
+use super::key::{ANY, Fallback, Key, Kind, Range};
+use super::keys::keys;
 
 /// Numbers may be written as text.
 const NUMBER_IN_TEXT: &str = r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$";
@@ -20,12 +23,10 @@ const MODULE_NAME: &str = "^[A-Za-z0-9_.-]+$";
 /// The JSON schema of a configuration file.
 #[must_use]
 pub fn json_schema() -> Value {
-    let properties: Map<String, Value> = KEYS
-        .iter()
+    let properties: Map<String, Value> = keys()
         .map(|key| (key.name.to_owned(), property(key)))
         .collect();
-    let required: Vec<&str> = KEYS
-        .iter()
+    let required: Vec<&str> = keys()
         .filter(|key| key.default == Fallback::Required)
         .map(|key| key.name)
         .collect();

@@ -6,9 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::choices::{TASKS, TaskType};
 use super::document::{Item, Mark, Node, shorten};
-use super::keys::{Key, Kind, Range, TASKS};
-use super::nearest::nearest;
+use super::key::{Key, Kind, UNBOUNDED};
+use super::words::nearest;
 use crate::error::Code;
 
 /// Why a value cannot be used.
@@ -121,22 +122,22 @@ fn no_number(key: &Key, item: &Item) -> Problem {
     }
 }
 
-/// A power of two within bounds.
-pub(super) fn power_of_two(key: &Key, item: &Item) -> Read<u64> {
-    let most = match key.kind {
-        Kind::PowerOfTwo { most } => most,
-        _ => u64::MAX,
+/// A whole number within the key's bounds, perhaps a power of two; `4.0` and `1e3` are whole.
+pub(super) fn whole(key: &Key, item: &Item) -> Read<u64> {
+    let (least, most) = match key.kind {
+        Kind::Whole { least, most } | Kind::OptionalWhole { least, most, .. } => (least, most),
+        Kind::PowerOfTwo { most } => (1, most),
+        _ => (0, u64::MAX),
     };
-    let value = whole(key, item, 1, most)?;
-    if value.is_power_of_two() {
-        return Ok(value);
+    let value = within(key, item, least, most)?;
+    if matches!(key.kind, Kind::PowerOfTwo { .. }) && !value.is_power_of_two() {
+        let problem = out_of_range(key, item);
+        return Err(problem.fix(format!("the next lower one is {}", 1u64 << value.ilog2())));
     }
-    let problem = out_of_range(key, item);
-    Err(problem.fix(format!("the next lower one is {}", 1u64 << value.ilog2())))
+    Ok(value)
 }
 
-/// A whole number within bounds; `4.0` and `1e3` are whole.
-pub(super) fn whole(key: &Key, item: &Item, least: u64, most: u64) -> Read<u64> {
+fn within(key: &Key, item: &Item, least: u64, most: u64) -> Read<u64> {
     /// Above this not every whole number has its own f64.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let value = match number(&item.node) {
@@ -155,25 +156,28 @@ pub(super) fn whole(key: &Key, item: &Item, least: u64, most: u64) -> Read<u64> 
     }
 }
 
-/// A whole number within bounds, or nothing.
-pub(super) fn optional_whole(
-    key: &Key,
-    item: &Item,
-    least: u64,
-    most: u64,
-    minus_one: bool,
-) -> Read<Option<u64>> {
-    if item.node == Node::Null {
-        return Ok(None);
+/// The same, or nothing; -1 is nothing too where the key says so.
+pub(super) fn optional_whole(key: &Key, item: &Item) -> Read<Option<u64>> {
+    let minus_one = matches!(
+        key.kind,
+        Kind::OptionalWhole {
+            minus_one: true,
+            ..
+        }
+    );
+    match number(&item.node) {
+        _ if item.node == Node::Null => Ok(None),
+        Some(Number::Whole(-1)) if minus_one => Ok(None),
+        _ => whole(key, item).map(Some),
     }
-    if minus_one && matches!(number(&item.node), Some(Number::Whole(-1))) {
-        return Ok(None);
-    }
-    whole(key, item, least, most).map(Some)
 }
 
-/// A number within bounds.
-pub(super) fn real(key: &Key, item: &Item, range: &Range) -> Read<f64> {
+/// A number within the key's range.
+pub(super) fn real(key: &Key, item: &Item) -> Read<f64> {
+    let range = match key.kind {
+        Kind::Real(range) => range,
+        _ => UNBOUNDED,
+    };
     let value = match number(&item.node) {
         None => return Err(no_number(key, item)),
         #[allow(clippy::cast_precision_loss)]
@@ -206,7 +210,7 @@ pub(super) fn flag(key: &Key, item: &Item) -> Read<bool> {
     }
 }
 
-/// The position of the word in the list.
+/// One of the words.
 pub(super) fn choice(key: &Key, item: &Item, words: &[&'static str]) -> Read<&'static str> {
     let Node::Text(text) = &item.node else {
         return Err(wrong_type(key, item));
@@ -225,12 +229,12 @@ pub(super) fn with_nearest(problem: Problem, text: &str, words: &[&str]) -> Prob
 }
 
 /// The kind of training.
-pub(super) fn task(key: &Key, item: &Item) -> Read<()> {
+pub(super) fn task(key: &Key, item: &Item) -> Read<TaskType> {
     let Node::Text(text) = &item.node else {
         return Err(wrong_type(key, item));
     };
     if TASKS.contains(&text.as_str()) {
-        return Ok(());
+        return Ok(TaskType::TextGeneration);
     }
     if nearest(&text.to_lowercase(), TASKS.iter().copied()).is_some_and(|near| near.1 >= 0.8) {
         return Err(with_nearest(out_of_range(key, item), text, TASKS));
@@ -350,13 +354,5 @@ pub(super) fn resume(key: &Key, item: &Item, cwd: &Path) -> Read<Option<String>>
             let path = optional_path(key, item, cwd)?;
             Ok(path.and_then(|path| path.to_str().map(str::to_owned)))
         }
-    }
-}
-
-/// The bounds that the table gives a whole number.
-pub(super) fn bounds(kind: Kind) -> (u64, u64) {
-    match kind {
-        Kind::Whole { least, most } | Kind::OptionalWhole { least, most, .. } => (least, most),
-        _ => (0, u64::MAX),
     }
 }

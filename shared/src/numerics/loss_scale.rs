@@ -7,8 +7,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Precision, RunConfig};
-
 /// Good steps in a row after which the scale doubles.
 pub const GROWTH_INTERVAL: u32 = 2000;
 /// The largest scale; torch goes on to 2^127, where no f16 gradient is finite any more.
@@ -36,13 +34,6 @@ impl LossScale {
             good_steps: 0,
             skipped_steps: 0,
         }
-    }
-
-    /// What a run begins with: nothing unless it computes in fp16.
-    #[must_use]
-    pub fn of(config: &RunConfig) -> Option<Self> {
-        (config.precision == Precision::Fp16)
-            .then(|| Self::new(config.stability.initial_loss_scale))
     }
 
     /// The factor on the loss; exact.

@@ -3,66 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{
-    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, TargetModules, TaskType,
-};
+use crate::config::testing;
 
 fn config() -> RunConfig {
-    RunConfig {
-        train_data_dir: "/d".into(),
-        metadata_path: None,
-        base_model: "/b".into(),
-        task_type: TaskType::TextGeneration,
-        output_dir: "/o".into(),
-        lora_rank: 8,
-        lora_alpha: 16.0,
-        lora_dropout: 0.0,
-        target_modules: TargetModules::AllLinear,
-        use_rslora: false,
-        adapter: Default::default(),
-        activation_checkpointing: Default::default(),
-        init_adapter: None,
-        parent: None,
-        parent_optimizer: true,
-        batch_size: 2,
-        gradient_accumulation_steps: 4,
-        micro_batch_size: 1,
-        epochs: 2,
-        max_steps: None,
-        learning_rate: 1e-3,
-        lr_scheduler_type: LrSchedulerType::Linear,
-        warmup_steps: 0,
-        warmup_ratio: 0.0,
-        weight_decay: 0.0,
-        max_grad_norm: 1.0,
-        seed: 42,
-        precision: Precision::F32,
-        stability: Default::default(),
-        max_seq_length: 512,
-        overflow: Overflow::Truncate,
-        device: "cpu".into(),
-        save_steps: 50,
-        save_total_limit: None,
-        logging_steps: 1,
-        evaluation: crate::config::EvaluationConfig::default(),
-        shuffle: true,
-        group_by_length: false,
-        packing: false,
-        train_on_inputs: false,
-        loss_on: crate::config::LossOn::Response,
-        resume_from_checkpoint: None,
-        min_workers: 1,
-        max_workers: None,
-        failure_detection: 8.0,
-        ride_through: 60.0,
-        device_class: DeviceClassPolicy::Mixed,
-        audit_rate: 0.0,
-        dialogue: Dialogue::Turns,
-        csv_columns: None,
-        privacy: Default::default(),
-        quantization: Default::default(),
-        formats: Default::default(),
-    }
+    let lines = "batch_size: 2\ngradient_accumulation_steps: 4\nepochs: 2\nlearning_rate: 1e-3\n";
+    testing::config(lines).unwrap()
 }
 
 fn plan(config: &RunConfig, samples: usize) -> Plan {

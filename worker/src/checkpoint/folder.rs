@@ -50,7 +50,7 @@ pub fn first_state(
     first: Vec<f32>,
     progress: &Counters,
 ) -> Result<AdapterState> {
-    let anew = LossScale::of(config);
+    let anew = config.first_loss_scale().map(LossScale::new);
     let new = |first| AdapterState {
         loss_scale: anew,
         ..AdapterState::new(first)

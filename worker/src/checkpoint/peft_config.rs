@@ -40,7 +40,7 @@ pub fn peft_config(config: &RunConfig, layout: &AdapterLayout) -> String {
         ("target_modules", target_modules(config, layout)),
         ("task_type", json!(task_type)),
     ]);
-    values.extend(match config.adapter.kind {
+    values.extend(match config.adapter_type {
         AdapterKind::Lora => of_lora(config),
         AdapterKind::Ia3 => of_ia3(config, layout),
     });
@@ -135,7 +135,7 @@ fn target_modules(config: &RunConfig, layout: &AdapterLayout) -> Value {
     match &config.target_modules {
         TargetModules::Regex(_) if layers => json!(modules),
         TargetModules::Regex(pattern) => json!(pattern),
-        _ if layers && config.adapter.kind == AdapterKind::Ia3 => json!(modules),
+        _ if layers && config.adapter_type == AdapterKind::Ia3 => json!(modules),
         TargetModules::Names(names) => json!(names.iter().collect::<BTreeSet<_>>()),
         TargetModules::AllLinear | TargetModules::Attention | TargetModules::Mlp => {
             let short: BTreeSet<&str> = modules.into_iter().map(last_part).collect();

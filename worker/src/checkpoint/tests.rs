@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use safetensors::SafeTensors;
-use shared::config::{
-    DeviceClassPolicy, Dialogue, LrSchedulerType, Overflow, Precision, RunConfig, TargetModules,
-    TaskType,
-};
+use shared::config::{RunConfig, TargetModules, testing};
 use shared::error::Code;
 use shared::ids::Step;
 use shared::manifest::{Manifest, verify_adapter};
@@ -18,60 +15,12 @@ use crate::adapter::{AdapterLayout, PeftAdapter};
 use crate::progress::Counters;
 
 fn config() -> RunConfig {
+    let lines = "lora_rank: 2\nlora_alpha: 32\nlora_dropout: 0.1\nepochs: 1\nlearning_rate: 1e-4\n\
+                 max_seq_length: 512\ndevice: cpu\nsave_steps: 50\n";
     RunConfig {
-        train_data_dir: "/data".into(),
-        metadata_path: None,
         base_model: "/models/tiny".into(),
-        task_type: TaskType::TextGeneration,
-        output_dir: "/out".into(),
-        lora_rank: 2,
-        lora_alpha: 32.0,
-        lora_dropout: 0.1,
         target_modules: TargetModules::Names(vec!["v_proj".into(), "q_proj".into()]),
-        use_rslora: false,
-        adapter: Default::default(),
-        activation_checkpointing: Default::default(),
-        init_adapter: None,
-        parent: None,
-        parent_optimizer: true,
-        batch_size: 4,
-        gradient_accumulation_steps: 1,
-        micro_batch_size: 1,
-        epochs: 1,
-        max_steps: None,
-        learning_rate: 1e-4,
-        lr_scheduler_type: LrSchedulerType::Linear,
-        warmup_steps: 0,
-        warmup_ratio: 0.0,
-        weight_decay: 0.0,
-        max_grad_norm: 1.0,
-        seed: 42,
-        precision: Precision::F32,
-        stability: Default::default(),
-        max_seq_length: 512,
-        overflow: Overflow::Truncate,
-        device: "cpu".into(),
-        save_steps: 50,
-        save_total_limit: None,
-        logging_steps: 1,
-        evaluation: shared::config::EvaluationConfig::default(),
-        shuffle: true,
-        group_by_length: false,
-        packing: false,
-        train_on_inputs: false,
-        loss_on: shared::config::LossOn::Response,
-        resume_from_checkpoint: None,
-        min_workers: 1,
-        max_workers: None,
-        failure_detection: 8.0,
-        ride_through: 60.0,
-        device_class: DeviceClassPolicy::Mixed,
-        audit_rate: 0.0,
-        dialogue: Dialogue::Turns,
-        csv_columns: None,
-        privacy: Default::default(),
-        quantization: Default::default(),
-        formats: Default::default(),
+        ..testing::config(lines).unwrap()
     }
 }
 

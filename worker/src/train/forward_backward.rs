@@ -7,7 +7,7 @@
 
 #![allow(non_snake_case)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shared::config::{LoraInit, Precision, RunConfig};
@@ -37,7 +37,12 @@ pub struct Trainer {
     taken: Option<Arc<Vec<f32>>>,
     /// Inputs of every pair on a linear.
     sites: Vec<usize>,
-    config: RunConfig,
+    /// PEFT folder of the first values: `init_adapter` or `parent`.
+    earlier: Option<PathBuf>,
+    /// Where the first values are drawn from, without such a folder.
+    init: LoraInit,
+    seed: u64,
+    lora_dropout: f64,
     device: Device,
     kind: Kind,
     /// Activations are computed again on the way back.
@@ -95,7 +100,10 @@ impl Trainer {
             spec,
             taken: taken.map(Arc::new),
             sites,
-            config: config.clone(),
+            earlier: config.init_adapter.clone().or(config.parent.clone()),
+            init: config.adapter.init,
+            seed: config.seed,
+            lora_dropout: config.lora_dropout,
             device,
             kind,
             again: false,
@@ -145,13 +153,12 @@ impl Trainer {
     /// # Errors
     /// [`Code::BadInitAdapter`], and libtorch's.
     pub fn initial_adapter(&mut self) -> Result<Vec<f32>> {
-        let earlier = self.config.init_adapter.as_ref();
-        match earlier.or(self.config.parent.as_ref()) {
+        match &self.earlier {
             Some(path) => from_peft(&PeftAdapter::load(path)?, &self.layout, &self.spec),
             None => {
                 let draw = Draw {
-                    seed: self.config.seed,
-                    init: self.config.adapter.init,
+                    seed: self.seed,
+                    init: self.init,
                     base_kind: self.kind,
                     taken: self.taken.as_ref().map(|taken| taken.as_slice()),
                 };
@@ -306,15 +313,15 @@ impl Trainer {
     ) -> TorchResult<()> {
         let device = self.device;
         let keys = DropoutKeys {
-            seed: self.config.seed,
-            p: self.config.lora_dropout,
+            seed: self.seed,
+            p: self.lora_dropout,
             batch,
         };
         let sites = &self.sites;
         let mask = |site: usize| -> TorchResult<Dropout> {
             keys.mask(site, sites.get(site).copied().unwrap_or(0), device)
         };
-        let drops = self.config.lora_dropout > 0.0;
+        let drops = self.lora_dropout > 0.0;
         let masks: Masks<'_> = if drops { Some(&mask) } else { None };
         let here = Here::of(batch, places, wanted, device)?;
         let lengths = batch.lengths();

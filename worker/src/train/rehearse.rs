@@ -48,7 +48,8 @@ pub(super) fn rehearse(
         .map_err(|e| too_large(e, first, Knobs::of(config)))?;
     let mut losses = Vec::new();
     let may_change = settle(config.activation_checkpointing, trainer);
-    let loss_scale = LossScale::of(config).map_or(1.0, |scale| scale.factor());
+    let loss_scale = config.first_loss_scale().map(LossScale::new);
+    let loss_scale = loss_scale.map_or(1.0, |scale| scale.factor());
     for one in &largest {
         let targets = plan.step(one.step).target_tokens;
         let batch = collated(dataset, &one.planned, one.step, targets, loss_scale)?;

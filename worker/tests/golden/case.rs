@@ -7,8 +7,8 @@ use safetensors::tensor::Dtype;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::config::{
-    AdapterConfig, AdapterKind, BiasMode, DeviceClassPolicy, Dialogue, LoraInit, LrSchedulerType,
-    Overflow, Precision, Quantization, QuantizationConfig, RunConfig, TargetModules, TaskType,
+    AdapterConfig, AdapterKind, BiasMode, LoraInit, LrSchedulerType, Precision, Quantization,
+    QuantizationConfig, RunConfig, TargetModules, testing,
 };
 use shared::dataset::Sample;
 use shared::model::{ModelConfig, expected_tensors};
@@ -144,6 +144,10 @@ impl Case {
             .then(|| init_adapter(folder.path(), &golden));
         let mut config = run_config(&golden.config, base, init_adapter);
         config.adapter = adapter(&golden);
+        config.adapter_type = match golden.peft_class.as_str() {
+            "IA3Config" => AdapterKind::Ia3,
+            _ => AdapterKind::Lora,
+        };
         config.precision = match golden.precision.as_str() {
             "bf16" => Precision::Bf16,
             "fp16" => Precision::Fp16,
@@ -246,10 +250,6 @@ fn adapter(golden: &Golden) -> AdapterConfig {
     let read = |key: &str| golden.peft.get(key).cloned().unwrap_or(Value::Null);
     let pairs = |key: &str| read(key).as_object().cloned().unwrap_or_default();
     AdapterConfig {
-        kind: match golden.peft_class.as_str() {
-            "IA3Config" => AdapterKind::Ia3,
-            _ => AdapterKind::Lora,
-        },
         use_dora: read("use_dora") == true,
         init: match read("init_lora_weights").as_str() {
             Some("gaussian") => LoraInit::Gaussian,
@@ -286,21 +286,12 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         names => TargetModules::Names(serde_json::from_value(names.clone()).unwrap()),
     };
     RunConfig {
-        train_data_dir: PathBuf::new(),
-        metadata_path: None,
         base_model: base,
-        task_type: TaskType::TextGeneration,
-        output_dir: PathBuf::new(),
         lora_rank: golden.lora_rank,
         lora_alpha: golden.lora_alpha,
-        lora_dropout: 0.0,
         target_modules,
         use_rslora: golden.use_rslora,
-        adapter: Default::default(),
-        activation_checkpointing: Default::default(),
         init_adapter,
-        parent: None,
-        parent_optimizer: true,
         batch_size: golden.batch_size,
         gradient_accumulation_steps: golden.gradient_accumulation_steps,
         micro_batch_size: golden.micro_batch_size,
@@ -313,31 +304,8 @@ fn run_config(golden: &GoldenConfig, base: PathBuf, init_adapter: Option<PathBuf
         weight_decay: golden.weight_decay,
         max_grad_norm: golden.max_grad_norm,
         seed: golden.seed,
-        precision: Precision::F32,
-        stability: Default::default(),
-        max_seq_length: 512,
-        overflow: Overflow::Error,
-        device: "cpu".into(),
-        save_steps: 1000,
-        save_total_limit: None,
-        logging_steps: 1,
-        evaluation: shared::config::EvaluationConfig::default(),
         shuffle: golden.shuffle,
-        group_by_length: false,
-        packing: false,
-        train_on_inputs: true,
-        loss_on: shared::config::LossOn::All,
-        resume_from_checkpoint: None,
-        min_workers: 1,
-        max_workers: None,
-        failure_detection: 8.0,
-        ride_through: 60.0,
-        device_class: DeviceClassPolicy::Mixed,
-        audit_rate: 0.0,
-        dialogue: Dialogue::Turns,
-        csv_columns: None,
-        privacy: Default::default(),
-        quantization: Default::default(),
-        formats: Default::default(),
+        ..testing::config("max_seq_length: 512\noverflow: error\ndevice: cpu\nloss_on: all\n")
+            .unwrap()
     }
 }

@@ -112,7 +112,7 @@ fn curve(name: &str) {
     );
     let mut replica = Replica::new(initial.len());
     replica.adopt(AdapterState {
-        loss_scale: LossScale::of(&case.config),
+        loss_scale: case.config.first_loss_scale().map(LossScale::new),
         ..AdapterState::new(initial)
     });
     let (mut worst, mut worst_norm, mut skipped) = (0f64, 0f64, Vec::new());

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::aliases::{ALIASES, Alias, Reads};
-use super::super::keys::{Fallback, KEYS, find};
+use super::super::key::Fallback;
+use super::super::keys::{find, keys};
 use super::super::{Quantization, TargetModules, identity_fields, resolved_yaml};
 use super::{MINIMAL, bad, load_text, said, said_of_set, with};
 
@@ -151,7 +152,7 @@ fn set_lies_over_the_file_whichever_name_is_written() {
 fn micro_batch_size_stays_ours() {
     let config = with("batch_size: 4\nmicro_batch_size: 2\n").unwrap().config;
     assert_eq!((config.batch_size, config.micro_batch_size), (4, 2));
-    let key = KEYS.iter().find(|key| key.name == "micro_batch_size");
+    let key = keys().find(|key| key.name == "micro_batch_size");
     assert!(!matches!(key.unwrap().default, Fallback::Required));
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::key::Fallback;
+use super::super::keys::keys;
 use super::super::*;
 use super::{MINIMAL, load_text, minimal, with};
 
@@ -11,65 +13,36 @@ fn root() -> &'static Path {
 
 #[test]
 fn the_required_keys_alone_give_the_documented_defaults() {
-    let expected = RunConfig {
-        train_data_dir: "/start/data".into(),
-        metadata_path: None,
-        base_model: "/start/base".into(),
-        task_type: TaskType::TextGeneration,
-        output_dir: "/start/out".into(),
-        lora_rank: 8,
-        lora_alpha: 16.0,
-        lora_dropout: 0.0,
-        target_modules: TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]),
-        use_rslora: false,
-        adapter: Default::default(),
-        activation_checkpointing: Default::default(),
-        init_adapter: None,
-        parent: None,
-        parent_optimizer: true,
-        batch_size: 4,
-        gradient_accumulation_steps: 1,
-        micro_batch_size: 1,
-        epochs: 3,
-        max_steps: None,
-        learning_rate: 2e-4,
-        lr_scheduler_type: LrSchedulerType::Linear,
-        warmup_steps: 0,
-        warmup_ratio: 0.0,
-        weight_decay: 0.0,
-        max_grad_norm: 1.0,
-        seed: 42,
-        precision: Precision::F32,
-        stability: Default::default(),
-        max_seq_length: 2048,
-        overflow: Overflow::Truncate,
-        device: "auto".into(),
-        save_steps: 500,
-        save_total_limit: None,
-        logging_steps: 1,
-        evaluation: EvaluationConfig {
-            max_new_tokens: 128,
-            ..EvaluationConfig::default()
-        },
-        shuffle: true,
-        group_by_length: false,
-        packing: false,
-        train_on_inputs: false,
-        loss_on: LossOn::Response,
-        resume_from_checkpoint: None,
-        min_workers: 1,
-        max_workers: None,
-        failure_detection: 8.0,
-        ride_through: 60.0,
-        device_class: DeviceClassPolicy::Mixed,
-        audit_rate: 0.0,
-        dialogue: Dialogue::Turns,
-        csv_columns: None,
-        privacy: Default::default(),
-        quantization: Default::default(),
-        formats: Default::default(),
-    };
-    assert_eq!(minimal(), expected);
+    let defaults = minimal();
+    for key in keys() {
+        if let Fallback::Value(text) = key.default {
+            let written = with(&format!("{}: {text}\n", key.name)).unwrap().config;
+            assert_eq!(written, defaults, "{}: {text}", key.name);
+        }
+    }
+    let places = [
+        &defaults.train_data_dir,
+        &defaults.base_model,
+        &defaults.output_dir,
+    ];
+    assert_eq!(
+        places.map(|path| path.display().to_string()),
+        ["/start/data", "/start/base", "/start/out"]
+    );
+    let names = TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]);
+    assert_eq!(
+        (&defaults.target_modules, defaults.lora_alpha),
+        (&names, 16.0)
+    );
+    assert_eq!(
+        (defaults.micro_batch_size, defaults.loss_on),
+        (1, LossOn::Response)
+    );
+    assert_eq!(defaults.adapter, AdapterConfig::default());
+    assert_eq!(defaults.stability, StabilityConfig::default());
+    assert_eq!(defaults.quantization, QuantizationConfig::default());
+    assert_eq!(defaults.privacy, PrivacyConfig::default());
+    assert_eq!(defaults.formats, FormatConfig::default());
 }
 
 #[test]
@@ -294,7 +267,7 @@ fn set_holds_over_the_file_and_the_last_set_over_the_first() {
     assert_eq!(loaded.origins["lora_rank"], "--set");
     assert_eq!(loaded.origins["seed"], "run.yaml:5");
     assert_eq!(loaded.origins["epochs"], "default");
-    assert_eq!(loaded.origins.len(), super::super::keys::KEYS.len());
+    assert_eq!(loaded.origins.len(), super::super::keys::keys().count());
     let modules = TargetModules::Names(vec!["k_proj".into(), "q_proj".into()]);
     assert_eq!(loaded.config.target_modules, modules);
 }

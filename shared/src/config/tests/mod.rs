@@ -10,12 +10,14 @@ mod bad_words;
 mod good;
 mod round_trip;
 mod stored;
+mod verdicts;
 
 use std::path::Path;
 
 use super::document::Source;
-use super::load::{Loaded, resolve};
-use super::run::RunConfig;
+use super::keys::RunConfig;
+use super::load::resolve;
+use super::loaded::Loaded;
 use crate::error::{Error, render};
 
 /// The required keys and nothing else.

@@ -74,7 +74,6 @@ prop_compose! {
         (ratio, rate) in (of(1.5..100.0_f64), of(1e-5..1.0_f64)),
     ) -> AdapterConfig {
         AdapterConfig {
-            kind: AdapterKind::Lora,
             use_dora: dora,
             init: if gaussian { LoraInit::Gaussian } else { LoraInit::Default },
             rank_pattern: ranks.into_iter().collect(),

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::super::aliases::ALIASES;
-use super::super::keys::{Fallback, KEYS};
+use super::super::key::Fallback;
+use super::super::keys::keys;
 use super::super::*;
 use super::with;
 use crate::error::Code;
@@ -47,7 +48,7 @@ fn the_stored_schema_is_the_one_of_the_code() {
 #[test]
 fn the_documented_keys_are_those_of_the_code() {
     let mut table = String::from("| Key | Value | Default | Meaning |\n|---|---|---|---|\n");
-    for key in KEYS {
+    for key in keys() {
         let value = key.kind.describe();
         let default = match key.default {
             Fallback::Value("null") | Fallback::Required => key.default.describe(),
@@ -102,9 +103,9 @@ fn no_two_codes_share_a_text() {
 fn every_key_has_a_value_a_default_that_loads_and_an_example_that_loads() {
     let config = super::minimal();
     let names: Vec<_> = values(&config).into_iter().map(|(name, _)| name).collect();
-    let table: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+    let table: Vec<_> = keys().map(|key| key.name).collect();
     assert_eq!(names, table);
-    for key in KEYS {
+    for key in keys() {
         let line = format!("{}: {}\n", key.name, key.example);
         if key.default != Fallback::Required {
             with(&line).unwrap_or_else(|error| panic!("{line}{}", crate::error::render(&error)));

@@ -42,7 +42,7 @@ impl From<&RunConfig> for AdapterSpec {
     fn from(config: &RunConfig) -> Self {
         let adapter = &config.adapter;
         Self {
-            kind: adapter.kind,
+            kind: config.adapter_type,
             use_dora: adapter.use_dora,
             rank: config.lora_rank,
             alpha: config.lora_alpha,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::linears;
 use super::*;
-use crate::config::{BiasMode, TargetModules, load_text};
+use crate::config::{BiasMode, TargetModules, testing};
 use crate::numerics::Group;
 
 fn model(extra: serde_json::Value) -> ModelConfig {
@@ -22,10 +22,7 @@ fn plain() -> ModelConfig {
 }
 
 fn config(lines: &str) -> crate::config::RunConfig {
-    let text = format!("train_data_dir: d\nbase_model: m\noutput_dir: o\n{lines}");
-    load_text("run.yaml", &text, std::path::Path::new("/"))
-        .unwrap()
-        .config
+    testing::config(lines).unwrap()
 }
 
 fn shape(lines: &str, model: &ModelConfig) -> Result<AdapterShape> {

@@ -5,7 +5,8 @@
 //! those that mean exactly one key are accepted (see `aliases`), and pointed at where they are misspelt.
 
 use super::aliases::find_alias;
-use super::keys::KEYS;
+use super::keys::keys;
+use super::words::nearest;
 
 /// A guess at what was meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,23 +95,12 @@ pub(super) fn guess(written: &str) -> Guess {
     if let Some(alias) = find_alias(&name) {
         return Guess::Alias(alias.key);
     }
-    let (key, likeness) = nearest(&name, KEYS.iter().map(|key| key.name)).unwrap_or(("", 0.0));
+    let (key, likeness) = nearest(&name, keys().map(|key| key.name)).unwrap_or(("", 0.0));
     if likeness >= 0.7 {
         Guess::Likely(key)
     } else {
         Guess::Nearest(key)
     }
-}
-
-/// The word that comes nearest and its likeness, 1 being equal.
-pub(super) fn nearest<'a>(
-    written: &str,
-    words: impl IntoIterator<Item = &'a str>,
-) -> Option<(&'a str, f64)> {
-    words
-        .into_iter()
-        .map(|word| (word, strsim::normalized_damerau_levenshtein(written, word)))
-        .max_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 #[cfg(test)]
