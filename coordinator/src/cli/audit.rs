@@ -20,9 +20,8 @@ use shared::manifest::{
 };
 use shared::plan::Plan;
 
-use super::output_dir::PREPARED;
-use super::prepare::identity_digest;
 use crate::driver::converted;
+use crate::start::{PREPARED, identity_digest};
 use crate::store::{self, LEDGER};
 
 const RESOLVED: &str = "resolved.yaml";

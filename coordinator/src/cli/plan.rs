@@ -14,9 +14,9 @@ use shared::plan::Plan;
 use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::PlanArgs;
-use super::output_dir::PREPARED;
 use crate::data::{self, Progress};
 use crate::estimate::{Estimate, Samples, Subject, pace};
+use crate::start::PREPARED;
 use crate::store::{self, LEDGER};
 
 /// Keys that decide the adapter and not the time of a step.

@@ -22,10 +22,10 @@ use shared::error::Result;
 use shared::ids::{RunId, Term};
 use shared::ledger::{Parent, Record};
 
-pub use decide::{Existing, Start, decide};
+pub use decide::{Existing, Start, decide, refuse_other};
 pub use file::{FileStore, Opened};
 pub use memory::MemoryStore;
-pub use read::{Reading, read};
+pub use read::{Reading, read, read_on};
 pub use replay::{Replay, Since};
 
 /// Name of the ledger in the output folder.

@@ -7,11 +7,9 @@ use std::path::Path;
 
 use shared::error::Result;
 
-use super::super::evaluation::validation_config;
-use super::super::output_dir::{PREPARED, check_writable};
-use super::super::progress;
 use super::{Opened, Source, open};
-use crate::data::{self, Progress, Ready};
+use crate::data::{self, Progress, Ready, validation_config};
+use crate::start::{PREPARED, check_writable, progress};
 
 /// Prepares the data; the report, the dataset's file and whether it was there already, as text. Data
 /// in `validation_dir` follows.

@@ -13,7 +13,7 @@ use shared::manifest::Manifest;
 use shared::storage::write_atomic;
 use shared::text::TextTokenizer;
 
-use super::evaluation::{SAMPLE, spread};
+use super::evaluation_sets::{SAMPLE, spread};
 use super::output_dir::PREPARED;
 use crate::data;
 
@@ -131,5 +131,5 @@ fn sample(
 }
 
 #[cfg(test)]
-#[path = "old_data_tests.rs"]
+#[path = "parent_data_tests.rs"]
 mod tests;

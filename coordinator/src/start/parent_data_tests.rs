@@ -5,7 +5,7 @@ use std::fs;
 use shared::evaluation::{PARENT, TRAIN_SAMPLE, VALIDATION};
 
 use super::*;
-use crate::cli::evaluation::sets;
+use crate::start::evaluation_sets::sets;
 
 /// A parent of 1000 rows of 2 to 11 tokens, and the folders of a run.
 struct Houses {

@@ -12,8 +12,10 @@ use shared::error::Result;
 use shared::evaluation::SetSums;
 use shared::ids::Step;
 use shared::ledger::{Commit, State};
+use shared::manifest::Manifest;
+use shared::wire::message::SyncSource;
 
-use crate::engine::{Remembered, Stored};
+use crate::engine::{Remembered, Restorable, Stored};
 use crate::store::{self, LEDGER, Replay, Since};
 
 /// What is remembered.
@@ -28,23 +30,23 @@ pub(super) struct Recalled {
     pub(super) evaluations: BTreeMap<Step, Vec<SetSums>>,
 }
 
-/// Of a run that goes on after the step `from`, whose checkpoints on storage are `stored`.
+/// Of a run that goes on from `from`, whose ledger folds to `state`.
 ///
 /// # Errors
-/// Whatever is wrong with the ledger, where it has to be read once more.
+/// Whatever is wrong with the ledger, where it has to be read once more, and with the manifest of the
+/// checkpoint the run goes on from.
 pub(super) fn recall(
     output_dir: &Path,
     state: &State,
     replay: &Replay,
-    from: Step,
-    stored: Vec<Stored>,
+    from: &Restorable,
 ) -> Result<Recalled> {
-    let since = match replay.since(from) {
+    let since = match replay.since(from.step) {
         Some(since) => since,
-        None => again(output_dir, from)?,
+        None => again(output_dir, from.step)?,
     };
     let members = state.members.as_ref();
-    let remembered = Remembered {
+    let mut remembered = Remembered {
         begins_after: state.run.begins_after,
         committed: state.committed,
         digests: replay.digests().clone(),
@@ -52,20 +54,21 @@ pub(super) fn recall(
         awaited: members
             .map(|m| m.incarnations.iter().cloned().collect())
             .unwrap_or_default(),
-        stored,
+        stored: stored(output_dir, replay),
         parts: replay.parts().clone(),
         evaluations: state.evaluations.clone(),
         evaluated: state.evaluated,
         skipped: state.skipped.clone(),
     };
     let mut evaluations = state.evaluations.clone();
-    evaluations.retain(|step, _| *step >= from);
+    evaluations.retain(|step, _| *step >= from.step);
     let (mut stands, mut ahead) = (since.commits, since.rewound);
     // Without somebody to wait for the run goes on from the checkpoint.
     if remembered.awaited.is_empty() {
         stands.append(&mut ahead);
         ahead = std::mem::take(&mut stands);
     }
+    inherit_evaluations(&mut remembered, from)?;
     Ok(Recalled {
         remembered,
         since: stands,
@@ -84,8 +87,22 @@ fn again(output_dir: &Path, from: Step) -> Result<Since> {
     Ok(replay.since(from).unwrap_or_default())
 }
 
+/// A run that goes on from elsewhere takes the evaluations over with the state.
+fn inherit_evaluations(remembered: &mut Remembered, from: &Restorable) -> Result<()> {
+    let SyncSource::Checkpoint(folder) = &from.source else {
+        return Ok(());
+    };
+    let before = Manifest::read(Path::new(folder))?.evaluations;
+    let newest = before.keys().next_back().copied();
+    remembered.evaluated = remembered.evaluated.or(newest);
+    for (step, sums) in before {
+        remembered.evaluations.entry(step).or_insert(sums);
+    }
+    Ok(())
+}
+
 /// Checkpoints that have a line in the ledger and a folder, oldest first.
-pub(super) fn stored(output_dir: &Path, replay: &Replay) -> Vec<Stored> {
+fn stored(output_dir: &Path, replay: &Replay) -> Vec<Stored> {
     let checkpoints = replay.checkpoints().map(|checkpoint| Stored {
         step: checkpoint.step,
         folder: output_dir.join(&checkpoint.folder).display().to_string(),

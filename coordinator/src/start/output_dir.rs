@@ -23,7 +23,7 @@ const OWN_FILES: &[&str] = &[
     LEDGER,
 ];
 /// Prepared datasets, in the output folder.
-pub(super) const PREPARED: &str = "prepared";
+pub const PREPARED: &str = "prepared";
 const OWN_FOLDERS: &[&str] = &["logs", ".staging"];
 
 /// What lies in the folder, whose ledger folds to `state`.
@@ -36,7 +36,10 @@ pub(super) fn existing<'a>(output_dir: &Path, state: Option<&'a State>) -> Exist
 }
 
 /// Finds out, without a trace, whether the folder or its nearest parent may be written to.
-pub(super) fn check_writable(output_dir: &Path) -> Result<()> {
+///
+/// # Errors
+/// [`Code::Unwritable`].
+pub fn check_writable(output_dir: &Path) -> Result<()> {
     let nearest = output_dir
         .ancestors()
         .find(|p| p.exists())

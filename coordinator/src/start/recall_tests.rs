@@ -66,8 +66,12 @@ fn opened(folder: &Path, then: &[Record]) -> Opened {
 
 fn recalled(folder: &Path, from: u64, then: &[Record]) -> Recalled {
     let Opened { state, replay, .. } = opened(folder, then);
-    let stored = stored(folder, &replay);
-    recall(folder, &state.unwrap(), &replay, Step(from), stored).unwrap()
+    let from = Restorable {
+        step: Step(from),
+        source: SyncSource::Initial,
+        state_digest: None,
+    };
+    recall(folder, &state.unwrap(), &replay, &from).unwrap()
 }
 
 fn steps(recalled: &Recalled) -> Vec<u64> {
