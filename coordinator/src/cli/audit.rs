@@ -18,13 +18,12 @@ use shared::ledger::{Auditor, Complete, Record, Report, Run, State};
 use shared::manifest::{
     ADAPTER_FILE, Content, MANIFEST, Manifest, checkpoint_name, checkpoints, file_digest, sha256,
 };
+use shared::paths::RunPaths;
 use shared::plan::Plan;
 
 use crate::driver::converted;
-use crate::start::{PREPARED, identity_digest};
-use crate::store::{self, LEDGER};
-
-const RESOLVED: &str = "resolved.yaml";
+use crate::start::identity_digest;
+use crate::store;
 
 /// Audits the run of an output folder.
 ///
@@ -35,7 +34,7 @@ pub fn run(output_dir: &Path, cwd: &Path) -> Result<Report> {
     let folder = cwd.join(output_dir);
     // Before the ledger is read: what has its name by now was committed before.
     let published = checkpoints(&folder);
-    let path = folder.join(LEDGER);
+    let path = RunPaths::new(&folder).ledger();
     let mut auditor = None;
     let reading = store::read(&path, |_, record| {
         if let Record::Run(run) = record {
@@ -89,7 +88,8 @@ fn plan(folder: &Path, run: &Run, cwd: &Path) -> Result<Plan> {
             "the run's identity is not what its digest was made of",
         ));
     }
-    let file = folder.join(RESOLVED);
+    let paths = RunPaths::new(folder);
+    let file = paths.resolved();
     let config = config::load(&file, &[], cwd)?.config;
     let fields = config::identity_fields(&config);
     let recorded = run.identity.clone().into_iter();
@@ -107,7 +107,7 @@ fn plan(folder: &Path, run: &Run, cwd: &Path) -> Result<Plan> {
         return Err(error);
     }
     let digest = run.identity.get("dataset").map_or("", String::as_str);
-    let prepared = folder.join(PREPARED).join(format!("{digest}.safetensors"));
+    let prepared = paths.dataset(digest);
     if !prepared.is_file() {
         return Err(Error::new(
             Code::MissingPath,

@@ -33,6 +33,7 @@ use shared::faults::Faults;
 use shared::ids::{Identity, Step, WorkerId};
 use shared::ledger::{Members, Record};
 use shared::manifest::ExpectedTensor;
+use shared::paths::RunPaths;
 use shared::plan::Plan;
 use shared::signals::LeaveSignal;
 use shared::wire::message::{Envelope, ToWorker};
@@ -60,8 +61,8 @@ pub struct Run {
     pub ladder: Ladder,
     /// The run and the term of this start.
     pub record: Leading,
-    /// Everything is written here, absolute.
-    pub output_dir: PathBuf,
+    /// Where everything is written, absolute.
+    pub paths: RunPaths,
     /// Steps, epochs, learning rates.
     pub plan: Arc<Plan>,
     /// What is evaluated.
@@ -161,7 +162,7 @@ impl Driver {
         match &outcome {
             Ok(End::Complete(step)) => {
                 let totals = self.traffic.totals();
-                self.journal.complete(*step, &self.run.output_dir, totals);
+                self.journal.complete(*step, &self.run.paths, totals);
             }
             Ok(End::Interrupted(_)) | Err(_) => {}
         }

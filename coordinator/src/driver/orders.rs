@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use shared::error::{Error, Result};
 use shared::ids::{Step, WorkerId};
 use shared::ledger::{self, Record};
-use shared::manifest::{FORMAT, FileDigest, Manifest, checkpoint_name};
+use shared::manifest::{FORMAT, FileDigest, Manifest};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
+use shared::paths::checkpoint_name;
 use shared::wire::message::{Envelope, ToWorker};
 use tokio::sync::mpsc;
 
@@ -42,7 +43,7 @@ impl Driver {
                 files,
             } => self.publish(step, state_digest, &staging, files)?,
             Command::Discard(folder) => {
-                let staging = self.staging();
+                let staging = self.run.paths.staging();
                 self.beside(move || {
                     storage::discard(&staging, &folder);
                     None
@@ -124,8 +125,8 @@ impl Driver {
         let stood = self.journal.stands();
         self.record(records::rewind(&rewind, stood))?;
         let forked = !rewind.forked.is_empty();
-        let folder = &self.run.output_dir;
-        self.journal.rewind(rewind.step, forked, folder);
+        let paths = &self.run.paths;
+        self.journal.rewind(rewind.step, forked, paths);
         Ok(())
     }
 
@@ -138,10 +139,6 @@ impl Driver {
             Some(record) => self.record(record),
             None => Ok(()),
         }
-    }
-
-    fn staging(&self) -> std::path::PathBuf {
-        self.run.output_dir.join(".staging")
     }
 
     /// Publishes on a blocking thread; the outcome comes back as an event.
@@ -172,10 +169,10 @@ impl Driver {
             own_sha256: String::new(),
         };
         let publication = Publication {
-            output_dir: self.run.output_dir.clone(),
+            paths: self.run.paths.clone(),
             staging: staging.to_path_buf(),
             files,
-            trainer_state: self.journal.trainer_state(step, &self.run.output_dir)?,
+            trainer_state: self.journal.trainer_state(step, &self.run.paths)?,
             manifest,
             expected,
             synced: self.recorder.synced(),
@@ -195,7 +192,7 @@ impl Driver {
 
     fn remove(&mut self, step: Step) {
         self.known.remove(&step);
-        match storage::remove(&self.run.output_dir, step) {
+        match storage::remove(&self.run.paths, step) {
             Ok(None) => {}
             Ok(Some(hidden)) => self.beside(move || {
                 let deleted = storage::delete(&hidden);
@@ -216,7 +213,7 @@ impl Driver {
 
     fn set_aside(&mut self, step: Step, reason: &str) {
         self.known.remove(&step);
-        match storage::set_aside(&self.run.output_dir, step) {
+        match storage::set_aside(&self.run.paths, step) {
             Ok(folder) => self.journal.say(&format!(
                 "the checkpoint of step {step} is not used any more, it lies in {} now: {reason}",
                 folder.display()
@@ -233,7 +230,7 @@ impl Driver {
         }
         let known = |step| (step, self.known.get(&step).cloned());
         let order = Export {
-            output_dir: self.run.output_dir.clone(),
+            paths: self.run.paths.clone(),
             result: known(result),
             last: known(last),
             tokenizer_files: self.run.tokenizer_files.clone(),
@@ -279,13 +276,10 @@ impl Driver {
     /// The adapter is where loaders look: the last line of the ledger.
     fn finish(&mut self, step: Step) -> Result<()> {
         // What stays of it would be harmless.
-        let _ = std::fs::remove_dir_all(self.staging());
+        let _ = std::fs::remove_dir_all(self.run.paths.staging());
         let adapter_sha256 = match self.adapter_sha256.take() {
             Some(sha256) => sha256,
-            None => {
-                let adapter = self.run.output_dir.join(shared::manifest::ADAPTER_FILE);
-                shared::manifest::file_digest(&adapter)?.sha256
-            }
+            None => shared::manifest::file_digest(&self.run.paths.adapter())?.sha256,
         };
         self.record(Record::Complete(ledger::Complete {
             step,

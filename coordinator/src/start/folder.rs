@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
+use shared::paths::RunPaths;
 use shared::storage::OutputLock;
 
 use super::identity::{self, OF_DATA};
 use super::output_dir::{check_writable, existing};
-use crate::store::{self, Existing, LEDGER, Reading, Start, decide, refuse_other};
+use crate::store::{self, Existing, Reading, Start, decide, refuse_other};
 
 /// What lies in the output folder.
 pub(super) struct OutputFolder {
-    path: PathBuf,
+    paths: RunPaths,
     overwrite: bool,
     /// The ledger as far as it was read; nobody asks for that of a run which is overwritten.
     pub(super) ledger: Option<Reading>,
@@ -29,14 +30,14 @@ impl OutputFolder {
     ///
     /// # Errors
     /// [`Code::Unwritable`], and whatever is wrong with the ledger.
-    pub(super) fn look(path: &Path, overwrite: bool) -> Result<Self> {
-        check_writable(path)?;
+    pub(super) fn look(paths: RunPaths, overwrite: bool) -> Result<Self> {
+        check_writable(paths.output_dir())?;
         let ledger = match overwrite {
             true => None,
-            false => store::read(&path.join(LEDGER), |_, _| Ok(()))?,
+            false => store::read(&paths.ledger(), |_, _| Ok(()))?,
         };
         Ok(Self {
-            path: path.to_path_buf(),
+            paths,
             overwrite,
             ledger,
             lock: None,
@@ -48,9 +49,9 @@ impl OutputFolder {
     /// # Errors
     /// [`Code::Locked`], [`Code::Unwritable`], and whatever is wrong with the ledger.
     pub(super) fn lock(&mut self) -> Result<()> {
-        self.lock = Some(Provisional::take(&self.path)?);
+        self.lock = Some(Provisional::take(&self.paths)?);
         if !self.overwrite {
-            self.ledger = store::read_on(&self.path.join(LEDGER), self.ledger.take())?;
+            self.ledger = store::read_on(&self.paths.ledger(), self.ledger.take())?;
         }
         Ok(())
     }
@@ -60,7 +61,7 @@ impl OutputFolder {
     /// # Errors
     /// [`Code::OtherRun`] with the difference.
     pub(super) fn refuse_other(&self, known: &BTreeMap<String, String>) -> Result<()> {
-        refuse_other(&self.path, self.existing(), known, OF_DATA)
+        refuse_other(self.paths.output_dir(), self.existing(), known, OF_DATA)
     }
 
     /// What a start of this identity means here.
@@ -69,14 +70,14 @@ impl OutputFolder {
     /// As [`decide`].
     pub(super) fn decide(&self, identity: &BTreeMap<String, String>) -> Result<Start> {
         let digest = identity::digest(identity);
-        decide(&self.path, self.existing(), &digest, identity)
+        decide(self.paths.output_dir(), self.existing(), &digest, identity)
     }
 
     fn existing(&self) -> Existing<'_> {
         let state = self.ledger.as_ref().and_then(|ledger| ledger.book.state());
         match self.overwrite {
             true => Existing::Nothing,
-            false => existing(&self.path, state),
+            false => existing(&self.paths, state),
         }
     }
 
@@ -99,14 +100,15 @@ struct Provisional {
 }
 
 impl Provisional {
-    fn take(folder: &Path) -> Result<Self> {
+    fn take(paths: &RunPaths) -> Result<Self> {
+        let folder = paths.output_dir();
         let missing = folder.ancestors().take_while(|path| !path.exists());
         let mut provisional = Self {
             made: missing.map(Path::to_path_buf).collect(),
             lock: None,
         };
         std::fs::create_dir_all(folder).map_err(|e| unwritable(folder, &e))?;
-        provisional.lock = Some(OutputLock::take(&folder.join(".lock"))?);
+        provisional.lock = Some(OutputLock::take(&paths.lock())?);
         Ok(provisional)
     }
 
@@ -155,12 +157,12 @@ mod tests {
     fn a_lock_that_is_not_kept_takes_the_folders_it_made_with_it() {
         let root = tempfile::tempdir().unwrap();
         let output = root.path().join("a/b");
-        let mut folder = OutputFolder::look(&output, false).unwrap();
+        let mut folder = OutputFolder::look(RunPaths::new(&output), false).unwrap();
         folder.lock().unwrap();
         assert!(output.join(".lock").is_file());
         drop(folder);
         assert!(listing(root.path()).is_empty());
-        let mut folder = OutputFolder::look(&output, false).unwrap();
+        let mut folder = OutputFolder::look(RunPaths::new(&output), false).unwrap();
         folder.lock().unwrap();
         let kept = folder.keep().unwrap();
         drop(kept);
@@ -173,10 +175,10 @@ mod tests {
         std::fs::write(output.path().join(".lock"), "4711 1\n").unwrap();
         std::fs::write(output.path().join("notes.txt"), "mine").unwrap();
         let before = listing(output.path());
-        let mut first = OutputFolder::look(output.path(), false).unwrap();
+        let mut first = OutputFolder::look(RunPaths::new(output.path()), false).unwrap();
         first.lock().unwrap();
         let held = listing(output.path());
-        let mut second = OutputFolder::look(output.path(), false).unwrap();
+        let mut second = OutputFolder::look(RunPaths::new(output.path()), false).unwrap();
         assert_eq!(second.lock().unwrap_err().code, Code::Locked);
         drop(second);
         assert_eq!(listing(output.path()), held);

@@ -11,6 +11,7 @@ use shared::config::RunConfig;
 use shared::error::Result;
 use shared::evaluation::{Course, Prompts};
 use shared::faults::Faults;
+use shared::paths::RunPaths;
 use shared::telemetry::LogFile;
 use shared::text::TextTokenizer;
 use shared::wire::message::SyncSource;
@@ -46,8 +47,8 @@ pub async fn lead(
     }
     let options = options(&setup, crew)?;
     reporter.notice(&options.ladder.to_string());
-    let logs = setup.config.output_dir.join("logs");
-    log.open(&logs.join("coordinator.log"))?;
+    let paths = RunPaths::new(&setup.config.output_dir);
+    log.open(&paths.coordinator_log())?;
     let course = Course::new(
         options.patience,
         setup.recalled.remembered.evaluations.clone(),
@@ -75,10 +76,10 @@ pub async fn lead(
     );
     // Only now: whoever reads this line finds every file of the run, and an open door.
     journal.listening(&address.to_string());
-    let local = LocalWorkers::start(crew.local_workers, address, &logs)?;
+    let local = LocalWorkers::start(crew.local_workers, address, &paths.logs())?;
     let run = Run {
         ladder: options.ladder,
-        output_dir: setup.config.output_dir.clone(),
+        paths,
         plan: Arc::clone(&setup.work.plan),
         evaluation_sets: setup.work.evaluation_sets,
         course,

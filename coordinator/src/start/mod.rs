@@ -40,7 +40,7 @@ pub use bounds::configuration as check_bounds;
 pub use identity::digest as identity_digest;
 pub use lead::lead;
 pub use options::Crew;
-pub use output_dir::{PREPARED, check_writable};
+pub use output_dir::check_writable;
 pub use prepare::{PreparedRun, prepare};
 pub use setup::RunSetup;
 

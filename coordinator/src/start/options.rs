@@ -7,6 +7,7 @@ use shared::config::DeviceClassPolicy;
 use shared::error::Result;
 use shared::evaluation::Patience;
 use shared::manifest::{ExpectedTensor, Manifest};
+use shared::paths::RunPaths;
 use shared::wire::message::{SyncSource, Welcome};
 
 use super::setup::RunSetup;
@@ -66,7 +67,7 @@ pub(super) fn options(setup: &RunSetup, crew: Crew) -> Result<Options> {
             Duration::from_secs_f64(config.failure_detection),
             Duration::from_secs_f64(config.ride_through),
         )?,
-        staging: config.output_dir.join(".staging"),
+        staging: RunPaths::new(&config.output_dir).staging(),
     })
 }
 

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use shared::config::{RunConfig, difference};
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Parent, Policy};
-use shared::manifest::{self, ExpectedTensor, Manifest, verify_adapter};
+use shared::manifest::{
+    self, ADAPTER_FILE, ExpectedTensor, Manifest, OPTIMIZER_FILE, verify_adapter,
+};
 
 /// What must be equal, or its weights mean something else.
 const SAME: &[&str] = &["base_model", "lora_rank", "lora_alpha", "use_rslora"];
@@ -30,7 +32,7 @@ pub(super) fn find(
     };
     let (folder, found) = checkpoint(named)?;
     compare(&folder, &found.identity, identity)?;
-    verify_adapter(&folder.join("adapter_model.safetensors"), expected).map_err(|error| {
+    verify_adapter(&folder.join(ADAPTER_FILE), expected).map_err(|error| {
         let mut differs =
             Error::new(Code::ParentDiffers, "the parent adapts other linears").in_file(&folder);
         differs.why = error.why;
@@ -49,7 +51,7 @@ pub(super) fn find(
 
 /// The folder itself, or the newest checkpoint in it that verifies.
 fn checkpoint(named: &Path) -> Result<(PathBuf, Manifest)> {
-    if named.join("optimizer.safetensors").is_file() {
+    if named.join(OPTIMIZER_FILE).is_file() {
         let found = Manifest::read(named)?;
         found.verify(named)?;
         return Ok((named.to_path_buf(), found));

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use shared::config::{self, Loaded};
 use shared::error::Result;
 use shared::ledger::Parent;
+use shared::paths::RunPaths;
 
 use super::base::BaseModel;
 use super::folder::OutputFolder;
-use super::output_dir::{PREPARED, survives_overwrite};
+use super::output_dir::survives_overwrite;
 use super::run_data::RunData;
 use super::{Request, bounds, identity, parent};
 use crate::store::Start;
@@ -54,13 +55,13 @@ pub fn prepare(request: &Request) -> Result<PreparedRun> {
     if let Some((_, parent)) = &parent {
         identity.insert("parent".into(), parent.state_digest.clone());
     }
-    let mut folder = OutputFolder::look(&loaded.config.output_dir, request.overwrite)?;
+    let paths = RunPaths::new(&loaded.config.output_dir);
+    let mut folder = OutputFolder::look(paths.clone(), request.overwrite)?;
     folder.refuse_other(&identity)?;
     folder.lock()?;
     // Looked at again: another coordinator may have worked here until the lock was taken.
     folder.refuse_other(&identity)?;
-    let prepared = loaded.config.output_dir.join(PREPARED);
-    let data = RunData::prepare(&loaded.config, &base, &prepared)?;
+    let data = RunData::prepare(&loaded.config, &base, &paths.prepared())?;
     data.identify(&mut identity);
     let start = folder.decide(&identity)?;
     let mut notices = loaded.notices.clone();

@@ -13,10 +13,11 @@ use shared::evaluation::SetSums;
 use shared::ids::Step;
 use shared::ledger::{Commit, State};
 use shared::manifest::Manifest;
+use shared::paths::RunPaths;
 use shared::wire::message::SyncSource;
 
 use crate::engine::{Remembered, Restorable, Stored};
-use crate::store::{self, LEDGER, Replay, Since};
+use crate::store::{self, Replay, Since};
 
 /// What is remembered.
 pub(super) struct Recalled {
@@ -36,14 +37,14 @@ pub(super) struct Recalled {
 /// Whatever is wrong with the ledger, where it has to be read once more, and with the manifest of the
 /// checkpoint the run goes on from.
 pub(super) fn recall(
-    output_dir: &Path,
+    paths: &RunPaths,
     state: &State,
     replay: &Replay,
     from: &Restorable,
 ) -> Result<Recalled> {
     let since = match replay.since(from.step) {
         Some(since) => since,
-        None => again(output_dir, from.step)?,
+        None => again(paths, from.step)?,
     };
     let members = state.members.as_ref();
     let mut remembered = Remembered {
@@ -54,7 +55,7 @@ pub(super) fn recall(
         awaited: members
             .map(|m| m.incarnations.iter().cloned().collect())
             .unwrap_or_default(),
-        stored: stored(output_dir, replay),
+        stored: stored(paths, replay),
         parts: replay.parts().clone(),
         evaluations: state.evaluations.clone(),
         evaluated: state.evaluated,
@@ -78,9 +79,9 @@ pub(super) fn recall(
 }
 
 /// The newest checkpoint in the ledger is not the one that the run goes on from.
-fn again(output_dir: &Path, from: Step) -> Result<Since> {
+fn again(paths: &RunPaths, from: Step) -> Result<Since> {
     let mut replay = Replay::after(from);
-    store::read(&output_dir.join(LEDGER), |_, record| {
+    store::read(&paths.ledger(), |_, record| {
         replay.follow(record);
         Ok(())
     })?;
@@ -102,10 +103,14 @@ fn inherit_evaluations(remembered: &mut Remembered, from: &Restorable) -> Result
 }
 
 /// Checkpoints that have a line in the ledger and a folder, oldest first.
-fn stored(output_dir: &Path, replay: &Replay) -> Vec<Stored> {
+fn stored(paths: &RunPaths, replay: &Replay) -> Vec<Stored> {
     let checkpoints = replay.checkpoints().map(|checkpoint| Stored {
         step: checkpoint.step,
-        folder: output_dir.join(&checkpoint.folder).display().to_string(),
+        folder: paths
+            .output_dir()
+            .join(&checkpoint.folder)
+            .display()
+            .to_string(),
         state_digest: checkpoint.state_digest.clone(),
     });
     checkpoints

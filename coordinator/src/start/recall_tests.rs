@@ -71,7 +71,7 @@ fn recalled(folder: &Path, from: u64, then: &[Record]) -> Recalled {
         source: SyncSource::Initial,
         state_digest: None,
     };
-    recall(folder, &state.unwrap(), &replay, &from).unwrap()
+    recall(&RunPaths::new(folder), &state.unwrap(), &replay, &from).unwrap()
 }
 
 fn steps(recalled: &Recalled) -> Vec<u64> {

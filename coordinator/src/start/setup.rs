@@ -10,12 +10,13 @@ use shared::config::{self, RunConfig};
 use shared::error::{Code, Error, Result};
 use shared::ids::RunId;
 use shared::ledger::{self, Parent};
+use shared::paths::RunPaths;
 use shared::storage::{OutputLock, write_atomic};
 
 use super::base::BaseModel;
 use super::folder::unwritable;
 use super::identity;
-use super::output_dir::{PREPARED, remove_run};
+use super::output_dir::remove_run;
 use super::parent_data;
 use super::prepare::PreparedRun;
 use super::recall::{Recalled, recall};
@@ -61,6 +62,7 @@ impl PreparedRun {
             folder,
         } = self;
         let config = &loaded.config;
+        let paths = RunPaths::new(&config.output_dir);
         let output_dir = config.output_dir.as_path();
         let failed = |e| unwritable(output_dir, &e);
         let (ledger, lock) = folder.keep()?;
@@ -77,13 +79,12 @@ impl PreparedRun {
         let run_identity = identity::digest(&identity);
         let resume = resumed(config, start);
         let state = state.as_ref();
-        let (from, parent) =
-            starting_point(output_dir, resume, &run_identity, state, &mut notices)?;
-        std::fs::create_dir_all(output_dir.join("logs")).map_err(failed)?;
-        let prepared = output_dir.join(PREPARED);
+        let (from, parent) = starting_point(&paths, resume, &run_identity, state, &mut notices)?;
+        std::fs::create_dir_all(paths.logs()).map_err(failed)?;
+        let prepared = paths.prepared();
         let datasets = data.publish(&prepared)?;
         let resolved = config::resolved_yaml(&loaded);
-        write_atomic(&output_dir.join("resolved.yaml"), resolved.as_bytes())?;
+        write_atomic(&paths.resolved(), resolved.as_bytes())?;
         let is_new = start == Start::New;
         let parent_rows =
             parent_data::rows(config, &base.tokenizer, &prepared, is_new, &mut notices)?;
@@ -94,13 +95,13 @@ impl PreparedRun {
             ..begins(&work, &from, parent.or(trained_on))
         });
         let record = lead(&mut store, begins, address)?;
-        if let Some(line) = unrecorded(output_dir, &from, &replay) {
+        if let Some(line) = unrecorded(&paths, &from, &replay) {
             store.append(&line)?;
             replay.follow(&line);
         }
         let state = store.state();
         let state = state.ok_or_else(|| Error::new(Code::Internal, "the ledger has no run"))?;
-        let recalled = recall(output_dir, state, &replay, &from)?;
+        let recalled = recall(&paths, state, &replay, &from)?;
         Ok(RunSetup {
             config: Arc::new(loaded.config),
             base,

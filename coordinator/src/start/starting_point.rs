@@ -9,6 +9,7 @@ use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::ledger::{Checkpoint, Leader, Parent, Policy, Record, Run, State};
 use shared::manifest::{self, Manifest};
+use shared::paths::{RunPaths, checkpoint_name};
 use shared::wire::message::SyncSource;
 
 use crate::engine::Restorable;
@@ -16,13 +17,14 @@ use crate::store::{FileStore, Leading, Replay, Store};
 
 /// The checkpoint a run goes on from, or its beginning, and what a new run inherits from it.
 pub(super) fn starting_point(
-    output_dir: &Path,
+    paths: &RunPaths,
     resume: Option<&str>,
     run_identity: &str,
     state: Option<&State>,
     notices: &mut Vec<String>,
 ) -> Result<(Restorable, Option<Parent>)> {
-    notices.extend(tidy(output_dir));
+    let output_dir = paths.output_dir();
+    notices.extend(tidy(paths));
     let Some(resume) = resume else {
         return Ok((initial(), None));
     };
@@ -82,9 +84,9 @@ pub(super) fn starting_point(
 
 /// Finishes what an earlier start was interrupted in. Nobody publishes what it had staged: writers are
 /// asked anew, for folders of their own.
-fn tidy(output_dir: &Path) -> Vec<String> {
-    let _ = std::fs::remove_dir_all(output_dir.join(".staging"));
-    shared::storage::tidy(output_dir)
+fn tidy(paths: &RunPaths) -> Vec<String> {
+    let _ = std::fs::remove_dir_all(paths.staging());
+    shared::storage::tidy(paths.output_dir())
 }
 
 fn initial() -> Restorable {
@@ -139,9 +141,9 @@ fn fits(state: Option<&State>, manifest: &Manifest) -> Result<()> {
 
 /// A coordinator may end between a checkpoint's name and its line. The one that the run goes on from has been looked
 /// through, and gets the line now: without it the next start would not know it.
-pub(super) fn unrecorded(output_dir: &Path, from: &Restorable, replay: &Replay) -> Option<Record> {
-    let name = manifest::checkpoint_name(from.step);
-    let own = SyncSource::Checkpoint(output_dir.join(&name).display().to_string());
+pub(super) fn unrecorded(paths: &RunPaths, from: &Restorable, replay: &Replay) -> Option<Record> {
+    let own = paths.checkpoint(from.step).display().to_string();
+    let own = SyncSource::Checkpoint(own);
     let known = replay
         .checkpoints()
         .any(|checkpoint| checkpoint.step == from.step);
@@ -150,7 +152,7 @@ pub(super) fn unrecorded(output_dir: &Path, from: &Restorable, replay: &Replay) 
     }
     Some(Record::Checkpoint(Checkpoint {
         step: from.step,
-        folder: name,
+        folder: checkpoint_name(from.step),
         state_digest: from.state_digest.clone()?,
     }))
 }
@@ -185,7 +187,14 @@ mod tests {
 
     fn start(output: &Path, resume: &str, notices: &mut Vec<String>) -> Result<Restorable> {
         let state = ledger(12);
-        starting_point(output, Some(resume), "", Some(&state), notices).map(|found| found.0)
+        starting_point(
+            &RunPaths::new(output),
+            Some(resume),
+            "",
+            Some(&state),
+            notices,
+        )
+        .map(|found| found.0)
     }
 
     #[test]
@@ -208,7 +217,9 @@ mod tests {
         let whole = checkpoint(output.path(), 5, Damage::None);
         let aside = output.path().join(".checkpoint-5.replaced");
         std::fs::rename(&whole.folder, aside).unwrap();
-        let staged = output.path().join(".staging/checkpoint-10.worker-3");
+        let staged = RunPaths::new(output.path())
+            .staging()
+            .join("checkpoint-10.worker-3");
         std::fs::create_dir_all(&staged).unwrap();
         let mut notices = Vec::new();
         let from = start(output.path(), "auto", &mut notices).unwrap();
@@ -223,7 +234,9 @@ mod tests {
         checkpoint(output.path(), 5, Damage::None);
         let from = start(output.path(), "auto", &mut Vec::new()).unwrap();
         let mut replay = Replay::default();
-        let Some(line @ Record::Checkpoint(_)) = unrecorded(output.path(), &from, &replay) else {
+        let Some(line @ Record::Checkpoint(_)) =
+            unrecorded(&RunPaths::new(output.path()), &from, &replay)
+        else {
             panic!("it has no line");
         };
         replay.follow(&line);
@@ -233,9 +246,9 @@ mod tests {
             (Step(5), "checkpoint-5")
         );
         assert_eq!(Some(&recorded[0].state_digest), from.state_digest.as_ref());
-        assert!(unrecorded(output.path(), &from, &replay).is_none());
+        assert!(unrecorded(&RunPaths::new(output.path()), &from, &replay).is_none());
         // One from elsewhere is not this run's.
         let elsewhere = tempfile::tempdir().unwrap();
-        assert!(unrecorded(elsewhere.path(), &from, &Replay::default()).is_none());
+        assert!(unrecorded(&RunPaths::new(elsewhere.path()), &from, &Replay::default()).is_none());
     }
 }

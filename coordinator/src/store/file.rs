@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Book, Record, State};
+use shared::paths::LEDGER;
 use shared::storage::{FileId, OutputLock, file_id};
 
 use super::read::{Reading, read_on};
 use super::sync::Syncer;
-use super::{LEDGER, Replay, Store};
+use super::{Replay, Store};
 
 /// What the store needs of a file.
 trait Medium: Send {

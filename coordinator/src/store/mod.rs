@@ -28,9 +28,6 @@ pub use memory::MemoryStore;
 pub use read::{Reading, read, read_on};
 pub use replay::{Replay, Since};
 
-/// Name of the ledger in the output folder.
-pub const LEDGER: &str = "ledger.jsonl";
-
 /// Where records are kept.
 pub trait Store: Send {
     /// Adds a record. After an error nothing was added, and the same record may be tried again.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use shared::error::{Code, Error, Result};
 use shared::model::AdapterSpec;
+use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_COPY_FILE, ADAPTER_FILE};
 
 use super::peft_spec::read_spec;
 
@@ -30,10 +31,7 @@ impl PeftAdapter {
     /// [`Code::BadInitAdapter`] when it cannot be read or used.
     pub fn load(path: &Path) -> Result<Self> {
         let (folder, file) = if path.is_dir() {
-            let names = [
-                "adapter_model.safetensors",
-                "pytorch_lora_weights.safetensors",
-            ];
+            let names = [ADAPTER_FILE, ADAPTER_COPY_FILE];
             let found = names
                 .iter()
                 .map(|name| path.join(name))
@@ -46,7 +44,7 @@ impl PeftAdapter {
             (path.parent().unwrap_or(Path::new(".")), path.to_owned())
         };
         Ok(Self {
-            spec: read_spec(&folder.join("adapter_config.json"))?,
+            spec: read_spec(&folder.join(ADAPTER_CONFIG_FILE))?,
             tensors: read_tensors(&file)?,
             file,
         })
