@@ -45,7 +45,8 @@ pub async fn run(args: &UpArgs, cwd: &Path, reporter: Reporter, log: &LogFile) -
         wait_workers: args.wait_workers,
         local_workers: args.local_workers,
     };
-    start::lead(setup, crew, door, reporter, log, faults).await
+    // On the heap: a set-up run is large.
+    Box::pin(start::lead(setup, crew, door, reporter, log, faults)).await
 }
 
 async fn blocking<T: Send + 'static>(

@@ -94,8 +94,7 @@ pub async fn lead(
         setup.from,
         setup.recalled.remembered,
     );
-    let store = Box::new(setup.store);
-    let driver = Driver::new(engine, run, store, faults, journal, traffic, local);
+    let driver = Driver::new(engine, run, setup.store, faults, journal, traffic, local);
     // On the process's first thread: while it waits for a slow disk the sessions' tasks go on.
     let end = driver.run(sessions).await;
     drop(stop);

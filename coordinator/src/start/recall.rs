@@ -8,16 +8,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shared::error::Result;
+use shared::error::{Code, Error, Result};
 use shared::evaluation::SetSums;
 use shared::ids::Step;
-use shared::ledger::{Commit, State};
+use shared::ledger::Commit;
 use shared::manifest::Manifest;
 use shared::paths::RunPaths;
 use shared::wire::message::SyncSource;
 
 use crate::engine::{Remembered, Restorable, Stored};
-use crate::store::{self, Replay, Since};
+use crate::store::{Replay, Since, Store};
 
 /// What is remembered.
 pub(super) struct Recalled {
@@ -31,20 +31,22 @@ pub(super) struct Recalled {
     pub(super) evaluations: BTreeMap<Step, Vec<SetSums>>,
 }
 
-/// Of a run that goes on from `from`, whose ledger folds to `state`.
+/// Of a run that goes on from `from`, whose ledger is open.
 ///
 /// # Errors
 /// Whatever is wrong with the ledger, where it has to be read once more, and with the manifest of the
 /// checkpoint the run goes on from.
 pub(super) fn recall(
     paths: &RunPaths,
-    state: &State,
+    store: &dyn Store,
     replay: &Replay,
     from: &Restorable,
 ) -> Result<Recalled> {
+    let state = store.state();
+    let state = state.ok_or_else(|| Error::new(Code::Internal, "the ledger has no run"))?;
     let since = match replay.since(from.step) {
         Some(since) => since,
-        None => again(paths, from.step)?,
+        None => again(store, from.step)?,
     };
     let members = state.members.as_ref();
     let mut remembered = Remembered {
@@ -79,12 +81,9 @@ pub(super) fn recall(
 }
 
 /// The newest checkpoint in the ledger is not the one that the run goes on from.
-fn again(paths: &RunPaths, from: Step) -> Result<Since> {
+fn again(store: &dyn Store, from: Step) -> Result<Since> {
     let mut replay = Replay::after(from);
-    store::read(&paths.ledger(), |_, record| {
-        replay.follow(record);
-        Ok(())
-    })?;
+    store.replay(&mut |record| replay.follow(record))?;
     Ok(replay.since(from).unwrap_or_default())
 }
 

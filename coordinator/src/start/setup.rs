@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use shared::config::{self, RunConfig};
-use shared::error::{Code, Error, Result};
+use shared::error::Result;
 use shared::ids::RunId;
-use shared::ledger::{self, Parent};
+use shared::ledger::{self, Parent, Record};
 use shared::paths::RunPaths;
 use shared::storage::{OutputLock, write_atomic};
 
@@ -20,7 +20,7 @@ use super::output_dir::remove_run;
 use super::parent_data;
 use super::prepare::PreparedRun;
 use super::recall::{Recalled, recall};
-use super::starting_point::{lead, starting_point, unrecorded};
+use super::starting_point::{starting_point, unrecorded};
 use super::work::Work;
 use crate::engine::Restorable;
 use crate::store::{FileStore, Leading, Opened, Start, Store};
@@ -35,7 +35,7 @@ pub struct RunSetup {
     /// The run, and the term of this start.
     pub(super) record: Leading,
     /// The ledger; this start's term is in it.
-    pub(super) store: FileStore,
+    pub(super) store: Box<dyn Store>,
     /// What the ledger tells a coordinator that comes back.
     pub(super) recalled: Recalled,
     /// What people should know.
@@ -48,7 +48,8 @@ impl PreparedRun {
     /// Writes what workers need, then who leads them.
     ///
     /// # Errors
-    /// [`Code::Unwritable`], [`Code::NoCheckpoint`], and whatever is wrong with the ledger.
+    /// [`Code::Unwritable`](shared::error::Code::Unwritable),
+    /// [`Code::NoCheckpoint`](shared::error::Code::NoCheckpoint), and whatever is wrong with the ledger.
     pub fn begin(self, address: &str) -> Result<RunSetup> {
         let Self {
             loaded,
@@ -89,26 +90,27 @@ impl PreparedRun {
         let parent_rows =
             parent_data::rows(config, &base.tokenizer, &prepared, is_new, &mut notices)?;
         let work = Work::plan(config, &base.prompts, datasets, parent_rows.as_deref())?;
-        let begins = is_new.then(|| ledger::Run {
-            run_identity,
-            identity,
-            ..begins(&work, &from, parent.or(trained_on))
-        });
-        let record = lead(&mut store, begins, address)?;
+        if is_new {
+            let run = ledger::Run {
+                run_identity,
+                identity,
+                ..begins(&work, &from, parent.or(trained_on))
+            };
+            store.append(&Record::Run(run))?;
+        }
+        let record = store.lead(address)?;
         if let Some(line) = unrecorded(&paths, &from, &replay) {
             store.append(&line)?;
             replay.follow(&line);
         }
-        let state = store.state();
-        let state = state.ok_or_else(|| Error::new(Code::Internal, "the ledger has no run"))?;
-        let recalled = recall(&paths, state, &replay, &from)?;
+        let recalled = recall(&paths, &store, &replay, &from)?;
         Ok(RunSetup {
             config: Arc::new(loaded.config),
             base,
             work,
             from,
             record,
-            store,
+            store: Box::new(store),
             recalled,
             notices,
             lock,

@@ -1,4 +1,4 @@
-//! Where a run begins or goes on, and the first lines that say so in its ledger.
+//! Where a run begins or goes on.
 //!
 //! Keeps: a run goes on only from a state that its ledger knows, with the digest that it committed, and
 //! only when the files hold that very state: a checkpoint that does not is passed over, by name.
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::ledger::{Checkpoint, Leader, Parent, Policy, Record, Run, State};
+use shared::ledger::{Checkpoint, Parent, Policy, Record, State};
 use shared::manifest::{self, Manifest};
 use shared::paths::{RunPaths, checkpoint_name};
 use shared::wire::message::SyncSource;
 
 use crate::engine::Restorable;
-use crate::store::{FileStore, Leading, Replay, Store};
+use crate::store::Replay;
 
 /// The checkpoint a run goes on from, or its beginning, and what a new run inherits from it.
 pub(super) fn starting_point(
@@ -155,29 +155,6 @@ pub(super) fn unrecorded(paths: &RunPaths, from: &Restorable, replay: &Replay) -
         folder: checkpoint_name(from.step),
         state_digest: from.state_digest.clone()?,
     }))
-}
-
-/// Writes who leads: behind the run's own line when it begins.
-pub(super) fn lead(store: &mut FileStore, begins: Option<Run>, address: &str) -> Result<Leading> {
-    if let Some(run) = begins {
-        store.append(&Record::Run(run))?;
-    }
-    let (run, term) = match store.state() {
-        Some(state) => (state.run.clone(), state.term().next()),
-        None => return Err(Error::new(Code::Internal, "the ledger has no run")),
-    };
-    store.append(&Record::Term(Leader {
-        term,
-        address: address.into(),
-    }))?;
-    store.sync()?;
-    Ok(Leading {
-        run_id: run.run_id,
-        term,
-        run_identity: run.run_identity,
-        identity: run.identity,
-        parent: run.parent,
-    })
 }
 
 #[cfg(test)]
