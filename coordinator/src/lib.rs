@@ -1,6 +1,6 @@
 //! The coordinator: no libtorch, starts in milliseconds.
 //!
-//! `cli` commands · `data` file to prepared dataset · `engine` the heart, pure · `driver` the only
+//! `cli` commands · `start` how a run comes to be · `data` file to prepared dataset · `engine` the heart, pure · `driver` the only
 //! loop that meets the world · `estimate` what a run will need · `rpc` the session service ·
 //! `history` what a run leaves for people · `store` what survives a restart · `import` other tools'
 //! configurations.
@@ -13,4 +13,5 @@ pub mod estimate;
 pub mod history;
 pub mod import;
 pub mod rpc;
+pub mod start;
 pub mod store;

@@ -5,6 +5,7 @@ use coordinator::cli::data::DataCommand;
 use coordinator::cli::{self, Cli, Command, Output};
 use coordinator::driver::End;
 use coordinator::history::{OutputFormat, Reporter};
+use coordinator::start::progress;
 use shared::error::{Code, Error, ExitCode, render};
 use shared::telemetry::LogFile;
 
@@ -42,7 +43,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
             Ok(ExitCode::Complete)
         }
         Command::Plan(args) => {
-            let estimate = cli::plan::run(&args, &cwd, &mut cli::progress::shown())?;
+            let estimate = cli::plan::run(&args, &cwd, &mut progress::shown())?;
             match args.output {
                 Output::Text => anstream::print!("{estimate}"),
                 Output::Json => anstream::println!("{}", estimate.to_json()),
@@ -62,7 +63,7 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
 fn data(command: &DataCommand, cwd: &std::path::Path) -> Result<ExitCode, Error> {
     match command {
         DataCommand::Check(args) => {
-            let diagnosis = cli::data::check::run(args, cwd, &mut cli::progress::shown())?;
+            let diagnosis = cli::data::check::run(args, cwd, &mut progress::shown())?;
             match args.output {
                 Output::Text => anstream::print!("{diagnosis}"),
                 Output::Json => anstream::println!("{}", diagnosis.to_json()),
@@ -77,8 +78,8 @@ fn data(command: &DataCommand, cwd: &std::path::Path) -> Result<ExitCode, Error>
             Ok(ExitCode::Complete)
         }
         DataCommand::Prepare(args) => {
-            let mut progress = cli::progress::shown();
-            anstream::print!("{}", cli::data::prepare::run(args, cwd, &mut progress)?);
+            let mut shown = progress::shown();
+            anstream::print!("{}", cli::data::prepare::run(args, cwd, &mut shown)?);
             Ok(ExitCode::Complete)
         }
         DataCommand::Show(args) => {

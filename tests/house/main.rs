@@ -42,6 +42,35 @@ fn no_source_file_is_longer_than_500_lines() {
     }
 }
 
+/// Where a run's files lie is decided in one place, so that they may once lie elsewhere.
+#[test]
+fn a_name_in_the_output_folder_is_spelled_once() {
+    let home = repository().join("shared/src/paths.rs");
+    let text = std::fs::read_to_string(&home).unwrap();
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_once(": &str = ")?.1.strip_suffix(';'))
+        // The others are words too, and a preparation has a lock of its own.
+        .filter(|name| name.contains('.') && *name != "\".lock\"")
+        .collect();
+    assert!(names.contains(&"\"ledger.jsonl\""), "{names:?}");
+    for path in all_sources() {
+        let own = path.strip_prefix(repository()).unwrap();
+        let of_tests = own.components().any(|c| c.as_os_str() == "tests")
+            || path
+                .file_stem()
+                .is_some_and(|s| s.to_string_lossy().ends_with("tests"));
+        if of_tests || path == home {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for name in &names {
+            assert!(!code.contains(name), "{} spells {name}", path.display());
+        }
+    }
+}
+
 #[test]
 fn every_source_file_says_what_it_is_for() {
     for path in all_sources() {

@@ -62,7 +62,7 @@ impl Ledger {
         members.map(|m| m.incarnations.clone()).unwrap_or_default()
     }
 
-    /// What a coordinator remembers that goes on from a step, as `cli/recall` tells it.
+    /// What a coordinator remembers that goes on from a step, as `start/recall` tells it.
     pub(crate) fn recall(&self, from: Step, stored: Vec<Stored>) -> Remembered {
         let mut replay = Replay::after(from);
         for record in self.store.records() {

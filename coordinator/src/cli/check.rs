@@ -12,7 +12,7 @@ use shared::config::{self, AdapterKind, Loaded, RunConfig};
 use shared::error::{Error, Result};
 use shared::model::AdapterSpec;
 
-use super::bounds;
+use crate::start::check_bounds;
 
 /// What `check` found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,7 +52,7 @@ pub struct KeyLine {
 /// `E01xx` when the configuration cannot be used as it stands.
 pub fn run(config: &Path, set: &[String], cwd: &Path) -> Result<Report> {
     let loaded = config::load(config, set, cwd)?;
-    bounds::configuration(&loaded.config)?;
+    check_bounds(&loaded.config)?;
     let warnings = config::missing_paths(&loaded.config)
         .iter()
         .map(warning)

@@ -1,21 +1,11 @@
-//! The command line: one file per command, each a door into a room.
+//! The command line: the commands and their arguments here, and one file per command, each a door into a
+//! room.
 
 pub mod audit;
-mod begin;
-mod bounds;
 pub mod check;
 pub mod data;
-mod evaluation;
 pub mod import;
-mod old_data;
-mod output_dir;
-mod parent;
 pub mod plan;
-mod planned;
-pub mod prepare;
-pub mod progress;
-mod prompts;
-mod recall;
 pub mod schema;
 pub mod up;
 

@@ -10,14 +10,14 @@ use shared::config::{self, RunConfig};
 use shared::error::Result;
 use shared::limits;
 use shared::model::{self, AdapterShape, ModelConfig};
+use shared::paths::RunPaths;
 use shared::plan::Plan;
 use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::PlanArgs;
-use super::output_dir::PREPARED;
 use crate::data::{self, Progress};
 use crate::estimate::{Estimate, Samples, Subject, pace};
-use crate::store::{self, LEDGER};
+use crate::store;
 
 /// Plans a run. Nothing stays written.
 ///
@@ -30,7 +30,7 @@ pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> R
     let adapter = AdapterShape::new(&(&config).into(), &shape)?;
     let tokenizer = TextTokenizer::load(&config.base_model)?;
     let template = ChatTemplate::find(&config.base_model)?;
-    let folder = config.output_dir.join(PREPARED);
+    let folder = RunPaths::new(&config.output_dir).prepared();
     let ready = data::ready(&config, &tokenizer, template.as_ref(), &folder, progress)?;
     let (lengths, target_tokens) = ready.sizes(&folder)?;
     let plan = Plan::new(&config, target_tokens.clone(), lengths.clone());
@@ -72,8 +72,8 @@ fn earlier(
     plan: &Plan,
     dataset: &str,
 ) -> std::result::Result<pace::Measured, String> {
-    let ledger = config.output_dir.join(LEDGER);
-    let reading = store::read(&ledger, |_, _| Ok(()));
+    let paths = RunPaths::new(&config.output_dir);
+    let reading = store::read(&paths.ledger(), |_, _| Ok(()));
     let state = reading.ok().flatten().and_then(|r| r.book.into_state());
     let state = state.ok_or("there is no earlier run in output_dir")?;
     let mut now = config::identity_fields(config);
@@ -87,7 +87,6 @@ fn earlier(
             "the run in output_dir computes other steps ({first})"
         ));
     }
-    let cluster = config.output_dir.join("logs/cluster.jsonl");
-    let measured = pace::measured(&cluster, plan);
+    let measured = pace::measured(&paths.cluster_log(), plan);
     measured.ok_or_else(|| "the run in output_dir has committed no step".into())
 }

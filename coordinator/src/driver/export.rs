@@ -11,24 +11,18 @@ use std::path::{Path, PathBuf};
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::manifest::{
-    ADAPTER_FILE, ExpectedTensor, FileDigest, Manifest, PISSA_FILE, checkpoint_name, file_digest,
-    verify_adapter,
+use shared::manifest::{ExpectedTensor, FileDigest, Manifest, file_digest, verify_adapter};
+use shared::paths::{
+    ADAPTER_CONFIG_FILE, ADAPTER_COPY_FILE, ADAPTER_FILE, PISSA_FILE, RunPaths, TRAINER_STATE,
 };
 
 use super::plain_lora;
-use super::publish::TRAINER_STATE;
 use super::storage::look_through;
 use crate::engine::ExportFailure;
 
-const ADAPTER_CONFIG: &str = "adapter_config.json";
-
-/// The same bytes under the name image tools use.
-pub(crate) const ADAPTER_COPY: &str = "pytorch_lora_weights.safetensors";
-
 /// What is brought where.
 pub(super) struct Export {
-    pub(super) output_dir: PathBuf,
+    pub(super) paths: RunPaths,
     /// The step whose adapter is the result, and its committed digest where it is known.
     pub(super) result: (Step, Option<String>),
     /// The last committed step, likewise.
@@ -45,7 +39,7 @@ pub(super) struct Export {
 pub(super) fn export(export: &Export) -> std::result::Result<String, ExportFailure> {
     let order: Vec<_> = export.expected.iter().map(|t| t.key.clone()).collect();
     let look = |(step, recorded): &(Step, Option<String>)| {
-        let folder = export.output_dir.join(checkpoint_name(*step));
+        let folder = export.paths.checkpoint(*step);
         let looked = look_through(&folder, *step, recorded.as_deref(), &order);
         looked.map_err(|error| match error.code {
             // It may be whole all the same.
@@ -57,7 +51,7 @@ pub(super) fn export(export: &Export) -> std::result::Result<String, ExportFailu
     if export.last.0 != export.result.0 {
         look(&export.last)?;
     }
-    let mut staged = Staged::new(&export.output_dir);
+    let mut staged = Staged::new(&export.paths);
     staged.fill(export, manifest).map_err(|error| {
         ExportFailure::Storage(match error.code {
             Code::Io => error
@@ -92,36 +86,36 @@ fn io(path: &Path, what: &str, why: &std::io::Error) -> Error {
 
 /// Files under temporary names beside their own; those that got no name are removed.
 struct Staged<'a> {
-    output_dir: &'a Path,
+    paths: &'a RunPaths,
     names: Vec<String>,
 }
 
 impl<'a> Staged<'a> {
-    fn new(output_dir: &'a Path) -> Self {
+    fn new(paths: &'a RunPaths) -> Self {
         Self {
-            output_dir,
+            paths,
             names: Vec::new(),
         }
     }
 
     fn fill(&mut self, export: &Export, manifest: Manifest) -> Result<String> {
-        let checkpoint = export.output_dir.join(checkpoint_name(export.result.0));
-        let last = export.output_dir.join(checkpoint_name(export.last.0));
+        let checkpoint = export.paths.checkpoint(export.result.0);
+        let last = export.paths.checkpoint(export.last.0);
         let adapter = checkpoint.join(ADAPTER_FILE);
         let mut expected = export.expected.clone();
         if let Some(bytes) = converted(&checkpoint)? {
-            let config = plain_lora::config(&read(&checkpoint.join(ADAPTER_CONFIG))?)?;
+            let config = plain_lora::config(&read(&checkpoint.join(ADAPTER_CONFIG_FILE))?)?;
             expected = plain_lora::expected(&expected);
-            for name in [ADAPTER_FILE, ADAPTER_COPY] {
+            for name in [ADAPTER_FILE, ADAPTER_COPY_FILE] {
                 self.write(name, |file| file.write_all(&bytes))?;
             }
-            self.write(ADAPTER_CONFIG, |file| file.write_all(&config))?;
+            self.write(ADAPTER_CONFIG_FILE, |file| file.write_all(&config))?;
         } else {
-            for name in [ADAPTER_FILE, ADAPTER_COPY] {
+            for name in [ADAPTER_FILE, ADAPTER_COPY_FILE] {
                 self.copy(name, &adapter)?;
                 self.is_as_listed(name, ADAPTER_FILE, &manifest)?;
             }
-            self.copy(ADAPTER_CONFIG, &checkpoint.join(ADAPTER_CONFIG))?;
+            self.copy(ADAPTER_CONFIG_FILE, &checkpoint.join(ADAPTER_CONFIG_FILE))?;
         }
         self.copy(TRAINER_STATE, &last.join(TRAINER_STATE))?;
         for file in &export.tokenizer_files {
@@ -129,15 +123,15 @@ impl<'a> Staged<'a> {
                 self.copy(&name.to_string_lossy(), file)?;
             }
         }
-        for name in [ADAPTER_FILE, ADAPTER_COPY] {
-            verify_adapter(&self.temporary(name), &expected)?;
+        for name in [ADAPTER_FILE, ADAPTER_COPY_FILE] {
+            verify_adapter(&self.paths.unnamed_result(name), &expected)?;
         }
         self.names.sort();
         let mut files = Vec::new();
         for name in &self.names {
             files.push(FileDigest {
                 name: name.clone(),
-                ..file_digest(&self.temporary(name))?
+                ..file_digest(&self.paths.unnamed_result(name))?
             });
         }
         let written = files.iter().find(|file| file.name == ADAPTER_FILE);
@@ -148,12 +142,8 @@ impl<'a> Staged<'a> {
             ..manifest
         };
         self.name()?;
-        manifest.write(&export.output_dir)?;
+        manifest.write(export.paths.output_dir())?;
         Ok(adapter_sha256)
-    }
-
-    fn temporary(&self, name: &str) -> PathBuf {
-        self.output_dir.join(format!(".{name}.export"))
     }
 
     fn write(
@@ -164,13 +154,13 @@ impl<'a> Staged<'a> {
         if !self.names.iter().any(|n| n == name) {
             self.names.push(name.to_owned());
         }
-        let path = self.temporary(name);
+        let path = self.paths.unnamed_result(name);
         let written = (|| {
             let mut file = BufWriter::with_capacity(1 << 20, File::create(&path)?);
             write(&mut file)?;
             file.into_inner()?.sync_all()
         })();
-        written.map_err(|e| io(&self.output_dir.join(name), "writing failed", &e))
+        written.map_err(|e| io(&self.paths.result(name), "writing failed", &e))
     }
 
     fn copy(&mut self, name: &str, from: &Path) -> Result<()> {
@@ -180,7 +170,7 @@ impl<'a> Staged<'a> {
 
     /// What was copied is what the checkpoint's manifest lists, whatever happened in between.
     fn is_as_listed(&self, name: &str, listed: &str, manifest: &Manifest) -> Result<()> {
-        let copied = file_digest(&self.temporary(name))?;
+        let copied = file_digest(&self.paths.unnamed_result(name))?;
         let listed = manifest.files.iter().find(|file| file.name == listed);
         if listed.is_some_and(|listed| listed.sha256 == copied.sha256) {
             return Ok(());
@@ -189,26 +179,28 @@ impl<'a> Staged<'a> {
             Code::ExportDiffers,
             "the adapter does not read back as written",
         )
-        .in_file(self.output_dir.join(name))
+        .in_file(self.paths.result(name))
         .why(format!("it has sha256 {}", copied.sha256)))
     }
 
     /// Every file gets its name.
     fn name(&mut self) -> Result<()> {
         while let Some(name) = self.names.last() {
-            let path = self.output_dir.join(name);
-            fs::rename(self.temporary(name), &path).map_err(|e| io(&path, "writing failed", &e))?;
+            let path = self.paths.result(name);
+            fs::rename(self.paths.unnamed_result(name), &path)
+                .map_err(|e| io(&path, "writing failed", &e))?;
             self.names.pop();
         }
-        let synced = File::open(self.output_dir).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| io(self.output_dir, "syncing failed", &e))
+        let folder = self.paths.output_dir();
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|e| io(folder, "syncing failed", &e))
     }
 }
 
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
         for name in &self.names {
-            let _ = fs::remove_file(self.temporary(name));
+            let _ = fs::remove_file(self.paths.unnamed_result(name));
         }
     }
 }
@@ -228,7 +220,7 @@ mod tests {
 
     fn order(output: &Path, result: u64, last: u64) -> Export {
         Export {
-            output_dir: output.to_path_buf(),
+            paths: RunPaths::new(output),
             result: (Step(result), None),
             last: (Step(last), None),
             tokenizer_files: Vec::new(),
@@ -245,7 +237,7 @@ mod tests {
         let read = |folder: &str, name: &str| fs::read(Path::new(folder).join(name)).unwrap();
         let here = output.path().to_str().unwrap();
         assert_eq!(read(here, ADAPTER_FILE), read(&best.folder, ADAPTER_FILE));
-        assert_eq!(read(here, ADAPTER_COPY), read(here, ADAPTER_FILE));
+        assert_eq!(read(here, ADAPTER_COPY_FILE), read(here, ADAPTER_FILE));
         assert_eq!(read(here, TRAINER_STATE), read(&last.folder, TRAINER_STATE));
         let manifest = Manifest::read(output.path()).unwrap();
         manifest.verify(output.path()).unwrap();

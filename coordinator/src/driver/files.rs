@@ -5,17 +5,17 @@
 //! when the run goes back. Nothing of it ends a run.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use shared::error::Result;
 use shared::ids::Step;
+use shared::paths::RunPaths;
 
 use crate::history::{EventFile, HistoryEntry, MetricsLog, StepRecord};
 
 /// The open files, and what waits for them.
 pub(super) struct Files {
-    output_dir: PathBuf,
+    paths: RunPaths,
     /// The files are opened for a run that stands here.
     after: Step,
     metrics: Option<MetricsLog>,
@@ -29,9 +29,9 @@ impl Files {
     ///
     /// # Errors
     /// [`Code::Io`](shared::error::Code::Io) with the path.
-    pub(super) fn open(output_dir: &Path, from: Step) -> Result<Self> {
+    pub(super) fn open(paths: RunPaths, from: Step) -> Result<Self> {
         let mut files = Self {
-            output_dir: output_dir.to_path_buf(),
+            paths,
             after: from,
             metrics: None,
             events: None,
@@ -96,10 +96,7 @@ impl Files {
     fn write_metrics(&mut self) -> Result<()> {
         let metrics = match &mut self.metrics {
             Some(metrics) => metrics,
-            none => {
-                let path = self.output_dir.join("metrics.jsonl");
-                none.insert(MetricsLog::open(&path, self.after)?)
-            }
+            none => none.insert(MetricsLog::open(&self.paths.metrics(), self.after)?),
         };
         while let Some(record) = self.steps.front() {
             metrics.append(record)?;
@@ -112,10 +109,7 @@ impl Files {
         let now = SystemTime::now();
         let events = match &mut self.events {
             Some(events) => events,
-            none => {
-                let logs = self.output_dir.join("logs");
-                none.insert(EventFile::create(&logs, self.after, now)?)
-            }
+            none => none.insert(EventFile::create(&self.paths.logs(), self.after, now)?),
         };
         while let Some(entry) = self.entries.front() {
             match entry {

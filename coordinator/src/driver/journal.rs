@@ -15,13 +15,12 @@ use shared::error::Result;
 use shared::evaluation::{Course, EvaluationSet, SetSums};
 use shared::ids::Step;
 use shared::ledger::Commit;
-use shared::manifest::checkpoint_name;
 use shared::numerics::loss_value;
+use shared::paths::{RunPaths, TRAINER_STATE};
 use shared::plan::{Plan, StepPlan};
 
 use super::files::Files;
 use super::memory::Memory;
-use super::publish::TRAINER_STATE;
 use crate::engine::{Committed, Evaluated, Notice};
 use crate::estimate::engines::refusals;
 use crate::history::{
@@ -77,19 +76,18 @@ impl Journal {
     ) -> Result<Self> {
         let stands = since.commits.last().map_or(from, |commit| commit.step);
         reporter.start(plan.total_steps(), config.logging_steps, stands);
-        let output_dir = config.output_dir.clone();
-        let logs = output_dir.join("logs");
+        let paths = RunPaths::new(&config.output_dir);
         let trainer_state = match checkpoint {
             Some(folder) => {
                 TrainerState::restore(&folder.join(TRAINER_STATE), &config, &plan, from)?
             }
             None => TrainerState::new(&config, &plan),
         };
-        let cluster = GrowingFile::open(&logs.join("cluster.jsonl"), "the log cannot be written")?;
+        let cluster = GrowingFile::open(&paths.cluster_log(), "the log cannot be written")?;
         let mut journal = Self {
             memory: Memory::new(TrainerState::new(&config, &plan), trainer_state.clone()),
             trainer_state,
-            files: Files::open(&output_dir, from)?,
+            files: Files::open(paths, from)?,
             cluster,
             config,
             plan,
@@ -261,18 +259,18 @@ impl Journal {
     ///
     /// # Errors
     /// [`Code::Internal`](shared::error::Code::Internal) when it cannot be serialised.
-    pub(super) fn trainer_state(&mut self, step: Step, output_dir: &Path) -> Result<String> {
+    pub(super) fn trainer_state(&mut self, step: Step, paths: &RunPaths) -> Result<String> {
         if step == self.stands() {
             return self.trainer_state.to_json();
         }
-        self.state_at(step, output_dir).to_json()
+        self.state_at(step, paths).to_json()
     }
 
     /// Stands after another step, an earlier or a later one; `void` where what was committed after it
     /// does not come again.
-    pub(super) fn rewind(&mut self, step: Step, void: bool, output_dir: &Path) {
+    pub(super) fn rewind(&mut self, step: Step, void: bool, paths: &RunPaths) {
         let stood = self.stands();
-        let state = self.state_at(step, output_dir);
+        let state = self.state_at(step, paths);
         if void {
             self.memory.forget_after(step);
         }
@@ -288,13 +286,13 @@ impl Journal {
 
     /// The trainer state after a step: remembered, or from its checkpoint; where neither is, what is
     /// known of it, for no history is worth a run.
-    fn state_at(&mut self, step: Step, output_dir: &Path) -> TrainerState {
+    fn state_at(&mut self, step: Step, paths: &RunPaths) -> TrainerState {
         let course = &self.course;
         let best = |step| course.standing(step).best;
         if let Some(state) = self.memory.at(step, &best) {
             return state;
         }
-        let file = output_dir.join(checkpoint_name(step)).join(TRAINER_STATE);
+        let file = paths.checkpoint(step).join(TRAINER_STATE);
         match TrainerState::restore(&file, &self.config, &self.plan, step) {
             Ok(state) => {
                 self.memory.stands_at(state.clone());
@@ -323,7 +321,7 @@ impl Journal {
         self.reporter.checkpoint(step, Path::new(folder));
     }
 
-    pub(super) fn complete(&mut self, step: Step, output_dir: &Path, traffic: (u64, u64)) {
+    pub(super) fn complete(&mut self, step: Step, paths: &RunPaths, traffic: (u64, u64)) {
         let told = self.line(&json!({
             "event": "complete", "step": step, "coordinator_bytes_received": traffic.0,
             "coordinator_bytes_sent": traffic.1,
@@ -333,7 +331,7 @@ impl Journal {
             self.reporter.notice(&refusal);
         }
         self.reporter.ends_at(step);
-        self.reporter.complete(output_dir);
+        self.reporter.complete(paths.output_dir());
     }
 
     fn who_did_what(&mut self, committed: &Committed, traffic: (u64, u64)) -> Result<()> {

@@ -66,12 +66,15 @@ impl Told {
 
     fn state(&mut self, step: u64) -> String {
         let folder = self.folder.path().to_path_buf();
-        self.journal.trainer_state(Step(step), &folder).unwrap()
+        self.journal
+            .trainer_state(Step(step), &RunPaths::new(folder))
+            .unwrap()
     }
 
     fn rewind(&mut self, step: u64, void: bool) {
         let folder = self.folder.path().to_path_buf();
-        self.journal.rewind(Step(step), void, &folder);
+        self.journal
+            .rewind(Step(step), void, &RunPaths::new(folder));
     }
 
     fn metrics(&self) -> Vec<u64> {

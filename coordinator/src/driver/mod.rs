@@ -33,6 +33,7 @@ use shared::faults::Faults;
 use shared::ids::{Identity, Step, WorkerId};
 use shared::ledger::{Members, Record};
 use shared::manifest::ExpectedTensor;
+use shared::paths::RunPaths;
 use shared::plan::Plan;
 use shared::signals::LeaveSignal;
 use shared::wire::message::{Envelope, ToWorker};
@@ -43,7 +44,7 @@ use crate::engine::{Engine, Event, Ladder};
 use crate::rpc::{Outbox, SessionEvent, Traffic};
 use crate::store::{Leading, Store};
 
-pub(crate) use export::{ADAPTER_COPY, converted};
+pub(crate) use export::converted;
 pub use journal::{Journal, Since};
 use recorder::Recorder;
 pub(crate) use storage::{free_name_aside, set_aside};
@@ -61,8 +62,8 @@ pub struct Run {
     pub ladder: Ladder,
     /// The run and the term of this start.
     pub record: Leading,
-    /// Everything is written here, absolute.
-    pub output_dir: PathBuf,
+    /// Where everything is written, absolute.
+    pub paths: RunPaths,
     /// Steps, epochs, learning rates.
     pub plan: Arc<Plan>,
     /// What is evaluated.
@@ -165,7 +166,7 @@ impl Driver {
         match &outcome {
             Ok(End::Complete(step)) => {
                 let totals = self.traffic.totals();
-                self.journal.complete(*step, &self.run.output_dir, totals);
+                self.journal.complete(*step, &self.run.paths, totals);
             }
             Ok(End::Interrupted(step)) => self.stops(*step),
             Err(_) => {}

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use shared::error::{Error, Result};
 use shared::ids::{Step, WorkerId};
 use shared::ledger::{self, Record};
-use shared::manifest::{FORMAT, FileDigest, Manifest, checkpoint_name};
+use shared::manifest::{FORMAT, FileDigest, Manifest};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
+use shared::paths::checkpoint_name;
 use shared::wire::message::{Envelope, ToWorker};
 use tokio::sync::mpsc;
 
@@ -43,7 +44,7 @@ impl Driver {
                 files,
             } => self.publish(step, state_digest, &staging, files)?,
             Command::Discard(folder) => {
-                let staging = self.staging();
+                let staging = self.run.paths.staging();
                 self.beside(move || {
                     storage::discard(&staging, &folder);
                     None
@@ -125,8 +126,8 @@ impl Driver {
         let stood = self.journal.stands();
         self.record(records::rewind(&rewind, stood))?;
         let forked = !rewind.forked.is_empty();
-        let folder = &self.run.output_dir;
-        self.journal.rewind(rewind.step, forked, folder);
+        let paths = &self.run.paths;
+        self.journal.rewind(rewind.step, forked, paths);
         Ok(())
     }
 
@@ -135,10 +136,6 @@ impl Driver {
             self.last_failure = Some(error.clone());
         }
         self.journal.notice(notice, self.engine.loaded_workers());
-    }
-
-    fn staging(&self) -> std::path::PathBuf {
-        self.run.output_dir.join(".staging")
     }
 
     /// Publishes on a blocking thread; the outcome comes back as an event.
@@ -169,10 +166,10 @@ impl Driver {
             own_sha256: String::new(),
         };
         let publication = Publication {
-            output_dir: self.run.output_dir.clone(),
+            paths: self.run.paths.clone(),
             staging: staging.to_path_buf(),
             files,
-            trainer_state: self.journal.trainer_state(step, &self.run.output_dir)?,
+            trainer_state: self.journal.trainer_state(step, &self.run.paths)?,
             manifest,
             expected,
             synced: self.recorder.synced(),
@@ -192,7 +189,7 @@ impl Driver {
 
     fn remove(&mut self, step: Step) {
         self.known.remove(&step);
-        match storage::remove(&self.run.output_dir, step) {
+        match storage::remove(&self.run.paths, step) {
             Ok(None) => {}
             Ok(Some(hidden)) => self.beside(move || {
                 let deleted = storage::delete(&hidden);
@@ -215,7 +212,7 @@ impl Driver {
     fn set_aside(&mut self, step: Step, reason: &str) -> Result<()> {
         let known = self.known.remove(&step).unwrap_or_default();
         let mut lies = checkpoint_name(step);
-        match storage::set_aside(&self.run.output_dir, step) {
+        match storage::set_aside(&self.run.paths, step) {
             Ok(folder) => {
                 self.journal.say(&format!(
                     "the checkpoint of step {step} is not used any more, it lies in {} now: {reason}",
@@ -238,7 +235,7 @@ impl Driver {
         }
         let known = |step| (step, self.known.get(&step).cloned());
         let order = Export {
-            output_dir: self.run.output_dir.clone(),
+            paths: self.run.paths.clone(),
             result: known(result),
             last: known(last),
             tokenizer_files: self.run.tokenizer_files.clone(),
@@ -285,13 +282,10 @@ impl Driver {
     /// The adapter is where loaders look: the last line of the ledger.
     fn finish(&mut self, step: Step) -> Result<()> {
         // What stays of it would be harmless.
-        let _ = std::fs::remove_dir_all(self.staging());
+        let _ = std::fs::remove_dir_all(self.run.paths.staging());
         let adapter_sha256 = match self.adapter_sha256.take() {
             Some(sha256) => sha256,
-            None => {
-                let adapter = self.run.output_dir.join(shared::manifest::ADAPTER_FILE);
-                shared::manifest::file_digest(&adapter)?.sha256
-            }
+            None => shared::manifest::file_digest(&self.run.paths.adapter())?.sha256,
         };
         self.record(Record::Complete(ledger::Complete {
             step,

@@ -8,23 +8,18 @@
 use std::path::PathBuf;
 
 use shared::error::{Code, Error, Result};
-use shared::manifest::{
-    ADAPTER_FILE, ExpectedTensor, FileDigest, Manifest, checkpoint_name, file_digest,
-    verify_adapter,
-};
+use shared::manifest::{ExpectedTensor, FileDigest, Manifest, file_digest, verify_adapter};
+use shared::paths::{ADAPTER_FILE, OPTIMIZER_FILE, RunPaths, TRAINER_STATE};
 use shared::storage::{publish_folder, write_atomic};
 
 use crate::engine::{PublishFailure, Stored};
-
-/// The history of the run up to a checkpoint, in Trainer's form.
-pub(super) const TRAINER_STATE: &str = "trainer_state.json";
 
 /// Waits until what was recorded so far is on the disk.
 pub(super) type Synced = Box<dyn FnOnce() -> Result<()> + Send>;
 
 /// One checkpoint on its way from staging to its name.
 pub(super) struct Publication {
-    pub(super) output_dir: PathBuf,
+    pub(super) paths: RunPaths,
     pub(super) staging: PathBuf,
     /// What the worker wrote.
     pub(super) files: Vec<FileDigest>,
@@ -75,7 +70,7 @@ fn prove(
 
 /// A writer that leaves a file out of its list is not believed that it wrote it.
 fn complete(files: &[FileDigest]) -> Result<()> {
-    for name in [ADAPTER_FILE, shared::manifest::OPTIMIZER_FILE] {
+    for name in [ADAPTER_FILE, OPTIMIZER_FILE] {
         if !files.iter().any(|file| file.name == name) {
             return Err(Error::new(
                 Code::DigestDiffers,
@@ -101,7 +96,7 @@ fn name(mut publication: Publication, moved: &mut dyn FnMut(u64)) -> Result<Stor
     (publication.synced)()?;
     moved(1);
     let step = publication.manifest.step;
-    let folder = publication.output_dir.join(checkpoint_name(step));
+    let folder = publication.paths.checkpoint(step);
     publish_folder(staging, &folder)?;
     Ok(Stored {
         step,

@@ -108,7 +108,7 @@ fn not_written(records: usize) -> Error {
 #[cfg(test)]
 mod tests {
     use shared::ids::Step;
-    use shared::ledger::Rewind;
+    use shared::ledger::{Rewind, State};
 
     use super::*;
 
@@ -116,6 +116,14 @@ mod tests {
     struct Full(std::sync::Arc<std::sync::Mutex<(u32, Vec<Record>)>>);
 
     impl Store for Full {
+        fn state(&self) -> Option<&State> {
+            None
+        }
+
+        fn replay(&self, _: &mut dyn FnMut(&Record)) -> Result<()> {
+            Ok(())
+        }
+
         fn append(&mut self, record: &Record) -> Result<()> {
             let mut inner = self.0.lock().unwrap();
             if inner.0 > 0 {

@@ -6,13 +6,11 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use shared::ids::{Step, Term};
 use shared::ledger::{Book, Commit, Leader, Record, Run, State};
-use shared::manifest::{
-    ADAPTER_FILE, ExpectedTensor, FORMAT, FileDigest, Manifest, OPTIMIZER_FILE, checkpoint_name,
-    file_digest,
-};
+use shared::manifest::{ExpectedTensor, FORMAT, FileDigest, Manifest, file_digest};
 use shared::numerics::{AdapterState, state_digest};
+use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, RunPaths, TRAINER_STATE};
 
-use super::publish::{Publication, Synced, TRAINER_STATE, publish};
+use super::publish::{Publication, Synced, publish};
 use crate::engine::Stored;
 
 /// What is wrong with a checkpoint.
@@ -83,7 +81,9 @@ pub(super) fn publication(
     damage: Damage,
     synced: Synced,
 ) -> Publication {
-    let staging = output_dir.join(".staging/checkpoint.worker-1");
+    let staging = RunPaths::new(output_dir)
+        .staging()
+        .join("checkpoint.worker-1");
     std::fs::create_dir_all(&staging).unwrap();
     let agreed = state(step);
     let mut held = agreed.clone();
@@ -95,7 +95,7 @@ pub(super) fn publication(
         flip(&staging.join(ADAPTER_FILE));
     }
     Publication {
-        output_dir: output_dir.to_path_buf(),
+        paths: RunPaths::new(output_dir),
         staging,
         files,
         trainer_state: format!("{{\"global_step\": {step}}}\n"),
@@ -123,7 +123,7 @@ pub(crate) fn checkpoint(output_dir: &Path, step: u64, damage: Damage) -> Stored
         return stored;
     }
     let publication = publication(output_dir, step, damage, synced);
-    let folder = output_dir.join(checkpoint_name(Step(step)));
+    let folder = RunPaths::new(output_dir).checkpoint(Step(step));
     std::fs::rename(&publication.staging, &folder).unwrap();
     std::fs::write(folder.join(TRAINER_STATE), publication.trainer_state).unwrap();
     let manifest = Manifest {
@@ -184,7 +184,7 @@ fn write(folder: &Path, state: &AdapterState) -> Vec<FileDigest> {
         let file = safetensors::serialize(views, None).unwrap();
         std::fs::write(folder.join(name), file).unwrap();
     }
-    std::fs::write(folder.join("adapter_config.json"), "{}\n").unwrap();
-    let names = [ADAPTER_FILE, OPTIMIZER_FILE, "adapter_config.json"];
+    std::fs::write(folder.join(ADAPTER_CONFIG_FILE), "{}\n").unwrap();
+    let names = [ADAPTER_FILE, OPTIMIZER_FILE, ADAPTER_CONFIG_FILE];
     names.map(|n| file_digest(&folder.join(n)).unwrap()).into()
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::manifest::{Manifest, checkpoint_name};
+use shared::manifest::Manifest;
+use shared::paths::RunPaths;
 use shared::storage::unpublish_folder;
 
 use crate::engine::Stored;
@@ -54,22 +55,18 @@ pub(super) fn verify(stored: &Stored, order: &[String]) -> Result<()> {
 }
 
 /// A name in the output folder that nobody takes for a checkpoint, and that is free.
-pub(crate) fn free_name_aside(output_dir: &Path, step: Step) -> PathBuf {
-    let first = output_dir.join(format!("{}.damaged", checkpoint_name(step)));
-    let mut more = (2u64..).map(|n| PathBuf::from(format!("{}.{n}", first.display())));
-    if !first.exists() {
-        return first;
-    }
-    more.find(|path| !path.exists()).unwrap_or(first)
+pub(crate) fn free_name_aside(paths: &RunPaths, step: Step) -> PathBuf {
+    let free = paths.damaged(step).find(|path| !path.exists());
+    free.unwrap_or_else(|| paths.checkpoint(step))
 }
 
 /// Gives a damaged checkpoint a name that nobody takes for one; returns where it lies now.
 ///
 /// # Errors
 /// [`Code::Io`] with the path.
-pub(crate) fn set_aside(output_dir: &Path, step: Step) -> Result<PathBuf> {
-    let folder = output_dir.join(checkpoint_name(step));
-    let aside = free_name_aside(output_dir, step);
+pub(crate) fn set_aside(paths: &RunPaths, step: Step) -> Result<PathBuf> {
+    let folder = paths.checkpoint(step);
+    let aside = free_name_aside(paths, step);
     std::fs::rename(&folder, &aside).map_err(|e| {
         Error::new(Code::Io, "a damaged checkpoint cannot be set aside")
             .in_file(&folder)
@@ -83,8 +80,8 @@ pub(crate) fn set_aside(output_dir: &Path, step: Step) -> Result<PathBuf> {
 ///
 /// # Errors
 /// [`Code::Io`] with the path.
-pub(super) fn remove(output_dir: &Path, step: Step) -> Result<Option<PathBuf>> {
-    let folder = output_dir.join(checkpoint_name(step));
+pub(super) fn remove(paths: &RunPaths, step: Step) -> Result<Option<PathBuf>> {
+    let folder = paths.checkpoint(step);
     if !folder.exists() {
         return Ok(None);
     }
@@ -142,7 +139,7 @@ mod tests {
         let output = tempfile::tempdir().unwrap();
         for n in 1..=3 {
             samples::checkpoint(output.path(), 5, Damage::OtherState);
-            let aside = set_aside(output.path(), Step(5)).unwrap();
+            let aside = set_aside(&RunPaths::new(output.path()), Step(5)).unwrap();
             let ends = match n {
                 1 => ".damaged".to_owned(),
                 n => format!(".damaged.{n}"),
@@ -151,7 +148,9 @@ mod tests {
             assert!(checkpoints(output.path()).is_empty());
         }
         assert_eq!(
-            set_aside(output.path(), Step(5)).unwrap_err().code,
+            set_aside(&RunPaths::new(output.path()), Step(5))
+                .unwrap_err()
+                .code,
             Code::Io
         );
     }
@@ -160,17 +159,22 @@ mod tests {
     fn a_checkpoint_that_goes_has_no_name_before_its_files_go() {
         let output = tempfile::tempdir().unwrap();
         samples::checkpoint(output.path(), 5, Damage::None);
-        let hidden = remove(output.path(), Step(5)).unwrap().unwrap();
+        let hidden = remove(&RunPaths::new(output.path()), Step(5))
+            .unwrap()
+            .unwrap();
         assert!(checkpoints(output.path()).is_empty() && hidden.is_dir());
         delete(&hidden).unwrap();
         assert!(!hidden.exists());
-        assert_eq!(remove(output.path(), Step(5)).unwrap(), None);
+        assert_eq!(
+            remove(&RunPaths::new(output.path()), Step(5)).unwrap(),
+            None
+        );
     }
 
     #[test]
     fn only_staging_folders_are_discarded() {
         let output = tempfile::tempdir().unwrap();
-        let staging = output.path().join(".staging");
+        let staging = RunPaths::new(output.path()).staging();
         let (mine, other) = (
             staging.join("checkpoint-5.worker-1"),
             output.path().join("a"),

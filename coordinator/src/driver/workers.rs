@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use shared::error::{Code, Error, Result};
+use shared::paths::worker_log;
 use tokio::process::{Child, Command};
 
 /// How long local workers may take to leave at the end.
@@ -43,7 +44,7 @@ impl LocalWorkers {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = (cores / usize::try_from(count).unwrap_or(1)).max(1);
         for number in 1..=count {
-            let log = logs.join(format!("worker-{number}.log"));
+            let log = logs.join(worker_log(number));
             let failed = |e: std::io::Error| {
                 Error::new(Code::Io, "a local worker cannot be started")
                     .in_file(&program)

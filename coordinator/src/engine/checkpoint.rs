@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use shared::error::{Code, Error, render};
 use shared::ids::{Step, WorkerId};
+use shared::paths::staging_name;
 use shared::wire::message::{FileDigest, ToWorker};
 
 use super::Engine;
@@ -143,7 +144,7 @@ impl Engine {
     fn write_checkpoint(&mut self, step: Step, writer: WorkerId, state_digest: String) {
         // One try, one folder: whoever wakes up late writes to nothing that counts.
         self.checkpoints.tries += 1;
-        let name = format!("checkpoint-{step}.{writer}.{}", self.checkpoints.tries);
+        let name = staging_name(step, &writer, self.checkpoints.tries);
         let staging = self.options.staging.join(name);
         let text = staging.display().to_string();
         self.checkpoints.writing = Some(Writing {

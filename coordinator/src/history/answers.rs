@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use shared::error::{Code, Error, Result};
 use shared::evaluation::Prompts;
 use shared::ids::Step;
+use shared::paths::{ANSWER_LINES, ANSWER_PAGE};
 use shared::storage::write_atomic;
 use shared::text::TextTokenizer;
 
@@ -49,7 +50,7 @@ impl Answers {
         prompts: Prompts,
         tokenizer: TextTokenizer,
     ) -> Result<Self> {
-        let file = folder.join(LINES);
+        let file = folder.join(ANSWER_LINES);
         let unread = |why: String| {
             Error::new(Code::Io, "the answers so far cannot be read")
                 .in_file(&file)
@@ -78,7 +79,7 @@ impl Answers {
     /// Where people read them.
     #[must_use]
     pub fn page(&self) -> PathBuf {
-        self.folder.join(PAGE)
+        self.folder.join(ANSWER_PAGE)
     }
 
     /// Adds the answers that an evaluation's integers hold, and writes both files.
@@ -98,7 +99,7 @@ impl Answers {
             });
         }
         self.known.insert(step, of_step);
-        write_atomic(&self.folder.join(LINES), self.lines()?.as_bytes())?;
+        write_atomic(&self.folder.join(ANSWER_LINES), self.lines()?.as_bytes())?;
         write_atomic(&self.page(), self.side_by_side().as_bytes())
     }
 
@@ -139,11 +140,6 @@ impl Answers {
         page
     }
 }
-
-/// The lines.
-pub(crate) const LINES: &str = "eval_prompts.jsonl";
-/// The page.
-pub(crate) const PAGE: &str = "eval_prompts.md";
 
 /// A text that stays in its cell.
 fn cell(text: &str) -> String {

@@ -21,7 +21,6 @@ mod tensorboard;
 mod trainer_state;
 
 pub use answers::Answers;
-pub(crate) use answers::{LINES as ANSWER_LINES, PAGE as ANSWER_PAGE};
 pub use evaluation::EvaluationEntry;
 pub use growing::GrowingFile;
 pub use metrics::MetricsLog;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::manifest::checkpoint_name;
+use shared::paths::checkpoint_name;
 use shared::plan::Plan;
 
 use super::evaluation::EvaluationEntry;

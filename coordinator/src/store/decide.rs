@@ -38,27 +38,12 @@ pub fn decide(
     run_identity: &str,
     identity: &BTreeMap<String, String>,
 ) -> Result<Start> {
-    let state = match existing {
-        Existing::Nothing => return Ok(Start::New),
-        Existing::ForeignAdapter => {
-            return Err(Error::new(
-                Code::OtherRun,
-                "output_dir holds an adapter that no run of this program wrote",
-            )
-            .in_file(output_dir)
-            .fix("--set output_dir=ANOTHER, or --overwrite to replace it"));
-        }
-        Existing::Run(state) => state,
+    let Some(state) = run(output_dir, existing)? else {
+        return Ok(Start::New);
     };
     if state.run.run_identity != run_identity {
-        let mut error = Error::new(Code::OtherRun, "output_dir holds a run of another identity")
-            .in_file(output_dir);
-        for line in difference(&state.run.identity, identity) {
-            error = error.why(line);
-        }
-        return Err(error
-            .fix("undo the difference to go on with that run")
-            .fix("--set output_dir=ANOTHER to keep both, or --overwrite to start anew"));
+        let lines = difference(&state.run.identity, identity);
+        return Err(other_run(output_dir, lines));
     }
     if state.complete.is_some() {
         return Err(Error::new(
@@ -69,6 +54,51 @@ pub fn decide(
         .fix("--overwrite to train again; the same inputs give the same bytes"));
     }
     Ok(Start::Continue)
+}
+
+/// Refuses what [`decide`] will refuse by what is `known` of the identity; the keys in `unknown` are not
+/// compared yet.
+///
+/// # Errors
+/// [`Code::OtherRun`] with the difference.
+pub fn refuse_other(
+    output_dir: &Path,
+    existing: Existing<'_>,
+    known: &BTreeMap<String, String>,
+    unknown: &[&str],
+) -> Result<()> {
+    let Some(state) = run(output_dir, existing)? else {
+        return Ok(());
+    };
+    let mut theirs = state.run.identity.clone();
+    theirs.retain(|key, _| !unknown.contains(&key.as_str()));
+    match difference(&theirs, known) {
+        lines if lines.is_empty() => Ok(()),
+        lines => Err(other_run(output_dir, lines)),
+    }
+}
+
+/// The run that lies there, if any.
+fn run<'a>(output_dir: &Path, existing: Existing<'a>) -> Result<Option<&'a State>> {
+    match existing {
+        Existing::Nothing => Ok(None),
+        Existing::Run(state) => Ok(Some(state)),
+        Existing::ForeignAdapter => Err(Error::new(
+            Code::OtherRun,
+            "output_dir holds an adapter that no run of this program wrote",
+        )
+        .in_file(output_dir)
+        .fix("--set output_dir=ANOTHER, or --overwrite to replace it")),
+    }
+}
+
+fn other_run(output_dir: &Path, difference: Vec<String>) -> Error {
+    let mut error = Error::new(Code::OtherRun, "output_dir holds a run of another identity")
+        .in_file(output_dir);
+    error.why.extend(difference);
+    error
+        .fix("undo the difference to go on with that run")
+        .fix("--set output_dir=ANOTHER to keep both, or --overwrite to start anew")
 }
 
 #[cfg(test)]
@@ -118,6 +148,22 @@ mod tests {
             error.why.iter().any(|l| l.contains("lora_rank")),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn what_is_not_known_yet_refuses_nothing() {
+        let state = state(false);
+        let refused = |known: &str, unknown: &[&str]| {
+            let existing = Existing::Run(&state);
+            refuse_other(Path::new("out"), existing, &fields(known), unknown)
+        };
+        refused("8", &[]).unwrap();
+        refused("8", &["dataset"]).unwrap();
+        let error = refused("16", &["dataset"]).unwrap_err();
+        assert_eq!(error, start(Existing::Run(&state), "two").unwrap_err());
+        let existing = Existing::Run(&state);
+        let none = BTreeMap::new();
+        refuse_other(Path::new("out"), existing, &none, &["lora_rank"]).unwrap();
     }
 
     #[test]

@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Book, Record, State};
+use shared::paths::LEDGER;
 use shared::storage::{FileId, OutputLock, file_id};
 
-use super::read::{Reading, read_on};
+use super::read::{Reading, read, read_on};
 use super::sync::Syncer;
-use super::{LEDGER, Replay, Store};
+use super::{Opened, Store};
 
 /// What the store needs of a file.
 trait Medium: Send {
@@ -51,18 +52,6 @@ pub struct FileStore {
     syncer: Syncer,
 }
 
-/// A store, and what lay there before.
-pub struct Opened {
-    /// The store, behind its last whole line.
-    pub store: FileStore,
-    /// What its lines fold to, `None` for a new ledger.
-    pub state: Option<State>,
-    /// What a restart needs beside the state.
-    pub replay: Replay,
-    /// What was cut off, for people.
-    pub notice: Option<String>,
-}
-
 impl FileStore {
     /// Opens the ledger of an output folder that exists, whose lock is held, and cuts off a torn last
     /// line. Of what was `read` before the lock was taken only the rest is read now.
@@ -74,7 +63,7 @@ impl FileStore {
         output_dir: &Path,
         read: Option<Reading>,
         fence: Arc<OutputLock>,
-    ) -> Result<Opened> {
+    ) -> Result<Opened<Self>> {
         let path = output_dir.join(LEDGER);
         let found = read_on(&path, read)?;
         let is_new = found.is_none();
@@ -123,12 +112,6 @@ impl FileStore {
             replay,
             notice,
         })
-    }
-
-    /// What the lines fold to, `None` before the first.
-    #[must_use]
-    pub fn state(&self) -> Option<&State> {
-        self.book.state()
     }
 
     /// Hash of the last line.
@@ -187,6 +170,18 @@ impl FileStore {
 }
 
 impl Store for FileStore {
+    fn state(&self) -> Option<&State> {
+        self.book.state()
+    }
+
+    fn replay(&self, each: &mut dyn FnMut(&Record)) -> Result<()> {
+        read(&self.path, |_, record| {
+            each(record);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
     fn append(&mut self, record: &Record) -> Result<()> {
         self.is_alone()?;
         let sealed = self

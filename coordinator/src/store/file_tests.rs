@@ -5,7 +5,6 @@ use std::os::unix::fs::FileExt;
 use shared::ids::{Step, Term};
 use shared::ledger::{Checkpoint, Commit, Leader, Run};
 
-use super::super::read::read;
 use super::*;
 
 fn folder() -> tempfile::TempDir {

@@ -53,7 +53,7 @@ pub fn read(path: &Path, each: impl FnMut(u64, &Record) -> Result<()>) -> Result
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn read_on(path: &Path, before: Option<Reading>) -> Result<Option<Reading>> {
+pub fn read_on(path: &Path, before: Option<Reading>) -> Result<Option<Reading>> {
     let Some(file) = opened(path)? else {
         return Ok(None);
     };

@@ -15,6 +15,7 @@ use super::RowOrigin;
 use super::column::Column;
 use super::staging::{self, Part, Point, Staging};
 use crate::error::{Code, Error, Result};
+use crate::paths::dataset_file;
 use crate::storage;
 
 /// Bytes of rows in memory after which a durable point is due.
@@ -205,11 +206,11 @@ impl DatasetWriter {
     /// # Errors
     /// As [`DatasetWriter::publish`].
     pub fn publish_as(&self, folder: &Path, digest: &str) -> Result<PathBuf> {
-        let path = folder.join(format!("{digest}.safetensors"));
+        let path = dataset_file(folder, digest);
         if path.is_file() {
             return Ok(path);
         }
-        let origins = folder.join(format!("{digest}.json"));
+        let origins = path.with_extension("json");
         storage::write_atomic_with(&origins, |file| self.write_origins(file))?;
         storage::write_atomic_with(&path, |file| {
             file.write_all(&header(self.rows, self.columns[TARGETS].len()))?;

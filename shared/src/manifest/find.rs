@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{FORMAT, MANIFEST, Manifest};
 use crate::error::{Code, Error, Result};
 use crate::ids::Step;
+use crate::paths::checkpoint_step;
 
 /// A checkpoint that verified.
 #[derive(Debug)]
@@ -20,12 +21,6 @@ pub struct Found {
     pub damaged: Vec<(Step, Error)>,
 }
 
-/// Folder name of a step's checkpoint.
-#[must_use]
-pub fn checkpoint_name(step: Step) -> String {
-    format!("checkpoint-{step}")
-}
-
 /// Checkpoint folders by their names, newest first; nothing is verified.
 #[must_use]
 pub fn checkpoints(output_dir: &Path) -> Vec<(Step, PathBuf)> {
@@ -36,8 +31,8 @@ pub fn checkpoints(output_dir: &Path) -> Vec<(Step, PathBuf)> {
         .filter_map(|entry| {
             let entry = entry.ok()?;
             let name = entry.file_name();
-            let step = name.to_str()?.strip_prefix("checkpoint-")?.parse().ok()?;
-            entry.path().is_dir().then(|| (Step(step), entry.path()))
+            let step = checkpoint_step(name.to_str()?)?;
+            entry.path().is_dir().then(|| (step, entry.path()))
         })
         .collect();
     found.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
@@ -111,7 +106,7 @@ fn is_newer(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{file_digest, samples};
+    use super::super::{MANIFEST, checkpoint_name, file_digest, samples};
     use super::*;
     use crate::numerics::state_digest;
 
@@ -138,7 +133,7 @@ mod tests {
         let torn = checkpoint(root.path(), 100);
         std::fs::write(torn.join("a.bin"), "state").unwrap();
         let unfinished = checkpoint(root.path(), 101);
-        std::fs::remove_file(unfinished.join("manifest.json")).unwrap();
+        std::fs::remove_file(unfinished.join(MANIFEST)).unwrap();
         let found = newest(root.path()).unwrap().unwrap();
         assert_eq!(found.manifest.step, Step(10));
         let codes: Vec<_> = found.skipped.iter().map(|e| e.code).collect();

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use content::{Content, recomputed_digest};
-pub use find::{Found, checkpoint_name, checkpoints, newest, newest_where};
+pub use find::{Found, checkpoints, newest, newest_where};
 pub use listed::verify_listed;
 pub use verify::{ExpectedTensor, verify_adapter};
 
@@ -31,20 +31,9 @@ use crate::error::{Code, Error, Result};
 use crate::evaluation::SetSums;
 use crate::ids::{RunId, Step};
 use crate::ledger::Parent;
+pub use crate::paths::{ADAPTER_FILE, MANIFEST, OPTIMIZER_FILE, PISSA_FILE, checkpoint_name};
 use crate::storage;
 pub use crate::wire::message::FileDigest;
-
-/// Name of the manifest in its folder.
-pub const MANIFEST: &str = "manifest.json";
-
-/// The adapter's tensors in a checkpoint.
-pub const ADAPTER_FILE: &str = "adapter_model.safetensors";
-
-/// First and second moments per key, and the counters.
-pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
-
-/// The pairs that PiSSA took out of the base model, beside the trained ones of a checkpoint.
-pub const PISSA_FILE: &str = "pissa_initial.safetensors";
 
 /// Version of the manifest's form.
 pub const FORMAT: u32 = 1;

@@ -1,6 +1,7 @@
 //! One coordinator per output folder.
 //!
-//! In: the lock file's path. Out: an [`OutputLock`], held until it is dropped.
+//! In: the lock file's path. Out: an [`OutputLock`], held until it is dropped, or undone: then the lock
+//! file is what it was before.
 //! Keeps: a lock can be lost while its holder runs (the file removed as stale, an NFS without locks or
 //! with a lost lease), so the holder can ask again: the path names the file that was locked, and nobody
 //! else has written his name into it.
@@ -19,11 +20,13 @@ pub type FileId = (u64, u64);
 /// Holds the lock until dropped; the kernel lets go when the process dies.
 #[derive(Debug)]
 pub struct OutputLock {
-    _file: File,
+    file: File,
     path: PathBuf,
     id: FileId,
     /// What this holder wrote into the file: its process, and something no other holder writes.
     holder: String,
+    /// What the lock file held before, `None` when there was none.
+    before: Option<Vec<u8>>,
 }
 
 impl OutputLock {
@@ -38,29 +41,10 @@ impl OutputLock {
                 .why(e.to_string())
                 .fix("--set output_dir=FOLDER that you may write to")
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(unwritable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                let process = holder.split_whitespace().next().unwrap_or("unknown");
-                return Err(Error::new(
-                    Code::Locked,
-                    "another coordinator works in this output_dir",
-                )
-                .in_file(path)
-                .why(format!("process {process} holds the lock"))
-                .fix("wait until it ends, stop it, or --set output_dir=ANOTHER"));
-            }
-            Err(TryLockError::Error(e)) => return Err(unwritable(e)),
-        }
+        let (mut file, is_new) = locked(path, &unwritable)?;
+        let mut before = Vec::new();
+        let read = file.read_to_end(&mut before);
+        read.map_err(unwritable)?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let nanoseconds = now.unwrap_or_default().as_nanos();
         let holder = format!("{} {nanoseconds:x}\n", std::process::id());
@@ -71,10 +55,31 @@ impl OutputLock {
             .and_then(|()| file_id(&file));
         Ok(Self {
             id: written.map_err(unwritable)?,
-            _file: file,
+            file,
             path: path.to_path_buf(),
             holder,
+            before: (!is_new).then_some(before),
         })
+    }
+
+    /// Lets go as if the lock had never been taken: the lock file has its old content again, or is gone
+    /// when there was none. Whoever opened it meanwhile sees that, and looks for the new one. A lock that
+    /// was lost is left as its new holder has it.
+    ///
+    /// # Errors
+    /// What keeps the file from being written or removed.
+    pub fn undo(mut self) -> std::io::Result<()> {
+        if self.is_held().is_err() {
+            return Ok(());
+        }
+        match &self.before {
+            None => std::fs::remove_file(&self.path),
+            Some(before) => {
+                self.file.set_len(0)?;
+                self.file.rewind()?;
+                self.file.write_all(before)
+            }
+        }
     }
 
     /// Whether the lock is still this holder's. The file is opened anew, because an NFS client looks at
@@ -122,6 +127,44 @@ impl OutputLock {
     }
 }
 
+/// The lock file, locked, and whether it is new. A file that was removed while its lock was waited for
+/// is nobody's lock: another one is looked for.
+fn locked(path: &Path, unwritable: &dyn Fn(std::io::Error) -> Error) -> Result<(File, bool)> {
+    loop {
+        let is_new = !path.exists();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                let process = holder.split_whitespace().next().unwrap_or("unknown");
+                return Err(Error::new(
+                    Code::Locked,
+                    "another coordinator works in this output_dir",
+                )
+                .in_file(path)
+                .why(format!("process {process} holds the lock"))
+                .fix("wait until it ends, stop it, or --set output_dir=ANOTHER"));
+            }
+            Err(TryLockError::Error(e)) => return Err(unwritable(e)),
+        }
+        let is_own = match File::open(path) {
+            Ok(there) => file_id(&there).ok() == file_id(&file).ok(),
+            Err(e) => e.kind() != ErrorKind::NotFound,
+        };
+        if is_own {
+            return Ok((file, is_new));
+        }
+    }
+}
+
 /// Which file this is, whatever its name.
 ///
 /// # Errors
@@ -156,6 +199,18 @@ mod tests {
         let second = OutputLock::take(&path).unwrap();
         assert_eq!(first.is_held().unwrap_err().code, Code::Locked);
         second.is_held().unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_undone_leaves_what_lay_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".lock");
+        OutputLock::take(&path).unwrap().undo().unwrap();
+        assert!(!path.exists());
+        std::fs::write(&path, "4711 1\n").unwrap();
+        OutputLock::take(&path).unwrap().undo().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"4711 1\n");
+        OutputLock::take(&path).unwrap();
     }
 
     #[test]

@@ -11,6 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use shared::error::{Code, Error, Result};
 use shared::manifest::verify_listed;
 use shared::model::AdapterSpec;
+use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_COPY_FILE, ADAPTER_FILE};
 
 use super::peft_spec::read_spec;
 
@@ -33,10 +34,7 @@ impl PeftAdapter {
     /// manifest beside it lists.
     pub fn load(path: &Path) -> Result<Self> {
         let (folder, file) = if path.is_dir() {
-            let names = [
-                "adapter_model.safetensors",
-                "pytorch_lora_weights.safetensors",
-            ];
+            let names = [ADAPTER_FILE, ADAPTER_COPY_FILE];
             let found = names
                 .iter()
                 .map(|name| path.join(name))
@@ -48,7 +46,7 @@ impl PeftAdapter {
         } else {
             (path.parent().unwrap_or(Path::new(".")), path.to_owned())
         };
-        let config = folder.join("adapter_config.json");
+        let config = folder.join(ADAPTER_CONFIG_FILE);
         if config.is_file() && file.is_file() {
             verify_listed(folder, &[&file, &config])?;
         }

@@ -14,6 +14,7 @@ use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::manifest::{FileDigest, Manifest, file_digest_with};
 use shared::numerics::{AdapterState, LossScale};
+pub use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, PISSA_FILE};
 use shared::storage::write_atomic;
 
 use super::peft_config::peft_config;
@@ -21,15 +22,6 @@ use super::scale;
 use super::tensors::{Reader, Writer};
 use crate::adapter::AdapterLayout;
 use crate::progress::Counters;
-
-/// The adapter's tensors.
-pub const ADAPTER_FILE: &str = "adapter_model.safetensors";
-/// What PEFT needs to know about them.
-pub const ADAPTER_CONFIG_FILE: &str = "adapter_config.json";
-/// The pairs that PiSSA took out of the base model, under the adapter's keys.
-pub use shared::manifest::PISSA_FILE;
-/// First and second moments per key, and the counters.
-pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 
 /// Bytes that are read between two signs of progress.
 const PART: u64 = 4 << 20;

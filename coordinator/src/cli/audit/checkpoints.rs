@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::ledger::{Damaged, Report, SetAside, State};
-use shared::manifest::{Content, MANIFEST, Manifest, checkpoint_name};
+use shared::manifest::{Content, MANIFEST, Manifest};
+use shared::paths::{RunPaths, checkpoint_name};
 
 use crate::driver::free_name_aside;
 
@@ -129,8 +130,9 @@ fn rested_on(
 
 /// The command that takes a checkpoint's name away.
 fn away(folder: &Path, step: Step) -> String {
-    let from = folder.join(checkpoint_name(step));
-    let to = free_name_aside(folder, step);
+    let paths = RunPaths::new(folder);
+    let from = paths.checkpoint(step);
+    let to = free_name_aside(&paths, step);
     format!("mv '{}' '{}'", from.display(), to.display())
 }
 

@@ -16,15 +16,13 @@ use shared::config;
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Auditor, Complete, Damaged, Record, Report, Run};
-use shared::manifest::{ADAPTER_FILE, Manifest, checkpoint_name, checkpoints, file_digest, sha256};
+use shared::manifest::{ADAPTER_FILE, Manifest, checkpoints, file_digest, sha256};
+use shared::paths::{ADAPTER_COPY_FILE, RunPaths};
 use shared::plan::Plan;
 
-use super::output_dir::PREPARED;
-use super::prepare::identity_digest;
-use crate::driver::{ADAPTER_COPY, converted};
-use crate::store::{self, LEDGER};
-
-const RESOLVED: &str = "resolved.yaml";
+use crate::driver::converted;
+use crate::start::identity_digest;
+use crate::store;
 
 /// What an audit came to.
 #[derive(Debug)]
@@ -44,7 +42,7 @@ pub fn run(output_dir: &Path, cwd: &Path) -> Result<Audit> {
     let folder = cwd.join(output_dir);
     // Before the ledger is read: what has its name by now was committed before.
     let published = checkpoints(&folder);
-    let path = folder.join(LEDGER);
+    let path = RunPaths::new(&folder).ledger();
     let mut auditor = None;
     let reading = store::read(&path, |_, record| {
         if let Record::Run(run) = record {
@@ -94,7 +92,8 @@ fn plan(folder: &Path, run: &Run, cwd: &Path) -> Result<Plan> {
             "the run's identity is not what its digest was made of",
         ));
     }
-    let file = folder.join(RESOLVED);
+    let paths = RunPaths::new(folder);
+    let file = paths.resolved();
     let config = config::load(&file, &[], cwd)?.config;
     let fields = config::identity_fields(&config);
     let recorded = run.identity.clone().into_iter();
@@ -112,7 +111,7 @@ fn plan(folder: &Path, run: &Run, cwd: &Path) -> Result<Plan> {
         return Err(error);
     }
     let digest = run.identity.get("dataset").map_or("", String::as_str);
-    let prepared = folder.join(PREPARED).join(format!("{digest}.safetensors"));
+    let prepared = paths.dataset(digest);
     if !prepared.is_file() {
         return Err(Error::new(
             Code::MissingPath,
@@ -145,8 +144,8 @@ fn verify_adapter(folder: &Path, complete: &Complete) -> Result<()> {
         .why(format!("the file has sha256 {}", found.sha256)),
         Err(error) => error.why(format!("the ledger says sha256 {recorded}")),
     };
-    let last = folder.join(checkpoint_name(complete.step));
-    let copies = [folder.join(ADAPTER_COPY), last.join(ADAPTER_FILE)];
+    let last = RunPaths::new(folder).checkpoint(complete.step);
+    let copies = [folder.join(ADAPTER_COPY_FILE), last.join(ADAPTER_FILE)];
     let whole = |copy: &&PathBuf| file_digest(copy).is_ok_and(|found| found.sha256 == *recorded);
     Err(match copies.iter().find(whole) {
         Some(copy) => error.fix(format!(
@@ -167,7 +166,7 @@ fn verify_result(folder: &Path, damaged: &[Damaged]) -> Result<()> {
     let copy = "put the file back from a copy; the adapter itself is the recorded one";
     let exported = Manifest::read(folder).map_err(|error| broken(error).fix(copy))?;
     exported.verify(folder).map_err(|error| error.fix(copy))?;
-    let checkpoint = folder.join(checkpoint_name(exported.step));
+    let checkpoint = RunPaths::new(folder).checkpoint(exported.step);
     let damaged = damaged.iter().any(|d| d.step == exported.step);
     if damaged || !checkpoint.is_dir() {
         return Ok(());

@@ -6,12 +6,11 @@
 use std::path::Path;
 
 use shared::error::Result;
+use shared::paths::RunPaths;
 
-use super::super::evaluation::validation_config;
-use super::super::output_dir::{PREPARED, check_writable};
-use super::super::progress;
 use super::{Opened, Source, open};
-use crate::data::{self, Progress, Ready};
+use crate::data::{self, Progress, Ready, validation_config};
+use crate::start::{check_writable, progress};
 
 /// Prepares the data; the report, the dataset's file and whether it was there already, as text. Data
 /// in `validation_dir` follows.
@@ -25,7 +24,7 @@ pub fn run(args: &Source, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> Res
         template,
     } = open(args, cwd)?;
     check_writable(&config.output_dir)?;
-    let folder = config.output_dir.join(PREPARED);
+    let folder = RunPaths::new(&config.output_dir).prepared();
     let ready = data::ready(&config, &tokenizer, template.as_ref(), &folder, progress)?;
     let mut text = published(&ready, &folder)?;
     if let Some(validation) = &config.evaluation.dir {

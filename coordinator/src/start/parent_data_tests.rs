@@ -5,7 +5,7 @@ use std::fs;
 use shared::evaluation::{PARENT, TRAIN_SAMPLE, VALIDATION};
 
 use super::*;
-use crate::cli::evaluation::sets;
+use crate::start::evaluation_sets::sets;
 
 /// A parent of 1000 rows of 2 to 11 tokens, and the folders of a run.
 struct Houses {
@@ -35,7 +35,7 @@ impl Houses {
         let home = folder.path().join("old");
         let checkpoint = home.join("checkpoint-6");
         fs::create_dir_all(&checkpoint).unwrap();
-        let path = dataset(&home.join(PREPARED), 1000);
+        let path = dataset(&RunPaths::new(&home).prepared(), 1000);
         let digest = PreparedDataset::open(&path).unwrap().digest();
         for file in tokenizer.files() {
             fs::copy(file, home.join(file.file_name().unwrap())).unwrap();
@@ -67,7 +67,7 @@ impl Houses {
     }
 
     fn prepared(&self) -> PathBuf {
-        self.folder.path().join("out").join(PREPARED)
+        RunPaths::new(self.folder.path().join("out")).prepared()
     }
 
     fn rows(&self, begins: bool) -> (Option<PathBuf>, Vec<String>) {
@@ -130,7 +130,7 @@ fn a_run_that_goes_on_has_what_it_began_with() {
     );
     let (begun, _) = houses.rows(true);
     assert!(begun.is_some());
-    fs::remove_dir_all(houses.folder.path().join("old").join(PREPARED)).unwrap();
+    fs::remove_dir_all(RunPaths::new(houses.folder.path().join("old")).prepared()).unwrap();
     assert_eq!(houses.rows(false), (begun, Vec::new()));
 }
 
@@ -155,6 +155,6 @@ fn why_there_are_none_is_said() {
     insta::assert_snapshot!(houses.why_none(), @"the loss on the parent's training data is not reported: its tokenizer or chat template was another one, see ROOT/old/tokenizer.json");
     fs::remove_file(old.join("tokenizer.json")).unwrap();
     insta::assert_snapshot!(houses.why_none(), @"the loss on the parent's training data is not reported: ROOT/old/tokenizer.json is not there, so it is not known whether its tokenizer was this one");
-    fs::remove_dir_all(old.join(PREPARED)).unwrap();
+    fs::remove_dir_all(RunPaths::new(&old).prepared()).unwrap();
     insta::assert_snapshot!(houses.why_none(), @"the loss on the parent's training data is not reported: ROOT/old/prepared is not there");
 }

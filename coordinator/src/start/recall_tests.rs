@@ -7,7 +7,7 @@ use shared::ledger::{Checkpoint, Leader, Members, Record, Rewind, Run};
 use shared::storage::OutputLock;
 
 use super::*;
-use crate::store::{FileStore, Opened, Store};
+use crate::store::{FileStore, Opened};
 
 fn commit(step: u64) -> Record {
     Record::Commit(Commit {
@@ -37,7 +37,7 @@ fn checkpoint(step: u64) -> Record {
 }
 
 /// Six steps, checkpoints of two and four, another machine from step 3 on; then what else happened.
-fn opened(folder: &Path, then: &[Record]) -> Opened {
+fn opened(folder: &Path, then: &[Record]) -> Opened<FileStore> {
     let open = || {
         let lock = OutputLock::take(&folder.join(".lock")).unwrap();
         FileStore::open(folder, None, Arc::new(lock)).unwrap()
@@ -66,9 +66,13 @@ fn opened(folder: &Path, then: &[Record]) -> Opened {
 }
 
 fn recalled(folder: &Path, from: u64, then: &[Record]) -> Recalled {
-    let Opened { state, replay, .. } = opened(folder, then);
-    let stored = stored(folder, &replay);
-    recall(folder, &state.unwrap(), &replay, Step(from), stored).unwrap()
+    let Opened { store, replay, .. } = opened(folder, then);
+    let from = Restorable {
+        step: Step(from),
+        source: SyncSource::Initial,
+        state_digest: None,
+    };
+    recall(&RunPaths::new(folder), &store, &replay, &from).unwrap()
 }
 
 fn steps(recalled: &Recalled) -> Vec<u64> {

@@ -12,14 +12,14 @@ use shared::plan::Plan;
 use crate::engine::{Cost, Schedule, WorkKind};
 
 /// The steps and evaluations of a run, and what each micro-batch costs.
-pub(super) struct Planned {
+pub(super) struct RunSchedule {
     plan: Arc<Plan>,
     evaluation: EvaluationPlan,
     /// Tokens of each prompt and of its longest answer.
     prompts: Vec<u64>,
 }
 
-impl Planned {
+impl RunSchedule {
     pub(super) fn new(plan: Arc<Plan>, evaluation: EvaluationPlan, prompts: &Prompts) -> Self {
         let longest = u64::from(prompts.max_new_tokens);
         let prompts = prompts.ids.iter().map(|ids| ids.len() as u64 + longest);
@@ -31,7 +31,7 @@ impl Planned {
     }
 }
 
-impl Schedule for Planned {
+impl Schedule for RunSchedule {
     fn total_steps(&self) -> u64 {
         self.plan.total_steps()
     }
@@ -81,17 +81,17 @@ mod tests {
         };
         let sets = [vec![(0, 9), (1, 3), (2, 200)]];
         let evaluation = EvaluationPlan::new(&config, 2, plan.total_steps(), &sets, &prompts);
-        let planned = Planned::new(Arc::new(plan), evaluation, &prompts);
+        let schedule = RunSchedule::new(Arc::new(plan), evaluation, &prompts);
         let of = |costs: Vec<Cost>| {
             let pairs = costs.into_iter().map(|cost| (cost.kind, cost.tokens));
             pairs.collect::<Vec<_>>()
         };
         // Two rows beside each other, each as long as the longer one.
         let first = [(WorkKind::Train, 18), (WorkKind::Train, 400)];
-        assert_eq!(of(planned.micro_batches(Step(1))), first);
-        assert_eq!(of(planned.micro_batches(Step(2))), [(WorkKind::Train, 12)]);
+        assert_eq!(of(schedule.micro_batches(Step(1))), first);
+        assert_eq!(of(schedule.micro_batches(Step(2))), [(WorkKind::Train, 12)]);
         assert_eq!(
-            of(planned.evaluation()),
+            of(schedule.evaluation()),
             [
                 (WorkKind::Evaluate, 18),
                 (WorkKind::Evaluate, 200),
@@ -99,6 +99,6 @@ mod tests {
                 (WorkKind::Generate, 150),
             ]
         );
-        assert!(!planned.is_evaluated(Step(1)) && planned.is_evaluated(Step(2)));
+        assert!(!schedule.is_evaluated(Step(1)) && schedule.is_evaluated(Step(2)));
     }
 }

@@ -60,7 +60,7 @@ fn of_prompts(welcome: &Welcome) -> usize {
 ///
 /// # Errors
 /// [`Code::OutOfRange`], as [`told`] and [`micro_batches`].
-pub(super) fn configuration(config: &RunConfig) -> Result<()> {
+pub fn configuration(config: &RunConfig) -> Result<()> {
     micro_batches("a step", config::micro_batches_per_step(config))?;
     let json = config.to_json()?.len();
     let prompts: usize = config.evaluation.prompts.iter().map(String::len).sum();

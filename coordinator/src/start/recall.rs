@@ -8,13 +8,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shared::error::Result;
+use shared::error::{Code, Error, Result};
 use shared::evaluation::SetSums;
 use shared::ids::Step;
-use shared::ledger::{Commit, State};
+use shared::ledger::Commit;
+use shared::manifest::Manifest;
+use shared::paths::RunPaths;
+use shared::wire::message::SyncSource;
 
-use crate::engine::{Remembered, Stored};
-use crate::store::{self, LEDGER, Replay, Since};
+use crate::engine::{Remembered, Restorable, Stored};
+use crate::store::{Replay, Since, Store};
 
 /// What is remembered.
 pub(super) struct Recalled {
@@ -28,23 +31,25 @@ pub(super) struct Recalled {
     pub(super) evaluations: BTreeMap<Step, Vec<SetSums>>,
 }
 
-/// Of a run that goes on after the step `from`, whose checkpoints on storage are `stored`.
+/// Of a run that goes on from `from`, whose ledger is open.
 ///
 /// # Errors
-/// Whatever is wrong with the ledger, where it has to be read once more.
+/// Whatever is wrong with the ledger, where it has to be read once more, and with the manifest of the
+/// checkpoint the run goes on from.
 pub(super) fn recall(
-    output_dir: &Path,
-    state: &State,
+    paths: &RunPaths,
+    store: &dyn Store,
     replay: &Replay,
-    from: Step,
-    stored: Vec<Stored>,
+    from: &Restorable,
 ) -> Result<Recalled> {
-    let since = match replay.since(from) {
+    let state = store.state();
+    let state = state.ok_or_else(|| Error::new(Code::Internal, "the ledger has no run"))?;
+    let since = match replay.since(from.step) {
         Some(since) => since,
-        None => again(output_dir, from)?,
+        None => again(store, from.step)?,
     };
     let members = state.members.as_ref();
-    let remembered = Remembered {
+    let mut remembered = Remembered {
         begins_after: state.run.begins_after,
         committed: state.committed,
         digests: replay.digests().clone(),
@@ -52,20 +57,21 @@ pub(super) fn recall(
         awaited: members
             .map(|m| m.incarnations.iter().cloned().collect())
             .unwrap_or_default(),
-        stored,
+        stored: stored(paths, replay),
         parts: replay.parts().clone(),
         evaluations: state.evaluations.clone(),
         evaluated: state.evaluated,
         skipped: state.skipped.clone(),
     };
     let mut evaluations = state.evaluations.clone();
-    evaluations.retain(|step, _| *step >= from);
+    evaluations.retain(|step, _| *step >= from.step);
     let (mut stands, mut ahead) = (since.commits, since.rewound);
     // Without somebody to wait for the run goes on from the checkpoint.
     if remembered.awaited.is_empty() {
         stands.append(&mut ahead);
         ahead = std::mem::take(&mut stands);
     }
+    inherit_evaluations(&mut remembered, from)?;
     Ok(Recalled {
         remembered,
         since: stands,
@@ -75,20 +81,35 @@ pub(super) fn recall(
 }
 
 /// The newest checkpoint in the ledger is not the one that the run goes on from.
-fn again(output_dir: &Path, from: Step) -> Result<Since> {
+fn again(store: &dyn Store, from: Step) -> Result<Since> {
     let mut replay = Replay::after(from);
-    store::read(&output_dir.join(LEDGER), |_, record| {
-        replay.follow(record);
-        Ok(())
-    })?;
+    store.replay(&mut |record| replay.follow(record))?;
     Ok(replay.since(from).unwrap_or_default())
 }
 
+/// A run that goes on from elsewhere takes the evaluations over with the state.
+fn inherit_evaluations(remembered: &mut Remembered, from: &Restorable) -> Result<()> {
+    let SyncSource::Checkpoint(folder) = &from.source else {
+        return Ok(());
+    };
+    let before = Manifest::read(Path::new(folder))?.evaluations;
+    let newest = before.keys().next_back().copied();
+    remembered.evaluated = remembered.evaluated.or(newest);
+    for (step, sums) in before {
+        remembered.evaluations.entry(step).or_insert(sums);
+    }
+    Ok(())
+}
+
 /// Checkpoints that have a line in the ledger and a folder, oldest first.
-pub(super) fn stored(output_dir: &Path, replay: &Replay) -> Vec<Stored> {
+fn stored(paths: &RunPaths, replay: &Replay) -> Vec<Stored> {
     let checkpoints = replay.checkpoints().map(|checkpoint| Stored {
         step: checkpoint.step,
-        folder: output_dir.join(&checkpoint.folder).display().to_string(),
+        folder: paths
+            .output_dir()
+            .join(&checkpoint.folder)
+            .display()
+            .to_string(),
         state_digest: checkpoint.state_digest.clone(),
     });
     checkpoints

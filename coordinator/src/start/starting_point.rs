@@ -1,4 +1,4 @@
-//! Where a run begins or goes on, and the first lines that say so in its ledger.
+//! Where a run begins or goes on.
 //!
 //! Keeps: a run goes on only from a state that its ledger knows, with the digest that it committed, and
 //! only when the files hold that very state: a checkpoint that does not is passed over, by name.
@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::ledger::{Checkpoint, Leader, Parent, Policy, Record, Run, State};
+use shared::ledger::{Checkpoint, Parent, Policy, Record, State};
 use shared::manifest::{self, Manifest};
+use shared::paths::{RunPaths, checkpoint_name};
 use shared::wire::message::SyncSource;
 
 use crate::driver;
 use crate::engine::Restorable;
-use crate::store::{FileStore, Leading, Replay, Store};
+use crate::store::Replay;
 
 /// Where a run begins or goes on.
 pub(super) struct Beginning {
@@ -37,13 +38,14 @@ impl Beginning {
 
 /// Finds where the run goes on; nothing of the checkpoints is changed.
 pub(super) fn starting_point(
-    output_dir: &Path,
+    paths: &RunPaths,
     resume: Option<&str>,
     run_identity: &str,
     state: Option<&State>,
     notices: &mut Vec<String>,
 ) -> Result<Beginning> {
-    notices.extend(tidy(output_dir));
+    let output_dir = paths.output_dir();
+    notices.extend(tidy(paths));
     let Some(resume) = resume else {
         return Ok(Beginning::at(initial()));
     };
@@ -109,9 +111,9 @@ pub(super) fn starting_point(
 
 /// Finishes what an earlier start was interrupted in. Nobody publishes what it had staged: writers are
 /// asked anew, for folders of their own.
-fn tidy(output_dir: &Path) -> Vec<String> {
-    let _ = std::fs::remove_dir_all(output_dir.join(".staging"));
-    shared::storage::tidy(output_dir)
+fn tidy(paths: &RunPaths) -> Vec<String> {
+    let _ = std::fs::remove_dir_all(paths.staging());
+    shared::storage::tidy(paths.output_dir())
 }
 
 fn initial() -> Restorable {
@@ -166,9 +168,9 @@ fn fits(state: Option<&State>, manifest: &Manifest) -> Result<()> {
 
 /// A coordinator may end between a checkpoint's name and its line. The one that the run goes on from has been looked
 /// through, and gets the line now: without it the next start would not know it.
-pub(super) fn unrecorded(output_dir: &Path, from: &Restorable, replay: &Replay) -> Option<Record> {
-    let name = manifest::checkpoint_name(from.step);
-    let own = SyncSource::Checkpoint(output_dir.join(&name).display().to_string());
+pub(super) fn unrecorded(paths: &RunPaths, from: &Restorable, replay: &Replay) -> Option<Record> {
+    let own = paths.checkpoint(from.step).display().to_string();
+    let own = SyncSource::Checkpoint(own);
     let known = replay
         .checkpoints()
         .any(|checkpoint| checkpoint.step == from.step);
@@ -177,7 +179,7 @@ pub(super) fn unrecorded(output_dir: &Path, from: &Restorable, replay: &Replay) 
     }
     Some(Record::Checkpoint(Checkpoint {
         step: from.step,
-        folder: name,
+        folder: checkpoint_name(from.step),
         state_digest: from.state_digest.clone()?,
         ..Checkpoint::default()
     }))
@@ -186,12 +188,12 @@ pub(super) fn unrecorded(output_dir: &Path, from: &Restorable, replay: &Replay) 
 /// Gives a damaged checkpoint a name that nobody takes for one, and the line that says so. What has no line of its own
 /// gets none.
 pub(super) fn set_aside(
-    output_dir: &Path,
+    paths: &RunPaths,
     (step, error): &(Step, Error),
     replay: &Replay,
     notices: &mut Vec<String>,
 ) -> Option<Record> {
-    let aside = match driver::set_aside(output_dir, *step) {
+    let aside = match driver::set_aside(paths, *step) {
         Ok(aside) => aside,
         Err(error) => {
             notices.push(shared::error::render(&error));
@@ -211,29 +213,6 @@ pub(super) fn set_aside(
     )))
 }
 
-/// Writes who leads: behind the run's own line when it begins.
-pub(super) fn lead(store: &mut FileStore, begins: Option<Run>, address: &str) -> Result<Leading> {
-    if let Some(run) = begins {
-        store.append(&Record::Run(run))?;
-    }
-    let (run, term) = match store.state() {
-        Some(state) => (state.run.clone(), state.term().next()),
-        None => return Err(Error::new(Code::Internal, "the ledger has no run")),
-    };
-    store.append(&Record::Term(Leader {
-        term,
-        address: address.into(),
-    }))?;
-    store.sync()?;
-    Ok(Leading {
-        run_id: run.run_id,
-        term,
-        run_identity: run.run_identity,
-        identity: run.identity,
-        parent: run.parent,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,7 +220,14 @@ mod tests {
 
     fn start(output: &Path, resume: &str, notices: &mut Vec<String>) -> Result<Restorable> {
         let state = ledger(12);
-        starting_point(output, Some(resume), "", Some(&state), notices).map(|found| found.from)
+        starting_point(
+            &RunPaths::new(output),
+            Some(resume),
+            "",
+            Some(&state),
+            notices,
+        )
+        .map(|found| found.from)
     }
 
     #[test]
@@ -265,7 +251,9 @@ mod tests {
         let whole = checkpoint(output.path(), 5, Damage::None);
         let aside = output.path().join(".checkpoint-5.replaced");
         std::fs::rename(&whole.folder, aside).unwrap();
-        let staged = output.path().join(".staging/checkpoint-10.worker-3");
+        let staged = RunPaths::new(output.path())
+            .staging()
+            .join("checkpoint-10.worker-3");
         std::fs::create_dir_all(&staged).unwrap();
         let mut notices = Vec::new();
         let from = start(output.path(), "auto", &mut notices).unwrap();
@@ -277,6 +265,7 @@ mod tests {
     #[test]
     fn a_damaged_checkpoint_that_was_passed_over_is_set_aside_and_the_ledger_says_so() {
         let output = tempfile::tempdir().unwrap();
+        let paths = RunPaths::new(output.path());
         checkpoint(output.path(), 5, Damage::None);
         let bad = checkpoint(output.path(), 10, Damage::Flipped);
         let mut replay = Replay::default();
@@ -289,9 +278,9 @@ mod tests {
         let mut notices = Vec::new();
         let state = ledger(12);
         let auto = Some("auto");
-        let start = starting_point(output.path(), auto, "", Some(&state), &mut notices).unwrap();
+        let start = starting_point(&paths, auto, "", Some(&state), &mut notices).unwrap();
         assert_eq!((start.from.step, start.damaged.len()), (Step(5), 1));
-        let line = set_aside(output.path(), &start.damaged[0], &replay, &mut notices).unwrap();
+        let line = set_aside(&paths, &start.damaged[0], &replay, &mut notices).unwrap();
         assert!(!Path::new(&bad.folder).exists());
         assert!(output.path().join("checkpoint-10.damaged").is_dir());
         assert!(notices.last().unwrap().contains("checkpoint-10.damaged"));
@@ -318,7 +307,9 @@ mod tests {
         checkpoint(output.path(), 5, Damage::None);
         let from = start(output.path(), "auto", &mut Vec::new()).unwrap();
         let mut replay = Replay::default();
-        let Some(line @ Record::Checkpoint(_)) = unrecorded(output.path(), &from, &replay) else {
+        let Some(line @ Record::Checkpoint(_)) =
+            unrecorded(&RunPaths::new(output.path()), &from, &replay)
+        else {
             panic!("it has no line");
         };
         replay.follow(&line);
@@ -328,9 +319,9 @@ mod tests {
             (Step(5), "checkpoint-5")
         );
         assert_eq!(Some(&recorded[0].state_digest), from.state_digest.as_ref());
-        assert!(unrecorded(output.path(), &from, &replay).is_none());
+        assert!(unrecorded(&RunPaths::new(output.path()), &from, &replay).is_none());
         // One from elsewhere is not this run's.
         let elsewhere = tempfile::tempdir().unwrap();
-        assert!(unrecorded(elsewhere.path(), &from, &Replay::default()).is_none());
+        assert!(unrecorded(&RunPaths::new(elsewhere.path()), &from, &Replay::default()).is_none());
     }
 }

@@ -11,8 +11,6 @@ use shared::evaluation::{
 };
 use shared::plan::Plan;
 
-pub(super) use crate::data::validation_config;
-
 /// Rows of the training data that are evaluated beside the validation data, at most; as many of the
 /// parent's.
 pub(super) const SAMPLE: usize = 64;

@@ -10,11 +10,11 @@ use shared::config::RunConfig;
 use shared::dataset::{DatasetWriter, PreparedDataset, RowOrigin};
 use shared::error::Result;
 use shared::manifest::Manifest;
+use shared::paths::RunPaths;
 use shared::storage::write_atomic;
 use shared::text::TextTokenizer;
 
-use super::evaluation::{SAMPLE, spread};
-use super::output_dir::PREPARED;
+use super::evaluation_sets::{SAMPLE, spread};
 use crate::data;
 
 /// The sample in `prepared`, when the run evaluates and has a parent; it is made when the run
@@ -77,14 +77,14 @@ fn sample(
     let above = parent.parent().unwrap_or(parent);
     let home = [parent, above]
         .into_iter()
-        .find(|f| f.join(PREPARED).is_dir());
+        .find(|folder| RunPaths::new(*folder).prepared().is_dir());
     let home = home.ok_or_else(|| {
-        let folder = above.join(PREPARED);
+        let folder = RunPaths::new(above).prepared();
         format!("{} is not there", folder.display())
     })?;
     let digest = manifest.identity.get("dataset");
     let digest = digest.ok_or("its manifest names no dataset")?;
-    let path = data::dataset_path(&home.join(PREPARED), digest);
+    let path = RunPaths::new(home).dataset(digest);
     if !path.is_file() {
         return Err(format!("{} is not there", path.display()));
     }
@@ -131,5 +131,5 @@ fn sample(
 }
 
 #[cfg(test)]
-#[path = "old_data_tests.rs"]
+#[path = "parent_data_tests.rs"]
 mod tests;

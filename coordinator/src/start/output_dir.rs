@@ -6,37 +6,24 @@ use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 use shared::ledger::State;
 use shared::manifest::checkpoints;
+use shared::paths::RunPaths;
 
-use crate::store::{Existing, LEDGER};
-
-/// Files and folders a run writes into its output folder, for `--overwrite`.
-const OWN_FILES: &[&str] = &[
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    crate::history::ANSWER_LINES,
-    crate::history::ANSWER_PAGE,
-    "pytorch_lora_weights.safetensors",
-    "manifest.json",
-    "metrics.jsonl",
-    "resolved.yaml",
-    "trainer_state.json",
-    LEDGER,
-];
-/// Prepared datasets, in the output folder.
-pub(super) const PREPARED: &str = "prepared";
-const OWN_FOLDERS: &[&str] = &["logs", ".staging"];
+use crate::store::Existing;
 
 /// What lies in the folder, whose ledger folds to `state`.
-pub(super) fn existing<'a>(output_dir: &Path, state: Option<&'a State>) -> Existing<'a> {
+pub(super) fn existing<'a>(paths: &RunPaths, state: Option<&'a State>) -> Existing<'a> {
     match state {
         Some(state) => Existing::Run(state),
-        None if output_dir.join("adapter_model.safetensors").exists() => Existing::ForeignAdapter,
+        None if paths.adapter().exists() => Existing::ForeignAdapter,
         None => Existing::Nothing,
     }
 }
 
 /// Finds out, without a trace, whether the folder or its nearest parent may be written to.
-pub(super) fn check_writable(output_dir: &Path) -> Result<()> {
+///
+/// # Errors
+/// [`Code::Unwritable`].
+pub fn check_writable(output_dir: &Path) -> Result<()> {
     let nearest = output_dir
         .ancestors()
         .find(|p| p.exists())
@@ -57,12 +44,11 @@ pub(super) fn check_writable(output_dir: &Path) -> Result<()> {
 
 /// What a run left that is removed with it: everything but prepared data.
 fn of_run(output_dir: &Path) -> Vec<PathBuf> {
-    let names = OWN_FILES.iter().chain(OWN_FOLDERS);
+    let left = RunPaths::new(output_dir).left_by_a_run();
     let checkpoints = checkpoints(output_dir)
         .into_iter()
         .map(|(_, folder)| folder);
-    names
-        .map(|name| output_dir.join(name))
+    left.into_iter()
         .chain(checkpoints)
         .filter(|path| path.exists())
         .collect()

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use shared::config::{RunConfig, difference};
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Parent, Policy};
-use shared::manifest::{self, ExpectedTensor, Found, Manifest, verify_adapter};
+use shared::manifest::{
+    self, ADAPTER_FILE, ExpectedTensor, Found, Manifest, OPTIMIZER_FILE, verify_adapter,
+};
 
 /// What must be equal, or its weights mean something else.
 const SAME: &[&str] = &["base_model", "lora_rank", "lora_alpha", "use_rslora"];
@@ -45,7 +47,7 @@ pub(super) fn find(
         ..
     } = checkpoint(named)?;
     compare(&folder, &found.identity, identity)?;
-    verify_adapter(&folder.join("adapter_model.safetensors"), expected).map_err(|error| {
+    verify_adapter(&folder.join(ADAPTER_FILE), expected).map_err(|error| {
         let mut differs =
             Error::new(Code::ParentDiffers, "the parent adapts other linears").in_file(&folder);
         differs.why = error.why;
@@ -68,7 +70,7 @@ pub(super) fn find(
 
 /// The folder itself, or the newest checkpoint in it that verifies.
 fn checkpoint(named: &Path) -> Result<Found> {
-    if named.join("optimizer.safetensors").is_file() {
+    if named.join(OPTIMIZER_FILE).is_file() {
         let found = Manifest::read(named)?;
         found.verify(named)?;
         found.verify_state(named, &[], &mut |_| ())?;
