@@ -5,7 +5,7 @@
 //! what it says · `numerics` integers before any sum, clip and optimizer ·
 //! `manifest` what a checkpoint is · `paths` every name in a run's output folder · `ledger` what a run did, chained and provable · `limits` file descriptors · `storage`
 //! atomic publishing · `text` tokenizer and chat template · `wire` protobuf to domain types ·
-//! `faults` faults on purpose · `signals` what asks a program to leave · `error` coded failures and exit codes · `security` and `telemetry` the doors where TLS and
+//! `faults` faults on purpose · `hex` bytes as text · `signals` what asks a program to leave · `error` coded failures and exit codes · `security` and `telemetry` the doors where TLS and
 //! OpenTelemetry will stand.
 
 pub mod config;
@@ -13,6 +13,7 @@ pub mod dataset;
 pub mod error;
 pub mod evaluation;
 pub mod faults;
+pub mod hex;
 pub mod ids;
 pub mod ledger;
 pub mod limits;

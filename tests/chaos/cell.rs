@@ -291,7 +291,7 @@ fn sample_column(finished: &Finished) -> String {
         let samples: Vec<_> = samples.iter().map(ToString::to_string).collect();
         hasher.update(format!("{step}: {}\n", samples.join(",")));
     }
-    shared::manifest::hex(&hasher.finalize())
+    shared::hex::hex(&hasher.finalize())
 }
 
 fn read(output: &Path) -> Vec<Value> {

@@ -419,7 +419,7 @@ impl Finished {
         let path = self.output.join("adapter_model.safetensors");
         let bytes = std::fs::read(&path)
             .unwrap_or_else(|e| panic!("{}: {e}\n{}", path.display(), self.stderr));
-        shared::manifest::hex(&Sha256::digest(bytes))
+        shared::hex::hex(&Sha256::digest(bytes))
     }
 
     /// `log_history` of `trainer_state.json`.

@@ -143,12 +143,12 @@ fn linked(program: &Path) -> Vec<String> {
 /// What each top room of `shared` may import.
 const SHARED: &[(&str, &[&str])] = &[
     ("config", &["error", "numerics"]),
-    ("dataset", &["error", "storage"]),
+    ("dataset", &["error", "paths", "storage"]),
     ("evaluation", &["config", "dataset", "error", "ids", "plan"]),
     ("faults", &["error", "ids"]),
     (
         "ledger",
-        &["error", "evaluation", "ids", "manifest", "numerics", "plan"],
+        &["error", "evaluation", "hex", "ids", "numerics", "plan"],
     ),
     ("limits", &["error"]),
     (
@@ -156,9 +156,11 @@ const SHARED: &[(&str, &[&str])] = &[
         &[
             "error",
             "evaluation",
+            "hex",
             "ids",
             "ledger",
             "numerics",
+            "paths",
             "storage",
             "wire",
         ],
@@ -167,7 +169,8 @@ const SHARED: &[(&str, &[&str])] = &[
         "model",
         &["config", "error", "manifest", "numerics", "storage"],
     ),
-    ("numerics", &["config", "ids"]),
+    ("numerics", &["ids"]),
+    ("paths", &["ids"]),
     ("plan", &["config", "ids"]),
     ("security", &["error"]),
     ("signals", &["error"]),
@@ -182,22 +185,27 @@ const COORDINATOR: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "data", "driver", "engine", "estimate", "history", "import", "rpc", "store",
+            "data", "driver", "estimate", "history", "import", "rpc", "start", "store",
         ],
     ),
     ("driver", &["engine", "estimate", "history", "rpc", "store"]),
     ("import", &["data"]),
-    ("main", &["cli", "driver", "history"]),
+    ("main", &["cli", "driver", "history", "start"]),
+    (
+        "start",
+        &["data", "driver", "engine", "history", "rpc", "store"],
+    ),
 ];
 
 /// What each top room of `worker` may import.
 const WORKER: &[(&str, &[&str])] = &[
     ("adapter", &["device", "model"]),
     ("checkpoint", &["adapter", "progress"]),
-    ("cli", &["adapter", "device", "model", "session"]),
+    ("cli", &["adapter", "device", "generate", "session"]),
     ("collective", &["progress"]),
+    ("generate", &["adapter", "device", "model"]),
     ("main", &["cli", "device"]),
-    ("model", &["adapter", "device", "progress"]),
+    ("model", &["device", "progress"]),
     (
         "session",
         &["checkpoint", "collective", "progress", "train"],
@@ -209,6 +217,7 @@ const WORKER: &[(&str, &[&str])] = &[
             "checkpoint",
             "collective",
             "device",
+            "generate",
             "model",
             "progress",
         ],
@@ -308,4 +317,44 @@ fn every_page_that_a_source_names_is_there() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// Functions over the limit, and why: a `match` with an arm for each variant reads no better in pieces.
+const ARGUED: &[&str] = &[
+    "CoordinatorMessage::from",
+    "Notice::fmt",
+    "Notice::fmt_trouble",
+    "Room::take",
+];
+
+#[test]
+fn a_function_is_longer_than_80_lines_only_for_a_reason() {
+    let sources = sources::Sources::read(&repository()).unwrap();
+    let mut long = Vec::new();
+    for name in sources::CRATES {
+        long.extend(
+            measured::Measured::new(&sources, name)
+                .unwrap()
+                .long_functions(),
+        );
+    }
+    let argued = |text: &&String| {
+        ARGUED
+            .iter()
+            .any(|name| text.starts_with(&format!("{name} ")))
+    };
+    let (argued, new): (Vec<_>, Vec<_>) = long.iter().partition(argued);
+    assert!(new.is_empty(), "{new:#?}");
+    assert_eq!(argued.len(), ARGUED.len(), "not long any more: {argued:#?}");
+}
+
+#[test]
+fn no_circle_goes_through_the_rooms_of_a_crate() {
+    let sources = sources::Sources::read(&repository()).unwrap();
+    for name in sources::CRATES {
+        let circles = measured::Measured::new(&sources, name)
+            .unwrap()
+            .folder_circles();
+        assert!(circles.is_empty(), "{name}: {circles:?}");
+    }
 }

@@ -25,7 +25,7 @@ fn overfit(folder: &Path, workers: &str) -> Finished {
 
 fn sha256(path: &Path) -> String {
     let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    shared::manifest::hex(&Sha256::digest(bytes))
+    shared::hex::hex(&Sha256::digest(bytes))
 }
 
 /// What must not depend on how many computed it.

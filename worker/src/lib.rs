@@ -1,7 +1,7 @@
 //! The worker: one process on one device, the only crate with libtorch.
 //!
 //! `cli` commands · `session` the lease and its state machine · `model` one decoder chosen by
-//! config.json · `adapter` LoRA pairs · `train` collate, forward and backward, quantize, apply ·
+//! config.json · `adapter` LoRA pairs · `generate` text, token after token · `train` collate, forward and backward, quantize, apply ·
 //! `collective` exact sums between workers · `checkpoint` state to PEFT files and back · `device`
 //! libtorch, threads, determinism.
 
@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod collective;
 pub mod device;
+pub mod generate;
 pub mod model;
 pub mod progress;
 pub mod session;

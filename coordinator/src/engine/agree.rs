@@ -166,6 +166,12 @@ impl Engine {
             }
             return;
         }
+        self.follow_the_majority(&again);
+    }
+
+    /// The new state that more than half of the members have is the right one; whoever has another applied wrongly.
+    fn follow_the_majority(&mut self, again: &BTreeMap<WorkerId, (String, String)>) {
+        let working = self.members.working();
         let mut votes: BTreeMap<&String, usize> = BTreeMap::new();
         for worker in working.iter() {
             *votes.entry(&again[worker].1).or_default() += 1;
@@ -176,7 +182,7 @@ impl Engine {
             .map(|(d, n)| ((*d).clone(), *n));
         let Some((digest, count)) = most else { return };
         if count * 2 <= working.len() {
-            self.fail_disagreement(&again);
+            self.fail_disagreement(again);
             return;
         }
         let dissent: Vec<_> = working
@@ -192,7 +198,7 @@ impl Engine {
                 .find(|a| a.state_digest == digest)
                 .cloned();
             let Some(right) = right else {
-                self.fail_disagreement(&again);
+                self.fail_disagreement(again);
                 return;
             };
             for report in reducing.applied.values_mut() {

@@ -137,12 +137,8 @@ fn path_of(work: &mut Work<'_>, at: At<'_>, name: &str, folder: &str, entry: &En
     }
 }
 
-/// Columns and roles that our reader does not know by themselves; a remark for what is not read.
-fn form(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) -> Result<()> {
-    let text = |part: &str, key: &str| {
-        let value = entry.get(part).and_then(|part| part.get(key));
-        value.and_then(Value::as_str).map(str::to_owned)
-    };
+/// What is not read of an entry.
+fn remarks(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) {
     for (key, value) in entry {
         let hub = key.ends_with("_url");
         if !hub && !READ.contains(&key.as_str()) && *value != Value::Bool(false) && !value.is_null()
@@ -157,11 +153,21 @@ fn form(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) -> Result<()
         }
     }
     for column in NO_COLUMNS {
-        if let Some(found) = text("columns", column) {
+        let found = entry.get("columns").and_then(|columns| columns.get(column));
+        if let Some(found) = found.and_then(Value::as_str) {
             let why = format!("the column `{found}` (`{column}`) of `{name}` in dataset_info.json");
             work.say(Sort::NoCounterpart, at, &why, "it is not read");
         }
     }
+}
+
+/// Columns and roles that our reader does not know by themselves; a remark for what is not read.
+fn form(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) -> Result<()> {
+    let text = |part: &str, key: &str| {
+        let value = entry.get(part).and_then(|part| part.get(key));
+        value.and_then(Value::as_str).map(str::to_owned)
+    };
+    remarks(work, at, name, entry);
     let (mut columns, mut roles) = (Vec::new(), Vec::new());
     if entry.get("formatting").and_then(Value::as_str) == Some("sharegpt") {
         let or = |part: &str, key: &str, default: &str| {

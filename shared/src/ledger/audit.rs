@@ -15,8 +15,8 @@ use super::epoch::EpochUse;
 use super::record::{Commit, Record, Run};
 use super::report::Report;
 use crate::error::{Code, Error, Result};
+use crate::hex::hex;
 use crate::ids::{MicroBatchId, Step, Term, WorkerId};
-use crate::manifest::hex;
 use crate::plan::{Plan, StepPlan};
 
 /// What is counted while the records go by.

@@ -161,6 +161,12 @@ impl Report {
             facts.push(("forks", format!("{}; {text}", self.forks)));
         }
         facts.push(("evictions", self.evictions.to_string()));
+        self.files(&mut facts);
+        facts
+    }
+
+    /// What lies beside the ledger.
+    fn files(&self, facts: &mut Vec<(&'static str, String)>) {
         let steps: Vec<String> = self.checkpoints.iter().map(Step::to_string).collect();
         let checkpoints = if steps.is_empty() {
             "none".into()
@@ -202,7 +208,6 @@ impl Report {
                 None => "not written yet".into(),
             },
         ));
-        facts
     }
 
     fn step_text(&self) -> String {

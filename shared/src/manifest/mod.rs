@@ -29,6 +29,7 @@ pub use verify::{ExpectedTensor, verify_adapter};
 
 use crate::error::{Code, Error, Result};
 use crate::evaluation::SetSums;
+use crate::hex::hex;
 use crate::ids::{RunId, Step};
 use crate::ledger::Parent;
 pub use crate::paths::{ADAPTER_FILE, MANIFEST, OPTIMIZER_FILE, PISSA_FILE, checkpoint_name};
@@ -224,16 +225,4 @@ pub fn file_digest_with(path: &Path, moved: &mut dyn FnMut(u64)) -> Result<FileD
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-/// Bytes as hexadecimal text.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

@@ -55,10 +55,7 @@ fn check(finished: &Finished) {
         .output
         .join(format!("checkpoint-{best}/adapter_model.safetensors"));
     let kept = std::fs::read(kept).unwrap();
-    assert_eq!(
-        shared::manifest::hex(&Sha256::digest(kept)),
-        expected.adapter
-    );
+    assert_eq!(shared::hex::hex(&Sha256::digest(kept)), expected.adapter);
     // A replayed evaluation is said again, and is the same.
     for evaluation in finished.events("evaluation") {
         assert!(expected.evaluations.contains(evaluation), "{evaluation}");

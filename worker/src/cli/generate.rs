@@ -12,7 +12,7 @@ use shared::text::{ChatTemplate, Message, StreamDecoder, TextTokenizer, stop_ids
 use super::GenerateArgs;
 use crate::adapter::PeftAdapter;
 use crate::device;
-use crate::model::GreedyModel;
+use crate::generate::GreedyModel;
 
 /// Answers one prompt on stdout.
 ///

@@ -197,7 +197,7 @@ impl Decoder {
 
     /// Which rotary frequencies a sample of this length has: while they stay the same, what was read
     /// of it may be kept.
-    pub(super) fn stages(&self, length: i64) -> Vec<Stage> {
+    pub(crate) fn stages(&self, length: i64) -> Vec<Stage> {
         self.ropes.iter().map(|rope| rope.stage(length)).collect()
     }
 

@@ -2,8 +2,7 @@
 //!
 //! `weights` tensors straight from the mapped files · `rope` rotary positions · `linear` a frozen
 //! linear and what an adapter lays over it, `dora` directions and magnitudes · `embedding` of tokens · `norm` root mean square norms · `attention` within each sample ·
-//! `mlp` activation and experts · `decoder` the walk from token ids to hidden states and logits · `cache` keys and values of what was already read ·
-//! `greedy` text, token after token.
+//! `mlp` activation and experts · `decoder` the walk from token ids to hidden states and logits · `cache` keys and values of what was already read.
 //!
 //! Tensor names carry their shape: B batch, T tokens, H hidden, N heads, K key/value heads, D head
 //! size, I intermediate or inputs, O outputs, V vocabulary, R lora rank, P rows of B and T together.
@@ -15,7 +14,6 @@ mod cache;
 mod decoder;
 mod dora;
 mod embedding;
-mod greedy;
 mod linear;
 mod mlp;
 mod norm;
@@ -25,7 +23,6 @@ mod weights;
 pub use cache::KeyValueCache;
 pub use decoder::{Decoder, Module, Pass};
 pub use embedding::{Embedding, EmbeddingPair};
-pub use greedy::{GreedyModel, write};
 pub use linear::{Linear, Masks, Overlay};
 pub use norm::RmsNorm;
 pub use weights::BaseWeights;

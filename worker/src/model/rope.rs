@@ -30,7 +30,7 @@ struct Table {
 
 /// Which frequencies the positions of a sample are turned with: its length may decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// Those of every sample, or of those that are not too long.
     Plain,
     /// Those of all samples that are longer.

@@ -23,7 +23,8 @@ use super::head::Head;
 use super::layerwise::Layers;
 use crate::adapter::{AdapterLayout, Draw, LiveAdapter, PeftAdapter, drawn, from_peft, take_out};
 use crate::device::{DevicePeak, Dropout, TorchResult, caught, failed, gradients, held_bytes};
-use crate::model::{BaseWeights, Decoder, Masks, write};
+use crate::generate::generate_greedy;
+use crate::model::{BaseWeights, Decoder, Masks};
 use crate::progress::Counters;
 
 /// A base model and the adapter that learns on it, on one device.
@@ -270,7 +271,7 @@ impl Trainer {
     /// An empty prompt, an id outside the vocabulary, [`Code::OutOfMemory`], libtorch's.
     pub fn answer(&mut self, prompt: &[u32], longest: usize, stop: &[u32]) -> Result<Vec<u32>> {
         let mut answer = Vec::new();
-        write(
+        generate_greedy(
             &mut self.decoder,
             self.device,
             prompt,

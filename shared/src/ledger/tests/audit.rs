@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::error::Code;
-use crate::manifest::hex;
+use crate::hex::hex;
 
 #[test]
 fn an_honest_run_is_proved_and_reads_well() {

@@ -4,15 +4,17 @@
 //! is read once; its keys and values stay. Weights keep the type of the file, as transformers does,
 //! but for halves on the CPU, which are widened.
 
+#![allow(non_snake_case)]
+
 use std::path::Path;
 
 use shared::error::{Code, Error, Result};
 use shared::model::{AdapterShape, ModelConfig};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::{BaseWeights, Decoder, KeyValueCache};
 use crate::adapter::{AdapterLayout, LiveAdapter, PeftAdapter, from_peft};
 use crate::device::{TorchResult, failed};
+use crate::model::{BaseWeights, Decoder, KeyValueCache};
 
 /// A model that writes.
 #[derive(Debug)]
@@ -66,12 +68,12 @@ impl GreedyModel {
         each: impl FnMut(u32) -> Result<bool>,
     ) -> Result<()> {
         let decoder = &mut self.decoder;
-        write(decoder, self.device, prompt, max_new_tokens, stop, each)
+        generate_greedy(decoder, self.device, prompt, max_new_tokens, stop, each)
     }
 }
 
 /// As [`GreedyModel::generate`], with a decoder as it stands.
-pub fn write(
+pub fn generate_greedy(
     decoder: &mut Decoder,
     device: Device,
     prompt: &[u32],
@@ -147,5 +149,5 @@ fn lay_over(decoder: &mut Decoder, adapter: &PeftAdapter, device: Device) -> Res
 }
 
 #[cfg(test)]
-#[path = "greedy_tests.rs"]
+#[path = "generate_tests.rs"]
 mod tests;
