@@ -167,7 +167,7 @@ impl<'a> Staged<'a> {
         self.write(name, |file| std::io::copy(&mut source, file).map(|_| ()))
     }
 
-    /// What was copied is what the checkpoint's manifest lists, whatever happened in between.
+    /// Checks that a copied file has the digest that the checkpoint's manifest lists, in case either changed meanwhile.
     fn is_as_listed(&self, name: &str, listed: &str, manifest: &Manifest) -> Result<()> {
         let copied = file_digest(&self.paths.unnamed_result(name))?;
         let listed = manifest.files.iter().find(|file| file.name == listed);

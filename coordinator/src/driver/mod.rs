@@ -55,7 +55,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Largest number of outcomes of blocking threads that wait for the loop.
 const DONE: usize = 8;
 
-/// What the driver needs to know about the run.
+/// The facts about the run that the driver needs.
 pub struct Run {
     /// All cluster timeouts; the driver uses the tick and the beat.
     pub ladder: Ladder,
@@ -154,7 +154,7 @@ impl Driver {
     /// Runs the loop until the run is complete, is interrupted or fails.
     ///
     /// # Errors
-    /// Whatever ended the run, coded. The state on storage is that of the newest checkpoint.
+    /// The error that ended the run, coded. The state on storage is that of the newest checkpoint.
     pub async fn run(mut self, mut sessions: mpsc::Receiver<SessionEvent>) -> Result<End> {
         let outcome = self.hear(&mut sessions).await;
         if !matches!(outcome, Ok(End::Complete(_)))

@@ -302,7 +302,7 @@ impl Engine {
             compute_us: work.compute_us,
             credits: work.credited,
         };
-        // Written down before anybody is told.
+        // The commit is recorded before any worker is told.
         self.parts.took(&self.classes_at_work(), step);
         self.out.push(Command::Commit(Box::new(committed)));
         let state_digest = agreed.state_digest.clone();

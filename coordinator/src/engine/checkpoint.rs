@@ -210,7 +210,7 @@ impl Engine {
     pub(super) fn hold_for_checkpoint(&self) -> bool {
         let next = self.committed.next();
         let due_again = next.0.is_multiple_of(self.options.save_steps.max(1));
-        // What the members keep in memory is bounded.
+        // The number of states that the members keep in memory is bounded.
         let evaluated = self.schedule.is_evaluated(next) && self.checkpoints.retained.len() > 1;
         let writing = self.checkpoints.writing.is_some();
         writing && (due_again || evaluated || self.ends() || self.ends_soon())

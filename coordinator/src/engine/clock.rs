@@ -2,7 +2,7 @@
 //!
 //! In: the time of each event. Out: that time without the gaps in which nothing at all was heard, not even the
 //! coordinator's own ticks. Keeps: a process that was stopped, a suspended machine, a disk that held up the event loop
-//! let nobody look silent; what waited meanwhile is heard before anybody is judged.
+//! make no worker look silent; messages that waited meanwhile are heard before any worker is judged.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the engine hears and what it orders.
+//! The engine's events, which are all its input, and its commands, which are all its output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -120,14 +120,14 @@ pub enum Command {
     Send {
         /// The session that the message goes to.
         to: WorkerId,
-        /// The message, boxed because most commands are far smaller.
+        /// The message, with the step and attempt that it is about.
         message: Box<Envelope<ToWorker>>,
     },
     /// End a session.
     Disconnect(WorkerId),
-    /// A step is committed: write it down before anybody is told.
+    /// A step is committed: the record must be written before any worker is told.
     Commit(Box<Committed>),
-    /// A committed state is evaluated: write it down before anybody is told.
+    /// A committed state is evaluated: the record must be written before any later command.
     Evaluated(Box<Evaluated>),
     /// The member set has changed.
     Members(MemberSet),

@@ -79,7 +79,7 @@ pub(super) struct Outstanding {
     pub(super) micro_batch: MicroBatchId,
     pub(super) task: Task,
     pub(super) cost: Cost,
-    /// The generation in which it was given: an answer from an older generation is not the answer to it.
+    /// The generation in which the assignment was given: an answer from an older generation is not the answer to it.
     pub(super) generation: Generation,
     /// Since when the assignment is the worker's oldest, which is the one being computed.
     pub(super) since: Duration,

@@ -1,7 +1,7 @@
 //! The heart: events and `now` in, commands and typed reasons out.
 //!
-//! No clock, no socket, no file, no random source. Whatever decides who is a member, who computes
-//! what, what counts and when a step is committed is here; `driver` carries it out.
+//! No clock, no socket, no file, no random source. Every decision on who is a member, who computes which micro-batch,
+//! what counts and when a step is committed is made here; `driver` carries the decisions out.
 //!
 //! ```text
 //!   Opened ─ admit ─> Joining ─ Loaded ─> Loaded ─ Sync ─> Syncing ─ Ready ─> Ready, follows
@@ -10,18 +10,18 @@
 //! ```
 //!
 //! `members` who is connected, and each worker's state · `membership` who may join, who is evicted · `join` how a state
-//! is brought up · `generation` who counts together · `recovery` a session or a coordinator that comes back · `step`
-//! deal and credit (`work`, `pace`, `relief`, `audit`) · `dispute` who computed wrongly · `non_finite` steps that apply
-//! nothing, and when they end the run · `prove` whose state is spoiled when a joiner's differs · `reduce` and `agree`
-//! from the last credit to the commit · `evaluate` what the committed state is worth, and whether to stop · `drain` the
-//! polite leave · `options` what the engine is told once · `owed` which states storage is owed · `retain` who keeps
-//! them until then · `checkpoint` who writes them, `failures` who could not · `fork` a replay that differs · `clock`
-//! the time in which the coordinator heard · `invariants` what holds after every event · `ladder` all cluster timeouts,
-//! derived from `failure_detection`.
+//! is brought up · `generation` which workers are members together · `recovery` a session or a coordinator that comes
+//! back · `step` deal and credit (`work`, `pace`, `relief`, `audit`) · `dispute` who computed wrongly · `non_finite`
+//! steps that apply nothing, and when they end the run · `prove` whose state is spoiled when a joiner's differs ·
+//! `reduce` and `agree` from the last credit to the commit · `evaluate` evaluations of the committed state, and early
+//! stopping · `drain` the polite leave · `options` what the engine is told once · `owed` which states storage is owed ·
+//! `retain` which members keep these states until then · `checkpoint` which member writes them, `failures` which could
+//! not · `fork` a replay that differs · `clock` time without the coordinator's own stalls · `invariants` what holds
+//! after every event · `ladder` all cluster timeouts, derived from `failure_detection`.
 //!
-//! Keeps: a micro-batch is credited to one worker only; a step commits once, and only when every
-//! live member agrees on the new state; what a lost worker took in this step goes back to the pool
-//! of the same step, the others keep their sums.
+//! Keeps: a micro-batch is credited to one worker only; a step commits once, and only when every live member agrees on
+//! the new state; the assignments and credits of a lost worker go back to the pool of the same step, the others keep
+//! their sums.
 
 mod agree;
 mod audit;

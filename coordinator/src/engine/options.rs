@@ -1,4 +1,4 @@
-//! What the engine is told once: the run, its steps and what they cost, and what was written down before.
+//! The engine's options, given once: the run, the cost of its steps, and what the ledger remembers of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use shared::wire::message::{SyncSource, Welcome};
 use super::event::Stored;
 use super::ladder::Ladder;
 
-/// What a micro-batch is computed for, as far as its time goes.
+/// The kinds of work that have a time for a token of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WorkKind {
     /// Forward and backward; a second computation of one too.
@@ -51,14 +51,14 @@ pub trait Schedule: Send {
     }
 }
 
-/// What the engine is told once.
+/// The run's settings, given to the engine once.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The run that messages must name; a worker of another run is refused.
     pub run: RunId,
     /// Term of this coordinator; messages of a lower term are stale.
     pub term: Term,
-    /// What every admitted worker is told; its name and the times are filled in.
+    /// The welcome of every admitted worker, before its name and the timeouts are filled in.
     pub welcome: Welcome,
     /// The device the configuration binds, `auto` when it does not.
     pub device: String,

@@ -1,4 +1,4 @@
-//! From the last credit to the totals: when a reduce begins, repeats, or loses somebody.
+//! From the last credit to the totals: when a reduce begins, is repeated, or loses a member.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The micro-batches of the step in work: who may deliver each, and who was credited.
 //!
-//! Keeps: a micro-batch is in exactly one of pool, assigned, credited; it is credited to one worker;
-//! what a lost worker took goes back to the pool, unless somebody else may still deliver it.
+//! Keeps: a micro-batch is in exactly one of pool, assigned, credited; it is credited to one worker; a lost worker's
+//! assignments and credits go back to the pool, unless another worker may still deliver the micro-batch.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

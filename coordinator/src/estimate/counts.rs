@@ -41,8 +41,8 @@ pub struct Counts {
     pub longest: u64,
     /// The most micro-batches of a step: more workers cannot all be busy.
     pub micro_batches_per_step: u64,
-    /// Computed tokens of the busiest worker, summed over the steps: micro-batches are pulled, so each
-    /// goes to whoever is free first.
+    /// Computed tokens of the busiest worker, summed over the steps: micro-batches are pulled, so each goes to the
+    /// worker that is free first.
     pub busiest_tokens: u64,
     /// Steps that were planned one by one; where they are fewer than `steps`, totals are scaled up by the ratio.
     pub steps_looked_at: u64,

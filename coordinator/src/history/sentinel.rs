@@ -19,7 +19,7 @@ const BY_HEART: f64 = 0.5;
 /// Kinds of overfitting that the sentinel tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sign {
-    /// The validation loss rises while that of the training rows falls.
+    /// The validation loss rises while the training rows' loss falls.
     CurvesDiverge,
     /// The validation loss stays above its best.
     LossRisesAgain,
@@ -32,7 +32,7 @@ pub enum Sign {
 pub struct Alarm {
     /// The kind of overfitting that was seen.
     pub sign: Sign,
-    /// The step of the evaluation at which it was seen.
+    /// The step of the evaluation at which the sign was seen.
     pub step: u64,
     /// The step with the lowest validation loss.
     pub best_step: u64,

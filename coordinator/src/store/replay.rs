@@ -1,4 +1,5 @@
-//! What a restart needs beside the state: the steps since the newest checkpoint, and who took part.
+//! What a restart needs beside the state: the commits since the newest checkpoint, and the device classes that took
+//! part.
 //!
 //! In: records as they are read. Out: for the checkpoint that the run goes on from, the commits after it, and the
 //! digests that a repeated step must reproduce; the device classes that computed each step. Keeps: commits since the
