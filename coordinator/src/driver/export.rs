@@ -1,8 +1,9 @@
 //! Writes the adapter of a checkpoint to where loaders look.
 //!
 //! In: the checkpoint whose adapter is the result, the last one for the history. Out: the PEFT pair, its copy,
-//! tokenizer, history, manifest last. Runs on a blocking thread. Keeps: a checkpoint is verified whole before a byte of
-//! it is copied; no file has its name before all files are written and read back.
+//! tokenizer, history, manifest last. Runs on a blocking thread.
+//! Keeps: a checkpoint is verified whole before a byte of it is copied; no file has its name before all files are
+//! written and read back.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};

@@ -1,8 +1,8 @@
 //! The files that grow with the run: `metrics.jsonl` and TensorBoard's events.
 //!
-//! In: steps and entries of the history, in order. Out: whole pieces at the ends of the files. Keeps: a piece that a
-//! file cannot take yet waits for the next write, in order, and so does opening the file anew when the run goes back.
-//! No failure here ends a run.
+//! In: steps and entries of the history, in order. Out: whole pieces at the ends of the files.
+//! Keeps: a piece that a file cannot take yet waits for the next write, in order, and so does opening the file anew
+//! when the run goes back. No failure here ends a run.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;

@@ -1,8 +1,9 @@
 //! Everything a run leaves for people, fed by committed steps.
 //!
 //! In: commits, notices, the end. Out: the terminal or JSON events, `metrics.jsonl`, `log_history`, TensorBoard events,
-//! and `logs/cluster.jsonl` with who did what. Keeps: after a rewind, back or forward, the files hold the history of
-//! the step that the run goes on from; a full disk never ends the training.
+//! and `logs/cluster.jsonl` with who did what.
+//! Keeps: after a rewind, back or forward, the files hold the history of the step that the run goes on from; a full
+//! disk never ends the training.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

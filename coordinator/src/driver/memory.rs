@@ -1,8 +1,9 @@
 //! The history at every step that the run may go on from.
 //!
 //! In: steps and evaluations as they are committed. Out: the trainer state after any of these steps, without its file:
-//! the checkpoint may be gone, or may never have been written. Keeps: memory of about a hundred bytes a step, no more
-//! than the history itself; a step that comes again replaces its earlier record.
+//! the checkpoint may be gone, or may never have been written.
+//! Keeps: memory of about a hundred bytes a step, no more than the history itself; a step that comes again replaces its
+//! earlier record.
 
 use std::collections::BTreeMap;
 

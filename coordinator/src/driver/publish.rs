@@ -1,9 +1,9 @@
 //! Turns a worker's staged files into a checkpoint.
 //!
 //! In: a staging folder that a worker filled, the worker's digests of its files, the state digest that the members
-//! agreed on. Out: `checkpoint-<step>/`, manifest last. Runs on a blocking thread, beside the training. Keeps: no
-//! folder gets a checkpoint's name before the state in its files, hashed again here, is the agreed one, and before the
-//! ledger up to its step is on the disk.
+//! agreed on. Out: `checkpoint-<step>/`, manifest last. Runs on a blocking thread, beside the training.
+//! Keeps: no folder gets a checkpoint's name before the state in its files, hashed again here, is the agreed one, and
+//! before the ledger up to its step is on the disk.
 
 use std::path::PathBuf;
 

@@ -2,8 +2,8 @@
 //!
 //! Fingerprints add like the sums. Each member reports the fingerprints of its own sum and of the total as it arrived;
 //! where these do not add up, every member reports the fingerprints of each slice. So a corrupt sum, a slice spoiled on
-//! its way or at its owner, and a total that arrived wrong each name their culprit. Keeps: a step commits once, when
-//! every live member agrees, and only on the credited gradients.
+//! its way or at its owner, and a total that arrived wrong each name their culprit.
+//! Keeps: a step commits once, when every live member agrees, and only on the credited gradients.
 
 use std::collections::{BTreeMap, BTreeSet};
 

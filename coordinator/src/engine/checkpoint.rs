@@ -191,7 +191,7 @@ impl Engine {
         }
     }
 
-    /// Where no holder can write a state but other members exist that never held it, counts the state as lost: the run
+    /// Where no holder can write a state but there are members that do not hold it, counts the state as lost: the run
     /// goes back, computes it again, and then every member holds it. Returns whether there are such members.
     fn others_can_replay(&mut self, step: Step) -> bool {
         let holders = self.holders(step);

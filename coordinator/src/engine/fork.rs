@@ -2,8 +2,8 @@
 //!
 //! Equal bytes are promised for one device class. Which worker computes a micro-batch is a matter of timing, so a
 //! replay cannot reproduce steps in which more than one class had a part; the fork is recorded and said, and the steps
-//! after it are void. Keeps: with one class nothing differs unsaid; nothing of the void course is ever restored,
-//! exported or best.
+//! after it are void.
+//! Keeps: with one class nothing differs unsaid; nothing of the void course is ever restored, exported or best.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! All cluster timeouts, derived from `failure_detection`.
 //!
 //! In: how long silence may last before a worker is evicted, and how long workers wait for a coordinator that is away.
-//! Out: all timeouts, printed at start. Keeps: beat < suspect < progress < lease <= ride-through; settings that break
-//! this order are refused.
+//! Out: all timeouts, printed at start.
+//! Keeps: beat < suspect < progress < lease <= ride-through; settings that break this order are refused.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! Steps whose loss or gradient is not finite: how many in a row, and when they end the run.
 //!
 //! In: what all members agreed on about a step. Out: nothing, or an end: the state before the trouble is made safe
-//! first, and the error names its checkpoint. Keeps: decided from committed facts alone, so it is the same for any
-//! number of workers and after any restart. An fp16 overflow that a smaller loss scale may cure does not count.
+//! first, and the error names its checkpoint.
+//! Keeps: decided from committed facts alone, so it is the same for any number of workers and after any restart. An
+//! fp16 overflow that a smaller loss scale may cure does not count.
 
 use shared::config::OnNonFinite;
 use shared::error::{Code, Error};

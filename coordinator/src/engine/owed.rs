@@ -1,9 +1,9 @@
 //! What storage is owed: the states that must be on storage before the members may let go of them.
 //!
 //! In: what is committed, evaluated and stored, and who holds which state. Out: the steps that are owed, in the order
-//! in which they are written; where the run can begin again. Keeps: the owed steps are derived anew at every question,
-//! from facts that survive a restart, so no death and no lost message can make the run forget an owed state. Not here:
-//! who writes it, and what follows (`checkpoint`).
+//! in which they are written; where the run can begin again.
+//! Keeps: the owed steps are derived anew at every question, from facts that survive a restart, so no death and no lost
+//! message can make the run forget an owed state. Not here: who writes it, and what follows (`checkpoint`).
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,8 @@ impl Engine {
         best.unwrap_or(self.committed)
     }
 
-    /// The newest step that `save_steps` asks for, unless a checkpoint of it or of a later step is there.
+    /// The newest step that `save_steps` asks for, unless it was given up, or a checkpoint of it or of a later step is
+    /// there.
     fn due(&self) -> Option<Step> {
         let every = self.options.save_steps.max(1);
         let due = Step(self.committed.0 - self.committed.0 % every);

@@ -1,8 +1,9 @@
 //! How fast one worker computes, by its own reports.
 //!
 //! In: cost and time of each micro-batch, and of the rehearsal's. Out: the time that a micro-batch usually takes, and
-//! the time after which its worker counts as hung. Keeps: a worker is measured by its own past, so that it is not
-//! evicted for being slow; its deadline grows with the size of the work, so that it is not evicted for a long row.
+//! the time after which its worker counts as hung.
+//! Keeps: a worker is measured by its own past, so that it is not evicted for being slow; its deadline grows with the
+//! size of the work, so that it is not evicted for a long row.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -2,10 +2,10 @@
 //!
 //! A returning worker says what it holds. Its sums count again when they belong to the step in work and no other worker
 //! was given any of their micro-batches. A coordinator that is started again waits for the workers in its ledger, takes
-//! the newest state whose digest the ledger has, and goes on in the same step. Keeps: a worker is found by its
-//! incarnation, never by a name it claims, and everything that its earlier session held is given back first; a holder
-//! whose session broke is waited for before anything is rolled back, and a returning state that is ahead of the run
-//! wins.
+//! the newest state whose digest the ledger has, and goes on in the same step.
+//! Keeps: a worker is found by its incarnation, never by a name it claims, and everything that its earlier session held
+//! is given back first; a holder whose session broke is waited for before anything is rolled back, and a returning
+//! state that is ahead of the run wins.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

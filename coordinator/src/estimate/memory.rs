@@ -1,12 +1,13 @@
 //! Peak memory of one worker on the CPU, by part.
 //!
-//! In: shape of the base model, the adapted linears, the configuration, the sizes of the micro-batches. Out:
-//! [`Memory`]: anonymous bytes beyond those of a worker that waits for a coordinator. Letters: P positions of a
+//! In: shape of the base model, the adapted linears, the configuration, the sizes of the micro-batches.
+//! Out: [`Memory`]: anonymous bytes beyond those of a worker that waits for a coordinator. Letters: P positions of a
 //! micro-batch, padding included; Q positions that predict; n elements of the adapter; E bytes of a value in compute (4
-//! for fp32, 2 for bf16 and fp16); H hidden, I intermediate, V vocabulary, R rank. Keeps: every term is an allocation
-//! of the worker that can be named; only [`RUNTIME`] is measured. Freed memory that malloc keeps comes on top: some
-//! percent, because a worker's tensors reuse the memory of earlier ones (`worker/cshim/allocator.cpp`). Not here: a
-//! GPU's memory; pages of the weight files, which the machine may take back at any time.
+//! for fp32, 2 for bf16 and fp16); H hidden, I intermediate, V vocabulary, R rank.
+//! Keeps: every term is an allocation of the worker that can be named; only [`RUNTIME`] is measured. Freed memory that
+//! malloc keeps comes on top: some percent, because a worker's tensors reuse the memory of earlier ones
+//! (`worker/cshim/allocator.cpp`).
+//! Not here: a GPU's memory; pages of the weight files, which the machine may take back at any time.
 
 use serde::Serialize;
 use shared::config::{Checkpointing, Precision, QuantizationConfig, RunConfig};

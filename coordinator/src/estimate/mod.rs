@@ -3,9 +3,10 @@
 //! `counts` steps, tokens and padding · `memory` of a worker · `learned` what the trained tensors add to it · `weights`
 //! as a worker holds them · `files` bytes on disk · `wire` bytes between workers · `descriptors` open files · `engines`
 //! which serving engines load the adapter · `pace` time · `advice` on rank, rate, targets and workers · `page` the text
-//! for people. In: the configuration, the base model's shape, the plan and the samples' lengths. Out: [`Estimate`].
-//! Keeps: pure arithmetic; no file is read here and nothing is guessed: a figure that is not known is marked as such,
-//! with the reason.
+//! for people.
+//! In: the configuration, the base model's shape, the plan and the samples' lengths. Out: [`Estimate`]. Keeps: pure
+//! arithmetic; no file is read here and nothing is guessed: a figure that is not known is marked as such, with the
+//! reason.
 
 pub mod advice;
 pub mod counts;

@@ -1,7 +1,7 @@
 //! An append-only file that truncates a partial write.
 //!
-//! In: pieces, each a whole line or record. Out: a file of whole pieces. Keeps: after a failed append the file ends
-//! where it ended before, so the piece may be tried again.
+//! In: pieces, each a whole line or record. Out: a file of whole pieces.
+//! Keeps: after a failed append the file ends where it ended before, so the piece may be tried again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error as IoError, ErrorKind, Write};

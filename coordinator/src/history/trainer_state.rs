@@ -4,7 +4,8 @@
 //! reads, and back again on resume. Every `logging_steps` an entry with the mean of the step losses since the last
 //! entry, without those of skipped steps, which are counted; the losses not yet in an entry are kept under
 //! `stateful_callbacks`, the one place where transformers allows more, so that a resumed run writes the same entries as
-//! one that never stopped. Keeps: numbers are not rounded; nothing depends on workers or time.
+//! one that never stopped.
+//! Keeps: numbers are not rounded; nothing depends on workers or time.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! The path of the training data, and the names of its columns and roles.
 //!
 //! In: LLaMA-Factory's names of datasets, or the paths of Axolotl's. Out: `train_data_dir`, and `columns`, `roles` or
-//! `csv_columns` where our reader does not know the names in the rows. Side effects: reads `dataset_info.json`, looks
-//! whether paths exist.
+//! `csv_columns` where our reader does not know the names in the rows.
+//! Side effects: reads `dataset_info.json`, looks whether paths exist.
 
 use std::path::Path;
 

@@ -2,9 +2,9 @@
 //!
 //! In: the file's text, the tool that it is for (or none: then its keys decide), the folder that relative paths start
 //! from. Out: an [`Imported`]: our lines, each with its origin, and a [`Remark`] for every key that was not simply
-//! taken over. Side effects: looks whether folders exist and reads LLaMA-Factory's `dataset_info.json`. Keeps: every
-//! key of the file is in a line or in a remark; a line is written only when our configuration loader accepts it; a
-//! counterpart that this version does not have yet is a remark.
+//! taken over. Side effects: looks whether folders exist and reads LLaMA-Factory's `dataset_info.json`.
+//! Keeps: every key of the file is in a line or in a remark; a line is written only when our configuration loader
+//! accepts it; a counterpart that this version does not have yet is a remark.
 
 mod axolotl;
 mod datasets;

@@ -1,9 +1,9 @@
 //! The table of all keys of LLaMA-Factory and Axolotl, and what becomes of each.
 //!
-//! In: a key of a file. Out: a line, a remark, or a call of the function that reads it. Keeps: a key that is not in the
-//! table becomes a remark too. The table may name a key of ours that this version does not have; `work` then makes a
-//! remark. Not here: the functions for keys that need more than their own value (see `llama_factory`, `axolotl`,
-//! `values`).
+//! In: a key of a file. Out: a line, a remark, or a call of the function that reads it.
+//! Keeps: a key that is not in the table becomes a remark too. The table may name a key of ours that this version does
+//! not have; `work` then makes a remark.
+//! Not here: the functions for keys that need more than their own value (see `llama_factory`, `axolotl`, `values`).
 
 use shared::config::{Item, Node};
 use shared::error::Result;

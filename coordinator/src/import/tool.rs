@@ -1,7 +1,7 @@
 //! Which tool a file is for.
 //!
-//! In: the keys of a file. Out: the tool and how it was decided, or an error that asks for `--from`. Keeps: only keys
-//! count that exactly one of the two tools has and our configuration does not.
+//! In: the keys of a file. Out: the tool and how it was decided, or an error that asks for `--from`.
+//! Keeps: only keys count that exactly one of the two tools has and our configuration does not.
 
 use clap::ValueEnum;
 use serde::Serialize;

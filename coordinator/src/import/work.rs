@@ -1,7 +1,8 @@
 //! The lines and remarks of an import while its file is read.
 //!
-//! In: one key after the other. Out: lines and remarks. Keeps: a line that our configuration loader refuses becomes a
-//! remark with the loader's reason; for a required key the refusal is an error at the key's place in the file.
+//! In: one key after the other. Out: lines and remarks.
+//! Keeps: a line that our configuration loader refuses becomes a remark with the loader's reason; for a required key
+//! the refusal is an error at the key's place in the file.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,10 +1,11 @@
 //! The embedded store: one file that only grows, one line per record.
 //!
-//! In: records. Out: `ledger.jsonl`, and on opening it again the state of its whole lines. Keeps: a line is one write;
-//! when it fails, the file is cut back to its last whole line and the chain stays where it was, so the record can be
-//! tried again. Before each line the file is compared with the one that this process wrote, and the lock with the one
-//! that it took: after another process's bytes nothing is written, and the run ends. Bytes reach the disk in the
-//! background: a power cut costs the last lines, whose steps give the same bytes when they are computed again.
+//! In: records. Out: `ledger.jsonl`, and on opening it again the state of its whole lines.
+//! Keeps: a line is one write; when it fails, the file is cut back to its last whole line and the chain stays where it
+//! was, so the record can be tried again. Before each line the file is compared with the one that this process wrote,
+//! and the lock with the one that it took: after another process's bytes nothing is written, and the run ends. Bytes
+//! reach the disk in the background: a power cut costs the last lines, whose steps give the same bytes when they are
+//! computed again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

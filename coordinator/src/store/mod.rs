@@ -2,8 +2,9 @@
 //! refused.
 //!
 //! In: records, in the order in which they became true. Out: `ledger.jsonl` in the output folder, and on opening it
-//! again the state that its records add up to. Keeps: a record that contradicts the ones before is refused before it is
-//! written; a line is written whole or not at all; the training does not wait for the disk.
+//! again the state that its records add up to.
+//! Keeps: a record that contradicts the ones before is refused before it is written; a line is written whole or not at
+//! all; the training does not wait for the disk.
 //!
 //! `file` the embedded store · `memory` a store for tests · `read` reads a ledger without changing it · `replay` what a
 //! restart needs beside the state · `sync` forces bytes to the disk · `decide` whether a start begins, continues or is

@@ -1,9 +1,10 @@
 //! Reads a ledger's file without changing it, also while a run writes to it.
 //!
 //! In: the path, and an earlier [`Reading`] of it, if any. Out: a [`Reading`]: chain, state, what a restart needs, and
-//! the place to read on from. Keeps: only whole lines count. A last line that a crash tore, or that is being written
-//! just now, is left out; any other line that does not fit is an error with its number. Lines that were read once are
-//! not read again as long as the path names the same file.
+//! the place to read on from.
+//! Keeps: only whole lines count. A last line that a crash tore, or that is being written just now, is left out; any
+//! other line that does not fit is an error with its number. Lines that were read once are not read again as long as
+//! the path names the same file.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};

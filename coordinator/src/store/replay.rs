@@ -2,10 +2,10 @@
 //! part.
 //!
 //! In: records as they are read. Out: for the checkpoint that the run goes on from, the commits after it, and the
-//! digests that a repeated step must reproduce; the device classes that computed each step. Keeps: commits since the
-//! newest checkpoint only, however long the run is; for an older checkpoint [`Replay::since`] gives `None`, and the
-//! ledger is read once more. Digests of all steps: a committed step binds every replay of it, as the ledger's rules
-//! have it, until a fork makes it void.
+//! digests that a repeated step must reproduce; the device classes that computed each step.
+//! Keeps: commits since the newest checkpoint only, however long the run is; for an older checkpoint [`Replay::since`]
+//! gives `None`, and the ledger is read once more. Digests of all steps: a committed step binds every replay of it, as
+//! the ledger's rules have it, until a fork makes it void.
 
 use std::collections::{BTreeMap, BTreeSet};
 

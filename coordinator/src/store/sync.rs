@@ -1,8 +1,8 @@
 //! Forces written bytes to the disk, on a thread of its own.
 //!
-//! In: a request after every write. Out: one forced write for all requests that came meanwhile. Keeps: at most one
-//! forced write runs and one is due; the thread sleeps when no request is open and ends when the store is dropped,
-//! after the last request.
+//! In: a request after every write. Out: one forced write for all requests that came meanwhile.
+//! Keeps: at most one forced write runs and one is due; the thread sleeps when no request is open and ends when the
+//! store is dropped, after the last request.
 
 use std::fs::File;
 use std::io;
