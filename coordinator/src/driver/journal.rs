@@ -245,7 +245,7 @@ impl Journal {
         }
     }
 
-    /// Prints a line for people, on stderr and in the text log.
+    /// Reports a line that people should know, as [`Reporter::notice`] does.
     pub(super) fn say(&mut self, text: &str) {
         self.reporter.notice(text);
     }

@@ -247,7 +247,7 @@ impl Engine {
         )
         .why("fingerprints of the credited gradients do not add up to what it has")
         .fix("check this machine's memory and network before it joins again");
-        // Reports that were made beside the culprit's sum count for nobody.
+        // Reports from a reduce that the culprit took part in count no more.
         let works = self
             .members
             .get(culprit)
