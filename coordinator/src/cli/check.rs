@@ -29,14 +29,14 @@ pub struct Report {
     pub scaling: Option<f64>,
     /// What would stop `up` on this machine.
     pub warnings: Vec<String>,
-    /// Advice.
+    /// Notices of the configuration loader, which stop nothing.
     pub notices: Vec<String>,
 }
 
 /// One key of a [`Report`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct KeyLine {
-    /// Its name.
+    /// Name of the key in the YAML.
     pub key: String,
     /// Its value as YAML.
     pub text: String,

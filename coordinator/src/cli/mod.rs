@@ -26,7 +26,7 @@ pub struct Cli {
     pub verbose: u8,
 }
 
-/// The commands.
+/// The commands of the program `coordinator`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Prepare the data, wait for workers and lead the run to its end.
@@ -137,7 +137,7 @@ pub struct AuditArgs {
 /// The form of what goes to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// For people: a page of text.
     Text,
     /// For programs: every line is one JSON object.
     Json,

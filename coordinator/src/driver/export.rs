@@ -1,9 +1,9 @@
-//! The adapter of a checkpoint comes to where loaders look.
+//! Writes the adapter of a checkpoint to where loaders look.
 //!
-//! In: the checkpoint whose adapter is the result, the last one for the history. Out: the PEFT pair, its
-//! copy, tokenizer, history, manifest last. Runs on a blocking thread.
-//! Keeps: a checkpoint is looked through before a byte of it is taken; no file has its name before all
-//! of them are written and read back.
+//! In: the checkpoint whose adapter is the result, the last one for the history. Out: the PEFT pair, its copy,
+//! tokenizer, history, manifest last. Runs on a blocking thread.
+//! Keeps: a checkpoint is verified whole before a byte of it is copied; no file has its name before all files are
+//! written and read back.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -20,18 +20,18 @@ use super::plain_lora;
 use super::storage::look_through;
 use crate::engine::ExportFailure;
 
-/// What is brought where.
+/// What is exported, and the paths it is exported to.
 pub(super) struct Export {
     pub(super) paths: RunPaths,
     /// The step whose adapter is the result, and its committed digest where it is known.
     pub(super) result: (Step, Option<String>),
-    /// The last committed step, likewise.
+    /// The last committed step, whose history is exported, and its digest where it is known.
     pub(super) last: (Step, Option<String>),
     pub(super) tokenizer_files: Vec<PathBuf>,
     pub(super) expected: Vec<ExpectedTensor>,
 }
 
-/// Brings the adapter to where loaders look; returns its SHA-256.
+/// Exports the adapter with tokenizer, history and manifest; returns the adapter's SHA-256.
 ///
 /// # Errors
 /// [`ExportFailure::Checkpoint`] with the one that does not hold what the ledger says,
@@ -42,7 +42,7 @@ pub(super) fn export(export: &Export) -> std::result::Result<String, ExportFailu
         let folder = export.paths.checkpoint(*step);
         let looked = look_through(&folder, *step, recorded.as_deref(), &order);
         looked.map_err(|error| match error.code {
-            // It may be whole all the same.
+            // A checkpoint that cannot be read now may be whole.
             Code::Io => ExportFailure::Storage(error),
             _ => ExportFailure::Checkpoint(*step, error),
         })
@@ -62,7 +62,7 @@ pub(super) fn export(export: &Export) -> std::result::Result<String, ExportFailu
     })
 }
 
-/// The bytes of a checkpoint's adapter as they are exported; `None` where they are those of its file.
+/// The bytes of a PiSSA checkpoint's adapter as plain LoRA; `None` for other adapters, whose file is exported as it is.
 ///
 /// # Errors
 /// [`Code::Io`], [`Code::ExportDiffers`].
@@ -168,7 +168,7 @@ impl<'a> Staged<'a> {
         self.write(name, |file| std::io::copy(&mut source, file).map(|_| ()))
     }
 
-    /// What was copied is what the checkpoint's manifest lists, whatever happened in between.
+    /// Checks that a copied file has the digest that the checkpoint's manifest lists, in case either changed meanwhile.
     fn is_as_listed(&self, name: &str, listed: &str, manifest: &Manifest) -> Result<()> {
         let copied = file_digest(&self.paths.unnamed_result(name))?;
         let listed = manifest.files.iter().find(|file| file.name == listed);

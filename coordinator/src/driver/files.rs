@@ -1,8 +1,8 @@
 //! The files that grow with the run: `metrics.jsonl` and TensorBoard's events.
 //!
 //! In: steps and entries of the history, in order. Out: whole pieces at the ends of the files.
-//! Keeps: what a file cannot take yet waits for the next time, in order; that includes opening it anew
-//! when the run goes back. Nothing of it ends a run.
+//! Keeps: a piece that a file cannot take yet waits for the next write, in order, and so does opening the file anew
+//! when the run goes back. No failure here ends a run.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -13,10 +13,10 @@ use shared::paths::RunPaths;
 
 use crate::history::{EventFile, HistoryEntry, MetricsLog, StepRecord};
 
-/// The open files, and what waits for them.
+/// The open files, and the pieces that wait for them.
 pub(super) struct Files {
     paths: RunPaths,
-    /// The files are opened for a run that stands here.
+    /// The step after which the files are opened anew.
     after: Step,
     metrics: Option<MetricsLog>,
     events: Option<EventFile>,
@@ -42,16 +42,16 @@ impl Files {
         Ok(files)
     }
 
-    /// A committed step.
+    /// Adds a committed step to `metrics.jsonl`.
     ///
     /// # Errors
-    /// What could not be written; it waits.
+    /// Why a piece could not be written; the piece waits.
     pub(super) fn step(&mut self, record: StepRecord) -> Result<()> {
         self.steps.push_back(record);
         self.write()
     }
 
-    /// An entry of the history.
+    /// Adds an entry of the history to TensorBoard's events.
     ///
     /// # Errors
     /// As [`Self::step`].
@@ -60,7 +60,7 @@ impl Files {
         self.write()
     }
 
-    /// The run goes on from an earlier step: later lines go, curves begin anew from there.
+    /// The run goes on from an earlier step: removes later lines and begins the curves anew from that step.
     ///
     /// # Errors
     /// As [`Self::step`].
@@ -72,7 +72,7 @@ impl Files {
         self.write()
     }
 
-    /// The run goes on from a later step: what was between is true again.
+    /// The run goes on from a later step: adds the steps and entries up to it, which count again.
     ///
     /// # Errors
     /// As [`Self::step`].
@@ -86,7 +86,7 @@ impl Files {
         self.write()
     }
 
-    /// Writes what waits; one file that cannot be written keeps nothing from the other.
+    /// Writes the waiting pieces; a file that cannot be written keeps none from the other.
     fn write(&mut self) -> Result<()> {
         let metrics = self.write_metrics();
         let events = self.write_events();

@@ -1,9 +1,9 @@
 //! Everything a run leaves for people, fed by committed steps.
 //!
-//! In: commits, notices, the end. Out: the terminal or JSON events, `metrics.jsonl`,
-//! `log_history`, TensorBoard events, and `logs/cluster.jsonl` with who did what.
-//! Keeps: it stands at any step that the run goes on from, back or forward, from what it remembers; a
-//! full disk never ends the training.
+//! In: commits, notices, the end. Out: the terminal or JSON events, `metrics.jsonl`, `log_history`, TensorBoard events,
+//! and `logs/cluster.jsonl` with who did what.
+//! Keeps: after a rewind, back or forward, the files hold the history of the step that the run goes on from; a full
+//! disk never ends the training.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,27 +28,27 @@ use crate::history::{
     TrainerState,
 };
 
-/// What was committed and evaluated after the checkpoint that a run goes on from.
+/// The steps and evaluations that the ledger has after the checkpoint that a run goes on from.
 pub struct Since<'a> {
-    /// The steps, in order.
+    /// Commits after the checkpoint that still stand, in order.
     pub commits: &'a [Commit],
-    /// Those after them that were rewound, in order: the run may go forward to them.
+    /// Commits after these that were rewound, in order: the run may go forward to them.
     pub ahead: &'a [Commit],
-    /// The evaluations of these steps and of the checkpoint's.
+    /// Sums of the evaluations of these steps and of the checkpoint's own step.
     pub evaluations: &'a BTreeMap<Step, Vec<SetSums>>,
-    /// Every evaluation of the run.
+    /// Every evaluation of the run, from its first step.
     pub course: Course,
-    /// What is evaluated.
+    /// The evaluation sets, in the order of the sums.
     pub sets: &'a [EvaluationSet],
 }
 
-/// The open files and the terminal.
+/// The open files of a run's history, and the terminal.
 pub struct Journal {
     config: Arc<RunConfig>,
     plan: Arc<Plan>,
     reporter: Reporter,
     trainer_state: TrainerState,
-    /// Every step since this start: what the trainer state was at any of them.
+    /// The trainer state at every step since this start.
     memory: Memory,
     files: Files,
     cluster: GrowingFile,
@@ -56,7 +56,7 @@ pub struct Journal {
     course: Course,
     sets: Vec<EvaluationSet>,
     answers: Option<Answers>,
-    /// Said since the last checkpoint, and not again until the next one.
+    /// Complaints said since the last checkpoint: each is said again only after the next one.
     complaints: BTreeSet<String>,
 }
 
@@ -107,7 +107,7 @@ impl Journal {
         for commit in since.ahead {
             journal.remember_ahead(since, commit);
         }
-        // What was said before is not said again.
+        // Alarms that an earlier start gave are not given again.
         let _ = journal.sentinel.look(&journal.trainer_state.evaluations());
         Ok(journal)
     }
@@ -119,7 +119,7 @@ impl Journal {
         }
     }
 
-    /// A step beyond where the run stands: it is no history yet.
+    /// Remembers a rewound step, which is no history unless the run goes forward to it.
     fn remember_ahead(&mut self, since: &Since<'_>, commit: &Commit) {
         let (step, record) = (commit.step, self.remembered(commit));
         self.memory.step(&record);
@@ -134,7 +134,7 @@ impl Journal {
         EvaluationEntry::new(step, self.trainer_state.epoch, &self.sets, sums)
     }
 
-    /// Into the history and the curves, once.
+    /// Adds an evaluation to the history and the curves, unless it is there already.
     fn keep_evaluation(&mut self, step: Step, entry: &EvaluationEntry) {
         let best = self.course.standing(step).best;
         self.memory.evaluated(step, entry);
@@ -144,15 +144,14 @@ impl Journal {
         }
     }
 
-    /// Answers to prompts are kept here.
+    /// From now on the answers of each evaluation go to these files.
     pub fn keep_answers(&mut self, answers: Answers) {
         let text = format!("answers to eval_prompts: {}", answers.page().display());
         self.say(&text);
         self.answers = Some(answers);
     }
 
-    /// Writes the answers of an evaluation down: before its record, for what is recorded does not
-    /// come again.
+    /// Writes the answers of an evaluation down, before its ledger line: a recorded evaluation is not computed again.
     pub(super) fn answered(&mut self, evaluated: &Evaluated) {
         if let Some(answers) = &mut self.answers {
             let told = answers.add(evaluated.step, &evaluated.answers);
@@ -160,7 +159,7 @@ impl Journal {
         }
     }
 
-    /// Writes an evaluation down, and says what it shows.
+    /// Writes an evaluation down, and reports it with the sentinel's alarms.
     pub(super) fn evaluated(&mut self, evaluated: &Evaluated) -> Result<()> {
         let Evaluated { step, standing, .. } = evaluated;
         self.course.add(*step, evaluated.sums.clone());
@@ -190,7 +189,7 @@ impl Journal {
         Ok(())
     }
 
-    /// A step as the ledger remembers it.
+    /// The record of a step that an earlier start committed, from its ledger line.
     fn remembered(&self, commit: &Commit) -> StepRecord {
         let workers: BTreeSet<_> = commit.micro_batches.iter().map(|c| &c.worker).collect();
         let committed = Committed {
@@ -205,7 +204,7 @@ impl Journal {
         step_record(&committed, &self.plan.step(commit.step), &self.plan)
     }
 
-    /// Workers can join here.
+    /// Says at which address workers can join.
     pub fn listening(&mut self, address: &str) {
         self.reporter.listening(address, None);
     }
@@ -225,7 +224,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Into history and curves. A full disk is said, and what could not be written is tried again.
+    /// Adds a step to the history and the curves. A full disk is reported, and lines that could not be written are
+    /// tried again.
     fn keep(&mut self, record: &StepRecord) -> Result<()> {
         if let Some(entry) = self.trainer_state.record(record)? {
             let told = self.files.entry(HistoryEntry::Steps(entry));
@@ -245,12 +245,12 @@ impl Journal {
         }
     }
 
-    /// Tells people.
+    /// Reports a line that people should know, as [`Reporter::notice`] does.
     pub(super) fn say(&mut self, text: &str) {
         self.reporter.notice(text);
     }
 
-    /// The step that it stands after.
+    /// The newest step in the history.
     pub(super) fn stands(&self) -> Step {
         Step(self.trainer_state.global_step)
     }
@@ -266,8 +266,8 @@ impl Journal {
         self.state_at(step, paths).to_json()
     }
 
-    /// Stands after another step, an earlier or a later one; `void` where what was committed after it
-    /// does not come again.
+    /// Moves the history to an earlier or a later step; with `void`, the steps after it are forgotten, because a fork
+    /// made them void.
     pub(super) fn rewind(&mut self, step: Step, void: bool, paths: &RunPaths) {
         let stood = self.stands();
         let state = self.state_at(step, paths);
@@ -284,8 +284,8 @@ impl Journal {
         self.complain(told);
     }
 
-    /// The trainer state after a step: remembered, or from its checkpoint; where neither is, what is
-    /// known of it, for no history is worth a run.
+    /// The trainer state after a step: from memory, or from the step's checkpoint. Where neither has it, the part of
+    /// the present history up to the step: a gap in the history must not end a run.
     fn state_at(&mut self, step: Step, paths: &RunPaths) -> TrainerState {
         let course = &self.course;
         let best = |step| course.standing(step).best;

@@ -1,9 +1,9 @@
-//! What the history was at any step that the run may go on from.
+//! The history at every step that the run may go on from.
 //!
-//! In: steps and evaluations as they are committed. Out: the trainer state after any of them, without a
-//! file: a checkpoint's may be gone, or there may never have been one.
-//! Keeps: no more than the history itself does, about a hundred bytes a step; what comes again takes the
-//! place of what was there.
+//! In: steps and evaluations as they are committed. Out: the trainer state after any of these steps, without its file:
+//! the checkpoint may be gone, or may never have been written.
+//! Keeps: memory of about a hundred bytes a step, no more than the history itself; a step that comes again replaces its
+//! earlier record.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use shared::ids::Step;
 
 use crate::history::{EvaluationEntry, StepRecord, TrainerState};
 
-/// Steps since this start of the program, and the states they follow.
+/// Records of the steps since this start of the program, and the trainer states they follow.
 pub(super) struct Memory {
-    /// States from files, and the one before step 1.
+    /// Trainer states from files, and the one before step 1.
     bases: BTreeMap<Step, TrainerState>,
     steps: BTreeMap<Step, StepRecord>,
     evaluations: BTreeMap<Step, EvaluationEntry>,
 }
 
 impl Memory {
-    /// Of a run that begins as `first` and stands at `now`.
+    /// The memory of a run whose state before step 1 is `first` and whose newest is `now`.
     pub(super) fn new(first: TrainerState, now: TrainerState) -> Self {
         let mut memory = Self {
             bases: BTreeMap::new(),
@@ -32,22 +32,22 @@ impl Memory {
         memory
     }
 
-    /// A state that was read from a file.
+    /// Adds a trainer state that was read from a file.
     pub(super) fn stands_at(&mut self, state: TrainerState) {
         self.bases.insert(Step(state.global_step), state);
     }
 
-    /// A committed step.
+    /// Adds a committed step.
     pub(super) fn step(&mut self, record: &StepRecord) {
         self.steps.insert(record.step, record.clone());
     }
 
-    /// An evaluated one.
+    /// Adds the evaluation of a step.
     pub(super) fn evaluated(&mut self, step: Step, entry: &EvaluationEntry) {
         self.evaluations.insert(step, entry.clone());
     }
 
-    /// What was committed after a step does not come again.
+    /// Forgets everything after a step, because a fork made it void.
     pub(super) fn forget_after(&mut self, step: Step) {
         let later = step.next();
         self.bases.split_off(&later);
@@ -55,7 +55,7 @@ impl Memory {
         self.evaluations.split_off(&later);
     }
 
-    /// Steps after `after`, up to `last`.
+    /// The records of steps after `after`, up to and including `last`.
     pub(super) fn steps(&self, after: Step, last: Step) -> Vec<StepRecord> {
         let between = self.steps.range(after.next()..=last);
         between.map(|(_, record)| record.clone()).collect()
@@ -78,7 +78,7 @@ impl Memory {
         evaluate(&mut state, *base);
         if *base < step {
             for (at, record) in self.steps.range(base.next()..=step) {
-                // An error is a gap: this step does not follow.
+                // An error means a gap before this step.
                 state.record(record).ok()?;
                 evaluate(&mut state, *at);
             }

@@ -1,11 +1,10 @@
-//! The only loop that meets the world: hears sessions, time, signals and its own work, asks the
-//! engine, and carries out what it orders.
+//! The only loop that meets the world: hears sessions, time, signals and finished blocking work, asks the engine, and
+//! carries out its commands.
 //!
-//! `orders` carries commands out · `recorder` writes the ledger, `records` what its lines say ·
-//! `journal` writes what a run leaves for people: `files` grow, `memory` is what it goes back and forth
-//! in · `publish` turns staged files into checkpoints, `storage` looks through them and removes them,
-//! `export` brings the adapter to where loaders look, `plain_lora` turns one kind of it into another ·
-//! `workers` are the processes of `--local-workers`.
+//! `orders` carries commands out · `recorder` writes the ledger, `records` what its lines say · `journal` writes what a
+//! run leaves for people: `files` are its growing files, `memory` its history at every step · `publish` turns staged
+//! files into checkpoints, `storage` verifies, sets aside and removes checkpoints, `export` brings the adapter to where
+//! loaders look, `plain_lora` turns one kind of it into another · `workers` are the processes of `--local-workers`.
 
 mod export;
 mod files;
@@ -53,26 +52,26 @@ pub use workers::LocalWorkers;
 /// How long refused workers and finished ones may take to read their last message.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Outcomes of blocking threads waiting at most.
+/// Largest number of outcomes of blocking threads that wait for the loop.
 const DONE: usize = 8;
 
-/// What the driver needs to know about the run.
+/// The facts about the run that the driver needs.
 pub struct Run {
-    /// Every time there is.
+    /// All cluster timeouts; the driver uses the tick and the beat.
     pub ladder: Ladder,
     /// The run and the term of this start.
     pub record: Leading,
-    /// Where everything is written, absolute.
+    /// Every path in the output folder, absolute.
     pub paths: RunPaths,
     /// Steps, epochs, learning rates.
     pub plan: Arc<Plan>,
-    /// What is evaluated.
+    /// The evaluation sets, in the order of the sums in an evaluation.
     pub evaluation_sets: Vec<EvaluationSet>,
     /// The evaluations of the run so far.
     pub course: Course,
-    /// What the adapter file must hold, in canonical order.
+    /// Keys and shapes that the adapter file must hold, in canonical order.
     pub expected: Vec<ExpectedTensor>,
-    /// Files that belong beside the adapter.
+    /// The base model's tokenizer files, which are copied beside the adapter.
     pub tokenizer_files: Vec<PathBuf>,
 }
 
@@ -81,21 +80,21 @@ pub struct Run {
 pub enum End {
     /// Every step is committed and the adapter is written.
     Complete(Step),
-    /// Interrupted; the state of this step is safe.
+    /// The run was interrupted; the state of this step is on storage.
     Interrupted(Step),
 }
 
-/// What a blocking thread did.
+/// The outcome of work on a blocking thread.
 enum Done {
-    /// For the engine.
+    /// An outcome that only the engine needs.
     Event(Event),
     /// The adapter was exported, or not; with its SHA-256 if it was.
     Exported(Event, Option<String>),
-    /// For people only: the run goes on.
+    /// A failure that only people hear of: the run goes on.
     Complaint(Error),
 }
 
-/// Meets the world for one engine.
+/// The loop around one engine, with everything that the loop owns.
 pub struct Driver {
     engine: Engine,
     run: Run,
@@ -105,17 +104,17 @@ pub struct Driver {
     traffic: Arc<Traffic>,
     local: LocalWorkers,
     outboxes: BTreeMap<WorkerId, Outbox>,
-    /// The classes of those that took part.
+    /// Device classes of all members since this start, for the manifests.
     device_classes: BTreeSet<String>,
-    /// Digests of the checkpoints that were published.
+    /// State digests of the checkpoints on storage that this start published, by step.
     known: BTreeMap<Step, String>,
-    /// Of the adapter that was exported.
+    /// SHA-256 of the exported adapter, for the ledger's last line.
     adapter_sha256: Option<String>,
     done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
     last_failure: Option<Error>,
-    /// Sessions of its own processes.
+    /// Open sessions of the workers that this process started.
     own: BTreeSet<WorkerId>,
-    /// Workers that are not its own processes have taken part.
+    /// Whether any worker that this process did not start has opened a session.
     others_joined: bool,
     started: Instant,
 }
@@ -152,10 +151,10 @@ impl Driver {
         }
     }
 
-    /// Runs to the end.
+    /// Runs the loop until the run is complete, is interrupted or fails.
     ///
     /// # Errors
-    /// Whatever ended the run, coded. The state on storage is that of the newest checkpoint.
+    /// The error that ended the run, coded. The state on storage is that of the newest checkpoint.
     pub async fn run(mut self, mut sessions: mpsc::Receiver<SessionEvent>) -> Result<End> {
         let outcome = self.hear(&mut sessions).await;
         if !matches!(outcome, Ok(End::Complete(_)))
@@ -210,7 +209,7 @@ impl Driver {
                     Event::Tick
                 }
                 ends = self.local.all_ended(), if self.is_left_alone() => {
-                    // The next start waits for nobody: they are its own processes.
+                    // The next start must wait for nobody, as only this process's own workers took part.
                     let nobody = Members {
                         generation: self.engine.generation(),
                         ..Members::default()
@@ -233,7 +232,8 @@ impl Driver {
         }
     }
 
-    /// Nobody is there but its own processes, and nobody else was: whoever was there before may come back.
+    /// Whether no worker is connected and only this process's own workers ever were: others may come back, its own do
+    /// not.
     fn is_left_alone(&self) -> bool {
         self.engine.connected() == 0 && !self.engine.is_recovering() && !self.others_joined
     }
@@ -247,8 +247,8 @@ impl Driver {
         Ok(None)
     }
 
-    /// Before time passes for the engine it hears what waited: whoever spoke while this process was
-    /// stopped was not silent.
+    /// Tells the engine every waiting event before the next tick: a worker that spoke while this process was stopped
+    /// was not silent.
     fn catch_up(&mut self, sessions: &mut mpsc::Receiver<SessionEvent>) -> Result<Option<End>> {
         for event in waiting(sessions) {
             let event = self.session(event);
@@ -284,7 +284,7 @@ impl Driver {
             }
             SessionEvent::Message { worker, envelope } => Event::Message { worker, envelope },
             SessionEvent::Closed { worker, reason } => {
-                // A name is that of one session: no later one of the same worker is meant.
+                // A name belongs to one session: a later session of the same worker is not meant.
                 self.outboxes.remove(&worker);
                 self.own.remove(&worker);
                 Event::Closed { worker, reason }
@@ -292,7 +292,8 @@ impl Driver {
         }
     }
 
-    /// Tells everybody that this coordinator ends on purpose. Its own processes end with it.
+    /// Tells every worker that this coordinator ends on purpose. Workers that this process started end with it, others
+    /// hold on.
     fn stops(&mut self, step: Step) {
         let identity = Identity {
             run: self.run.record.run_id.clone(),
@@ -303,7 +304,7 @@ impl Driver {
         };
         for (worker, outbox) in &self.outboxes {
             let hold = !self.own.contains(worker);
-            // Whoever does not hear it holds on as well.
+            // A worker that does not get the message holds on as well.
             let _ = outbox.send(Envelope {
                 identity: identity.clone(),
                 body: ToWorker::Stopped { step, hold },
@@ -344,7 +345,7 @@ impl Driver {
     }
 }
 
-/// What waits now; not what comes meanwhile, so that it ends.
+/// The messages that wait now, without those that come meanwhile, so that the loop over them ends.
 fn waiting<T>(receiver: &mut mpsc::Receiver<T>) -> Vec<T> {
     let waiting = receiver.len();
     std::iter::from_fn(|| receiver.try_recv().ok())

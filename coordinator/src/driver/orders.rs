@@ -1,8 +1,8 @@
-//! Carries out what the engine orders.
+//! Carries out the engine's commands.
 //!
-//! In: one command. Out: messages, records, lines for people, and work on blocking threads whose outcome
-//! comes back as an event. Decides nothing: which checkpoint stays, which is the result and whether a
-//! failure ends the run is the engine's.
+//! In: one command. Out: messages, records, lines for people, and work on blocking threads whose outcome comes back as
+//! an event. Decides nothing: which checkpoint stays, which is the result and whether a failure ends the run are the
+//! engine's decisions.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,9 +21,9 @@ use super::publish::{Publication, publish};
 use super::{Done, Driver, End, records, storage};
 use crate::engine::{Command, Committed, Evaluated, Event, MemberSet, Notice, Rewind, Stored};
 
-/// Bytes after which a publication says that it goes on.
+/// Bytes after which a publication reports to the engine that it goes on.
 const TOLD: u64 = 64 << 20;
-/// Time after which it does, if any byte has moved.
+/// Time after which it reports with fewer bytes, if any has moved.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 impl Driver {
@@ -67,7 +67,7 @@ impl Driver {
         Ok(None)
     }
 
-    /// Into the ledger, or into what waits for it.
+    /// Writes a record to the ledger, or lets it wait while the ledger cannot be written.
     pub(super) fn record(&mut self, record: Record) -> Result<()> {
         if let Some(news) = self.recorder.write(record)? {
             self.journal.say(&news);
@@ -85,7 +85,7 @@ impl Driver {
         }
     }
 
-    /// Where a fault on purpose may strike, once per phase and step.
+    /// Lets a fault on purpose strike before a message, once per phase and step.
     fn fault(&self, message: &Envelope<ToWorker>) {
         let phase = match message.body {
             ToWorker::Assign(..) => "assign",
@@ -138,7 +138,7 @@ impl Driver {
         self.journal.notice(notice, self.engine.loaded_workers());
     }
 
-    /// Publishes on a blocking thread; the outcome comes back as an event.
+    /// Publishes staged files on a blocking thread; the outcome comes back as [`Event::Published`].
     fn publish(
         &mut self,
         step: Step,
@@ -208,7 +208,8 @@ impl Driver {
         });
     }
 
-    /// The ledger says so too: an audit tells what the run went on without from what it rests on.
+    /// Renames a damaged checkpoint and records it in the ledger, so that an audit can tell discarded checkpoints from
+    /// the ones that the run rests on.
     fn set_aside(&mut self, step: Step, reason: &str) -> Result<()> {
         let known = self.known.remove(&step).unwrap_or_default();
         let mut lies = checkpoint_name(step);
@@ -251,7 +252,7 @@ impl Driver {
         });
     }
 
-    /// What the blocking threads did, as the engine hears it.
+    /// Turns the outcome of blocking work into the engine's event; `None` for a mere complaint.
     pub(super) fn done(&mut self, done: Done) -> Option<Event> {
         let event = match done {
             Done::Complaint(error) => {
@@ -279,9 +280,9 @@ impl Driver {
         }))
     }
 
-    /// The adapter is where loaders look: the last line of the ledger.
+    /// The adapter is where loaders look: removes the staging folder and writes the ledger's last line.
     fn finish(&mut self, step: Step) -> Result<()> {
-        // What stays of it would be harmless.
+        // Files that stay in it are harmless.
         let _ = std::fs::remove_dir_all(self.run.paths.staging());
         let adapter_sha256 = match self.adapter_sha256.take() {
             Some(sha256) => sha256,
@@ -305,21 +306,21 @@ impl Driver {
         self.run.expected.iter().map(|t| t.key.clone()).collect()
     }
 
-    /// Does work that may take long on a blocking thread.
+    /// Runs work that may take long on a blocking thread.
     fn beside(&self, work: impl FnOnce() -> Option<Done> + Send + 'static) {
         let done = self.done.0.clone();
         tokio::task::spawn_blocking(move || {
             if let Some(outcome) = work() {
-                // Nobody listens any more only when the run is over.
+                // Sending fails only when the run is over and nobody listens.
                 let _ = done.blocking_send(outcome);
             }
         });
     }
 }
 
-/// Says that a publication goes on: not for every byte, and never late when some have moved.
+/// Reports to the engine that a publication moves bytes: every 64 MiB, or every second in which any moved.
 struct Moving {
-    /// Which try.
+    /// Staging folder of the publication, which tells the engine which try moves.
     staging: PathBuf,
     to: mpsc::Sender<Done>,
     bytes: u64,
@@ -342,7 +343,7 @@ impl Moving {
             return;
         }
         (self.bytes, self.told) = (0, Instant::now());
-        // Where so many wait to be heard already, one more says nothing.
+        // A full queue already holds reports that say the same.
         let staging = self.staging.clone();
         let _ = self.to.try_send(Done::Event(Event::Publishing { staging }));
     }

@@ -1,9 +1,9 @@
 //! A PiSSA adapter as plain LoRA, which every loader reads over the untouched base model.
 //!
-//! In: the trained pairs and those that were taken out of the base. Out: pairs of twice the rank whose
-//! product is the difference of the two: `[A; A0]` and `[B, -B0]`, with the scaling they had; PEFT's
-//! `path_initial_model_for_weight_conversion` does the same. Keeps: values are copied or negated, never
-//! computed. Not here: tensors that are no pair: they stay as they are.
+//! In: the trained pairs `A` (r x in), `B` (out x r), and the pairs `A0`, `B0` that PiSSA took out of the base. Out:
+//! pairs of rank 2r, `[A; A0]` (2r x in) and `[B, -B0]` (out x 2r), whose product is `B A - B0 A0`, with the same
+//! scaling; PEFT's `path_initial_model_for_weight_conversion` does the same. Keeps: values are copied or negated, never
+//! computed. Tensors that are no pair stay as they are.
 
 use std::collections::HashMap;
 
@@ -54,7 +54,7 @@ pub(super) fn convert(trained: &[u8], taken: &[u8]) -> Result<Vec<u8>> {
     safetensors::serialize(views, Some(format)).map_err(|e| differ(e.to_string()))
 }
 
-/// Rows of `left`, each followed by that of `right` with its sign turned; `row` is in bytes.
+/// Each row of `left` followed by the same row of `right` with its sign turned; `row` is a row's length in bytes.
 fn beside(left: &[u8], right: &[u8], row: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(left.len() + right.len());
     for (left, right) in left.chunks(row.max(1)).zip(right.chunks(row.max(1))) {
@@ -66,7 +66,7 @@ fn beside(left: &[u8], right: &[u8], row: usize) -> Vec<u8> {
     bytes
 }
 
-/// What the converted file must hold.
+/// Keys and shapes that the converted file must hold.
 pub(super) fn expected(trained: &[ExpectedTensor]) -> Vec<ExpectedTensor> {
     let doubled = |tensor: &ExpectedTensor| {
         let mut shape = tensor.shape.clone();
@@ -91,7 +91,7 @@ pub(super) fn expected(trained: &[ExpectedTensor]) -> Vec<ExpectedTensor> {
 /// The converted adapter_config.json: twice the ranks, alphas that keep the scaling.
 ///
 /// # Errors
-/// [`Code::ExportDiffers`] when the text is none.
+/// [`Code::ExportDiffers`] when the text is no adapter_config.json.
 pub(super) fn config(text: &[u8]) -> Result<Vec<u8>> {
     let mut config: Value = serde_json::from_slice(text).map_err(|e| differ(e.to_string()))?;
     let factor = if config["use_rslora"] == true {

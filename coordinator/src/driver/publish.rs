@@ -1,8 +1,8 @@
-//! A staged checkpoint becomes a checkpoint.
+//! Turns a worker's staged files into a checkpoint.
 //!
-//! In: a staging folder that a worker filled, what the worker says of it, the digest that the members
+//! In: a staging folder that a worker filled, the worker's digests of its files, the state digest that the members
 //! agreed on. Out: `checkpoint-<step>/`, manifest last. Runs on a blocking thread, beside the training.
-//! Keeps: nothing gets its name before the state in its files, hashed again here, is the agreed one, and
+//! Keeps: no folder gets a checkpoint's name before the state in its files, hashed again here, is the agreed one, and
 //! before the ledger up to its step is on the disk.
 
 use std::path::PathBuf;
@@ -14,24 +14,24 @@ use shared::storage::{publish_folder, write_atomic};
 
 use crate::engine::{PublishFailure, Stored};
 
-/// Waits until what was recorded so far is on the disk.
+/// Waits until every ledger record written so far is on the disk.
 pub(super) type Synced = Box<dyn FnOnce() -> Result<()> + Send>;
 
 /// One checkpoint on its way from staging to its name.
 pub(super) struct Publication {
     pub(super) paths: RunPaths,
     pub(super) staging: PathBuf,
-    /// What the worker wrote.
+    /// Names, sizes and digests of the staged files, as the worker reports them.
     pub(super) files: Vec<FileDigest>,
     pub(super) trainer_state: String,
-    /// With the agreed digest and the canonical order of the keys.
+    /// The manifest without its file list; has the agreed state digest and the canonical order of the keys.
     pub(super) manifest: Manifest,
     pub(super) expected: Vec<ExpectedTensor>,
     pub(super) synced: Synced,
 }
 
-/// Verifies what the worker wrote, adds what the coordinator knows, and gives it its name; `moved` hears
-/// how many bytes were read, each time some were.
+/// Verifies the staged files, adds trainer state and manifest, and renames the folder to `checkpoint-<step>`; calls
+/// `moved` with the number of bytes, each time some were read.
 ///
 /// # Errors
 /// [`PublishFailure::Content`] when the files are the writer's and hold another state,
@@ -44,7 +44,7 @@ pub(super) fn publish(
     name(publication, moved).map_err(PublishFailure::Storage)
 }
 
-/// The files are those that the writer wrote, and hold the agreed state.
+/// Proves that the files are those that the writer wrote, and hold the agreed state.
 fn prove(
     publication: &Publication,
     moved: &mut dyn FnMut(u64),
@@ -68,7 +68,7 @@ fn prove(
     }
 }
 
-/// A writer that leaves a file out of its list is not believed that it wrote it.
+/// Refuses a list without the adapter or the optimizer file: a file that is not listed would not be compared.
 fn complete(files: &[FileDigest]) -> Result<()> {
     for name in [ADAPTER_FILE, OPTIMIZER_FILE] {
         if !files.iter().any(|file| file.name == name) {

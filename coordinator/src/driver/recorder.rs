@@ -1,4 +1,4 @@
-//! Writes the ledger, and keeps what cannot be written until it can.
+//! Writes the ledger, and keeps the records that cannot be written until they can.
 //!
 //! In: records in the order in which they became true. Out: lines in the store.
 //! Keeps: a full disk never stops the training: records wait, in order and bounded, and the run says
@@ -12,7 +12,7 @@ use shared::ledger::Record;
 use super::publish::Synced;
 use crate::store::Store;
 
-/// Records that wait at most.
+/// Largest number of records that wait before the run ends.
 const WAITING: usize = 100_000;
 
 /// The ledger's only writer.
@@ -29,7 +29,7 @@ impl Recorder {
         }
     }
 
-    /// Adds a record; returns what people should know when that has changed.
+    /// Adds a record; returns a line for people when the ledger begins to wait.
     ///
     /// # Errors
     /// When the record must not be added, or too many wait.
@@ -58,7 +58,7 @@ impl Recorder {
         }
     }
 
-    /// Tries again what waits.
+    /// Tries to write the waiting records.
     ///
     /// # Errors
     /// When a record must not be added.
@@ -74,8 +74,8 @@ impl Recorder {
         Ok((behind > 0).then(|| format!("the ledger has caught up: {behind} records")))
     }
 
-    /// What waits until all that was recorded so far is on the disk, on whatever thread it is called;
-    /// an error at once where records could not even be written.
+    /// A function that waits, on the thread that calls it, until every record written so far is on the disk; it fails
+    /// at once where records still wait to be written.
     pub(super) fn synced(&self) -> Synced {
         let behind = self.waiting.len();
         if behind > 0 {
@@ -84,10 +84,10 @@ impl Recorder {
         self.store.synced()
     }
 
-    /// Waits until everything is on the disk.
+    /// Writes the waiting records and waits until all are on the disk.
     ///
     /// # Errors
-    /// When it cannot be.
+    /// When a record cannot be written or forced to the disk.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.retry()?;
         if self.waiting.is_empty() {

@@ -1,4 +1,4 @@
-//! What the engine orders, as lines of the ledger.
+//! The engine's commands as records for the ledger.
 
 use shared::evaluation::EvaluationSet;
 use shared::ids::Step;
@@ -7,7 +7,7 @@ use shared::plan::{Plan, StepPlan};
 
 use crate::engine::{Committed, Evaluated, MemberSet, Rewind};
 
-/// A committed step: what was credited, and which rows that were.
+/// The record of a committed step: each micro-batch with its worker, fingerprint and samples.
 pub(super) fn commit(committed: &Committed, plan: &Plan, step: &StepPlan) -> Record {
     let samples = |index: u32| {
         let planned = usize::try_from(index)
@@ -36,7 +36,7 @@ pub(super) fn commit(committed: &Committed, plan: &Plan, step: &StepPlan) -> Rec
     })
 }
 
-/// An evaluation: what was credited, and what came out.
+/// The record of an evaluation: each micro-batch with its worker and fingerprint, and the sums of each set.
 pub(super) fn evaluation(evaluated: &Evaluated, sets: &[EvaluationSet]) -> Record {
     let credits = evaluated.credits.iter();
     let credits = credits.map(|(id, credited)| EvaluationCredit {
@@ -59,7 +59,7 @@ pub(super) fn evaluation(evaluated: &Evaluated, sets: &[EvaluationSet]) -> Recor
     })
 }
 
-/// A member set: by their incarnations a coordinator that comes back finds them again.
+/// The record of a member set. A coordinator that is started again finds the members by their incarnations.
 pub(super) fn members(set: MemberSet) -> Record {
     Record::Members(ledger::Members {
         generation: set.generation,
@@ -69,7 +69,7 @@ pub(super) fn members(set: MemberSet) -> Record {
     })
 }
 
-/// Where the run goes on, which stood after `stood`.
+/// The record of a rewind, of a run whose newest step was `stood`.
 pub(super) fn rewind(rewind: &Rewind, stood: Step) -> Record {
     let reason = if !rewind.forked.is_empty() {
         "device classes differ: what came after is void"

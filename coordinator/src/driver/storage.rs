@@ -1,7 +1,7 @@
-//! What becomes of checkpoints on storage beside being written: looked through, set aside, removed.
+//! Checkpoints on storage after they were written: verified, set aside, removed.
 //!
-//! Keeps: a checkpoint loses its name in one move, before anything of it is gone; what is set aside is
-//! never found again as a checkpoint, and never deleted.
+//! Keeps: a checkpoint loses its name in one rename, before any of its files is deleted; one that is set aside is never
+//! found again as a checkpoint, and never deleted.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,11 @@ use shared::storage::unpublish_folder;
 
 use crate::engine::Stored;
 
-/// Reads a checkpoint whole: its manifest, every file, and the state in them.
+/// Verifies a checkpoint by reading it whole: manifest, digest of every file, and state digest over `order`, the keys
+/// in canonical order.
 ///
 /// # Errors
-/// Whatever does not hold what the ledger says, coded; the folder is named.
+/// What in the checkpoint does not hold what the ledger says, coded; the folder is named.
 pub(super) fn look_through(
     folder: &Path,
     step: Step,
@@ -54,13 +55,13 @@ pub(super) fn verify(stored: &Stored, order: &[String]) -> Result<()> {
     look_through(folder, stored.step, Some(&stored.state_digest), order).map(|_| ())
 }
 
-/// A name in the output folder that nobody takes for a checkpoint, and that is free.
+/// A free name in the output folder that is not found as a checkpoint.
 pub(crate) fn free_name_aside(paths: &RunPaths, step: Step) -> PathBuf {
     let free = paths.damaged(step).find(|path| !path.exists());
     free.unwrap_or_else(|| paths.checkpoint(step))
 }
 
-/// Gives a damaged checkpoint a name that nobody takes for one; returns where it lies now.
+/// Renames a damaged checkpoint so that it is not found as one; returns its new path.
 ///
 /// # Errors
 /// [`Code::Io`] with the path.
@@ -75,8 +76,8 @@ pub(crate) fn set_aside(paths: &RunPaths, step: Step) -> Result<PathBuf> {
     Ok(aside)
 }
 
-/// Takes a checkpoint's name away; what comes back is to be deleted by [`delete`]. `None` where there is
-/// no such checkpoint.
+/// Takes a checkpoint's name away; returns the hidden folder for [`delete`], or `None` where there is no such
+/// checkpoint.
 ///
 /// # Errors
 /// [`Code::Io`] with the path.
@@ -88,7 +89,7 @@ pub(super) fn remove(paths: &RunPaths, step: Step) -> Result<Option<PathBuf>> {
     unpublish_folder(&folder).map(Some)
 }
 
-/// Deletes a folder that has no name any more.
+/// Deletes a folder that [`remove`] has hidden.
 ///
 /// # Errors
 /// [`Code::Io`] with the path.
@@ -101,7 +102,7 @@ pub(super) fn delete(folder: &Path) -> Result<()> {
     })
 }
 
-/// Deletes a staging folder; what stays of it goes at the next start. Nothing else is ever deleted.
+/// Deletes `folder` if it lies in the staging folder, and nothing else; files that stay go at the next start.
 pub(super) fn discard(staging: &Path, folder: &Path) {
     if folder != staging && folder.starts_with(staging) {
         let _ = std::fs::remove_dir_all(folder);

@@ -1,7 +1,6 @@
 //! Worker processes that `up --local-workers N` starts beside itself.
 //!
-//! Each is a process of its own in its own group, writes to its own log and never to the
-//! coordinator's stdout.
+//! Each worker has a process group of its own and writes to its own log, never to the coordinator's stdout.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -13,14 +12,14 @@ use shared::error::{Code, Error, Result};
 use shared::paths::worker_log;
 use tokio::process::{Child, Command};
 
-/// How long local workers may take to leave at the end.
+/// How long local workers may take to leave at the end before they are killed.
 const GOODBYE: Duration = Duration::from_secs(10);
 
 /// The local workers of one run.
 #[derive(Debug, Default)]
 pub struct LocalWorkers {
     children: Vec<LocalWorker>,
-    /// Their process ids, as an incarnation writes them.
+    /// The workers' process ids in hexadecimal, as an incarnation begins.
     processes: Vec<String>,
 }
 
@@ -71,20 +70,20 @@ impl LocalWorkers {
         Ok(workers)
     }
 
-    /// Whether none was started.
+    /// Whether no local worker was started.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
     }
 
-    /// Whether the process that calls itself so is one of them: its incarnation begins with the process id.
+    /// Whether a worker with this incarnation is a local one: an incarnation begins with the process id.
     #[must_use]
     pub fn is_own(&self, incarnation: &str) -> bool {
         let process = incarnation.split('-').next().unwrap_or_default();
         self.processes.iter().any(|own| own == process)
     }
 
-    /// Waits until every local worker has ended.
+    /// Waits until every local worker has ended; returns each one's exit status and log.
     ///
     /// Cancel safe. Never returns when there are none.
     pub async fn all_ended(&mut self) -> Vec<String> {
@@ -100,8 +99,8 @@ impl LocalWorkers {
         ends
     }
 
-    /// Waits for them to leave, where they were told to, then ends those that did not: whatever they hold, nobody
-    /// comes back for it.
+    /// Waits for the local workers to leave, where they were `told` to, then kills the rest: no later coordinator needs
+    /// what they hold.
     pub async fn stop(mut self, told: bool) {
         if told {
             let ended = async {
@@ -109,7 +108,7 @@ impl LocalWorkers {
                     let _ = worker.child.wait().await;
                 }
             };
-            // Whoever is left after that is ended here.
+            // Workers that are left after that are killed below.
             let _ = tokio::time::timeout(GOODBYE, ended).await;
         }
         for worker in &mut self.children {

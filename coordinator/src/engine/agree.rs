@@ -1,8 +1,8 @@
-//! From the totals to the commit: who has what, whose sum or slice is corrupt, whose state differs.
+//! From the totals to the commit: whether all members agree, whose sum or slice is corrupt, whose state differs.
 //!
-//! Fingerprints add like the sums. Each member reports those of its own sum and of the total as it
-//! arrived; where they do not add up, all tell them cut into the members' slices. So a corrupt sum, a slice spoiled on its way or at its
-//! owner, and a total that arrived wrong each name their culprit.
+//! Fingerprints add like the sums. Each member reports the fingerprints of its own sum and of the total as it arrived;
+//! where these do not add up, every member reports the fingerprints of each slice. So a corrupt sum, a slice spoiled on
+//! its way or at its owner, and a total that arrived wrong each name their culprit.
 //! Keeps: a step commits once, when every live member agrees, and only on the credited gradients.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +79,7 @@ impl Engine {
         self.look_again();
     }
 
-    /// A total is not the sum of the credits: every member tells the fingerprints by slice.
+    /// A total is not the sum of the credits: asks every member for its fingerprints by slice.
     fn ask_for_slices(&mut self) {
         if let Phase::Reducing(reducing) = &mut self.phase {
             reducing.slices = Some(BTreeMap::new());
@@ -88,7 +88,8 @@ impl Engine {
         self.send_working(&ToWorker::Explain);
     }
 
-    /// The fingerprints of all slices name who is corrupt; where nobody is, the reduce is repeated.
+    /// Once all members have sent their fingerprints by slice: evicts the member that they name; where they name none,
+    /// repeats the reduce.
     pub(super) fn slices(
         &mut self,
         worker: &WorkerId,
@@ -116,7 +117,7 @@ impl Engine {
         self.reduce_again("the total is not the sum of the credits".into());
     }
 
-    /// Every member hashes its committed state and applies the total once more.
+    /// Asks every member to hash its committed state and to apply the total once more.
     pub(super) fn look_again(&mut self) {
         if let Phase::Reducing(reducing) = &mut self.phase {
             reducing.again = Some(BTreeMap::new());
@@ -125,7 +126,8 @@ impl Engine {
         self.send_working(&ToWorker::Reapply);
     }
 
-    /// A second opinion: whose committed state is not the agreed one any more is the culprit.
+    /// A member's second opinion. Once all are there: a member whose committed state has another digest than the agreed
+    /// one is evicted.
     pub(super) fn reapplied(
         &mut self,
         worker: &WorkerId,
@@ -169,7 +171,8 @@ impl Engine {
         self.follow_the_majority(&again);
     }
 
-    /// The new state that more than half of the members have is the right one; whoever has another applied wrongly.
+    /// Takes the new state that more than half of the members have as right; members with another state applied the
+    /// total wrongly and are evicted.
     fn follow_the_majority(&mut self, again: &BTreeMap<WorkerId, (String, String)>) {
         let working = self.members.working();
         let mut votes: BTreeMap<&String, usize> = BTreeMap::new();
@@ -190,7 +193,7 @@ impl Engine {
             .filter(|w| again[*w].1 != digest)
             .cloned()
             .collect();
-        // The agreed outcome replaces what was reported first.
+        // The majority's outcome replaces the first reports.
         if let Phase::Reducing(reducing) = &mut self.phase {
             let right = reducing
                 .applied
@@ -244,7 +247,7 @@ impl Engine {
         )
         .why("fingerprints of the credited gradients do not add up to what it has")
         .fix("check this machine's memory and network before it joins again");
-        // Nothing it applied may stand for the others.
+        // Reports from a reduce that the culprit took part in count no more.
         let works = self
             .members
             .get(culprit)
@@ -299,7 +302,7 @@ impl Engine {
             compute_us: work.compute_us,
             credits: work.credited,
         };
-        // Written down before anybody is told.
+        // The commit is recorded before any worker is told.
         self.parts.took(&self.classes_at_work(), step);
         self.out.push(Command::Commit(Box::new(committed)));
         let state_digest = agreed.state_digest.clone();
@@ -315,7 +318,7 @@ impl Engine {
     }
 }
 
-/// Who brought a sum that is not the sum of its credits.
+/// A member whose own sum does not have the fingerprint of its credits.
 fn wrong_sum(reducing: &Reducing) -> Option<WorkerId> {
     let expected = reducing.work.sums();
     let nothing = Fingerprint::default();
@@ -327,7 +330,8 @@ fn wrong_sum(reducing: &Reducing) -> Option<WorkerId> {
     reports.find(wrong).map(|(worker, _)| worker.clone())
 }
 
-/// The first slice that does not fit the others, and whose fault it is.
+/// The member whose slice does not fit the others, and what is wrong with it. In turn: a member's sum must be that of
+/// its credits, a slice's total the sum of what all sent for it, every copy of the total that of all credits.
 fn corruption(
     slots: &[WorkerId],
     told: &BTreeMap<WorkerId, SliceFingerprints>,
@@ -341,7 +345,7 @@ fn corruption(
         }
     }
     let at = |list: &[u64], slot: usize| Fingerprint(list.get(slot).copied().unwrap_or(u64::MAX));
-    // Where one of them is gone, what it sent is not known.
+    // What a member that is gone has sent is not known.
     let everybody: Option<Vec<_>> = slots.iter().map(|w| told.get(w)).collect();
     if let Some(everybody) = everybody {
         for (slot, (owner, own)) in slots.iter().zip(&everybody).enumerate() {

@@ -1,36 +1,36 @@
-//! Wrong compute, found by computing again: which micro-batches, by whom, and who was wrong.
+//! Wrong compute, found by computing a micro-batch twice: which ones, by which workers, and who was wrong.
 //!
-//! In: the share of micro-batches, claims about their integers. Out: whom to ask next, or the
-//! culprits. Keeps: a value is believed when two different workers claim it; a step with an open
-//! audit does not commit as long as somebody is there who can give a second opinion, whenever it came.
+//! In: the share of micro-batches to audit, workers' claims about the fingerprint of one. Out: the worker to ask next,
+//! or the culprits. Keeps: a fingerprint is believed when two different workers claim it; a step with an open audit
+//! does not commit as long as a member is there that can give a second opinion.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::ids::{MicroBatchId, Step, WorkerId};
 
-/// An audit that is not settled.
+/// The open audit of one micro-batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Audit {
-    /// Who said what, in order; the first is the one whose integers were credited.
+    /// Each worker's claimed fingerprint, in order; the first claim is the credited one.
     claims: Vec<(WorkerId, u64)>,
-    /// Who is computing it now.
+    /// The worker that computes the second opinion now.
     pub(super) asked: Option<WorkerId>,
-    /// When the newest second opinion was heard.
+    /// When the newest second opinion was heard; zero before any.
     pub(super) heard: Duration,
 }
 
-/// What the claims say.
+/// What the claims about a micro-batch say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Somebody else has to be asked.
+    /// Another opinion is needed.
     Open,
-    /// Two workers claim the same: these claimed something else.
+    /// Two workers claim the same fingerprint, which is therefore right.
     Settled {
-        /// Whose first claim was wrong.
+        /// Workers whose first claim was another fingerprint.
         culprits: BTreeSet<WorkerId>,
     },
-    /// Both keep to what they said: nobody can tell who is wrong.
+    /// Every worker repeated its own claim and no two agree: nobody can tell who is wrong.
     Undecided,
 }
 
@@ -43,8 +43,8 @@ impl Audit {
         }
     }
 
-    /// Who may have an opinion: the working members of the class that computed it first. The integers
-    /// of unlike devices differ, and nobody is wrong.
+    /// Members that may give an opinion: those of the first claim's device class. Other classes may compute other
+    /// integers without being wrong.
     pub(super) fn peers(&self, working: &[(WorkerId, String)]) -> Vec<WorkerId> {
         let first = self.claims.first().map(|(first, _)| first);
         let class = working.iter().find(|(w, _)| Some(w) == first);
@@ -54,7 +54,7 @@ impl Audit {
         alike.map(|(w, _)| w.clone()).collect()
     }
 
-    /// Whether anybody but the one who computed it first may have an opinion.
+    /// Whether any member but the first claim's may give an opinion.
     pub(super) fn has_peers(&self, working: &[(WorkerId, String)]) -> bool {
         self.peers(working).len() > 1
     }
@@ -64,8 +64,8 @@ impl Audit {
         (self.asked, self.heard) = (None, now);
     }
 
-    /// Whom to ask next: somebody who has not said anything, else those who have, once more. Those only when it is
-    /// `late`: what repeats an answer is heard before the next question, and is none to it.
+    /// Whether to ask the worker `free` next: a worker without a claim first; then, once `late`, those with one claim
+    /// again. The delay keeps a repeated first answer from being taken for the second one.
     pub(super) fn next(&self, free: &WorkerId, all: &[WorkerId], late: bool) -> bool {
         if self.asked.is_some() {
             return false;
@@ -102,7 +102,7 @@ impl Audit {
         }
     }
 
-    /// Both values, for people.
+    /// Every claim, in words for people.
     pub(super) fn describe(&self) -> String {
         let said: Vec<_> = self
             .claims
@@ -113,7 +113,8 @@ impl Audit {
     }
 }
 
-/// Whether a micro-batch belongs to the share that is computed twice: the same whoever computes.
+/// Whether a micro-batch is in the share that is computed twice: a splitmix64 hash of step and number falls below
+/// `rate`, so the choice depends on no worker.
 pub(super) fn is_audited(rate: f64, step: Step, micro_batch: MicroBatchId) -> bool {
     if rate <= 0.0 {
         return false;

@@ -1,9 +1,10 @@
-//! Who writes a state that is owed, and what follows.
+//! Who writes a state that storage is owed, and what follows from the outcome.
 //!
-//! The training goes on while it is written; every member keeps the state in memory until it is on storage, so
-//! whoever fails is followed by the next holder. Keeps: nothing gets its name before its content equals the digest
-//! that the members agreed on; whose files differ goes by name; the run fails for its storage only when every
-//! holder has tried again and again, and then the workers keep what they hold for a later start.
+//! The training goes on while a state is written; every member keeps the state in memory until it is on storage, so a
+//! writer that fails is followed by the next holder. Keeps: no folder gets a checkpoint's name before its content
+//! equals the digest that the members agreed on; a writer whose files differ is evicted by name; the run fails for its
+//! storage only when every holder has tried in vain for all rounds, and then the workers keep their states for a later
+//! start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,29 +22,30 @@ use super::members::Member;
 use super::notice::Notice;
 use super::state::Phase;
 
-/// Rounds of tries by all holders at what the run ends with.
+/// Rounds in which all holders try to write a state that the run waits for, before the run fails.
 const ROUNDS: u32 = 20;
 
 /// Checkpoints on storage and on their way there.
 #[derive(Debug, Default)]
 pub(super) struct Checkpoints {
-    /// On storage.
+    /// Checkpoints that are on storage under their names, by step.
     pub(super) stored: BTreeMap<Step, Stored>,
-    /// Since when, of those that this coordinator has published: one may take the place of another.
+    /// When this coordinator published each of them: a checkpoint may have taken the place of an earlier one.
     pub(super) stored_at: BTreeMap<Step, Duration>,
     pub(super) writing: Option<Writing>,
-    /// Tries so far: each has a staging folder of its own.
+    /// Number of tries so far: each try has a staging folder of its own.
     tries: u64,
-    /// What could not be written, each for itself: one that nobody can write keeps no other from storage.
+    /// Failed tries by step, counted apart: a state that nobody can write keeps no other from storage.
     failures: BTreeMap<Step, Failures>,
-    /// The same of bringing the adapter to where loaders look.
+    /// Failed exports of the adapter.
     export: Failures,
-    /// Due ones that nobody could write: the training goes on without them.
+    /// Steps of `save_steps` whose states nobody could write: the training goes on without these checkpoints.
     pub(super) given_up: BTreeSet<Step>,
-    /// Steps that the members were told to keep.
+    /// Steps whose states the members were last told to keep.
     pub(super) retained: BTreeSet<Step>,
     exporting: bool,
-    /// One that a worker restored to another state; whose word stands against it.
+    /// The checkpoint that the coordinator is verifying, and the workers that restored another state from it, with
+    /// their digests.
     pub(super) doubted: Option<(Stored, Vec<(WorkerId, String)>)>,
 }
 
@@ -55,7 +57,7 @@ pub(super) struct Writing {
     state_digest: String,
     staging: PathBuf,
     staged: bool,
-    /// When it was ordered, or bytes of it have moved last.
+    /// When the write was ordered, or when bytes of it last moved.
     moved: Duration,
 }
 
@@ -67,21 +69,20 @@ impl Checkpoints {
         }
     }
 
-    /// The try that is being published from there. What is heard of one that was given up is nothing to whoever writes
-    /// now.
+    /// The current try, if it is staged in this folder: news of an earlier, abandoned try must not touch it.
     fn try_at(&mut self, staging: &Path) -> Option<&mut Writing> {
         self.writing.as_mut().filter(|w| w.staging == staging)
     }
 }
 
-/// What comes next.
+/// What happens next to the states that are owed.
 enum Try {
     Write(Step, WorkerId),
     Nobody(Step),
 }
 
 impl Engine {
-    /// Keeps what is owed in the members' memory and brings it to storage, one state after the other.
+    /// Makes the members keep the states that are owed, and orders them written, one after the other.
     pub(super) fn store_owed(&mut self) {
         if matches!(self.phase, Phase::Over | Phase::Recovering { .. }) {
             return;
@@ -99,7 +100,7 @@ impl Engine {
         }
     }
 
-    /// The first state that is owed and that somebody can try to write; else one that everybody has tried in vain.
+    /// The first owed state that a holder can still try to write; else the first that every holder has tried in vain.
     fn next_try(&self) -> Option<Try> {
         let mut nobody = None;
         for owed in self.owed() {
@@ -110,7 +111,7 @@ impl Engine {
             if failures.is_some_and(|f| f.pauses(self.now)) {
                 continue;
             }
-            // Of one that is not heard nobody knows what it does: it is waited for.
+            // A silent holder may be back in a moment: only holders that are heard are asked to write.
             let heard = |w: &&WorkerId| self.members.get(w).is_some_and(|m| !m.suspect);
             let mut heard = holders.iter().filter(heard).peekable();
             if heard.peek().is_none() {
@@ -125,8 +126,8 @@ impl Engine {
         nobody
     }
 
-    /// A state that is owed and who can write it. What was due and is held by nobody any more is made good by the
-    /// newest state.
+    /// The state to write for an owed step, and its holders. A due state that nobody holds any more is replaced by the
+    /// newest one.
     fn writable(&self, owed: Step) -> Option<(Step, Vec<WorkerId>)> {
         let holders = self.holders(owed);
         if !holders.is_empty() {
@@ -142,7 +143,7 @@ impl Engine {
     }
 
     fn write_checkpoint(&mut self, step: Step, writer: WorkerId, state_digest: String) {
-        // One try, one folder: whoever wakes up late writes to nothing that counts.
+        // Each try has its own folder: a writer that wakes up late writes to a folder that nobody reads.
         self.checkpoints.tries += 1;
         let name = staging_name(step, &writer, self.checkpoints.tries);
         let staging = self.options.staging.join(name);
@@ -159,12 +160,12 @@ impl Engine {
         self.send(&writer, ToWorker::WriteCheckpoint { step, staging });
     }
 
-    /// All who hold it have tried.
+    /// Every holder of the state has tried in vain: gives it up, starts another round, or ends the run.
     fn nobody_can_write(&mut self, step: Step) {
         let waits = self.must_be_safe();
         let written = self.writable(step).map_or(step, |(step, _)| step);
         if !waits && self.best() != Some(step) {
-            // The training goes on, and the next one is tried.
+            // The training goes on, and the next due state is tried.
             self.checkpoints.failures.remove(&written);
             self.checkpoints.given_up.insert(step);
             self.retain_owed();
@@ -190,8 +191,8 @@ impl Engine {
         }
     }
 
-    /// Whoever holds an earlier state cannot write it, and others are there that never held it: it is as if nobody held
-    /// it, so that the run goes back and everybody holds it.
+    /// Where no holder can write a state but there are members that do not hold it, counts the state as lost: the run
+    /// goes back, computes it again, and then every member holds it. Returns whether there are such members.
     fn others_can_replay(&mut self, step: Step) -> bool {
         let holders = self.holders(step);
         let others = self.members.working().iter().any(|w| !holders.contains(w));
@@ -205,11 +206,11 @@ impl Engine {
         others
     }
 
-    /// The next due checkpoint, and the end, wait for the one before.
+    /// Whether the boundary must wait for the checkpoint that is being written: the next due one and the end do.
     pub(super) fn hold_for_checkpoint(&self) -> bool {
         let next = self.committed.next();
         let due_again = next.0.is_multiple_of(self.options.save_steps.max(1));
-        // What the members keep in memory is bounded.
+        // The number of states that the members keep in memory is bounded.
         let evaluated = self.schedule.is_evaluated(next) && self.checkpoints.retained.len() > 1;
         let writing = self.checkpoints.writing.is_some();
         writing && (due_again || evaluated || self.ends() || self.ends_soon())
@@ -245,7 +246,7 @@ impl Engine {
         }
     }
 
-    /// What is kept, is being written or was given up is of a course that the run leaves.
+    /// Forgets the states after `step` that are kept, being written or given up: the run leaves their course.
     pub(super) fn void_states_after(&mut self, step: Step) {
         let checkpoints = &mut self.checkpoints;
         checkpoints.writing.take_if(|writing| writing.step > step);
@@ -258,13 +259,13 @@ impl Engine {
         }
     }
 
-    /// A later state than this one is being given its name by the coordinator: nobody is needed for it any more.
+    /// Whether a state after `step` is staged and being published: no worker is needed for it any more.
     pub(super) fn arrives_after(&self, step: Step) -> bool {
         let writing = self.checkpoints.writing.as_ref();
         writing.is_some_and(|w| w.staged && w.step > step && w.step <= self.committed)
     }
 
-    /// Bytes of what is being published have moved.
+    /// Bytes of the publication have moved, so its deadline starts anew.
     pub(super) fn publishing(&mut self, staging: &Path) {
         let now = self.now;
         if let Some(writing) = self.checkpoints.try_at(staging) {
@@ -280,7 +281,7 @@ impl Engine {
     ) {
         let ours = self.checkpoints.try_at(staging).is_some();
         match outcome {
-            // Also one that was given up and came late: its content was compared.
+            // This also holds for a try that was given up and came late: its content was compared.
             Ok(stored) => {
                 if ours {
                     self.checkpoints.writing = None;
@@ -307,8 +308,8 @@ impl Engine {
         self.finish_when_stored();
     }
 
-    /// A publication that was given up came late, with a state that nobody asks for any more. It has taken the place of
-    /// any other of that step.
+    /// An abandoned publication came late, with a state of a course that the run has left. It has replaced any other
+    /// checkpoint of that step, so the step has none.
     fn stored_in_vain(&mut self, step: Step) {
         self.checkpoints.stored.remove(&step);
         let reason = "it is of a course that the run has left".to_owned();
@@ -324,8 +325,9 @@ impl Engine {
         self.remove_oldest();
     }
 
-    /// Beyond the limit the oldest checkpoints go; the best one, and where the run can begin again, stay. So does the
-    /// committed state where a late publication lies ahead of it: it would be owed again at once.
+    /// Removes the oldest checkpoints beyond `save_total_limit`. Kept are the best one, the one that the run would go
+    /// back to, and that of the committed state where a late publication lies ahead of it: it would be owed again at
+    /// once.
     fn remove_oldest(&mut self) {
         let Some(limit) = self.options.save_total_limit else {
             return;
@@ -345,7 +347,8 @@ impl Engine {
         }
     }
 
-    /// The next holder tries. The files of this try may go, unless somebody may still be at work on them.
+    /// Ends the current try; the next holder tries. Its files are discarded unless the writer may still be at work on
+    /// them.
     fn checkpoint_failed(&mut self, reason: String, discard: bool) {
         let Some(writing) = self.checkpoints.writing.take() else {
             return;
@@ -368,7 +371,7 @@ impl Engine {
         });
     }
 
-    /// A writer, or a publication, of which nothing moves, and the next round of tries.
+    /// Ends a try of which no byte has moved for `stage`, and begins the next round when its pause is over.
     pub(super) fn checkpoint_overdue(&mut self) {
         let (now, stage) = (self.now, self.options.ladder.stage);
         let members = &self.members;
@@ -394,7 +397,7 @@ impl Engine {
         }
     }
 
-    /// What the run ends with is on storage: the adapter is brought to where loaders look.
+    /// Once the last and the best state are on storage, orders the export of the adapter.
     pub(super) fn finish_when_stored(&mut self) {
         let checkpoints = &self.checkpoints;
         let pauses = checkpoints.export.pauses(self.now);
@@ -408,7 +411,7 @@ impl Engine {
             let (result, last) = (self.result(), self.committed);
             self.out.push(Command::Export { result, last });
         } else if owed.iter().all(|step| self.writable(*step).is_none()) {
-            // Nobody holds it any more: the boundary decides where the run goes on.
+            // Nobody holds the owed states any more: the boundary decides where the run goes on.
             self.phase = Phase::Gathering;
         }
     }
@@ -450,7 +453,7 @@ impl Engine {
         }
     }
 
-    /// A checkpoint is not what the ledger says: it is as if it had never been.
+    /// Forgets a checkpoint that does not hold what the ledger says.
     pub(super) fn set_aside(&mut self, step: Step, reason: String) {
         if self.checkpoints.stored.remove(&step).is_some() {
             self.notice(Notice::CheckpointDamaged {

@@ -1,12 +1,12 @@
-//! The time in which the coordinator heard: what it slept through does not count against anybody.
+//! Time without the coordinator's own stalls: what the coordinator slept through counts against no worker.
 //!
 //! In: the time of each event. Out: that time without the gaps in which nothing at all was heard, not even the
 //! coordinator's own ticks. Keeps: a process that was stopped, a suspended machine, a disk that held up the event loop
-//! let nobody look silent; what waited meanwhile is heard before anybody is judged.
+//! make no worker look silent; messages that waited meanwhile are heard before any worker is judged.
 
 use std::time::Duration;
 
-/// Leaves out the coordinator's own stalls.
+/// The coordinator's time, without its own stalls.
 #[derive(Debug)]
 pub(super) struct Clock {
     /// Ticks come at least this often when the coordinator runs.
@@ -27,7 +27,7 @@ impl Clock {
         }
     }
 
-    /// The time at this event.
+    /// Takes the time of an event and returns it without the stalls; never goes backwards.
     pub(super) fn hears(&mut self, now: Duration) -> Duration {
         let gap = now.saturating_sub(self.last);
         if gap > self.stall {

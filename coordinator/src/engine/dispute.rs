@@ -1,8 +1,8 @@
-//! Two workers computed the same micro-batch and got different integers: who is wrong?
+//! Two workers computed the same micro-batch and got different integers: which worker is wrong?
 //!
-//! Claims decide where two agree. Where nobody agrees, somebody may compute on a spoiled state:
-//! everybody hashes the committed one again, and whose digest is not the agreed one goes. When all
-//! states are sound the run ends rather than guess.
+//! Two equal claims decide. Where no two are equal, a worker may compute on a spoiled state: every member hashes its
+//! committed state again, and a member whose digest is not the agreed one is evicted. When all states are sound the run
+//! ends rather than guess.
 
 use shared::error::{Code, Error};
 use shared::ids::{MicroBatchId, WorkerId};
@@ -15,7 +15,7 @@ use super::state::Phase;
 use super::work::Doubt;
 
 impl Engine {
-    /// Takes a second computation in; false when nobody asked for it.
+    /// Takes a second opinion; false when this worker was not asked for it.
     pub(super) fn audited(
         &mut self,
         worker: &WorkerId,
@@ -34,7 +34,7 @@ impl Engine {
         true
     }
 
-    /// The members have changed: what the claims about every open audit say now.
+    /// Judges every open audit anew, because the members that may give an opinion have changed.
     pub(super) fn judge_all(&mut self) {
         let Phase::Computing(work) = &mut self.phase else {
             return;
@@ -76,7 +76,7 @@ impl Engine {
         }
     }
 
-    /// Somebody has hashed its committed state while an audit was undecided.
+    /// A member has hashed its committed state while an audit was undecided.
     pub(super) fn rehashed(&mut self, worker: &WorkerId, committed_digest: &str) {
         let working = self.members.working();
         let Phase::Computing(work) = &mut self.phase else {
@@ -111,7 +111,7 @@ impl Engine {
         self.fail(error);
     }
 
-    /// Whoever does not even hash in time is hung.
+    /// Evicts members that do not hash their state in time: they are hung.
     pub(super) fn doubt_overdue(&mut self) {
         let patience = self.reduce_patience();
         let Phase::Computing(work) = &self.phase else {

@@ -1,7 +1,7 @@
-//! The polite leave: takes nothing more, what it has done still counts, goes at the boundary.
+//! Draining: a worker that asks to leave gets nothing more, its results still count, it is released at the boundary.
 //!
-//! A worker that has nothing in this step goes at once, any other with the commit or at its deadline, whatever it
-//! computes. Keeps: never with a state that is nowhere else; the last one that holds it waits until it is on storage.
+//! A worker without a part in this step is released at once, any other with the commit or at its deadline, whatever it
+//! computes. Keeps: the last holder of a state is not released before the state is on storage.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ impl Engine {
             Phase::Computing(work) => work.task,
             _ => Task::Train,
         };
-        // The first one is being computed; the rest goes to others.
+        // The oldest assignment is being computed; the others go to other workers.
         let queued: Vec<_> = member
             .outstanding
             .iter()
@@ -39,7 +39,7 @@ impl Engine {
         self.notice(Notice::Draining {
             worker: worker.clone(),
         });
-        // Who holds what is judged when all are back, or are not waited for any longer.
+        // Who is the last holder can be judged only when the recovery is over.
         if matches!(self.phase, Phase::Recovering { .. }) {
             return;
         }
@@ -63,8 +63,9 @@ impl Engine {
         self.release_when_useless(worker);
     }
 
-    /// A worker that does not count may hold the state all the same: its last transfer was called off, or it came back
-    /// in the middle of a step. Where nobody else who stays holds it, it is asked.
+    /// Asks a draining worker that does not count which state it holds, where no staying worker holds the committed
+    /// one: its last transfer may have been called off, or it came back in the middle of a step. Returns whether it was
+    /// asked.
     fn may_hold_what_nobody_else_does(&mut self, worker: &WorkerId) -> bool {
         let committed = self.committed;
         let told = |m: &Member| m.asked.is_some() || m.hello.resume.is_some();
@@ -84,7 +85,7 @@ impl Engine {
         true
     }
 
-    /// One that leaves has told which state it holds.
+    /// A draining worker has told which state it holds.
     pub(super) fn proved_in_leaving(&mut self, worker: &WorkerId, step: Step, digest: &str) {
         let agreed = self
             .digests
@@ -97,15 +98,15 @@ impl Engine {
         self.release_unless_last(worker);
     }
 
-    /// A member of the generation is there that does not want to leave.
+    /// Whether a member of the generation does not drain.
     fn somebody_stays(&self) -> bool {
         let mut members = self.members.values();
         members.any(|m| m.is_working() && m.draining.is_none())
     }
 
-    /// Everybody who computes wants to leave: nobody could take what is open, and to finish it may take longer than
-    /// they are given. The committed state is what must not be lost: the run goes back to the boundary, and the
-    /// step is computed anew by whoever comes. A total that is on its way is applied first.
+    /// All members drain: nobody could take the open micro-batches, and finishing them may take longer than the drain.
+    /// Only the committed state must not be lost, so the run goes back to the boundary, and the members of a later
+    /// generation compute the step anew. A total that is on its way is applied first.
     fn abandon_step(&mut self) {
         let Phase::Computing(work) = &mut self.phase else {
             self.store_owed();
@@ -129,14 +130,14 @@ impl Engine {
             for (task, list) in by_task {
                 self.send(worker, ToWorker::Withdraw(task, list));
             }
-            // What it has summed up counts for nothing: it takes part in no later reduce.
+            // The worker's sum counts for nothing: it takes part in no later reduce.
             let (step, follows) = (self.committed, false);
             self.set_state(worker, MemberState::Ready { step, follows });
         }
         self.store_owed();
     }
 
-    /// In the middle of a step only somebody who has no part in it may go.
+    /// In the middle of a step: releases the worker only if it has no part in the step.
     fn release_when_useless(&mut self, worker: &WorkerId) {
         let Phase::Computing(work) = &self.phase else {
             return;
@@ -147,7 +148,8 @@ impl Engine {
         }
     }
 
-    /// At a boundary: lets drained workers go. False while a state has to be made safe first.
+    /// At a boundary: releases the draining workers. False while a last holder must stay and no other worker that stays
+    /// holds the committed state.
     pub(super) fn release_drained(&mut self) -> bool {
         let mut goes_on = true;
         for worker in self.members.those(|_, m| m.draining.is_some()) {
@@ -162,7 +164,7 @@ impl Engine {
         members.any(|m| m.has_state(committed) && m.draining.is_none() && !m.suspect)
     }
 
-    /// Past its time a worker goes whatever it computes, but never with a state that is nowhere else.
+    /// Releases the workers whose drain is over, whatever they compute; a last holder stays.
     pub(super) fn release_overdue(&mut self) {
         if matches!(self.phase, Phase::Recovering { .. }) {
             return;
@@ -174,8 +176,8 @@ impl Engine {
         }
     }
 
-    /// Exit 6 means that nothing was lost: whoever is the last to hold a state waits until it is on storage. Whether
-    /// it is gone.
+    /// Releases a worker unless it is or may be the last holder of a state: its exit code 6 promises that nothing was
+    /// lost. Returns whether it was released.
     fn release_unless_needed(&mut self, worker: &WorkerId) -> bool {
         let asked = self
             .members

@@ -1,8 +1,8 @@
-//! Evaluations: a step without a gradient between two steps, on the state that is committed.
+//! Evaluations: a step without a gradient, between two training steps, on the committed state.
 //!
-//! Its micro-batches are dealt, credited, reduced and agreed on like those of a step; what comes out
-//! are sums, and the state stays. Keeps: what a replay evaluates again comes out the same; whether
-//! the run stops is a function of the evaluations alone.
+//! An evaluation's micro-batches are dealt, credited, reduced and agreed on like those of a training step; the outcome
+//! is sums, and the state stays. Keeps: a state that a replay evaluates again gives the same sums; whether the run
+//! stops is a function of the evaluations alone.
 
 use shared::evaluation::{SetSums, WIDTH};
 use shared::wire::message::{Applied, Task};
@@ -19,7 +19,7 @@ impl Engine {
         !stands && self.schedule.is_evaluated(self.committed)
     }
 
-    /// What is computed next on the committed state.
+    /// The micro-batches to compute next on the committed state: those of its evaluation, or those of the next step.
     pub(super) fn next_work(&self) -> StepWork {
         if self.evaluation_due() {
             return StepWork::new(Task::Evaluate, self.schedule.evaluation());
@@ -42,13 +42,12 @@ impl Engine {
         self.evaluated == Some(self.committed) && self.course.standing(self.committed).stops
     }
 
-    /// The run went back, or forward to what an earlier rewind had made void: what was evaluated
-    /// after this step has to come again.
+    /// After a rewind, back or forward: evaluations after the committed step must come again.
     pub(super) fn rewind_evaluations(&mut self) {
         self.evaluated = self.course.newest(self.committed);
     }
 
-    /// All members agree on the sums.
+    /// All members agree on the sums: records the evaluation.
     pub(super) fn commit_evaluation(&mut self, agreed: &Applied) {
         let step = self.committed;
         let (sums, answers) = self.parts(&agreed.evaluation);
@@ -81,14 +80,14 @@ impl Engine {
         self.store_owed();
     }
 
-    /// What the sets came to, and the integers of the answers.
+    /// Splits a total into the sums of each set and the integers of the answers.
     fn parts(&self, total: &[i64]) -> (Vec<SetSums>, Vec<i64>) {
         let (sets, behind) = total
             .split_at_checked(self.schedule.sets() * WIDTH)
             .unwrap_or((total, &[]));
         let (sets, _) = sets.as_chunks::<WIDTH>();
         let sums = sets.iter().copied().map(SetSums::from_array).collect();
-        // The last one counts the micro-batches.
+        // The last integer counts the micro-batches.
         let answers = behind.split_last().map_or(&[][..], |(_, answers)| answers);
         (sums, answers.to_vec())
     }

@@ -1,4 +1,4 @@
-//! What the engine hears and what it orders.
+//! The engine's events, which are all its input, and its commands, which are all its output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,56 +13,56 @@ use shared::wire::message::{Envelope, FileDigest, FromWorker, Hello, ToWorker};
 use super::notice::Notice;
 use super::work::Credited;
 
-/// What happened.
+/// What the driver reports to the engine; everything that the engine knows of the world comes as one of these.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A session opened with its first message.
     Opened {
         /// The name of this session: new, never derived from what the worker claims.
         worker: WorkerId,
-        /// Its first message.
+        /// The worker's first message: its version, its device, and what it holds of the run.
         hello: Hello,
     },
     /// A worker said something.
     Message {
-        /// Who.
+        /// The session on which the message came.
         worker: WorkerId,
-        /// What.
+        /// The message, with the run, term, generation, step and attempt that the worker claims for it.
         envelope: Envelope<FromWorker>,
     },
     /// A session broke or ended.
     Closed {
-        /// Whose.
+        /// The session that ended.
         worker: WorkerId,
-        /// For people.
+        /// Why it ended, in words for people; decides nothing.
         reason: String,
     },
     /// Bytes of a checkpoint that is being published have moved.
     Publishing {
-        /// Where its files lie: which try this is about.
+        /// Staging folder of the publication: tells one try to write a step's checkpoint from another.
         staging: PathBuf,
     },
     /// A checkpoint was published, or could not be.
     Published {
-        /// Its step.
+        /// The step whose state is in the checkpoint.
         step: Step,
-        /// Where its files lay: which try this is the outcome of.
+        /// Staging folder that the files came from: tells which try succeeded or failed.
         staging: PathBuf,
-        /// What lies on storage now.
+        /// The checkpoint as it is on storage now, or why it is not.
         outcome: std::result::Result<Stored, PublishFailure>,
     },
-    /// The coordinator has looked through a checkpoint.
+    /// The coordinator has read a checkpoint whole, as [`Command::Verify`] asked.
     Verified {
-        /// Its step.
+        /// The step that the checkpoint was committed as.
         step: Step,
-        /// Whether it holds the state that the ledger says.
+        /// An error where the checkpoint does not hold the state that the ledger says.
         outcome: Result<()>,
     },
-    /// The adapter lies where loaders look for it, or could not be brought there.
+    /// The adapter is where loaders look for it, or could not be brought there.
     Exported {
-        /// The step it is of.
+        /// The step whose adapter it is.
         result: Step,
-        /// What happened.
+        /// Nothing, or why the adapter is not there.
         outcome: std::result::Result<(), ExportFailure>,
     },
     /// Somebody asked the coordinator to end; the state is made safe first.
@@ -74,11 +74,11 @@ pub enum Event {
 /// A checkpoint that has its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Its step.
+    /// The committed step whose state it holds.
     pub step: Step,
-    /// Its folder.
+    /// Path of the checkpoint's folder, as workers are told to open it.
     pub folder: String,
-    /// Digest of the state it holds, computed from its files.
+    /// Digest of the state in the checkpoint, computed from its files when it was published.
     pub state_digest: String,
 }
 
@@ -96,7 +96,7 @@ pub enum PublishFailure {
 pub enum ExportFailure {
     /// A checkpoint does not hold what the ledger says.
     Checkpoint(Step, Error),
-    /// It cannot be written.
+    /// The adapter cannot be written there, or a checkpoint cannot be read now.
     Storage(Error),
 }
 
@@ -105,29 +105,29 @@ pub enum ExportFailure {
 pub struct MemberSet {
     /// Version of the set.
     pub generation: Generation,
-    /// Their names, by slot.
+    /// Session names of the members, by slot.
     pub workers: Vec<WorkerId>,
-    /// Their incarnations, by slot: a coordinator that comes back waits for these.
+    /// Incarnations of the members, by slot: a coordinator that is started again waits for these processes.
     pub incarnations: Vec<String>,
-    /// What they compute on.
+    /// Device classes that the members compute on.
     pub device_classes: BTreeSet<String>,
 }
 
-/// What has to be done.
+/// What the driver must carry out, in the order in which the engine returns it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Tell a worker.
+    /// A message for one worker.
     Send {
-        /// Whom.
+        /// The session that the message goes to.
         to: WorkerId,
-        /// What.
+        /// The message, with the step and attempt that it is about.
         message: Box<Envelope<ToWorker>>,
     },
     /// End a session.
     Disconnect(WorkerId),
-    /// A step is committed: write it down before anybody is told.
+    /// A step is committed: the record must be written before any worker is told.
     Commit(Box<Committed>),
-    /// A committed state is evaluated: write it down before anybody is told.
+    /// A committed state is evaluated: the record must be written before any later command.
     Evaluated(Box<Evaluated>),
     /// The member set has changed.
     Members(MemberSet),
@@ -135,13 +135,13 @@ pub enum Command {
     Evicted(Evicted),
     /// All files of a checkpoint are staged: publish it and answer `Published`.
     Publish {
-        /// Its step.
+        /// The committed step that the files are of.
         step: Step,
-        /// Digest of the state that it must hold.
+        /// Digest that the state in the files must have, as the members agreed on it.
         state_digest: String,
-        /// Where the files lie.
+        /// Staging folder of this try, into which the writer put the files.
         staging: PathBuf,
-        /// What the worker wrote.
+        /// Names, sizes and digests of the files, as the writer reports them.
         files: Vec<FileDigest>,
     },
     /// Nothing will be published from this staging folder: it may go.
@@ -155,9 +155,9 @@ pub enum Command {
     Verify(Stored),
     /// A checkpoint does not hold what the ledger says: it is kept under another name, and never used.
     SetAside {
-        /// Which.
+        /// The step that the checkpoint was committed as.
         step: Step,
-        /// What is wrong with it, for people.
+        /// What is wrong with the checkpoint, in words for people.
         reason: String,
     },
     /// Bring the adapter of `result` to where loaders look, with the history of `last`, and answer
@@ -170,7 +170,7 @@ pub enum Command {
     },
     /// The run goes on from this step.
     Rewind(Rewind),
-    /// Tell people.
+    /// A reason for the operator's log; orders nothing.
     Notice(Notice),
     /// Every step is committed and the adapter is where loaders look.
     Complete(Step),
@@ -180,12 +180,12 @@ pub enum Command {
     Fail(Error),
 }
 
-/// Where a run goes on, and what becomes of what came after.
+/// The committed step that a run goes on from, and what becomes of the steps after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewind {
-    /// The step whose state it goes on from.
+    /// The step whose state the run goes on from.
     pub step: Step,
-    /// Digest of that state, when it is known.
+    /// Digest of that state; `None` only for one from the seed that no worker has hashed yet.
     pub state_digest: Option<String>,
     /// Device classes that took part, where a replay came out differently: what was committed after `step`
     /// is void. Empty everywhere else: then a replay must come out as before.
@@ -195,55 +195,55 @@ pub struct Rewind {
 /// An evaluation that counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluated {
-    /// The step whose state it is of.
+    /// The step whose committed state was evaluated.
     pub step: Step,
-    /// Under which leadership.
+    /// Term of the coordinator that led it.
     pub term: Term,
-    /// By which member set.
+    /// Generation of the members that computed it.
     pub generation: Generation,
-    /// What each set came to.
+    /// Sums of each evaluation set, in the order of the sets.
     pub sums: Vec<SetSums>,
-    /// The answers to the prompts, as they travel.
+    /// The model's answers to the prompts, encoded as the integers that the members reduce.
     pub answers: Vec<i64>,
-    /// How things stand with it.
+    /// Best step, patience used and whether the run stops, with this evaluation counted.
     pub standing: Standing,
-    /// What counts, and whose it is.
+    /// The evaluation's micro-batches, each with the worker whose result counts.
     pub credits: BTreeMap<MicroBatchId, Credited>,
-    /// Each member's time in compute, microseconds.
+    /// Each member's time in compute, in microseconds.
     pub compute_us: BTreeMap<WorkerId, u64>,
-    /// Since the state was committed or the last evaluation, microseconds.
+    /// Time since the evaluated state was committed, or since this coordinator's start, in microseconds.
     pub wall_us: u64,
 }
 
 /// A committed step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Committed {
-    /// Which.
+    /// The step's number, from 1.
     pub step: Step,
-    /// Under which leadership.
+    /// Term of the coordinator that led it.
     pub term: Term,
-    /// By which member set.
+    /// Generation of the members that agreed on it.
     pub generation: Generation,
-    /// Loss summed over its targets, units of 2^-40.
+    /// Loss summed over the step's target tokens, in units of 2^-40.
     pub loss: i64,
-    /// Gradient norm before clipping.
+    /// L2 norm of the gradient before clipping.
     pub grad_norm: f64,
-    /// A value was not finite or out of range: nothing was applied.
+    /// Whether a value was not finite or out of range: then nothing was applied.
     pub skipped: bool,
-    /// The loss scale it was computed with, in fp16.
+    /// The loss scale that the gradients were computed with; `None` outside fp16.
     pub loss_scale: Option<LossScale>,
-    /// Digest of the state after it.
+    /// Digest of the state after the step, equal on all members.
     pub state_digest: String,
-    /// What counts, and whose it is.
+    /// The step's micro-batches, each with the worker whose result counts.
     pub credits: BTreeMap<MicroBatchId, Credited>,
-    /// Micro-batches credited to each member.
+    /// Number of micro-batches credited to each member.
     pub contributions: BTreeMap<WorkerId, u32>,
     /// Credited micro-batches that were lost with their worker and computed again.
     pub recomputed: u32,
-    /// Bytes each member handed to all its peers for this step.
+    /// Bytes that each member sent to all its peers in the step's reduce.
     pub bytes_sent: BTreeMap<WorkerId, u64>,
-    /// The slowest member's time in reduce and in apply, microseconds.
+    /// The slowest member's time in reduce and in apply, in microseconds.
     pub slowest_us: (u64, u64),
-    /// Each member's time in compute, microseconds.
+    /// Each member's time in compute, in microseconds.
     pub compute_us: BTreeMap<WorkerId, u64>,
 }

@@ -1,30 +1,31 @@
-//! Tries at storage that came to nothing: who could not, how often, and when to try again.
+//! Failed tries to bring something to storage: which workers failed, how many rounds, and when the next begins.
 //!
-//! Keeps: what the run waits for is tried at short intervals and a bounded number of times; what nobody waits for is
-//! tried less and less often, and keeps nothing else from storage.
+//! Keeps: a state that the run waits for is tried at short, equal intervals; one that the run does not wait for is
+//! tried less and less often, and keeps no other from storage.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::ids::WorkerId;
 
-/// Between two rounds.
+/// Pause between two rounds of tries that the run waits for.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// Tries at one thing that came to nothing.
+/// Failed tries to bring one state, or the adapter, to storage.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
-    /// Who could not, in this round.
+    /// Workers that failed in this round.
     pub(super) by: BTreeSet<WorkerId>,
-    /// Rounds in which nobody could, and those of them in which the run waited for it.
+    /// Rounds in which every holder failed; `waited` counts those in which the run waited.
     rounds: u32,
     pub(super) waited: u32,
-    /// When the next round begins.
+    /// When the next round begins; `None` before a round has failed.
     again_at: Option<Duration>,
 }
 
 impl Failures {
-    /// Nobody could: the next round begins after a pause. What nobody waits for is tried less and less often.
+    /// Ends a round in which every holder failed. The next one begins after [`PAUSE`], doubled each round up to 128
+    /// times where the run does not wait.
     pub(super) fn round(&mut self, now: Duration, waits: bool) {
         self.by.clear();
         self.waited += u32::from(waits);

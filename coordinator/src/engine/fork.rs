@@ -1,7 +1,8 @@
 //! A replay that comes out differently than before: a fork where unlike devices took part, an error elsewhere.
 //!
-//! Equal bytes are promised for one device class. Who computed what is timing, so where more than one class had
-//! a part in what is repeated a replay cannot reproduce it; that is recorded and said, and what came after is void.
+//! Equal bytes are promised for one device class. Which worker computes a micro-batch is a matter of timing, so a
+//! replay cannot reproduce steps in which more than one class had a part; the fork is recorded and said, and the steps
+//! after it are void.
 //! Keeps: with one class nothing differs unsaid; nothing of the void course is ever restored, exported or best.
 
 use std::collections::BTreeSet;
@@ -14,8 +15,8 @@ use super::event::{Command, Rewind};
 use super::notice::Notice;
 
 impl Engine {
-    /// Whether the run may go on with what differs from before, in a step: then everything after the committed one is
-    /// forgotten. Otherwise it has failed.
+    /// Whether the run may go on although a step came out differently than before. If so, forgets everything after the
+    /// committed step; if not, the run has failed.
     pub(super) fn forks(&mut self, differs: Step, what: &str, why: Vec<String>) -> bool {
         let mut classes = self.parts.from(differs);
         classes.extend(self.classes_at_work());
@@ -63,7 +64,7 @@ impl Engine {
         true
     }
 
-    /// What the members of the generation compute on.
+    /// Device classes of the generation's members.
     pub(super) fn classes_at_work(&self) -> BTreeSet<String> {
         let working = self.members.values().filter(|m| m.is_working());
         let classes: BTreeSet<_> = working.map(|m| &m.device_class).collect();

@@ -1,7 +1,8 @@
 //! The members of a generation: formed at a step boundary, told to each of them as what has changed.
 //!
-//! In: who holds the committed state and may count. Out: slots, and the list under a new number. Keeps: who knows the
-//! generation before is told the difference only, so that a change costs what has changed.
+//! In: who holds the committed state and may count. Out: slots, and the list under a new number. Keeps: a member that
+//! knows the generation before is told the difference only, so that a message grows with the change and not with the
+//! cluster.
 
 use std::collections::BTreeSet;
 
@@ -45,8 +46,8 @@ impl Engine {
         self.report_devices();
     }
 
-    /// Tells every member who the others are, under a new number: what has changed to those who know the
-    /// generation before, everything to the others.
+    /// Tells every member its peers, under a new number: the difference to a member that knows the generation before,
+    /// the whole list to any other.
     pub(super) fn next_generation(&mut self) {
         let before = self.generation;
         self.generation = before.next();
@@ -91,7 +92,7 @@ impl Engine {
         });
     }
 
-    /// What has changed since the generation before, when its members are known.
+    /// The difference to the generation before; `None` where its members are not known or the slots have moved.
     fn change_since(&self, before: Generation, working: &[WorkerId]) -> Option<MemberChange> {
         let (generation, old) = &self.told_members;
         if *generation != before {
@@ -99,7 +100,7 @@ impl Engine {
         }
         let (was, is): (BTreeSet<_>, BTreeSet<_>) =
             (old.iter().collect(), working.iter().collect());
-        // Who left and came again in between stands elsewhere.
+        // A member that left and came again in between has another slot.
         let stayed = old.iter().filter(|w| is.contains(w));
         if !stayed.eq(working.iter().take_while(|w| was.contains(w))) {
             return None;

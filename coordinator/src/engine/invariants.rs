@@ -6,12 +6,11 @@ use super::Engine;
 use super::state::{Phase, Reducing};
 
 impl Engine {
-    /// Every assignment and every credit belongs to a member that works, except the credits of one that left after
-    /// all others had applied the total it is part of; every micro-batch is in one place only; one process has one
-    /// session; whoever is told that it may leave is no last holder of a state.
+    /// Every assignment and every credit belongs to a member that works, except the credits of one that left after all
+    /// others had applied the total it is part of; every micro-batch is in one place only; one process has one session.
     ///
     /// # Errors
-    /// What does not hold, for people.
+    /// The first invariant that does not hold, in words for people.
     pub fn check_invariants(&self) -> Result<(), String> {
         let working = self.members.working();
         let working: BTreeSet<_> = working.iter().collect();

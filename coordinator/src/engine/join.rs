@@ -1,8 +1,8 @@
-//! How a member's state is brought up, and how a generation is formed at a step boundary.
+//! How a joiner gets the committed state, and what happens at a step boundary.
 //!
-//! A joiner takes a frozen state from a member and follows the totals; training goes on meanwhile.
-//! It counts from the first boundary at which it has proved the committed state's digest. Only when
-//! it is one step behind the boundary is held, for a bounded moment.
+//! A joiner takes a frozen state from a member and follows the totals; training goes on meanwhile. The joiner counts
+//! from the first boundary at which it has proved the committed state's digest. Only for a joiner that is one step
+//! behind the boundary is held, for a bounded moment.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,11 @@ use super::notice::Notice;
 use super::state::Phase;
 use super::{Engine, Restorable};
 
-/// Sources tried for one joiner.
+/// Sources that are tried for one joiner before it is refused.
 const SYNC_TRIES: usize = 8;
 
 impl Engine {
-    /// After every event: whatever can go on goes on.
+    /// After every event: ends a recovery, gives joiners a source, leaves a boundary, where that has become possible.
     pub(super) fn settle(&mut self) {
         self.recover_when_all_are_back();
         let leads = !matches!(self.phase, Phase::Over | Phase::Recovering { .. });
@@ -63,7 +63,7 @@ impl Engine {
         let needed = self.needed();
         self.short_of_workers = ready < needed;
         if self.short_of_workers {
-            // Nobody knows how long that lasts: what is committed does not wait for it in memory alone.
+            // The wait has no bound, so the committed state must not be in memory alone meanwhile.
             self.store_owed();
             self.notice(Notice::Waiting { ready, needed });
             return;
@@ -77,14 +77,14 @@ impl Engine {
         self.begin_step();
     }
 
-    /// So many have to be ready before the run goes on.
+    /// How many workers must hold the committed state before the run goes on.
     fn needed(&self) -> usize {
         let needed = if self.started {
             self.options.min_workers
         } else {
             self.options.wait_workers
         };
-        // What is left is to write the state, and whoever holds it can.
+        // Only the state is left to be written, and one holder can do that.
         let needed = if self.ends() && !self.evaluation_due() {
             1
         } else {
@@ -93,14 +93,14 @@ impl Engine {
         needed.max(1).min(self.options.max_workers.max(1))
     }
 
-    /// Every step is committed and what is owed is on storage: nobody is needed for the end.
+    /// Whether every step is committed and the last and the best state are on storage: the end needs no worker.
     fn nothing_is_left_to_compute(&self) -> bool {
         let ends = !self.evaluation_due() && self.ends();
         ends && self.is_on_storage(self.committed) && self.is_on_storage(self.result())
     }
 
-    /// The best state is the result, was not on storage, and nobody has it any more: it is computed again, with the
-    /// same bytes.
+    /// Where the best state is the result and is lost before it was on storage, goes back so that it is computed again,
+    /// with the same bytes. Returns whether the boundary must wait or has changed.
     fn replays_the_best(&mut self) -> bool {
         let Some(best) = self.lost_best() else {
             return false;
@@ -180,7 +180,7 @@ impl Engine {
             self.state_digest = Some(digest.to_owned());
             self.digests.insert(step, digest.to_owned());
         }
-        // One that does not follow and is behind is brought up anew.
+        // A joiner that is behind and follows nobody takes the state anew.
         let state = match follows || step == self.committed {
             true => MemberState::Ready { step, follows },
             false => MemberState::Loaded,
@@ -201,7 +201,7 @@ impl Engine {
         ) {
             return;
         }
-        // Whom it followed is gone, and it has got as far as the run: it holds the state all the same.
+        // The peer that it followed is gone, but the joiner has the committed state already.
         if let MemberState::Ready { step, .. } = *member.state()
             && step == self.committed
         {
@@ -223,7 +223,7 @@ impl Engine {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
-        // Who cannot be reached now may be in a while: the tries are spread over time.
+        // A peer that cannot be reached now may be in a while: the tries are spread over time.
         let doubled = 1 << member.syncs.min(8);
         let pause = (self.options.ladder.beat / 4).saturating_mul(doubled);
         member.sync_after = self.now + pause.min(self.options.ladder.lease);
@@ -252,7 +252,7 @@ impl Engine {
                 source,
                 state_digest: self.state_digest.clone().unwrap_or_default(),
             };
-            // Each order has a number of its own: what is still on its way is no answer to the next one.
+            // Each order has a number of its own: an answer still on its way is no answer to the next order.
             self.sync_orders = self.sync_orders.next();
             let at = Identity {
                 attempt: self.sync_orders,
@@ -261,7 +261,7 @@ impl Engine {
             let since = self.now;
             self.set_state(&worker, MemberState::Syncing { since, follows });
             if let Some(member) = self.members.get_mut(&worker) {
-                // What it was given before it forgets.
+                // With a new state the worker forgets its assignments.
                 member.outstanding.clear();
                 member.syncs += 1;
                 member.source = Some(sync.source.clone());
@@ -272,7 +272,7 @@ impl Engine {
         }
     }
 
-    /// Where a joiner takes the committed state from; goes back to storage when nobody has it.
+    /// The source of the committed state for a joiner. When no worker holds that state, the run goes back to storage.
     fn state_source(&mut self, tries: usize, only_from_peers: bool) -> Option<SyncSource> {
         let between_steps = matches!(self.phase, Phase::Gathering | Phase::Finishing);
         let here = self.restorable_at(self.committed);
@@ -281,7 +281,7 @@ impl Engine {
             && !only_from_peers
             && let Some(here) = here
         {
-            // One that is being looked through is nobody's source meanwhile.
+            // A checkpoint that the coordinator is verifying is nobody's source meanwhile.
             return (!self.is_doubted(here.step)).then_some(here.source);
         }
         let gives = |m: &&Member| m.has_state(self.committed) && !m.suspect && m.proving.is_none();
@@ -294,7 +294,7 @@ impl Engine {
         if !between_steps || anybody {
             return None;
         }
-        // Whoever holds it may be on its way back.
+        // A holder whose session broke may be on its way back.
         if self.somebody_is_on_its_way() {
             return None;
         }
@@ -310,7 +310,7 @@ impl Engine {
         Some(source)
     }
 
-    /// Where the state of a step can be had without a member.
+    /// The checkpoint or the seed from which the state of a step can be restored.
     fn restorable_at(&self, step: Step) -> Option<Restorable> {
         let stored = self.checkpoints.stored.get(&step).map(|stored| Restorable {
             step,
@@ -320,7 +320,7 @@ impl Engine {
         stored.or_else(|| self.origin.clone().filter(|origin| origin.step == step))
     }
 
-    /// Where the run goes on when the state is lost; the end where there is nothing.
+    /// The state that a run goes back to when nobody holds the committed one; fails the run when there is none.
     pub(super) fn point_to_go_back_to(&mut self) -> Option<Restorable> {
         let point = self.restart_point();
         if point.is_none() {
@@ -332,7 +332,7 @@ impl Engine {
         point
     }
 
-    /// The run goes on from a state on storage, back or forward. What is repeated must reproduce.
+    /// Sets the run to a state on storage, back or forward. Steps that are repeated must reproduce their digests.
     pub(super) fn rewind(&mut self, to: Restorable) {
         let known = to
             .state_digest
@@ -346,7 +346,7 @@ impl Engine {
         }
     }
 
-    /// Steps are missing again, or are there again: an end that had begun is none.
+    /// Makes `step` the committed one. A run that was about to finish goes on.
     pub(super) fn goes_on_from(&mut self, step: Step, state_digest: Option<String>) {
         if let Some(digest) = &state_digest {
             self.digests.insert(step, digest.clone());
@@ -369,7 +369,7 @@ impl Engine {
         }
     }
 
-    /// Whoever holds the state before and does not follow has to be brought up again.
+    /// After a commit: workers that hold the state before and follow nobody must take the state anew.
     pub(super) fn outdate_those_who_do_not_follow(&mut self) {
         let outdated = |_: &WorkerId, m: &Member| {
             matches!(m.state(), MemberState::Ready { follows: false, .. })
@@ -379,7 +379,7 @@ impl Engine {
         }
     }
 
-    /// Whoever follows a peer that says nothing any more takes the state from another one.
+    /// A joiner that follows a peer and gets nothing any more takes the state from another peer.
     pub(super) fn sync_those_left_behind(&mut self) {
         let (now, lease, committed) = (self.now, self.options.ladder.lease, self.committed);
         let behind = |m: &Member| match *m.state() {
@@ -391,7 +391,7 @@ impl Engine {
                 member.behind = behind(member).then_some(now);
             }
         }
-        // Later commits give no more time: what it gets of them shows in what has moved.
+        // Later commits extend no deadline: the totals that the joiner gets show in its own progress.
         let left_behind = |m: &Member| {
             m.behind
                 .is_some_and(|since| now > since.max(m.proved).max(m.moved().peers) + lease)

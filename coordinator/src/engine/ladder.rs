@@ -1,9 +1,8 @@
-//! Every time of the cluster, from one knob.
+//! All cluster timeouts, derived from `failure_detection`.
 //!
-//! In: how long silence may last before a worker is evicted, and how long workers wait for a
-//! coordinator that is away. Out: the ladder of all derived times, printed at start.
-//! Keeps: beat < suspect < progress < lease <= ride-through; a ladder that could not keep it is
-//! refused.
+//! In: how long silence may last before a worker is evicted, and how long workers wait for a coordinator that is away.
+//! Out: all timeouts, printed at start.
+//! Keeps: beat < suspect < progress < lease <= ride-through; settings that break this order are refused.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,41 +20,41 @@ const STAGE: Duration = Duration::from_secs(120);
 /// The longest a step boundary is held for a joiner that is one step behind.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
-/// Derived times.
+/// All cluster timeouts, as [`Ladder::new`] derives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ladder {
     /// Both sides of a session send something at least this often.
     pub beat: Duration,
-    /// Silence this long: the worker gets nothing more, its work may be doubled.
+    /// Silence after which a worker gets no more work, and its work may be given to a second worker.
     pub suspect: Duration,
     /// The least time a micro-batch may take before its worker counts as hung.
     pub progress: Duration,
-    /// Silence this long: evicted.
+    /// Silence after which a worker is evicted: `failure_detection` itself.
     pub lease: Duration,
-    /// Nothing moving for this long ends an all-reduce.
+    /// Time without a byte moving after which an all-reduce ends.
     pub reduce_patience: Duration,
-    /// A draining worker is let go after this long, whatever it computes; not with a state that is nowhere else.
+    /// Time after which a draining worker is released, whatever it computes; the last holder of a state waits longer.
     pub drain: Duration,
     /// A step boundary waits this long for a joiner that is one step behind.
     pub catch_up: Duration,
-    /// An assignment younger than this is never doubled.
+    /// An assignment is doubled only when it will still take longer than this.
     pub late: Duration,
     /// A coordinator that comes back waits this long for the workers it knew.
     pub rejoin: Duration,
     /// Workers hold what they have this long while the coordinator is away.
     pub ride_through: Duration,
-    /// Loading the base model, without anything being finished.
+    /// Time that loading the base model may take without device or storage progress.
     pub load: Duration,
-    /// Bringing the state up, without a byte moving.
+    /// Time that a joiner's state transfer may take without a byte moving.
     pub sync: Duration,
-    /// The first micro-batch of a worker.
+    /// Time that a micro-batch may take where no earlier one tells how long, or where another device hung on it.
     pub first_compute: Duration,
-    /// A checkpoint on its way to storage, without a byte moving.
+    /// Time that writing or publishing a checkpoint may take without a byte moving.
     pub stage: Duration,
 }
 
 impl Ladder {
-    /// Derives all of them.
+    /// Derives all timeouts. `failure_detection` is the lease; most others are fractions of it, the rest have floors.
     ///
     /// # Errors
     /// [`Code::Contradiction`] when workers would give up before silence is even noticed.

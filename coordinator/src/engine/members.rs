@@ -1,8 +1,8 @@
-//! Who is connected, and where each stands.
+//! The connected workers, and the state of each.
 //!
-//! In: sessions, and what becomes of them. Out: lists that everything else asks for: who works, by slot; who
-//! waits for a source of the state. Keeps: a member's state changes in one place only, so that the lists are
-//! right without looking at every member at every event.
+//! In: sessions, and what becomes of them. Out: the lists that the other files ask for: working members by slot;
+//! workers that wait for a source of the state. Keeps: a member's state changes in one place only, so that the lists
+//! are right without looking at every member at every event.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ use shared::wire::message::{Hello, Position, Progress, SyncSource, Task};
 use super::Cost;
 use super::pace::Pace;
 
-/// How many assignments a worker holds, so that it never waits for a round trip.
+/// Assignments that a worker holds at once, so that the worker never waits for a round trip.
 pub(super) const DEPTH: usize = 2;
 
 /// One connected worker.
@@ -25,43 +25,43 @@ pub(super) struct Member {
     state: MemberState,
     pub(super) heard: Duration,
     pub(super) suspect: bool,
-    /// What moves there, as its newest sign of life says, and since when it has not moved on.
+    /// The worker's progress counters, as its newest beat says, and when each of them last grew.
     progress: Progress,
     moved: Moved,
-    /// It leaves politely; from this time on it is let go, unless the state it holds is nowhere else.
+    /// Set while the worker drains: the time from which it is released, unless it is the last holder of a state.
     pub(super) draining: Option<Duration>,
-    /// What it was given and has not answered, oldest first; the first is being computed.
+    /// Assignments without an answer, oldest first; the worker computes the first.
     pub(super) outstanding: VecDeque<Outstanding>,
     pub(super) pace: Pace,
-    /// Assignments it would not begin, since it last delivered one.
+    /// Assignments that the worker refused to begin, since it last delivered a result.
     pub(super) skips: usize,
-    /// When it last proved a state.
+    /// When the worker last proved the digest of a state.
     pub(super) proved: Duration,
-    /// Tries at bringing its state up, until it counts.
+    /// Sources tried for this joiner; 0 again once it counts.
     pub(super) syncs: usize,
-    /// The next try is not made before.
+    /// Time before which no further source is tried.
     pub(super) sync_after: Duration,
-    /// Where it was last told to take the state from.
+    /// The source in the newest `Sync` order.
     pub(super) source: Option<SyncSource>,
-    /// Where the run stood when it was told so: an answer from another place is to an older order.
+    /// Identity of the newest `Sync` order: an answer with another identity is to an older order.
     pub(super) asked: Option<Identity>,
-    /// How often it proved another state than the agreed one.
+    /// How often the worker proved another state than the agreed one.
     pub(super) unlike: usize,
-    /// It is asked to hash its committed state, until then.
+    /// Set while the worker is asked to hash its committed state: the deadline for its answer.
     pub(super) proving: Option<Duration>,
-    /// The committed step at which it was asked, in leaving, what it holds.
+    /// The committed step at which the draining worker was asked which state it holds.
     pub(super) asked_what_it_holds: Option<Step>,
-    /// It was named as slow.
+    /// Whether the worker was reported as slow.
     pub(super) named_slow: bool,
-    /// Earlier committed states that it keeps until they are on storage.
+    /// Steps whose committed states the worker keeps in memory until they are on storage.
     pub(super) retains: BTreeSet<Step>,
-    /// Since when it follows a peer and has not reached the committed state.
+    /// Since when the worker follows a peer without having reached the committed state.
     pub(super) behind: Option<Duration>,
-    /// The generation whose members it was told last, in this session.
+    /// The newest generation whose members this session was told.
     pub(super) told: Option<Generation>,
 }
 
-/// When each counter of a worker has grown last.
+/// When each of a worker's progress counters last grew.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Moved {
     /// The device has finished something.
@@ -72,33 +72,33 @@ pub(super) struct Moved {
     pub(super) storage: Duration,
 }
 
-/// A task on its way.
+/// An assignment without an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outstanding {
     pub(super) step: Step,
     pub(super) micro_batch: MicroBatchId,
     pub(super) task: Task,
     pub(super) cost: Cost,
-    /// The member set in which it was given: an older answer is not the answer to it.
+    /// The generation in which the assignment was given: an answer from an older generation is not the answer to it.
     pub(super) generation: Generation,
-    /// Since when it is the first.
+    /// Since when the assignment is the worker's oldest, which is the one being computed.
     pub(super) since: Duration,
 }
 
 /// Where a worker stands on its way into the generation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum MemberState {
-    /// Loading its base model.
+    /// The worker loads its base model.
     Joining { since: Duration },
-    /// Back after the coordinator was away, with what it holds.
+    /// The worker is back after its session broke, and says what it holds.
     Returned(Box<Position>),
-    /// Waiting for a source of the state.
+    /// The worker has its base model and waits for a source of the state.
     Loaded,
-    /// Bringing its state up; from a member it then follows.
+    /// The worker takes the state; with `follows` it takes it from a member and applies that member's totals after it.
     Syncing { since: Duration, follows: bool },
-    /// Holds the state of a committed step.
+    /// The worker holds the state of a committed step.
     Ready { step: Step, follows: bool },
-    /// Counts in this generation.
+    /// The worker is a member of the generation.
     Working { slot: Slot },
 }
 
@@ -143,7 +143,7 @@ impl Member {
         matches!(self.state, MemberState::Working { .. })
     }
 
-    /// Its place in the generation, if it counts.
+    /// The worker's slot in the generation; `None` when it is no member.
     pub(super) fn slot(&self) -> Option<Slot> {
         match self.state {
             MemberState::Working { slot } => Some(slot),
@@ -151,18 +151,18 @@ impl Member {
         }
     }
 
-    /// Holds the state of this committed step as its newest one.
+    /// Whether the state of this committed step is the worker's newest.
     pub(super) fn has_state(&self, committed: Step) -> bool {
         self.is_working()
             || matches!(self.state, MemberState::Ready { step, .. } if step == committed)
     }
 
-    /// May be given work.
+    /// Whether the worker may be given work.
     pub(super) fn is_free(&self) -> bool {
         self.is_working() && !self.suspect && self.draining.is_none()
     }
 
-    /// Takes in what moves there.
+    /// Takes in the worker's progress counters.
     pub(super) fn progresses(&mut self, progress: Progress, now: Duration) {
         let before = std::mem::replace(&mut self.progress, progress);
         for (grown, at) in [
@@ -176,7 +176,7 @@ impl Member {
         }
     }
 
-    /// When each of its counters has grown last.
+    /// When each of the worker's progress counters last grew.
     pub(super) fn moved(&self) -> Moved {
         self.moved
     }
@@ -198,15 +198,15 @@ impl Member {
         });
     }
 
-    /// Nothing can be said about the time before.
+    /// Starts the clock of the oldest assignment anew: nothing is known about the time before.
     pub(super) fn begins_now(&mut self, now: Duration) {
         if let Some(first) = self.outstanding.front_mut() {
             first.since = now;
         }
     }
 
-    /// Takes an answered task off and returns it; the next one begins now. A worker that was given the same work again
-    /// before it had answered answers once.
+    /// Removes an answered assignment and returns it; the next assignment begins now. A worker that was given the same
+    /// work twice answers once.
     pub(super) fn answered(
         &mut self,
         at: &Identity,
@@ -233,9 +233,9 @@ impl Member {
 pub(super) struct Members {
     all: BTreeMap<WorkerId, Member>,
     incarnations: BTreeMap<String, WorkerId>,
-    /// Members of the generation by slot, until that changes.
+    /// Members of the generation by slot; emptied when a member comes or goes, and computed when asked for.
     working: OnceLock<Arc<[WorkerId]>>,
-    /// How many wait for a source of the state.
+    /// Number of workers in [`MemberState::Loaded`].
     loaded: usize,
 }
 
@@ -272,13 +272,13 @@ impl Members {
         self.all.len()
     }
 
-    /// The names of those for which something holds.
+    /// Names of the workers for which `holds` is true.
     pub(super) fn those(&self, holds: impl Fn(&WorkerId, &Member) -> bool) -> Vec<WorkerId> {
         let found = self.all.iter().filter(|(id, m)| holds(id, m));
         found.map(|(id, _)| id.clone()).collect()
     }
 
-    /// The session that a process has open here.
+    /// The open session of a process.
     pub(super) fn of_incarnation(&self, incarnation: &str) -> Option<&WorkerId> {
         self.incarnations.get(incarnation)
     }
@@ -320,7 +320,7 @@ impl Members {
         }
     }
 
-    /// Somebody waits for a source of the state.
+    /// Whether any worker waits for a source of the state.
     pub(super) fn anybody_waits(&self) -> bool {
         self.loaded > 0
     }
@@ -337,7 +337,7 @@ impl Members {
         Arc::clone(list)
     }
 
-    /// Working members and what they compute on.
+    /// Members of the generation with their device classes.
     pub(super) fn working_classes(&self) -> Vec<(WorkerId, String)> {
         let working = self.all.iter().filter(|(_, m)| m.is_working());
         working

@@ -1,4 +1,4 @@
-//! Who may join and who is gone.
+//! Which workers may join, and which are evicted, refused or gone.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::recovery::rehearsals;
 use super::state::Phase;
 use super::{Engine, Options};
 
-/// Whether a worker may join at all.
+/// Whether a worker may join, by its version, its device and the run it names.
 ///
 /// # Errors
 /// [`Code::VersionMismatch`], [`Code::DeviceContradiction`].
@@ -62,7 +62,7 @@ pub(super) fn admit(hello: &Hello, options: &Options, version: &str) -> Result<(
     Ok(())
 }
 
-/// A hung device does not come back within its process: it must not join again by itself.
+/// The refusal for a worker whose device hangs: a hung device does not recover within its process.
 fn hung(step: Step) -> Error {
     Error::new(
         Code::Evicted,
@@ -138,7 +138,7 @@ impl Engine {
         }
     }
 
-    /// Remembers the device class; under `strict` a foreign one is refused.
+    /// Remembers the worker's device class; under `strict` a worker of another class is refused.
     pub(super) fn accepts_device(&mut self, worker: &WorkerId, class: String) -> bool {
         let own = self
             .options
@@ -197,7 +197,7 @@ impl Engine {
         );
     }
 
-    /// Takes a member out; what it took in this step goes back to the pool.
+    /// Removes a worker; its assignments and credits of this step go back to the pool.
     pub(super) fn remove(&mut self, worker: &WorkerId, why: Notice) {
         let Some(member) = self.members.remove(worker) else {
             return;
@@ -248,7 +248,7 @@ impl Engine {
         self.deal();
     }
 
-    /// Who has let a deadline pass.
+    /// Workers that have let a deadline pass, each with the notice that says which.
     fn overdue(&mut self) -> Vec<(WorkerId, Notice)> {
         let mut overdue = Vec::new();
         for (worker, member) in self.members.iter() {
@@ -275,7 +275,7 @@ impl Engine {
         overdue
     }
 
-    /// Nothing was heard for its lease; or it loads, or takes the state, and nothing moves.
+    /// Whether the worker was silent for its lease, or loads or takes the state while nothing moves.
     fn is_silent(&self, member: &Member) -> bool {
         let (now, ladder) = (self.now, &self.options.ladder);
         let moved = member.moved();
@@ -292,10 +292,11 @@ impl Engine {
             }
     }
 
-    /// Its device takes longer than its own past and the size of the work allow, and finishes nothing. Where
-    /// somebody else hung on the same work before, the deadline is wrong and not the worker.
+    /// Whether the worker's device takes longer than its own past and the size of the work allow, and finishes nothing.
+    /// Where another device hung on the same micro-batch, the deadline may be wrong and not the worker: it gets more
+    /// time.
     fn is_late(&self, member: &Member, first: &Outstanding) -> bool {
-        // Of one that is not heard nobody knows what its device does.
+        // A silent worker's device may be fine: only workers that are heard can be judged hung.
         if member.suspect {
             return false;
         }

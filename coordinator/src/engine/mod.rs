@@ -1,7 +1,7 @@
 //! The heart: events and `now` in, commands and typed reasons out.
 //!
-//! No clock, no socket, no file, no random source. Whatever decides who is a member, who computes
-//! what, what counts and when a step is committed is here; `driver` carries it out.
+//! No clock, no socket, no file, no random source. Every decision on who is a member, who computes which micro-batch,
+//! what counts and when a step is committed is made here; `driver` carries the decisions out.
 //!
 //! ```text
 //!   Opened ─ admit ─> Joining ─ Loaded ─> Loaded ─ Sync ─> Syncing ─ Ready ─> Ready, follows
@@ -9,20 +9,19 @@
 //!   step:  deal ─ Computed/Credit ... ─ all credited ─ Reduce ─ Applied by all ─ Commit ─ boundary
 //! ```
 //!
-//! `members` who is connected, and where each stands · `membership` who may join, who is gone · `join` how a state is brought up · `generation` who counts together · `recovery` a session
-//! or a coordinator that comes back · `step` deal and credit (`work`, `pace`, `relief`, `audit`) ·
-//! `dispute` who computed wrongly ·
-//! `non_finite` steps that apply nothing, and when they end the run · `prove` whose state is spoiled when a joiner's differs ·
-//! `reduce` and `agree` from the last credit to the commit · `evaluate` what the committed state is
-//! worth, and whether to stop · `drain` the polite leave ·
-//! `options` what the engine is told once · `owed` which states storage is owed · `retain` who keeps them until then · `checkpoint` who writes
-//! them, `failures` who could not · `fork` a replay that differs ·
-//! `clock` the time in which the coordinator heard · `invariants` what holds after every event ·
-//! `ladder` every time there is.
+//! `members` who is connected, and each worker's state · `membership` who may join, who is evicted · `join` how a state
+//! is brought up · `generation` which workers are members together · `recovery` a session or a coordinator that comes
+//! back · `step` deal and credit (`work`, `pace`, `relief`, `audit`) · `dispute` who computed wrongly · `non_finite`
+//! steps that apply nothing, and when they end the run · `prove` whose state is spoiled when a joiner's differs ·
+//! `reduce` and `agree` from the last credit to the commit · `evaluate` evaluations of the committed state, and early
+//! stopping · `drain` the polite leave · `options` what the engine is told once · `owed` which states storage is owed ·
+//! `retain` which members keep these states until then · `checkpoint` which member writes them, `failures` which could
+//! not · `fork` a replay that differs · `clock` time without the coordinator's own stalls · `invariants` what holds
+//! after every event · `ladder` all cluster timeouts, derived from `failure_detection`.
 //!
-//! Keeps: a micro-batch is credited to one worker only; a step commits once, and only when every
-//! live member agrees on the new state; what a lost worker took in this step goes back to the pool
-//! of the same step, the others keep their sums.
+//! Keeps: a micro-batch is credited to one worker only; a step commits once, and only when every live member agrees on
+//! the new state; the assignments and credits of a lost worker go back to the pool of the same step, the others keep
+//! their sums.
 
 mod agree;
 mod audit;
@@ -79,51 +78,51 @@ pub use options::{Cost, Options, Remembered, Restorable, Schedule, WorkKind};
 use state::Phase;
 pub use work::Credited;
 
-/// Everything the coordinator decides with.
+/// The engine's whole state: no decision depends on anything else.
 pub struct Engine {
     options: Options,
     schedule: Box<dyn Schedule>,
     members: Members,
     clock: Clock,
-    /// The time in which this coordinator heard.
+    /// Time of the newest event, without the coordinator's own stalls (`clock`).
     now: Duration,
     generation: Generation,
     attempt: Attempt,
-    /// Orders to take the state, so far.
+    /// Number of the newest `Sync` order: a worker's answer carries the number of the order it answers.
     sync_orders: Attempt,
     committed: Step,
     state_digest: Option<String>,
-    /// Digests of committed steps, of those that may come again too: what comes again must reproduce them. As many as
-    /// the ledger's own rules compare with: any of them may come again, where checkpoints are damaged.
+    /// State digests of committed steps. A step that is computed again after a rewind must reproduce its digest. None
+    /// is dropped that the ledger's rules compare with: damaged checkpoints can send the run back to any step.
     digests: BTreeMap<Step, String>,
-    /// Where the run begins when there is no checkpoint; nothing where only one from elsewhere would do.
+    /// Where the run begins when there is no checkpoint; `None` for a run that began with another run's checkpoint.
     origin: Option<Restorable>,
     phase: Phase,
     started: bool,
     interrupted: bool,
-    /// Why the run ends, once its state is safe.
+    /// Error that ends the run as soon as its state is on storage.
     failing: Option<Error>,
-    /// Steps that applied nothing, of steps that may come again too; true where no smaller loss scale
-    /// could have helped.
+    /// Committed steps that applied nothing, steps after a rewind included; the value is true where no smaller loss
+    /// scale could have helped.
     skipped: BTreeMap<Step, bool>,
-    /// When the last step was committed.
+    /// When the last step was committed; zero until this coordinator commits one.
     committed_at: Duration,
-    /// Evaluations, of steps that may come again too: what comes again must reproduce them.
+    /// Evaluations of committed states. A state that is evaluated again after a rewind must reproduce its sums.
     course: Course,
-    /// The newest evaluation that stands.
+    /// Step of the newest evaluation that no rewind has made void.
     evaluated: Option<Step>,
     checkpoints: Checkpoints,
-    /// Incarnations of those who held the state when their line broke, and until when they are waited for.
+    /// Incarnations of workers that held a state when their session broke, and until when they are waited for.
     absent: BTreeMap<String, Duration>,
-    /// Micro-batches of the step in work on which a device hung.
+    /// Micro-batches of the step in work on which a device hung: on these the next worker gets more time.
     hung_on: BTreeSet<MicroBatchId>,
-    /// Which device classes had a part in which steps.
+    /// Device classes that computed each step: only where they differ may a replay come out differently.
     parts: Parts,
-    /// The run waits for more workers than there are.
+    /// Whether the run waits at a boundary for more workers.
     short_of_workers: bool,
-    /// A step that was given up because everybody left, and the credited micro-batches that were lost with it.
+    /// The step that was given up because every member drained, and how many credited micro-batches it lost.
     abandoned: (Step, u32),
-    /// The generation whose members are told as what has changed since.
+    /// The newest generation and its members by slot: the next generation is told as the difference.
     told_members: (Generation, Vec<WorkerId>),
     last_waiting: Option<Notice>,
     told: BTreeSet<String>,
@@ -131,7 +130,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// A run that begins, or goes on, at `from`; after a restart with what is `remembered`.
+    /// The engine of a run that stands at `from`; after a restart, with what the ledger `remembered`.
     #[must_use]
     pub fn new(
         options: Options,
@@ -210,7 +209,7 @@ impl Engine {
         }
     }
 
-    /// Takes one event; returns what has to be done, in order.
+    /// Takes one event; returns the commands that follow from it, in the order in which they must be carried out.
     pub fn on(&mut self, event: Event, now: Duration) -> Vec<Command> {
         self.now = self.clock.hears(now);
         match event {
@@ -263,7 +262,7 @@ impl Engine {
         self.members.len() - self.members.values().filter(loading).count()
     }
 
-    /// Whether it waits for those who were there before it was started.
+    /// Whether this coordinator still waits for the workers that its predecessor knew.
     #[must_use]
     pub fn is_recovering(&self) -> bool {
         matches!(self.phase, Phase::Recovering { .. })
@@ -315,7 +314,7 @@ impl Engine {
         }
     }
 
-    /// The identity of what is going on now.
+    /// Identity of the step in work, which every message carries.
     fn identity(&self) -> Identity {
         Identity {
             run: self.options.run.clone(),
@@ -348,7 +347,7 @@ impl Engine {
         self.members.set_state(worker, state);
     }
 
-    /// Says it; that the run waits is said again only when the numbers have changed.
+    /// Reports a notice; [`Notice::Waiting`] is repeated only when its numbers have changed.
     fn notice(&mut self, notice: Notice) {
         if matches!(notice, Notice::Waiting { .. }) {
             if self.last_waiting.as_ref() == Some(&notice) {
@@ -359,7 +358,7 @@ impl Engine {
         self.out.push(Command::Notice(notice));
     }
 
-    /// Says what stays true for a while only once, however often the names of those whom it is about change.
+    /// Reports a lasting condition once, however often the workers it names change.
     fn notice_once(&mut self, notice: Notice) {
         let about = match &notice {
             Notice::Spare { workers, .. } => format!("{} spare", workers.len()),
@@ -383,13 +382,13 @@ impl Engine {
         self.out.push(Command::Fail(error));
     }
 
-    /// The coordinator ends, and the workers keep what they hold for one that is started again.
+    /// Ends the coordinator without ending the workers: they keep their state for a coordinator that is started again.
     fn stop_with(&mut self, error: Error) {
         self.phase = Phase::Over;
         self.out.push(Command::Fail(error));
     }
 
-    /// An orderly end: the next start waits for nobody.
+    /// Records an empty member set, so that the next start waits for nobody.
     fn nobody_is_awaited(&mut self) {
         self.out.push(Command::Members(MemberSet {
             generation: self.generation,

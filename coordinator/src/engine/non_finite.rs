@@ -1,9 +1,9 @@
-//! Steps with values that are not finite: how many in a row, and when they end the run.
+//! Steps whose loss or gradient is not finite: how many in a row, and when they end the run.
 //!
-//! In: what all members agreed on about a step. Out: nothing, or an end: the state before the trouble
-//! is made safe first, and the error names its checkpoint.
-//! Keeps: decided from committed facts alone, so it is the same for any number of workers and after
-//! any restart. An overflow that a smaller loss scale may cure is no such step.
+//! In: what all members agreed on about a step. Out: nothing, or an end: the state before the trouble is made safe
+//! first, and the error names its checkpoint.
+//! Keeps: decided from committed facts alone, so it is the same for any number of workers and after any restart. An
+//! fp16 overflow that a smaller loss scale may cure does not count.
 
 use shared::config::OnNonFinite;
 use shared::error::{Code, Error};
@@ -16,7 +16,8 @@ use super::notice::Notice;
 use super::state::Phase;
 
 impl Engine {
-    /// Under `on_non_finite: fail` such a step is never committed: the run ends with the state before.
+    /// Under `on_non_finite: fail` a step that is not finite is not committed: the run ends with the state before.
+    /// Returns whether it ends.
     pub(super) fn fails_at(&mut self, step: Step, agreed: &Applied) -> bool {
         let fails = self.options.stability.on_non_finite == OnNonFinite::Fail;
         if !fails || !agreed.is_non_finite() {
@@ -31,7 +32,7 @@ impl Engine {
         true
     }
 
-    /// Counts a committed step.
+    /// Notes whether a committed step applied nothing, and says so.
     pub(super) fn count_skipped(&mut self, step: Step, agreed: &Applied) {
         if !agreed.skipped {
             self.skipped.remove(&step);
@@ -49,15 +50,15 @@ impl Engine {
         });
     }
 
-    /// Whether too many steps in a row had values that are not finite. Asked at every boundary and after a restart: what
-    /// ends the run is what is committed, not who heard of it.
+    /// Whether the newest steps that are not finite have reached `max_skipped_steps`. Asked at every boundary and after
+    /// a restart, so that the committed steps end the run and not the moment in which they were heard of.
     pub(super) fn too_many_skipped(&self) -> bool {
         let most = u64::from(self.options.stability.max_skipped_steps);
         let in_a_row = self.in_a_row();
         in_a_row > 0 && in_a_row >= most
     }
 
-    /// At a boundary: too many in a row end the run.
+    /// At a boundary: ends the run when too many steps in a row were not finite.
     pub(super) fn fail_when_too_many_are_skipped(&mut self) {
         if self.failing.is_some() || !self.too_many_skipped() {
             return;
@@ -78,12 +79,13 @@ impl Engine {
         self.ends_with(error, self.is_scaled());
     }
 
-    /// Only fp16 skips what a smaller scale may cure.
+    /// Whether the run scales its loss: only fp16 skips steps that a smaller scale may cure.
     fn is_scaled(&self) -> bool {
         self.skipped.values().any(|least| !least)
     }
 
-    /// A run whose every step was skipped has learned nothing, and does not end as if it had.
+    /// At the end: fails a run that skipped every step, because its adapter has learned nothing. Returns whether it
+    /// did.
     pub(super) fn learned_nothing(&mut self) -> bool {
         let steps = self.committed.0;
         if steps == 0 || self.skipped.range(..=self.committed).count() as u64 != steps {
@@ -96,14 +98,14 @@ impl Engine {
         true
     }
 
-    /// The newest steps, one after the other.
+    /// Number of the newest steps, without a gap, that were not finite.
     fn in_a_row(&self) -> u64 {
         let back = (1..=self.committed.0).rev().map(Step);
         let non_finite = |step: &Step| self.skipped.get(step) == Some(&true);
         back.take_while(non_finite).count() as u64
     }
 
-    /// The run ends once its state is safe.
+    /// Ends the run with `error` as soon as its state is on storage.
     fn ends_with(&mut self, error: Error, scaled: bool) {
         let mut error = error.fix("a new run with --set learning_rate=SMALLER");
         if scaled {
@@ -112,7 +114,7 @@ impl Engine {
         self.failing = Some(error.fix("or look at the data of these steps"));
     }
 
-    /// At a boundary: the checkpoint is written, or there is none to wait for.
+    /// At a boundary: fails the run once its state is on storage or nobody holds it.
     pub(super) fn fail_safely(&mut self) {
         if !self.made_safe() {
             return;
@@ -132,7 +134,7 @@ impl Engine {
         self.fail(error);
     }
 
-    /// Interrupted at a boundary: the state is made safe, then the run ends.
+    /// At a boundary of an interrupted run: ends it once its state is on storage or nobody holds it.
     pub(super) fn stop_safely(&mut self) {
         if self.made_safe() {
             self.phase = Phase::Over;
@@ -144,7 +146,7 @@ impl Engine {
         }
     }
 
-    /// Whether what is owed is on storage, or nobody holds it; otherwise it is on its way.
+    /// Whether every owed state is on storage or held by nobody; orders the others written.
     fn made_safe(&mut self) -> bool {
         self.store_owed();
         let waits = self.owed().iter().any(|step| self.anybody_holds(*step));

@@ -6,224 +6,224 @@ use std::time::Duration;
 use shared::error::{Code, Error};
 use shared::ids::{Generation, MicroBatchId, Step, WorkerId};
 
-/// Something people want to know.
+/// A reason why the cluster looks as it does; `Display` gives the sentence for the operator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    /// A session opened.
+    /// A worker's session opened; the worker loads its base model now.
     Admitted {
-        /// Who.
+        /// The session's name.
         worker: WorkerId,
-        /// Host and process.
+        /// The worker's host and process, in words for people.
         name: String,
     },
-    /// Its base model is in memory.
+    /// A worker's base model is in memory and its rehearsal is done.
     Loaded {
-        /// Who.
+        /// The worker that has loaded.
         worker: WorkerId,
-        /// On which device.
+        /// The device that it computes on, in words for people.
         device: String,
     },
-    /// Another member set.
+    /// The member set has changed.
     Generation {
-        /// Its version.
+        /// Version of the new member set.
         generation: Generation,
-        /// How many.
+        /// How many members the set has.
         workers: usize,
     },
     /// The run holds until more workers come.
     Waiting {
-        /// How many are ready.
+        /// Workers that hold the committed state and do not drain.
         ready: usize,
-        /// How many are needed.
+        /// Workers that must be ready: `wait_workers` until this start's first step, then `min_workers`; 1 for the end.
         needed: usize,
     },
-    /// More workers than micro-batches.
+    /// A step has fewer micro-batches than the generation has members.
     Idle {
-        /// Who has nothing to do.
+        /// The members that get no micro-batch.
         workers: Vec<WorkerId>,
-        /// Micro-batches in a step.
+        /// Number of micro-batches in a step.
         micro_batches: u32,
     },
-    /// Unlike devices in one run.
+    /// The members are of more than one device class.
     MixedDevices {
-        /// The classes.
+        /// Device classes of the members, sorted.
         classes: Vec<String>,
     },
-    /// A worker is gone.
+    /// A worker's session is over; it does not count as evicted.
     Left {
-        /// Who.
+        /// The worker that is gone.
         worker: WorkerId,
-        /// Why.
+        /// Why the session is over, in words for people.
         reason: String,
     },
     /// A worker was not admitted or failed.
     Failed {
-        /// Who.
+        /// The worker that was refused or that reported a failure.
         worker: WorkerId,
-        /// Its error.
+        /// The refusal that the worker was sent, or the failure that it reported.
         error: Error,
     },
-    /// A worker was silent too long.
+    /// A worker was silent for its lease, or nothing moved while it loaded or synced: it is evicted.
     Silent {
-        /// Who.
+        /// The worker that was not heard.
         worker: WorkerId,
     },
-    /// A worker has not been heard for a while; it gets nothing more until it is.
+    /// A worker has been silent for `suspect`; it gets nothing more until it is heard.
     Suspect {
-        /// Who.
+        /// The worker that is not heard.
         worker: WorkerId,
     },
-    /// A live worker whose device does not answer.
+    /// A live worker whose device does not finish a micro-batch in time: it is evicted.
     Hung {
-        /// Who.
+        /// The worker whose device hangs.
         worker: WorkerId,
-        /// What it was computing.
+        /// The step of that micro-batch.
         step: Step,
-        /// What it was computing.
+        /// The oldest micro-batch that the worker was given and has not answered.
         micro_batch: MicroBatchId,
     },
-    /// A live worker that does not finish the reduce that others have finished.
+    /// A live worker that does not finish the reduce that others have finished: it is evicted.
     HungInReduce {
-        /// Who.
+        /// The worker that does not answer.
         worker: WorkerId,
-        /// The step.
+        /// The step that is reduced.
         step: Step,
     },
-    /// A worker is much slower than the others; it gets less work.
+    /// A worker is much slower than the typical one; it gets less work.
     Slow {
-        /// Who.
+        /// The worker that is slow.
         worker: WorkerId,
-        /// Its usual time for a micro-batch.
+        /// The worker's usual time for the step's largest micro-batch.
         own: Duration,
-        /// The usual time of all.
+        /// The median worker's usual time for the same micro-batch.
         typical: Duration,
     },
-    /// More workers than `max_workers`.
+    /// More workers hold the state than `max_workers` lets in.
     Spare {
-        /// Who waits.
+        /// The workers that wait as spares.
         workers: Vec<WorkerId>,
-        /// The bound.
+        /// The configuration's `max_workers`.
         max_workers: usize,
     },
-    /// A worker whose session broke is back.
+    /// A worker whose session broke has opened a new one.
     Returned {
-        /// Its name now.
+        /// Name of the new session.
         worker: WorkerId,
-        /// Its name before.
+        /// Name of the session that broke.
         before: WorkerId,
     },
     /// The coordinator is back and the same step goes on.
     Recovered {
-        /// The last committed step.
+        /// The committed step whose state the workers hold.
         step: Step,
-        /// How many workers were there.
+        /// Number of members that the step goes on with.
         workers: usize,
-        /// Micro-batches of the next step that need not be computed again.
+        /// Micro-batches of the next step that the returned sums hold: nobody computes them again.
         credited: usize,
     },
-    /// A worker leaves politely.
+    /// A worker asked to leave; it finishes its part first.
     Draining {
-        /// Who.
+        /// The worker that drains.
         worker: WorkerId,
     },
-    /// It is gone, and nothing was lost.
+    /// A drained worker was released, and nothing was lost with it.
     Drained {
-        /// Who.
+        /// The worker that was released.
         worker: WorkerId,
     },
-    /// A source of the state failed; another is tried.
+    /// A joiner could not take the state from its source; another source is tried.
     SyncAgain {
-        /// Who.
+        /// The worker that joins.
         worker: WorkerId,
-        /// Why.
+        /// What was wrong with the source or with what came of it, in words for people.
         reason: String,
     },
     /// A corrupt sum, slice or state, and whose it is.
     Corrupt {
-        /// The culprit.
+        /// The worker that holds the corrupt numbers; it is evicted.
         worker: WorkerId,
-        /// The step.
+        /// The step in work when it was noticed.
         step: Step,
-        /// What is corrupt.
+        /// What is corrupt, in words for people.
         what: String,
     },
-    /// The members have different states; they look again.
+    /// The members report different states after a step; all hash and apply once more.
     StatesDiffer {
-        /// The step.
+        /// The step that was applied.
         step: Step,
-        /// Who has what.
+        /// Each member's name and its digest of the state.
         digests: Vec<String>,
     },
-    /// Nothing moves on a worker in a reduce; data may move between others, so it waits on.
+    /// Nothing moves on a worker in a reduce; data may move between others, so the reduce goes on.
     WaitsInReduce {
         /// The worker on which nothing moves.
         worker: WorkerId,
-        /// The member whose sums or total it waits for, when known.
+        /// The member whose sums or total that worker waits for, when known.
         waits_for: Option<WorkerId>,
-        /// The step.
+        /// The step that is reduced.
         step: Step,
     },
-    /// A reduce is repeated.
+    /// A reduce failed although all its members live; the same step is reduced again.
     ReduceAgain {
-        /// The step.
+        /// The step that is reduced.
         step: Step,
-        /// Why.
+        /// Why the reduce failed, in words for people.
         reason: String,
     },
-    /// A step had values that are not finite.
+    /// A step had values that are not finite: it was committed and applied nothing.
     Skipped {
-        /// Which.
+        /// The step that applied nothing.
         step: Step,
-        /// Steps in a row that were skipped so.
+        /// Length of the unbroken row of such steps that ends with this one.
         in_a_row: u64,
-        /// So many end the run.
+        /// The configuration's `max_skipped_steps`: a row of this length ends the run.
         most: u32,
     },
     /// A checkpoint could not be written; the run goes on.
     CheckpointFailed {
-        /// Its step.
+        /// The step whose state was to be written.
         step: Step,
-        /// Who could not.
+        /// The worker that was to write it.
         writer: WorkerId,
-        /// Why.
+        /// What went wrong with the write or the publication, in words for people.
         reason: String,
     },
     /// The adapter could not be brought to where loaders look; it is tried again.
     ExportFailed {
-        /// Why.
+        /// What went wrong with the export, in words for people.
         reason: String,
     },
-    /// A checkpoint is not what the ledger says.
+    /// A checkpoint does not hold what the ledger says; it is set aside.
     CheckpointDamaged {
-        /// Its step.
+        /// The step that the checkpoint was committed as.
         step: Step,
-        /// What is wrong with it.
+        /// What is wrong with the checkpoint, in words for people.
         reason: String,
     },
     /// The best state was on nobody's storage, and nobody holds it any more.
     BestLost {
-        /// Its step.
+        /// The step with the best evaluation.
         step: Step,
-        /// Where the run goes back to.
+        /// The step of the state that the run goes back to.
         from: Step,
     },
     /// A replay came out differently where unlike devices took part.
     Forked {
-        /// What.
+        /// What came out differently: a step or an evaluation, in words for people.
         what: String,
-        /// The last step that both courses have.
+        /// The last committed step before the fork: both courses share it.
         step: Step,
-        /// The classes.
+        /// Device classes that took part in either course, sorted.
         classes: Vec<String>,
     },
-    /// A state that the run had gone back from is there again.
+    /// A worker brought back a state that the run had gone back from: the run goes on from that state.
     GoesForward {
-        /// Its step.
+        /// The step of that state.
         step: Step,
     },
-    /// Everybody is gone: the run goes on from storage.
+    /// No worker holds the state any more: the run goes on from storage.
     Rewound {
-        /// From here.
+        /// The step of the state on storage that the run goes on from.
         step: Step,
     },
 }
@@ -330,7 +330,7 @@ impl fmt::Display for Notice {
 }
 
 impl Notice {
-    /// Whether it tells of a member that was forced to leave.
+    /// Whether the notice tells of a member that was forced to leave: the ledger gets a line for it.
     pub(super) fn evicts(&self) -> bool {
         match self {
             Self::Silent { .. }
@@ -342,7 +342,7 @@ impl Notice {
         }
     }
 
-    /// What happens around faults.
+    /// Writes the sentences about faults; `Display` writes all others.
     fn fmt_trouble(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Suspect { worker } => {

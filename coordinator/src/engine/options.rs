@@ -1,4 +1,4 @@
-//! What the engine is told once: the run, its steps and what they cost, and what was written down before.
+//! The engine's options, given once: the run, the cost of its steps, and what the ledger remembers of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +11,23 @@ use shared::wire::message::{SyncSource, Welcome};
 use super::event::Stored;
 use super::ladder::Ladder;
 
-/// What a micro-batch is computed for, as far as its time goes.
+/// The kinds of work that have a time for a token of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WorkKind {
     /// Forward and backward; a second computation of one too.
     Train,
-    /// Forward only.
+    /// A forward pass without a backward one.
     Evaluate,
-    /// One token after the other.
+    /// Greedy generation, one token after the other.
     Generate,
 }
 
-/// What a micro-batch costs: deadlines follow it.
+/// What a micro-batch costs to compute: its deadline grows with the cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
-    /// What it is computed for.
+    /// What the micro-batch is computed for: each kind has a pace of its own.
     pub kind: WorkKind,
-    /// Tokens that it computes, with padding; for a prompt, those of the longest answer too.
+    /// Tokens that are computed, padding included; for a prompt, the tokens of the longest answer too.
     pub tokens: u64,
 }
 
@@ -51,92 +51,92 @@ pub trait Schedule: Send {
     }
 }
 
-/// What the engine is told once.
+/// The run's settings, given to the engine once.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The run.
+    /// The run that messages must name; a worker of another run is refused.
     pub run: RunId,
-    /// Version of the leadership.
+    /// Term of this coordinator; messages of a lower term are stale.
     pub term: Term,
-    /// What every admitted worker is told; its name and the times are filled in.
+    /// The welcome of every admitted worker, before its name and the timeouts are filled in.
     pub welcome: Welcome,
     /// The device the configuration binds, `auto` when it does not.
     pub device: String,
     /// Only workers of one device class may take part.
     pub strict_devices: bool,
-    /// The device class the run began with, when it is known.
+    /// The device class the run began with; `None` until the first worker's class is taken.
     pub device_class: Option<String>,
-    /// The run pauses below this many workers.
+    /// Number of workers below which the run pauses at the next boundary.
     pub min_workers: usize,
-    /// More than this many wait as spares.
+    /// Largest number of members; workers beyond it wait as spares.
     pub max_workers: usize,
-    /// Step 1 waits for this many.
+    /// Number of workers that the first step of this start waits for.
     pub wait_workers: usize,
     /// Steps between checkpoints.
     pub save_steps: u64,
-    /// How many checkpoints are kept; the best one stays beside them.
+    /// Number of newest checkpoints that are kept; the best one is kept in addition. `None` keeps all.
     pub save_total_limit: Option<u32>,
     /// Whether the best adapter is the result, not the last one.
     pub best_is_the_result: bool,
-    /// Parameters that are trained: what applying and hashing a state may take.
+    /// Number of trained parameters: the time allowed for applying and hashing a state grows with it.
     pub parameters: u64,
-    /// Share of micro-batches that are computed twice.
+    /// Share of micro-batches that a second worker computes too, 0 to 1.
     pub audit_rate: f64,
-    /// What happens to steps that are not finite.
+    /// What happens to steps whose loss or gradient is not finite.
     pub stability: StabilityConfig,
-    /// When evaluations end the run.
+    /// How many evaluations without improvement end the run, and what counts as one.
     pub patience: Patience,
-    /// Every time there is.
+    /// All cluster timeouts, derived from `failure_detection`.
     pub ladder: Ladder,
-    /// Where checkpoints are staged, absolute.
+    /// Folder for staged checkpoints; workers open it under this very path.
     pub staging: std::path::PathBuf,
 }
 
-/// A state that can be had from storage or from the seed.
+/// A committed state that a worker can restore without a peer: from a checkpoint or from the seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restorable {
-    /// The committed step.
+    /// The committed step whose state it is.
     pub step: Step,
-    /// Where it lies.
+    /// The checkpoint's folder, or the seed.
     pub source: SyncSource,
-    /// Its digest when known.
+    /// Digest of that state; `None` for the seed's until a worker has hashed it.
     pub state_digest: Option<String>,
 }
 
-/// What was written down before the coordinator went away.
+/// What the ledger tells a coordinator that is started again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remembered {
     /// The last committed step, 0 for none.
     pub committed: Step,
-    /// Digests of committed steps, of those that may come again too.
+    /// State digests of committed steps, steps after a rewind included: a replay must reproduce them.
     pub digests: BTreeMap<Step, String>,
-    /// The last generation.
+    /// The newest generation in the ledger; the next one counts on from it.
     pub generation: Generation,
-    /// The step after which the run's ledger begins: 0, or that of a checkpoint from elsewhere.
+    /// The step after which the run's ledger begins: 0, or the step of another run's checkpoint.
     pub begins_after: Step,
-    /// Incarnations of its members: they are awaited.
+    /// Incarnations of the newest generation's members: the start waits for these processes.
     pub awaited: BTreeSet<String>,
-    /// Every checkpoint on storage that the ledger knows, oldest first. None but the one that the run
-    /// begins with has been looked through.
+    /// Every checkpoint on storage that the ledger knows, oldest first. Only the one that the run begins with was
+    /// verified.
     pub stored: Vec<Stored>,
-    /// Which device classes had a part in which steps.
+    /// Device classes that computed each step.
     pub parts: Parts,
-    /// Every evaluation there was, of steps that may come again too.
+    /// Sums of every evaluation, by step, steps after a rewind included.
     pub evaluations: BTreeMap<Step, Vec<SetSums>>,
-    /// The newest one that stands.
+    /// Step of the newest evaluation that no rewind has made void.
     pub evaluated: Option<Step>,
-    /// Steps that applied nothing, of steps that may come again too; true where no smaller loss scale
-    /// could have helped.
+    /// Committed steps that applied nothing, steps after a rewind included; the value is true where no smaller loss
+    /// scale could have helped.
     pub skipped: BTreeMap<Step, bool>,
 }
 
-/// Where a run begins when there is no checkpoint, and what lies on storage.
+/// Where the run begins when there is no checkpoint, and the checkpoints that it may go back to.
 pub(super) fn beginnings(
     from: &Restorable,
     begins_after: Step,
     stored: Vec<Stored>,
 ) -> (Option<Restorable>, BTreeMap<Step, Stored>) {
-    // The run begins with the newest one that is what the ledger says: later ones are not.
+    // The start has verified the newest usable checkpoint: later ones do not hold what the ledger says.
     let usable = stored.into_iter().filter(|s| s.step <= from.step);
     let mut stored: BTreeMap<_, _> = usable.map(|s| (s.step, s)).collect();
     let origin = match &from.source {

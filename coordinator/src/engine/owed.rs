@@ -1,9 +1,9 @@
-//! What storage is owed: the states that must lie there before the run may be done with them.
+//! What storage is owed: the states that must be on storage before the members may let go of them.
 //!
-//! In: what is committed, evaluated and stored, and who holds which state. Out: the steps that are owed, in the
-//! order in which they are written; where the run can begin again.
-//! Keeps: derived anew whenever it is asked, from facts that survive a restart, so no death and no lost message
-//! can make the run forget one. Not here: who writes, and what follows (`checkpoint`).
+//! In: what is committed, evaluated and stored, and who holds which state. Out: the steps that are owed, in the order
+//! in which they are written; where the run can begin again.
+//! Keeps: the owed steps are derived anew at every question, from facts that survive a restart, so no death and no lost
+//! message can make the run forget an owed state. Not here: who writes it, and what follows (`checkpoint`).
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ impl Engine {
     /// Steps whose states are owed, oldest first.
     pub(super) fn owed(&self) -> BTreeSet<Step> {
         let last = self.must_be_safe().then_some(self.committed);
-        // Whoever leaves cannot wait for an evaluation: it comes when the state is taken up again.
+        // A worker that leaves cannot wait for an evaluation: the state is evaluated when the run takes it up again.
         let last = last.filter(|step| !self.is_on_storage(*step));
         let alone = self.short_of_workers && matches!(self.phase, Phase::Gathering);
         let committed = self.committed;
@@ -30,7 +30,8 @@ impl Engine {
             .collect()
     }
 
-    /// The best state so far, unless it is there. Where it is not the result it is kept as long as somebody has it.
+    /// The best state so far, unless it is on storage. Where the best state is not the result, it is owed only as long
+    /// as a worker holds it.
     fn best_owed(&self) -> Option<Step> {
         let best = self.best().filter(|step| !self.is_on_storage(*step))?;
         let wanted = self.options.best_is_the_result || self.anybody_holds(best);
@@ -49,34 +50,35 @@ impl Engine {
         best.unwrap_or(self.committed)
     }
 
-    /// The newest step that `save_steps` asks for and that is not there.
+    /// The newest step that `save_steps` asks for, unless it was given up, or a checkpoint of it or of a later step is
+    /// there.
     fn due(&self) -> Option<Step> {
         let every = self.options.save_steps.max(1);
         let due = Step(self.committed.0 - self.committed.0 % every);
-        // In a replay the newest one may lie ahead.
+        // In a replay the newest checkpoint may lie ahead of the committed step.
         let newest = self.checkpoints.stored.keys().next_back();
         let newest = newest.copied().unwrap_or_default();
-        // A checkpoint holds the evaluation of its state, and the last one is the end's.
+        // A checkpoint holds its state's evaluation, which comes first; the last state is owed as the run's end.
         let later = due == self.committed && (self.evaluation_due() || self.ends());
         let begun = self.origin.as_ref().map_or(Step(0), |o| o.step);
         (due > newest.max(begun) && !later && !self.checkpoints.given_up.contains(&due))
             .then_some(due)
     }
 
-    /// Nobody may go, and the run may not end, before the committed state is on storage.
+    /// Whether the committed state must be on storage before the run ends or its last holders leave.
     pub(super) fn must_be_safe(&self) -> bool {
         // A run that ends soon ends at the boundary, with the state that is committed then.
         let ends = matches!(self.phase, Phase::Gathering) && self.ends_soon();
         matches!(self.phase, Phase::Finishing) || ends || self.only_drainers_hold()
     }
 
-    /// Whoever holds the committed state wants to leave.
+    /// Whether every holder of the committed state drains.
     fn only_drainers_hold(&self) -> bool {
         let mut holding = self.holding(self.committed).peekable();
         holding.peek().is_some() && holding.all(|(_, m)| m.draining.is_some())
     }
 
-    /// The run ends as soon as its state is safe.
+    /// Whether the run ends as soon as its state is on storage: it was interrupted, or it fails.
     pub(super) fn ends_soon(&self) -> bool {
         self.interrupted || self.failing.is_some()
     }
@@ -87,7 +89,7 @@ impl Engine {
         self.origin.as_ref().is_some_and(seed) || self.checkpoints.stored.contains_key(&step)
     }
 
-    /// Who holds the state of a step, those who stay and are heard first, then by slot.
+    /// The workers that hold the state of a step: first those that are heard and stay, each group by slot.
     pub(super) fn holders(&self, step: Step) -> Vec<WorkerId> {
         let rank = |m: &Member| {
             let slot = m.slot();
@@ -103,9 +105,10 @@ impl Engine {
         self.holding(step).next().is_some()
     }
 
-    /// The same in the order of their names: asked at every event while the run waits, by all that is owed.
+    /// The workers that hold the state of a step, by name. Cheap, as a waiting run asks at every event for every owed
+    /// step.
     fn holding(&self, step: Step) -> impl Iterator<Item = (&WorkerId, &Member)> {
-        // What cannot be compared with the agreed digest is nobody's.
+        // A state without an agreed digest cannot be proved, so nobody counts as its holder.
         let known = self.digests.contains_key(&step);
         let newest = step == self.committed;
         let holds =
@@ -113,7 +116,7 @@ impl Engine {
         self.members.iter().filter(move |(_, m)| holds(m))
     }
 
-    /// A worker that holds a state that is owed and that nobody who stays holds.
+    /// Whether the worker holds an owed state that no staying worker holds.
     pub(super) fn is_the_last_holder(&self, worker: &WorkerId) -> bool {
         let stays = |m: &Member| m.draining.is_none() && !m.suspect;
         let alone = |step: Step| {
@@ -133,12 +136,13 @@ impl Engine {
         owed.into_iter().any(alone)
     }
 
-    /// The best state was on nobody's storage, and nobody has it any more: it must be computed again.
+    /// The step of the best state, when that state is lost and must be computed again.
     pub(super) fn lost_best(&self) -> Option<Step> {
         self.best().filter(|best| self.must_come_again(*best))
     }
 
-    /// Whether the run would have to go back from a step that somebody holds, because the best state before it is lost.
+    /// Whether the run could not stay at this step, although a worker holds its state, because an earlier best state is
+    /// lost.
     pub(super) fn goes_back_from(&self, step: Step) -> bool {
         let best = self.course.standing(step).best.map(|(best, _)| best);
         best.is_some_and(|best| best < step && self.must_come_again(best))
@@ -151,8 +155,8 @@ impl Engine {
         self.options.best_is_the_result && !safe
     }
 
-    /// Where the run begins again when nobody holds its state: the newest checkpoint that is not beyond a best
-    /// state which is still owed, or its beginning.
+    /// The state that the run goes back to when nobody holds the committed one: the newest checkpoint that is not after
+    /// an owed best state, or else the run's beginning.
     pub(super) fn restart_point(&self) -> Option<Restorable> {
         let best = self.best_owed().filter(|_| self.options.best_is_the_result);
         let most = best.unwrap_or(Step(u64::MAX));

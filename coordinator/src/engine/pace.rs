@@ -1,23 +1,23 @@
-//! How fast a worker computes, as far as its own reports tell.
+//! How fast one worker computes, by its own reports.
 //!
-//! In: what each micro-batch cost and took, and what the largest of the run took when they were tried. Out:
-//! what to expect of the next one, when it is late, when the worker counts as hung.
-//! Keeps: a worker is measured by its own past, so that it is not evicted for being slow; what may be asked
-//! of it follows the size of the work, so that it is not evicted for a long row.
+//! In: cost and time of each micro-batch, and of the rehearsal's. Out: the time that a micro-batch usually takes, and
+//! the time after which its worker counts as hung.
+//! Keeps: a worker is measured by its own past, so that it is not evicted for being slow; its deadline grows with the
+//! size of the work, so that it is not evicted for a long row.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::{Cost, WorkKind};
 
-/// So many times are remembered for each kind of work.
+/// Number of newest times that are remembered for each kind of work.
 const REMEMBERED: usize = 16;
-/// A worker this much slower than the typical one is named.
+/// Factor over the median worker's time at which a worker is reported as slow.
 pub(super) const SLOW: u32 = 3;
-/// So many times what its own past says of a micro-batch is a hang.
+/// Factor over the worker's own slowest comparable time at which it counts as hung.
 const HUNG: u32 = 4;
 
-/// Work that was done, and the time it took.
+/// One computed micro-batch: its tokens and its time.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     tokens: u64,
@@ -25,8 +25,9 @@ struct Sample {
 }
 
 impl Sample {
-    /// What so many tokens may take at most: attention grows with the square of a row, and less work is
-    /// never expected to take less, because a small micro-batch has its fixed part.
+    /// Most time for `tokens` tokens, by this sample: `time * max(tokens / self.tokens, 1)^2`. Squared, because
+    /// attention grows with the square of a row; never less than `time`, because a small micro-batch has its fixed
+    /// part.
     fn at_most(&self, tokens: u64) -> Duration {
         let ratio = self.ratio(tokens).max(1.0);
         let most = self.time.as_secs_f64() * ratio * ratio;
@@ -38,11 +39,11 @@ impl Sample {
     }
 }
 
-/// The newest times of one kind of work.
+/// A worker's newest times for one kind of work.
 #[derive(Debug, Default)]
 struct Times {
     samples: VecDeque<Sample>,
-    /// What one token usually took, seconds: found once for each report, and asked for far more often.
+    /// Median seconds for one token, kept because it is asked for far more often than it changes.
     unit: f64,
 }
 
@@ -60,16 +61,16 @@ impl Times {
     }
 }
 
-/// The newest times of one worker.
+/// A worker's newest times, by kind of work.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     times: BTreeMap<WorkKind, Times>,
-    /// Of training, before it took part.
+    /// Times of the rehearsal: training work on a device that did nothing else.
     rehearsed: Vec<Sample>,
 }
 
 impl Pace {
-    /// The largest micro-batches of the run were tried: tokens and time of each.
+    /// Takes tokens and time of each micro-batch of the rehearsal.
     pub(super) fn rehearsed(&mut self, rehearsals: impl Iterator<Item = (u64, Duration)>) {
         self.rehearsed = rehearsals
             .map(|(tokens, time)| Sample { tokens, time })
@@ -82,7 +83,8 @@ impl Pace {
         times.add(Sample { tokens, time });
     }
 
-    /// What is known of a kind of work. Training tells about evaluating too, which is a part of it.
+    /// Samples that tell about a kind of work. Without an evaluation yet, training tells about it, as a forward pass is
+    /// a part of training.
     fn evidence(&self, kind: WorkKind) -> impl Iterator<Item = &Sample> {
         let of = |kind: WorkKind| self.times.get(&kind).into_iter().flat_map(|t| &t.samples);
         let own = of(kind);
@@ -93,18 +95,19 @@ impl Pace {
             .chain(self.rehearsed.iter().filter(move |_| tried))
     }
 
-    /// What such work usually takes here; nothing before the first report of its kind.
+    /// Usual time of this worker for a cost; `None` before its first report of that kind.
     pub(super) fn typical(&self, cost: Cost) -> Option<Duration> {
         let times = self.times.get(&cost.kind)?;
         let usual = Duration::try_from_secs_f64(times.unit * cost.tokens.max(1) as f64);
         Some(usual.unwrap_or(Duration::MAX))
     }
 
-    /// Work that takes longer than this without a sign of progress is not coming.
+    /// Time without progress after which the worker counts as hung on work of this cost: `least` at least, `first`
+    /// without any sample.
     pub(super) fn deadline(&self, cost: Cost, least: Duration, first: Duration) -> Duration {
-        // Before its first report a worker is known by one trial alone, on a device that was its own.
+        // Before its first report only the rehearsal is known, on a device that did nothing else.
         let hung = HUNG * if self.times.is_empty() { HUNG } else { 1 };
-        // What little work took says little of much: it counts where nothing larger was done.
+        // Small work tells little about large work: it counts only where no sample is at least half as large.
         let alike = |s: &&Sample| s.tokens.saturating_mul(2) >= cost.tokens;
         let most = |s: &Sample| s.at_most(cost.tokens);
         let alike = self.evidence(cost.kind).filter(alike).map(most).max();
@@ -114,7 +117,7 @@ impl Pace {
     }
 }
 
-/// The middle one, the lower of two.
+/// The median; of an even number of times, the lower middle one.
 pub(super) fn median(mut times: Vec<Duration>) -> Option<Duration> {
     times.sort_unstable();
     times.get(times.len().checked_sub(1)? / 2).copied()

@@ -1,8 +1,9 @@
-//! A joiner proves another state than the agreed one: is it the joiner, or where it took it from?
+//! A joiner proves another state than the agreed one: is the joiner to blame, or its source?
 //!
-//! Whoever served it hashes its committed state again and is a source for nobody until it has: when
-//! it is spoiled it goes, by name. The joiner takes the state from another member, a few times. A checkpoint is looked
-//! through by the coordinator: one that is not what the ledger says is set aside, and the one before is taken.
+//! A peer that served the state hashes its own committed state again and is a source for nobody until it has: when that
+//! state is spoiled the peer is evicted by name. The joiner takes the state from another member, a few times. A
+//! checkpoint is read whole by the coordinator: when it does not hold what the ledger says it is set aside, and the one
+//! before it is taken.
 
 use shared::error::{Code, Error, Result, render};
 use shared::ids::{Step, WorkerId};
@@ -13,7 +14,7 @@ use super::event::Command;
 use super::members::{Member, MemberState};
 use super::notice::Notice;
 
-/// So often a joiner may prove another state than the agreed one.
+/// Number of times a joiner may prove another state than the agreed one.
 const UNLIKE_TRIES: usize = 3;
 
 impl Engine {
@@ -34,7 +35,7 @@ impl Engine {
         let reason = match &member.source {
             _ if member.unlike > UNLIKE_TRIES => None,
             Some(SyncSource::Peer(_)) => Some("what it got has another digest"),
-            // Before step 1 everybody draws the first adapter, and unlike devices draw unlike ones.
+            // Before step 1 each worker draws the first adapter, and unlike devices draw unlike ones.
             Some(SyncSource::Initial) if !self.options.strict_devices => {
                 Some("its device draws another first adapter: it takes the agreed one")
             }
@@ -50,7 +51,7 @@ impl Engine {
                 .stored
                 .values()
                 .any(|s| s.folder == *folder);
-            // One that has been set aside meanwhile accuses nobody, whether another lies in its place or not.
+            // A checkpoint that was set aside meanwhile accuses no worker, whether another took its place or not.
             let told = self.members.get(worker).map(|m| match *m.state() {
                 MemberState::Syncing { since, .. } => since,
                 _ => m.proved,
@@ -91,8 +92,9 @@ impl Engine {
         });
     }
 
-    /// The first adapter is drawn, and unlike devices draw unlike ones. Where nobody holds the one that was agreed on any
-    /// more, that of the first who is there counts: what was computed on the other is a course that the run leaves.
+    /// Takes a joiner's first adapter as the agreed one, where no worker holds the agreed one any more: the adapter is
+    /// drawn, and unlike devices draw unlike ones. Steps that followed from the other first adapter are a course that
+    /// the run leaves.
     fn begins_otherwise(&mut self, worker: &WorkerId, step: Step, digest: &str) -> bool {
         let drawn =
             self.members.get(worker).and_then(|m| m.source.as_ref()) == Some(&SyncSource::Initial);
@@ -143,7 +145,7 @@ impl Engine {
         }
     }
 
-    /// Whoever does not even hash in time is hung.
+    /// Removes workers that do not hash their state in time.
     pub(super) fn proof_overdue(&mut self) {
         let now = self.now;
         let late = |m: &Member| m.proving.is_some_and(|deadline| now > deadline);
@@ -155,8 +157,8 @@ impl Engine {
         }
     }
 
-    /// A worker restored another state from a checkpoint than the recorded one: the coordinator looks itself. False
-    /// when that has been done already, or is not one of this run's.
+    /// A worker restored another state from a checkpoint than the recorded one: orders the checkpoint verified. False
+    /// when another is being verified, or when this is no checkpoint of this run.
     fn doubt(&mut self, step: Step, worker: &WorkerId, digest: &str) -> bool {
         let accused = (worker.clone(), digest.to_owned());
         if let Some((stored, accusers)) = &mut self.checkpoints.doubted {
@@ -194,7 +196,7 @@ impl Engine {
         }
     }
 
-    /// The checkpoint was to blame and not the worker.
+    /// Clears the worker, because its checkpoint was to blame, and gives it another source.
     fn takes_it_from_elsewhere(&mut self, worker: &WorkerId) {
         if let Some(member) = self.members.get_mut(worker) {
             member.unlike = 0;
@@ -202,13 +204,14 @@ impl Engine {
         self.set_state(worker, MemberState::Loaded);
     }
 
-    /// Whether a checkpoint is being looked through.
+    /// Whether the checkpoint of a step is being verified.
     pub(super) fn is_doubted(&self, step: Step) -> bool {
         let doubted = self.checkpoints.doubted.as_ref();
         doubted.is_some_and(|(stored, _)| stored.step == step)
     }
 
-    /// The coordinator has looked: either the checkpoint is not what the ledger says, or its accusers are not sound.
+    /// The coordinator has verified a checkpoint: either it does not hold what the ledger says and is set aside, or the
+    /// workers that accused it are refused.
     pub(super) fn verified(&mut self, step: Step, outcome: Result<()>) {
         let doubted = self
             .checkpoints
@@ -218,7 +221,7 @@ impl Engine {
             return;
         };
         if let Err(error) = outcome {
-            // What cannot be read now may be whole: nobody is judged by it, and whoever needs it asks again.
+            // A checkpoint that cannot be read now may be whole: it is kept, and no worker is judged by it.
             if error.code != Code::Io {
                 self.set_aside(step, render(&error));
             }
@@ -231,7 +234,7 @@ impl Engine {
         }
         let committed = self.committed;
         for (worker, digest) in accusers {
-            // Meanwhile it may have got the agreed one from somebody.
+            // The accuser may have got the agreed state from a member meanwhile.
             if self
                 .members
                 .get(&worker)

@@ -1,11 +1,11 @@
-//! What comes back: a worker whose session broke, or the coordinator itself.
+//! Recovery: a worker whose session broke comes back, or the coordinator itself.
 //!
-//! A returning worker says what it holds. Its sums count again when they belong to the step in work
-//! and nobody else was given any of it. A coordinator that comes back waits for the workers it
-//! knew, takes the newest state that its own record vouches for, and goes on in the same step.
-//! Keeps: a worker is found by its incarnation, never by a name it claims, and whatever an earlier session of it held
-//! is given back first; a holder whose line broke is waited for before anything is rolled back, and a state that
-//! comes back and is ahead of the run wins.
+//! A returning worker says what it holds. Its sums count again when they belong to the step in work and no other worker
+//! was given any of their micro-batches. A coordinator that is started again waits for the workers in its ledger, takes
+//! the newest state whose digest the ledger has, and goes on in the same step.
+//! Keeps: a worker is found by its incarnation, never by a name it claims, and everything that its earlier session held
+//! is given back first; a holder whose session broke is waited for before anything is rolled back, and a returning
+//! state that is ahead of the run wins.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,13 +33,13 @@ impl Engine {
         member.pace = pace.unwrap_or_default();
         member.pace.rehearsed(rehearsals(&loaded));
         let known = |(step, digest): &(&Step, &String)| self.digests.get(step) == Some(*digest);
-        // Its newest state is one that it keeps, once it has heard that it is owed.
+        // The worker's newest state counts as kept where it is owed, because the worker is told so now.
         let keep = self.kept();
         let newest = std::iter::once((&position.step, &position.state_digest));
         let newest = newest.filter(|(step, _)| keep.contains(step));
         let retained = position.retained.iter().chain(newest).filter(known);
         member.retains = retained.map(|(step, _)| *step).collect();
-        // What is owed may follow from what it holds: nothing of that goes yet.
+        // What is owed may change with what this worker holds, so it must not drop any of these states yet.
         let keeps: BTreeSet<_> = keep.union(&member.retains).copied().collect();
         let holds = !member.retains.is_empty();
         self.members.insert(worker.clone(), member);
@@ -58,7 +58,8 @@ impl Engine {
         }
     }
 
-    /// A process has one session: what an earlier one held is given back before a new one counts. Its pace is returned.
+    /// Ends the process's earlier session, if any: its assignments and credits go back before the new session counts.
+    /// Returns the earlier session's pace.
     pub(super) fn end_earlier_session(&mut self, incarnation: &str) -> Option<Pace> {
         let before = self.members.of_incarnation(incarnation)?.clone();
         let pace = self
@@ -69,18 +70,19 @@ impl Engine {
         pace
     }
 
-    /// Somebody who held the state lost its line a moment ago and may come back with it.
+    /// Whether a worker that held a state lost its session a moment ago and may come back.
     pub(super) fn somebody_is_on_its_way(&self) -> bool {
         !self.absent.is_empty()
     }
 
-    /// Who has not come back in time is not waited for any longer.
+    /// Stops waiting for workers that have not come back within `rejoin`.
     pub(super) fn forget_the_absent(&mut self) {
         let now = self.now;
         self.absent.retain(|_, until| now < *until);
     }
 
-    /// The committed step a returning worker can be brought to without data from others.
+    /// The committed step whose state a returning worker has, or gets by a commit that it missed; `None` when its
+    /// digests are not the agreed ones.
     fn reachable(&self, position: &Position) -> Option<Step> {
         let vouched = |step: Step, digest: &str| {
             !digest.is_empty() && self.digests.get(&step).is_some_and(|known| known == digest)
@@ -92,11 +94,11 @@ impl Engine {
         vouched(position.step, &position.state_digest).then_some(position.step)
     }
 
-    /// While the run goes on: back into the step in work, or like a joiner.
+    /// Takes a returning worker in while the run goes on: into the step in work, or as a joiner.
     fn take_in(&mut self, worker: &WorkerId, position: &Position) {
         let holds = self.reachable(position);
         let ahead = holds.filter(|step| *step > self.committed);
-        // What has to be computed again lies before it: it would go back at once.
+        // Where a best state before that step is lost, the run would go back at once.
         if let Some(step) = ahead.filter(|step| !self.goes_back_from(*step)) {
             self.go_forward(step);
         }
@@ -135,14 +137,15 @@ impl Engine {
             self.deal();
             self.reduce_when_covered();
         } else {
-            // In the middle of a step that goes on without it, it holds the state for whoever loses it.
+            // The step goes on without this worker, which holds the committed state in case others lose it.
             let step = self.committed;
             let follows = false;
             self.set_state(worker, MemberState::Ready { step, follows });
         }
     }
 
-    /// The run had gone back, and a state that it had committed before is there again: nothing need be repeated.
+    /// Moves a run that had gone back to a later committed state that a worker has brought back: no step need be
+    /// repeated.
     fn go_forward(&mut self, step: Step) {
         let digest = self.digests.get(&step).cloned();
         self.notice(Notice::GoesForward { step });
@@ -161,7 +164,7 @@ impl Engine {
         }
     }
 
-    /// It applied the step, and the word that it is committed was lost.
+    /// Repeats the lost `Commit` to a worker that has applied the step.
     fn commit_missed(&mut self, worker: &WorkerId) {
         let Some(state_digest) = self.digests.get(&self.committed).cloned() else {
             return;
@@ -173,7 +176,7 @@ impl Engine {
         self.send_at(worker, identity, ToWorker::Commit { state_digest });
     }
 
-    /// After a restart: goes on once everybody who was known is back, or has not come in time.
+    /// After a restart: ends the recovery once every awaited worker is back or the time is over.
     pub(super) fn recover_when_all_are_back(&mut self) {
         let Phase::Recovering { until, awaited } = &self.phase else {
             return;
@@ -201,7 +204,7 @@ impl Engine {
         let on_storage = self.restart_point().map(|point| point.step);
         let best = best.filter(|step| Some(*step) >= on_storage);
         let remembered = self.committed;
-        // Storage is asked only where nobody has brought a state.
+        // The run goes back to storage only where no worker has brought a state.
         (self.committed, self.state_digest) = match best {
             Some(step) => (step, self.digests.get(&step).cloned()),
             None => match self.point_to_go_back_to() {
@@ -230,7 +233,7 @@ impl Engine {
         self.go_on_from(step, returned);
     }
 
-    /// The same step goes on with what the returning workers hold.
+    /// Goes on in the step after `step` with the sums of the returned workers.
     fn go_on_from(&mut self, step: Step, returned: Vec<(WorkerId, Position)>) {
         let next = step.next();
         let ends = self.ends() && !self.evaluation_due();
@@ -244,7 +247,7 @@ impl Engine {
         let there = |p: &Position| self.reachable(p) == Some(step);
         let holders = returned.iter().filter(|(_, p)| there(p)).count();
         let holders = holders.min(self.options.max_workers);
-        // The boundary decides otherwise; sums of a step that waits are computed again.
+        // Otherwise the boundary decides, and the sums are computed again.
         let goes_on = !finished && holders >= self.options.min_workers;
         let mut credited = 0;
         let rate = self.options.audit_rate;
@@ -292,7 +295,7 @@ impl Engine {
     }
 }
 
-/// What a worker tried before it took part.
+/// Tokens and time of each micro-batch of a worker's rehearsal.
 pub(super) fn rehearsals(loaded: &Loaded) -> impl Iterator<Item = (u64, Duration)> {
     let tried = loaded.rehearsals.iter();
     tried.map(|r| (r.tokens, Duration::from_micros(r.compute_us)))

@@ -1,4 +1,4 @@
-//! From the last credit to the totals: when a reduce begins, repeats, or loses somebody.
+//! From the last credit to the totals: when a reduce begins, is repeated, or loses a member.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::notice::Notice;
 use super::state::{Phase, Reducing};
 use super::work::StepWork;
 
-/// How often one step's reduce is tried in an unchanged member set before the culprit goes.
+/// Failed reduces of one step, in an unchanged member set, after which the culprit is evicted.
 const REDUCE_RETRIES: u32 = 2;
-/// What clipping, updating and hashing one parameter may take: twenty times what it does on a slow core.
+/// Time that clipping, updating and hashing one parameter may take: twenty times what a slow core needs.
 const APPLY_ONE: Duration = Duration::from_nanos(200);
 
 impl Engine {
@@ -23,7 +23,7 @@ impl Engine {
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
-        // An audit stays open until somebody is there who can give a second opinion; without, there is none.
+        // An open audit holds the reduce up only while a member is there that can give a second opinion.
         let asks = |audits: &BTreeMap<_, Audit>| {
             let working = self.members.working_classes();
             audits.values().any(|audit| audit.has_peers(&working))
@@ -51,7 +51,7 @@ impl Engine {
             return;
         }
         match &mut self.phase {
-            // Its part is in the total that all survivors have applied.
+            // The lost member's part is in the total that all survivors have applied.
             Phase::Reducing(reducing)
                 if reducing.again.is_none()
                     && reducing.slices.is_none()
@@ -59,7 +59,7 @@ impl Engine {
             {
                 self.next_generation();
                 if survivors.len() == 1 {
-                    // Nobody is left to agree with: it looks twice.
+                    // The only survivor has nobody to agree with, so it computes the outcome twice.
                     self.look_again();
                 } else {
                     self.commit_when_agreed();
@@ -74,7 +74,7 @@ impl Engine {
         }
     }
 
-    /// The same step with those who are there: whoever is not takes its credits along, whenever it went.
+    /// Continues the same step with the members that are left; the credits of lost members go back to the pool.
     fn go_on(&mut self, mut work: StepWork) {
         work.keep_only(&self.members.working());
         self.attempt = self.attempt.next();
@@ -85,7 +85,7 @@ impl Engine {
         self.reduce_when_covered();
     }
 
-    /// A reduce failed although its members live: try again, then without the culprit.
+    /// A reduce failed although its members live: repeats it, and at last evicts the culprit.
     pub(super) fn reduce_failed(&mut self, worker: &WorkerId, identity: &Identity, failed: Failed) {
         if *identity != self.identity() {
             return;
@@ -94,7 +94,7 @@ impl Engine {
         let Phase::Reducing(reducing) = &mut self.phase else {
             return;
         };
-        // A total that does not cover the step is wrong for all: whoever noticed is not to blame for it.
+        // A total that does not cover the step is wrong on every member: the one that noticed is not to blame.
         if failed.error.code == Code::Internal && failed.culprit.is_none() {
             reducing.unfit.insert(worker.clone());
             self.commit_when_agreed();
@@ -115,8 +115,8 @@ impl Engine {
         self.reduce_again(failed.error.to_string());
     }
 
-    /// A worker on which nothing moves sees its own lines only. As long as something moves between others, what it
-    /// waits for may be on its way; it says so again for as long as it waits.
+    /// Notes that nothing moves on a worker. The worker sees only its own lines: while bytes move between others, its
+    /// data may be on the way. It reports again for as long as it waits.
     pub(super) fn reduce_stalled(
         &mut self,
         worker: &WorkerId,
@@ -139,8 +139,8 @@ impl Engine {
         });
     }
 
-    /// Judges an all-reduce in which nothing moves on anybody, once all that wait in it have said for whom, or a beat
-    /// after the first.
+    /// Judges an all-reduce in which nothing moves on any member, once every waiting member has said for whom it waits,
+    /// or a beat after the first one has.
     fn judge_stalled(&mut self) {
         let Phase::Reducing(reducing) = &self.phase else {
             return;
@@ -148,7 +148,7 @@ impl Engine {
         let Some(stands) = self.stands_still(reducing) else {
             return;
         };
-        // What was said before something moved last is over.
+        // Reports from before the last movement are void.
         let since = self.now.saturating_sub(stands);
         let stalled = reducing
             .stalled
@@ -174,8 +174,8 @@ impl Engine {
         }
     }
 
-    /// For how long nothing has moved on any line of the all-reduce; unknown while somebody in it is not heard: its
-    /// lease decides then.
+    /// Time since anything moved on any member of the all-reduce; `None` while one of them is silent: its lease decides
+    /// then.
     fn stands_still(&self, reducing: &Reducing) -> Option<Duration> {
         let members = reducing.slots.iter().filter_map(|w| self.members.get(w));
         let mut last = reducing.since;
@@ -210,8 +210,8 @@ impl Engine {
         self.go_on(work);
     }
 
-    /// A reduce in which nothing moves: whoever has not answered while others have is hung. As long as bytes move, between
-    /// whomever, it may take what it takes.
+    /// Where nothing moves in a reduce, members that have not answered while others have are hung. While bytes move
+    /// between any members the reduce may take as long as it needs.
     pub(super) fn reduce_overdue(&mut self) {
         self.judge_stalled();
         let Phase::Reducing(reducing) = &self.phase else {
@@ -237,15 +237,17 @@ impl Engine {
         }
     }
 
-    /// How long nothing may move before an answer that applies or hashes the state counts as never coming.
+    /// Time without movement after which a member that applies or hashes the state counts as hung: twice the reduce's
+    /// patience, and [`APPLY_ONE`] per trained parameter.
     pub(super) fn reduce_patience(&self) -> Duration {
         let elements = u32::try_from(self.options.parameters).unwrap_or(u32::MAX);
         self.options.ladder.reduce_patience * 2 + APPLY_ONE.saturating_mul(elements)
     }
 }
 
-/// Of those who wait, one that names the member whom most of what is told is about, as waiting or as waited for; of
-/// two alike, the one that more wait for. A bystander, whose own wait is for somebody who waits, is named by few.
+/// The report of a waiting member that names the likeliest culprit: the member that most reports are about, as the one
+/// waiting or the one waited for; among equals the one that more members wait for. A bystander, which waits for a
+/// member that waits itself, is named by few.
 fn most_waited_for<'a>(
     told: impl Iterator<Item = (&'a WorkerId, &'a Failed)> + Clone,
 ) -> Option<(&'a WorkerId, &'a Failed)> {

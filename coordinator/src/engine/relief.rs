@@ -1,6 +1,6 @@
-//! Straggler relief: what is late with one worker is given to an idle one as well.
+//! Straggler relief: a micro-batch that is late with one worker is given to an idle one as well.
 //!
-//! The first result counts, the other is void: who computes never changes what comes out.
+//! The first result counts, the other is void: both hold the same integers, so relief never changes the adapter.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use super::pace::{SLOW, median};
 use super::state::Phase;
 use super::{Cost, WorkKind};
 
-/// At most so many workers compute the same micro-batch.
+/// Largest number of workers that compute the same micro-batch.
 const COPIES: usize = 2;
-/// Up to so many workers each is looked at as soon as it is idle.
+/// Largest cluster in which each worker is relieved as soon as it is idle; larger ones wait for the next tick.
 const FEW: usize = 32;
 
-/// A micro-batch that is late where it is, and how long it will still take there.
+/// A late micro-batch and the time that its holder will still take.
 type Late = (Duration, MicroBatchId);
 
-/// What work usually takes, at the typical worker's time for a token.
+/// The usual time for a cost, in seconds: `unit.1 * tokens`, with the median worker's seconds for a token.
 fn usual(cost: Cost, unit: (WorkKind, f64)) -> Duration {
     Duration::try_from_secs_f64(unit.1 * cost.tokens as f64).unwrap_or(Duration::MAX)
 }
 
 impl Engine {
-    /// Gives what is late elsewhere to workers that have nothing to do.
+    /// Gives late micro-batches to all idle workers.
     pub(super) fn relieve(&mut self) {
         let Some(unit) = self.typical_unit() else {
             return;
@@ -49,7 +49,8 @@ impl Engine {
         }
     }
 
-    /// The same for one that has just become idle. With many workers the next tick looks for all of them.
+    /// Gives a late micro-batch to a worker that has just become idle; with more than [`FEW`] workers the next tick
+    /// does.
     pub(super) fn relieve_if_idle(&mut self, worker: &WorkerId) {
         let idle = |m: &Member| m.is_free() && m.outstanding.is_empty();
         let few = self.members.len() <= FEW;
@@ -63,7 +64,7 @@ impl Engine {
         }
     }
 
-    /// What the typical worker takes for one token of the work in hand.
+    /// The median worker's seconds for one token of the kind of work in hand; `None` before any report of that kind.
     fn typical_unit(&self) -> Option<(WorkKind, f64)> {
         let Phase::Computing(work) = &self.phase else {
             return None;
@@ -93,7 +94,7 @@ impl Engine {
         self.send(worker, ToWorker::Assign(task, vec![micro_batch]));
     }
 
-    /// What will take long where it is, the longest first: looked for once, whoever is idle.
+    /// The late micro-batches, the latest first, computed once for all idle workers.
     fn late_ones(&self, unit: (WorkKind, f64)) -> Vec<Late> {
         let Phase::Computing(work) = &self.phase else {
             return Vec::new();
@@ -112,7 +113,8 @@ impl Engine {
         late
     }
 
-    /// The assignment that would end last, when `worker` is sure to be done before; its place among the late ones.
+    /// Index in `late` of the latest micro-batch that `worker` would finish in less than half the time its holder
+    /// needs.
     fn latest_elsewhere(
         &self,
         worker: &WorkerId,
@@ -131,7 +133,7 @@ impl Engine {
         })
     }
 
-    /// How long a holder will still take for one of its assignments; nothing when that is soon.
+    /// Time that a holder will still take for one of its assignments; `None` when no more than `late` is left.
     fn time_left(
         &self,
         holder: &Member,
@@ -156,7 +158,7 @@ impl Engine {
         if holder.suspect {
             return Some(Duration::MAX);
         }
-        // One that already took longer than usual may take for ever.
+        // An assignment that already took twice the usual time may never end.
         let overdue = running > late.max(pace.max(typical) * 2);
         let left = if overdue {
             running + queued

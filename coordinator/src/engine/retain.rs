@@ -1,7 +1,7 @@
 //! Which states the members keep in memory until they are on storage.
 //!
-//! In: what is owed. Out: who keeps what. Keeps: what a member is told to keep and what it is believed to hold are one,
-//! so that nobody is asked for a state that it may have let go.
+//! In: the owed states. Out: which states each member keeps. Keeps: a member is believed to hold exactly the states
+//! that it was told to keep, so that none is asked for a state that it may have dropped.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::Engine;
 use super::members::Member;
 
 impl Engine {
-    /// The steps whose states the members keep.
+    /// Steps whose states the members must keep: the owed ones and the one that is being written.
     pub(super) fn kept(&self) -> BTreeSet<Step> {
         let mut keep = self.owed();
         keep.extend(self.checkpoints.writing.as_ref().map(|w| w.step));
@@ -33,8 +33,7 @@ impl Engine {
         }
     }
 
-    /// A member keeps these and nothing else. What it is told and what it is believed to hold are one: it is believed
-    /// to hold nothing that it may let go.
+    /// Tells a member to keep the states of these steps and no others, and believes it to hold no others from now on.
     pub(super) fn retain(&mut self, worker: &WorkerId, keep: &BTreeSet<Step>) {
         let committed = self.committed;
         let Some(member) = self.members.get_mut(worker) else {
@@ -48,7 +47,7 @@ impl Engine {
         self.send(worker, ToWorker::Retain(steps));
     }
 
-    /// Somebody has got the committed state after the members were told to keep it: it keeps it too.
+    /// A worker that got the committed state after the members were told to keep it keeps it too.
     pub(super) fn retains_what_it_has(&mut self, worker: &WorkerId) {
         let retained = &self.checkpoints.retained;
         let member = self.members.get(worker);

@@ -15,37 +15,37 @@ pub(super) enum Phase {
     /// The coordinator came back: the processes it knew are awaited.
     Recovering {
         until: Duration,
-        /// Their incarnations.
+        /// Incarnations of these processes, as the ledger has them.
         awaited: BTreeSet<String>,
     },
     /// At a step boundary, until enough members are ready.
     Gathering,
-    /// Micro-batches are computed.
+    /// The step's micro-batches are dealt, computed and credited.
     Computing(StepWork),
     /// Everything is credited; the total is reduced and applied.
     Reducing(Reducing),
-    /// Every step is committed; what the run ends with goes to storage.
+    /// Every step is committed; the last and the best state go to storage, then the adapter is exported.
     Finishing,
-    /// Nothing more will happen.
+    /// The engine has ended the run; only a late worker is still answered.
     Over,
 }
 
-/// A reduce on its way.
+/// The reduce of the step in work, from the order until all members agree.
 #[derive(Debug)]
 pub(super) struct Reducing {
     pub(super) work: StepWork,
-    /// The members it runs among, by slot.
+    /// The members that take part in the reduce, by slot.
     pub(super) slots: Arc<[WorkerId]>,
     pub(super) applied: BTreeMap<WorkerId, Applied>,
-    /// To whom a total came that does not cover the step.
+    /// Members whose total does not cover the step.
     pub(super) unfit: BTreeSet<WorkerId>,
-    /// Second opinions, once the states differed: committed digest, new digest.
+    /// Set once the new states differed: each member's committed and new digest, hashed and applied once more.
     pub(super) again: Option<BTreeMap<WorkerId, (String, String)>>,
-    /// Fingerprints by slice, once a total was not the sum of the credits.
+    /// Set once a total was not the sum of the credits: each member's fingerprints by slice.
     pub(super) slices: Option<BTreeMap<WorkerId, SliceFingerprints>>,
-    /// On whom nothing moves, what it said of that last, and when.
+    /// Members on which nothing moves: when each last said so, and what it said.
     pub(super) stalled: BTreeMap<WorkerId, (Duration, Failed)>,
-    /// When it began, or when the newest question was asked.
+    /// When the reduce began, or when the members were last asked for slices or second opinions.
     pub(super) since: Duration,
 }
 
@@ -63,12 +63,12 @@ impl Reducing {
         }
     }
 
-    /// Whether a total has reached a member.
+    /// Whether the member has received a total, fit or unfit.
     pub(super) fn has_reduced(&self, worker: &WorkerId) -> bool {
         self.applied.contains_key(worker) || self.unfit.contains(worker)
     }
 
-    /// Whether a member has answered what was asked last.
+    /// Whether the member has answered the newest question: second opinion, slices, or the reduce itself.
     pub(super) fn has_answered(&self, worker: &WorkerId) -> bool {
         match (&self.again, &self.slices) {
             (Some(again), _) => again.contains_key(worker),

@@ -1,4 +1,4 @@
-//! One step's compute: deal and credit.
+//! The compute of one step: deals micro-batches to members and credits their results.
 
 use shared::ids::{Identity, MicroBatchId, WorkerId};
 use shared::wire::message::{Computed, Task, ToWorker};
@@ -13,8 +13,8 @@ use super::notice::Notice;
 use super::state::Phase;
 use shared::ids::Attempt;
 
-/// A worker that would not begin so many assignments in a row holds another state than it should.
-/// A few happen: what was withdrawn from it and came back to it meanwhile.
+/// Refused assignments in a row after which a worker must hold another state than it should. A few refusals are normal:
+/// a micro-batch was withdrawn from the worker and dealt to it again meanwhile.
 const SKIPS: usize = 8;
 
 impl Engine {
@@ -31,7 +31,7 @@ impl Engine {
             self.finish_when_stored();
             return;
         }
-        // The evaluation before a step has the lower numbers.
+        // An evaluation and the step after it share a step number: the evaluation has the lower attempts.
         self.attempt = if !evaluates && self.evaluated == Some(self.committed) {
             self.attempt.next()
         } else {
@@ -53,8 +53,8 @@ impl Engine {
         self.reduce_when_covered();
     }
 
-    /// Hands out micro-batches until each free worker holds [`DEPTH`], one each in turn; then
-    /// audits; then what is late elsewhere.
+    /// Hands out micro-batches until each free worker holds [`DEPTH`], one each in turn; then audits; then
+    /// micro-batches that are late elsewhere.
     pub(super) fn deal(&mut self) {
         if !matches!(self.phase, Phase::Computing(_)) {
             return;
@@ -64,14 +64,14 @@ impl Engine {
         self.relieve();
     }
 
-    /// The same for some of the members; what is late is looked for at every tick.
+    /// Hands out micro-batches and audits to some of the members, without straggler relief.
     fn deal_to(&mut self, workers: &[WorkerId]) {
         let (now, at, beat) = (self.now, self.identity(), self.options.ladder.beat);
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
         let task = work.task;
-        // Nobody is asked for a second opinion before all first ones are given out.
+        // No worker is asked for a second opinion before every micro-batch is dealt once.
         let classes = match work.audits.is_empty() {
             true => Vec::new(),
             false => self.members.working_classes(),
@@ -124,7 +124,7 @@ impl Engine {
             true => member.answered(identity, id, task, now),
             false => None,
         };
-        // One that the worker had kept was not computed just now.
+        // A result that the worker had kept has no compute time.
         if let Some(Outstanding { cost, .. }) = &expected
             && result.compute_us > 0
         {
@@ -142,7 +142,7 @@ impl Engine {
         }
         let audits = matches!(&self.phase, Phase::Computing(work) if !work.audits.is_empty());
         if audits {
-            // A second opinion may be wanted of somebody who has nothing else to do.
+            // An open audit may need an idle member's second opinion.
             self.deal();
         } else {
             self.deal_to(std::slice::from_ref(worker));
@@ -178,8 +178,7 @@ impl Engine {
         true
     }
 
-    /// What a worker did not begin is no longer its own: it goes to somebody else, unless it is
-    /// credited already.
+    /// Takes back assignments that a worker did not begin: they go to other workers, unless they are credited already.
     pub(super) fn skipped(
         &mut self,
         worker: &WorkerId,

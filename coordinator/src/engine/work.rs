@@ -1,7 +1,7 @@
 //! The micro-batches of the step in work: who may deliver each, and who was credited.
 //!
-//! Keeps: a micro-batch is in exactly one of pool, assigned, credited; it is credited to one worker;
-//! what a lost worker took goes back to the pool, unless somebody else may still deliver it.
+//! Keeps: a micro-batch is in exactly one of pool, assigned, credited; it is credited to one worker; a lost worker's
+//! assignments and credits go back to the pool, unless another worker may still deliver the micro-batch.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -16,39 +16,39 @@ use super::{Cost, WorkKind};
 /// Micro-batches of the step in work.
 #[derive(Debug, Default)]
 pub(super) struct StepWork {
-    /// What it is done for.
+    /// What the micro-batches are computed for: training or an evaluation.
     pub(super) task: Task,
-    /// What each micro-batch costs.
+    /// Cost of each micro-batch, by its number.
     costs: Vec<Cost>,
     pub(super) pool: VecDeque<MicroBatchId>,
     pub(super) assigned: BTreeMap<MicroBatchId, BTreeSet<WorkerId>>,
     pub(super) credited: BTreeMap<MicroBatchId, Credited>,
     pub(super) audits: BTreeMap<MicroBatchId, Audit>,
     pub(super) compute_us: BTreeMap<WorkerId, u64>,
-    /// Credited micro-batches that were lost with their worker.
+    /// Number of credited micro-batches that were lost with their worker.
     pub(super) lost: u32,
-    /// Tries at reducing it in an unchanged member set.
+    /// Number of failed reduces in an unchanged member set.
     pub(super) retries: u32,
-    /// An audit that claims alone cannot decide: is somebody's committed state spoiled?
+    /// Set while the claims about an audited micro-batch cannot decide who is wrong.
     pub(super) doubt: Option<Doubt>,
 }
 
-/// Everybody hashes the committed state again.
+/// A check of all committed states: every member hashes its own, as one of them may be spoiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Doubt {
-    /// The micro-batch in dispute.
+    /// The audited micro-batch that two workers computed differently.
     pub(super) micro_batch: MicroBatchId,
-    /// Whose state proved right.
+    /// Members whose committed state has the agreed digest.
     pub(super) sound: BTreeSet<WorkerId>,
     pub(super) since: Duration,
 }
 
-/// A micro-batch that counts.
+/// A credited micro-batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credited {
-    /// Whose.
+    /// The worker whose sum holds it: when this worker leaves, the micro-batch is computed again.
     pub worker: WorkerId,
-    /// Fingerprint of its integers.
+    /// Fingerprint of the micro-batch's integers: fingerprints add like the integers.
     pub fingerprint: u64,
 }
 
@@ -71,22 +71,22 @@ impl StepWork {
         })
     }
 
-    /// The most that one micro-batch of a kind costs.
+    /// The largest cost among the step's micro-batches of one kind.
     pub(super) fn largest(&self, kind: WorkKind) -> Cost {
         let of_kind = self.costs.iter().filter(|c| c.kind == kind);
         let tokens = of_kind.map(|c| c.tokens).max().unwrap_or(1);
         Cost { kind, tokens }
     }
 
-    /// Everybody who took something.
+    /// Workers with an assignment or a credit in this step.
     pub(super) fn holders(&self) -> BTreeSet<&WorkerId> {
         let assigned = self.assigned.values().flatten();
         let credited = self.credited.values().map(|c| &c.worker);
         assigned.chain(credited).collect()
     }
 
-    /// Gives back what everybody took who is not among `those`: whoever is gone takes its sums along,
-    /// whenever it went.
+    /// Gives back to the pool what workers outside `those` were assigned or credited: a worker that is gone has taken
+    /// its sums along.
     pub(super) fn keep_only(&mut self, those: &[WorkerId]) {
         let those: BTreeSet<_> = those.iter().collect();
         let gone = self.holders().into_iter().filter(|w| !those.contains(w));
@@ -100,7 +100,7 @@ impl StepWork {
         }
     }
 
-    /// Takes the next one out of the pool for a worker.
+    /// Assigns the pool's next micro-batch to a worker.
     pub(super) fn assign(&mut self, worker: &WorkerId) -> Option<MicroBatchId> {
         let micro_batch = self.pool.pop_front()?;
         self.assigned
@@ -110,7 +110,7 @@ impl StepWork {
         Some(micro_batch)
     }
 
-    /// Credits a result when this worker may deliver it; the others who might have are returned.
+    /// Credits a result when the micro-batch is assigned to this worker; returns the other workers it was assigned to.
     pub(super) fn credit(
         &mut self,
         micro_batch: MicroBatchId,
@@ -132,8 +132,8 @@ impl StepWork {
         Some(others)
     }
 
-    /// What a returning worker has in its sum counts again, when nobody else was given any of it;
-    /// an audit that was open when the session broke is opened again.
+    /// Credits a returning worker with what its sum holds, if all of that is still in the pool: then no other worker
+    /// was given any of it; an audit that was open when the session broke is opened again.
     pub(super) fn readmit(
         &mut self,
         worker: &WorkerId,
@@ -159,7 +159,7 @@ impl StepWork {
         true
     }
 
-    /// A worker will not deliver this one; whether it was to.
+    /// Takes an assignment back; returns whether the worker had it.
     pub(super) fn withdraw(&mut self, micro_batch: MicroBatchId, worker: &WorkerId) -> bool {
         let Some(holders) = self.assigned.get_mut(&micro_batch) else {
             return false;
@@ -172,7 +172,7 @@ impl StepWork {
         was_to
     }
 
-    /// Everything the worker took in this step goes back to the pool, in order.
+    /// Gives everything that the worker was assigned or credited in this step back to the pool, in order.
     pub(super) fn give_back(&mut self, worker: &WorkerId) {
         let held: Vec<_> = self
             .assigned
@@ -201,7 +201,7 @@ impl StepWork {
         self.pool.insert(at, micro_batch);
     }
 
-    /// Nothing is left to compute.
+    /// Whether every micro-batch is credited.
     pub(super) fn is_computed(&self) -> bool {
         self.pool.is_empty() && self.assigned.is_empty()
     }
@@ -214,7 +214,7 @@ impl StepWork {
         counts
     }
 
-    /// The fingerprints of what each worker's sum must be.
+    /// The fingerprint that each worker's sum must have.
     pub(super) fn sums(&self) -> BTreeMap<&WorkerId, Fingerprint> {
         let mut sums = BTreeMap::new();
         for credited in self.credited.values() {

@@ -1,24 +1,24 @@
 //! Advice on rank, learning rate, targets and workers, each with its evidence.
 //!
-//! In: the configuration and what the plan counts. Out: lines. Advice changes nothing and refuses
-//! nothing. Evidence is named, and a rule of thumb is called one.
+//! In: the configuration and the plan's counts. Out: lines. Advice changes nothing and refuses nothing. Its evidence is
+//! named, and a rule of thumb is called a rule of thumb.
 
 use serde::Serialize;
 use shared::config::{AdapterKind, RunConfig, TargetModules};
 
-/// Fewer samples are little data.
+/// Number of samples below which the data counts as little.
 const LITTLE_DATA: u64 = 1000;
-/// Little data that is seen less often than this has not been learned much from.
+/// Samples seen, repeats counted, below which little data needs more epochs.
 const FEW_SIGHTS: u64 = 500;
-/// Rates outside are unusual for LoRA.
+/// Learning rates that are usual for LoRA.
 const USUAL_RATES: std::ops::RangeInclusive<f64> = 1e-5..=3e-4;
-/// Rates outside are unusual for IA3.
+/// Learning rates that are usual for IA3.
 const USUAL_VECTOR_RATES: std::ops::RangeInclusive<f64> = 1e-3..=1e-2;
-/// Rates for little data.
+/// Learning rates that suit little data.
 const LITTLE_DATA_RATES: std::ops::RangeInclusive<f64> = 1e-4..=2e-4;
-/// From this rank on the usual scaling holds an adapter back.
+/// Rank from which on the plain scaling `alpha / rank` holds an adapter back.
 const LARGE_RANK: u32 = 32;
-/// From this share on padding is worth a word.
+/// Share of padding above which packing is advised.
 const MUCH_PADDING: f64 = 0.25;
 
 const BENCHMARK: &str = "PEFT's benchmark (method_comparison/MetaMathQA, Llama-3.2-3B, 5000 steps)";
@@ -26,11 +26,11 @@ const BENCHMARK: &str = "PEFT's benchmark (method_comparison/MetaMathQA, Llama-3
 /// One piece of advice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Advice {
-    /// The key or flag it is about.
+    /// The configuration key or flag that the advice is about.
     pub about: &'static str,
-    /// What to think of.
+    /// The advice itself, one sentence.
     pub text: String,
-    /// Why.
+    /// What the advice rests on: a measurement, a paper, or a rule of thumb.
     pub evidence: String,
 }
 
@@ -45,7 +45,7 @@ pub struct Facts {
     pub padding_share: f64,
     /// Workers that were asked about.
     pub workers: u64,
-    /// The most of them that can be busy.
+    /// Number of workers that can be busy at once: a step's micro-batches.
     pub busy: u64,
 }
 

@@ -1,8 +1,8 @@
 //! What a run computes: steps, tokens, padding, and how evenly it spreads over workers.
 //!
-//! In: the plan, lengths and target tokens of the samples. Out: [`Counts`], and the micro-batches'
-//! sizes for those who ask what the largest needs. Keeps: exact for runs of up to [`LOOKED_AT`]
-//! steps; a longer run is judged by its first ones, and says so.
+//! In: the plan, lengths and target tokens of the samples. Out: [`Counts`], and the sizes of the micro-batches, from
+//! which memory is estimated. Keeps: exact for runs of up to [`LOOKED_AT`] steps; a longer run is judged by its first
+//! ones, and says so.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -11,17 +11,17 @@ use serde::Serialize;
 use shared::ids::Step;
 use shared::plan::{MicroBatchPlan, Plan};
 
-/// Steps that are looked at one by one.
+/// Largest number of steps that are planned one by one.
 const LOOKED_AT: u64 = 100_000;
 
 /// What a run computes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Counts {
-    /// Optimizer steps.
+    /// Optimizer steps of the whole run.
     pub steps: u64,
     /// Optimizer steps of one epoch.
     pub steps_per_epoch: u64,
-    /// Epochs begun.
+    /// Epochs begun by the last step; the last epoch may be incomplete.
     pub epochs: u64,
     /// Samples of the prepared data.
     pub samples: u64,
@@ -31,20 +31,20 @@ pub struct Counts {
     pub dataset_tokens: u64,
     /// Tokens of the samples trained on, repeats counted.
     pub tokens: u64,
-    /// Those of them that something is learned from.
+    /// Tokens among `tokens` that have a loss.
     pub target_tokens: u64,
-    /// Tokens that are computed: `tokens` and padding.
+    /// Tokens that are computed: `tokens` plus padding.
     pub computed_tokens: u64,
-    /// `1 - tokens / computed_tokens`.
+    /// Share of the compute that is padding, `1 - tokens / computed_tokens`.
     pub padding_share: f64,
     /// Tokens of the longest sample.
     pub longest: u64,
     /// The most micro-batches of a step: more workers cannot all be busy.
     pub micro_batches_per_step: u64,
-    /// Computed tokens of the busiest worker, summed over the steps: micro-batches are pulled, so each
-    /// goes to whoever is free first.
+    /// Computed tokens of the busiest worker, summed over the steps: micro-batches are pulled, so each goes to the
+    /// worker that is free first.
     pub busiest_tokens: u64,
-    /// Steps that were looked at; fewer than `steps` means that totals are scaled up from them.
+    /// Steps that were planned one by one; where they are fewer than `steps`, totals are scaled up by the ratio.
     pub steps_looked_at: u64,
 }
 
@@ -53,16 +53,16 @@ pub struct Counts {
 pub struct Size {
     /// Tokens that are computed, padding included.
     pub computed: u64,
-    /// Positions the output head runs on.
+    /// Positions that have a loss: the output head runs on these only.
     pub targets: u64,
 }
 
-/// Lengths and target tokens per sample.
+/// Lengths and target tokens of the prepared samples, by row.
 #[derive(Clone, Debug)]
 pub struct Samples {
-    /// Tokens.
+    /// Tokens of each sample, by row.
     pub lengths: Vec<u32>,
-    /// Those that something is learned from.
+    /// Tokens of each sample that have a loss, by row.
     pub target_tokens: Vec<u32>,
 }
 
@@ -83,7 +83,11 @@ impl Samples {
     }
 }
 
-/// Counts a run for so many workers, and names the sizes of its micro-batches.
+/// Counts a run on `workers` workers; returns the counts and the distinct sizes of its micro-batches.
+///
+/// `computed_tokens` sums each micro-batch's tokens with padding; `padding_share = 1 - tokens / computed_tokens`.
+/// `busiest_tokens` sums, over the steps, the largest load when each micro-batch in turn goes to the worker with the
+/// smallest load so far.
 #[must_use]
 pub fn count(plan: &Plan, samples: &Samples, workers: u64) -> (Counts, BTreeSet<Size>) {
     let mut counts = Counts {
@@ -123,7 +127,7 @@ pub fn count(plan: &Plan, samples: &Samples, workers: u64) -> (Counts, BTreeSet<
 }
 
 impl Counts {
-    /// From the steps that were looked at to all of them.
+    /// Scales totals from the planned steps to all: `total * steps / steps_looked_at`, rounded down.
     fn scale_up(&mut self) {
         if self.steps_looked_at >= self.steps || self.steps_looked_at == 0 {
             return;
@@ -140,7 +144,7 @@ impl Counts {
         scale(&mut self.busiest_tokens);
     }
 
-    /// Whether totals are exact.
+    /// Whether every step was planned, so that totals are exact.
     #[must_use]
     pub fn exact(&self) -> bool {
         self.steps_looked_at >= self.steps

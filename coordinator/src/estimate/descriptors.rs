@@ -1,32 +1,31 @@
-//! Files and connections that are open at once.
+//! File descriptors that a process needs at once, for files and connections.
 //!
-//! In: workers. Out: [`Descriptors`]. Keeps: counted from how connections are made: each worker calls
-//! each other and is called by it, and has one session. Not here: how many a machine gives, which only
-//! the machine itself knows.
+//! In: workers. Out: [`Descriptors`]. Keeps: counted from how connections are made: each worker connects to every other
+//! and accepts a connection from it, and has one session. Not here: a machine's limit, which only the machine itself
+//! knows.
 
 use serde::Serialize;
 
 use super::advice::Advice;
 
-/// Files, pipes, the runtime's own and what libraries open.
+/// Descriptors of a process for files, pipes, its runtime and its libraries, rounded up.
 const OWN: u64 = 64;
 /// A connection that a worker made to a peer, and one that the peer made to it.
 const PER_PEER: u64 = 2;
 
-/// Descriptors of a process.
+/// File descriptors that the processes of a run need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Descriptors {
-    /// Of each worker.
+    /// Descriptors of each worker.
     pub worker: u64,
-    /// Of the coordinator.
+    /// Descriptors of the coordinator.
     pub coordinator: u64,
-    /// The most that a process on this machine can get (the hard RLIMIT_NOFILE); absent when it does
-    /// not say.
+    /// The most that a process on this machine can get, its hard RLIMIT_NOFILE; `None` when the machine does not say.
     pub limit: Option<u64>,
 }
 
 impl Descriptors {
-    /// Of a run with so many workers.
+    /// The descriptors of a run with W workers: `64 + 1 + 2 (W - 1)` in each worker, `64 + W` in the coordinator.
     #[must_use]
     pub fn new(workers: u64, limit: Option<u64>) -> Self {
         Self {
@@ -36,7 +35,7 @@ impl Descriptors {
         }
     }
 
-    /// Where this machine's limit does not do.
+    /// Advice to raise this machine's limit, where it is below what a process needs.
     #[must_use]
     pub fn advice(&self, workers: u64) -> Option<Advice> {
         let limit = self.limit?;

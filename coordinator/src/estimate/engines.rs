@@ -1,4 +1,4 @@
-//! Which serving engines take the adapter as it will be written.
+//! Which serving engines load the adapter as it will be exported.
 //!
 //! In: the configuration. Out: a verdict per engine, from the engines' documents: the kind of
 //! adapter, whole modules, biases, the rank. Not here: a trial with the engine itself.
@@ -6,37 +6,37 @@
 use serde::Serialize;
 use shared::config::{AdapterKind, BiasMode, LoraInit, RunConfig};
 
-/// Rank that vLLM takes without being told.
+/// vLLM's default `max_lora_rank`.
 const VLLM_DEFAULT: u32 = 16;
-/// What vLLM's `max_lora_rank` may be, from its documents.
+/// Values that vLLM's `max_lora_rank` may have, from its documents.
 const VLLM_RANKS: &[u32] = &[8, 16, 32, 64, 128, 256, 320, 512];
 
-/// Whether an engine takes the adapter.
+/// Whether an engine loads the adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Its documents say so.
+    /// The engine's documents say that it does.
     Yes,
-    /// Its documents rule it out.
+    /// The engine's documents say that it does not.
     No,
-    /// Its documents, as far as they are known here, do not say.
+    /// The engine's documents, as far as they are known here, do not say.
     Unknown,
 }
 
-/// What an engine does with the adapter.
+/// The verdict on one serving engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Engine {
-    /// Its name.
+    /// Name of the engine, as its authors write it.
     pub name: &'static str,
     /// Whether it loads the adapter, with the setting below where one is named.
     pub accepts: Verdict,
-    /// What it has to be told; empty for nothing.
+    /// Command-line flags that the engine needs for this adapter; empty for none.
     pub setting: String,
-    /// Why.
+    /// The properties of the adapter that the verdict rests on.
     pub why: String,
 }
 
-/// The verdicts.
+/// The verdict on every engine that is known here, PEFT first.
 #[must_use]
 pub fn engines(config: &RunConfig) -> Vec<Engine> {
     let scaling = if config.use_rslora {
@@ -82,7 +82,7 @@ pub fn engines(config: &RunConfig) -> Vec<Engine> {
     engines
 }
 
-/// What an engine that knows plain LoRA only would trip over.
+/// Properties of the adapter that an engine for plain LoRA only does not know; `None` for plain LoRA.
 fn beyond_plain_lora(config: &RunConfig) -> Option<String> {
     let adapter = &config.adapter;
     let mut found = Vec::new();
@@ -102,7 +102,7 @@ fn beyond_plain_lora(config: &RunConfig) -> Option<String> {
     (!found.is_empty()).then(|| found.join("; "))
 }
 
-/// The largest rank of the adapter as it is exported.
+/// Largest rank of the exported adapter: `max(lora_rank, rank_pattern)`, twice that for PiSSA.
 fn largest_rank(config: &RunConfig) -> u32 {
     let adapter = &config.adapter;
     let ranks = adapter.rank_pattern.iter().map(|(_, rank)| *rank);
@@ -116,7 +116,7 @@ fn largest_rank(config: &RunConfig) -> u32 {
     }
 }
 
-/// What is worth a word when the adapter is exported: who will not load it, and why.
+/// A line for each engine that will not load the adapter, said when the adapter is exported.
 #[must_use]
 pub fn refusals(config: &RunConfig) -> Vec<String> {
     let refusing = engines(config)

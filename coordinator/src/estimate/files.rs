@@ -1,8 +1,8 @@
 //! Bytes of the files a run leaves, before one of them is written.
 //!
-//! In: names and shapes of the adapter's tensors. Out: the exact size of the tensor files.
-//! A safetensors file is 8 bytes, a JSON header filled up with spaces to a multiple of 8, and the
-//! values. Tensors stand by descending type, then by name: the header's offsets follow that order.
+//! In: names and shapes of the adapter's tensors. Out: the exact size of the tensor files. A safetensors file is 8
+//! bytes, a JSON header filled up with spaces to a multiple of 8, and the values. Tensors are ordered by descending
+//! size of their type, then by name, and the header's offsets follow that order.
 
 use shared::config::Precision;
 use shared::manifest::ExpectedTensor;
@@ -11,13 +11,14 @@ use shared::manifest::ExpectedTensor;
 const F32: u64 = 4;
 /// Bytes of a counter.
 const I64: u64 = 8;
-/// What stands before the tensors of a header.
+/// The part of a header before its tensors.
 const FORMAT: &str = r#"{"__metadata__":{"format":"pt"}"#;
 
 /// One tensor of a file: name, shape, whether it is a counter.
 type Entry = (String, Vec<usize>, bool);
 
-/// Bytes of `adapter_model.safetensors`.
+/// Bytes of `adapter_model.safetensors`: `8 + header + 4 n` for n values in f32, the header filled up to a multiple of
+/// 8.
 #[must_use]
 pub fn adapter_bytes(tensors: &[ExpectedTensor]) -> u64 {
     let entries = tensors
@@ -26,7 +27,7 @@ pub fn adapter_bytes(tensors: &[ExpectedTensor]) -> u64 {
     file_bytes(entries.collect())
 }
 
-/// Counters of a state, and those that are there in fp16 only.
+/// Names of a state's counters, and of the further ones in fp16.
 const COUNTERS: [&str; 2] = ["step", "optimizer_steps"];
 const OF_SCALE: [&str; 3] = [
     "loss_scale",
@@ -34,7 +35,8 @@ const OF_SCALE: [&str; 3] = [
     "loss_scale_skipped_steps",
 ];
 
-/// Bytes of a checkpoint's `optimizer.safetensors`: two moments per tensor and the counters.
+/// Bytes of a checkpoint's `optimizer.safetensors`: `8 + header + 8 n + 8 c` for two f32 moments of n values and c
+/// counters in i64, 2 of them, or 5 in fp16; the header is filled up to a multiple of 8.
 #[must_use]
 pub fn optimizer_bytes(tensors: &[ExpectedTensor], precision: Precision) -> u64 {
     let moments = tensors.iter().flat_map(|tensor| {

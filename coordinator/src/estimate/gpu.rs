@@ -1,8 +1,8 @@
 //! Peak memory of a GPU that one worker computes on, by part.
 //!
-//! In: as for [`super::memory`]. Out: [`Gpu`], with activations kept and computed again. All weights lie on the
-//! card; nothing is mapped. Keeps: every term is an allocation that can be named; only [`CONTEXT`] is measured, on
-//! the machine that docs/reports/gpu.md names. What the allocator rounds up and keeps comes on top.
+//! In: as for [`super::memory`]. Out: [`Gpu`], with activations kept and computed again. All weights are on the card;
+//! nothing is mapped. Keeps: every term is an allocation that can be named; only [`CONTEXT`] is measured, on the
+//! machine that docs/reports/gpu.md names. The allocator's rounding and cache come on top.
 
 use serde::Serialize;
 
@@ -11,9 +11,9 @@ use shared::model::head_rows;
 use super::counts::Size;
 use super::memory::{Model, Place, Way, held, value_bytes, way};
 
-/// The driver's context, libtorch's kernels and cuBLAS' workspaces, measured.
+/// Bytes of the driver's context, libtorch's kernels and cuBLAS' workspaces, measured.
 pub const CONTEXT: u64 = 687 << 20;
-/// What one part of a quantized weight needs on its way to a dense one (`worker/cshim/quantized.cpp`).
+/// Bytes that one part of a quantized weight needs while it is made dense (`worker/cshim/quantized.cpp`).
 const PARTS: u64 = 50 << 20;
 const F32: u64 = 4;
 
@@ -22,26 +22,32 @@ const F32: u64 = 4;
 pub struct Gpu {
     /// Context and libraries.
     pub context: u64,
-    /// Frozen weights.
+    /// Frozen weights, quantized or dense, all of them.
     pub weights: u64,
-    /// The adapter's values, and its gradients twice while they come together.
+    /// The adapter, `12 n`: its values, and its gradients twice while they are gathered, all f32.
     pub adapter: u64,
-    /// What is kept of the largest micro-batch for the way back.
+    /// Activations of the largest micro-batch that are kept for the backward pass.
     pub activations: u64,
-    /// The largest that comes and goes: a part's logits, or a layer's gradients with a dense weight.
+    /// The larger of two that never meet: logits of one part of the rows; a layer's gradients with one weight made
+    /// dense.
     pub transient: u64,
-    /// All of it.
+    /// Sum of all parts above.
     pub peak: u64,
-    /// All of it with `activation_checkpointing: on`.
+    /// The same sum with `activation_checkpointing: on`.
     pub peak_checkpointed: u64,
 }
 
-/// The peak over micro-batches of these sizes.
+/// Peak memory of the card, in bytes, over micro-batches of these `sizes` (P computed, Q predicting positions).
+///
+/// `peak = context + weights + 12 n + max over sizes of (P kept + max(min(Q, rows) V (2 E + 12) + head_gradients, P
+/// around + dense_weight))`, with `kept` and `around` in bytes per position and `rows` the positions that the head
+/// takes at once.
 pub(super) fn gpu(model: &Model<'_>, sizes: &[Size]) -> Gpu {
     let (held, learned) = (held(model), model.learned());
     let vocabulary = model.shape.vocab_size;
     let rows = head_rows(vocabulary, true) as u64;
-    // In the type of compute and back, in f32, their logarithms, and the gradient of both.
+    // Bytes of one logit: in the compute type and its gradient there; in f32 the logit, its logarithm and their
+    // gradient.
     let logit = 2 * value_bytes(model.config) + 3 * F32;
     let needs = |size: &Size, way: &Way| {
         let head = size.targets.min(rows) * vocabulary as u64 * logit + learned.head_bytes;

@@ -1,4 +1,4 @@
-//! What learns, seen from memory: what each adapted linear keeps, and how large gradients become.
+//! What the trained tensors add to a worker's memory: activations that each adapted linear keeps, and gradients.
 //!
 //! In: the tensors of the adapter, the configuration. Out: [`Learned`]. Keeps: pure arithmetic; one
 //! look at every tensor, so that a model of thousands of experts costs no more than its size.
@@ -12,31 +12,31 @@ use super::memory::{drops_in_dora, value_bytes};
 
 const F32: u64 = 4;
 
-/// What learns.
+/// What the trained tensors need in memory beside their own values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learned<'a> {
-    /// What the graph keeps for a linear, by the linear's path.
+    /// Activations that the autograd graph keeps for an adapted linear, by the linear's path.
     pub kept: HashMap<&'a str, Kept>,
-    /// Layers in which anything learns.
+    /// Whether any tensor of a layer is trained, by layer.
     pub layers: Vec<bool>,
-    /// Bytes of the gradients of the layer that has most of them.
+    /// Bytes of the largest layer's gradients.
     pub layer_bytes: u64,
-    /// Bytes of what the last norm and the output head need to learn, the head's logits aside.
+    /// Bytes that training the last norm and the output head needs, without the logits.
     pub head_bytes: u64,
-    /// Bytes of the embedding's gradients; 0 where it does not learn.
+    /// Bytes of the embedding's gradients; 0 where the embedding is frozen.
     pub embedding_bytes: u64,
 }
 
-/// What the graph keeps for a linear.
+/// Activations that the autograd graph keeps for one adapted linear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Bytes per position beside its input.
+    /// Bytes per position, without the linear's input.
     pub bytes: u64,
-    /// Whether its input is kept too, which linears that read the same one share.
+    /// Whether the linear's input is kept too; linears that read the same input share it.
     pub input: bool,
 }
 
-/// Looks at every tensor of an adapter.
+/// What the tensors of an adapter need in memory, for a model of `layers` layers.
 pub(super) fn learned<'a>(
     adapter: &'a AdapterShape,
     config: &RunConfig,
@@ -74,17 +74,19 @@ pub(super) fn learned<'a>(
     found
 }
 
-/// The sum of the parts' gradients and one part's. A weight that learns whole is rounded to the type
-/// of compute for as long as a part takes, and its gradient comes in that type first.
+/// Bytes for one trained tensor of the head, of `size = 4 n` bytes: `2 size` for the summed gradient and that of one
+/// part of the rows; for a whole weight matrix in a compute type of `width < 4` bytes another `2 n width`, because the
+/// weight is rounded to that type for each part and its gradient comes in that type first.
 fn of_head(tensor: &AdapterTensor, size: u64, width: u64) -> u64 {
     let rounded = tensor.role == Role::Whole && tensor.shape.len() == 2 && width < F32;
     2 * size + u64::from(rounded) * 2 * size / F32 * width
 }
 
-/// Bytes per position for one tensor; `None` for what is not laid over a linear.
+/// Bytes per position that the graph keeps for one tensor; `None` for a tensor that no linear uses.
 ///
-/// A pair keeps R numbers in f32, and `per_drop` bytes per input that may be dropped: one, and for DoRA
-/// the input so treated. DoRA keeps what it stretches in the type of compute, IA3 what it scales.
+/// `lora_A` (R x in): `4 R + per_drop in`, with `per_drop` 1 for a dropout mask, and under DoRA `width` more for the
+/// dropped input itself. DoRA's magnitude and IA3's output vector (out): `width out`, for the values that they scale.
+/// Every other tensor over a linear: 0.
 fn kept(tensor: &AdapterTensor, width: u64, per_drop: u64) -> Option<u64> {
     let side = |side: usize| tensor.shape.get(side).map_or(0, |&n| n as u64);
     match tensor.role {

@@ -1,12 +1,12 @@
 //! Peak memory of one worker on the CPU, by part.
 //!
 //! In: shape of the base model, the adapted linears, the configuration, the sizes of the micro-batches.
-//! Out: [`Memory`]: anonymous bytes beyond those of a worker that waits for a coordinator. Letters: P
-//! positions of a micro-batch, padding included; Q positions that predict; n elements of the adapter;
-//! E bytes of a value in compute (4, or 2 for bf16); H hidden, I intermediate, V vocabulary, R rank.
-//! Keeps: every term is an allocation of the worker that can be named; only [`RUNTIME`] is measured.
-//! What malloc keeps of freed memory comes on top: some percent, because a worker's tensors use again
-//! what earlier ones freed (`worker/cshim/allocator.cpp`).
+//! Out: [`Memory`]: anonymous bytes beyond those of a worker that waits for a coordinator. Letters: P positions of a
+//! micro-batch, padding included; Q positions that predict; n elements of the adapter; E bytes of a value in compute (4
+//! for fp32, 2 for bf16 and fp16); H hidden, I intermediate, V vocabulary, R rank.
+//! Keeps: every term is an allocation of the worker that can be named; only [`RUNTIME`] is measured. Freed memory that
+//! malloc keeps comes on top: some percent, because a worker's tensors reuse the memory of earlier ones
+//! (`worker/cshim/allocator.cpp`).
 //! Not here: a GPU's memory; pages of the weight files, which the machine may take back at any time.
 
 use serde::Serialize;
@@ -20,7 +20,7 @@ use super::counts::Size;
 use super::learned::{Learned, learned};
 use super::weights::{Held, Weights, weights};
 
-/// What libtorch, its kernels and the threads take at first use, measured.
+/// Bytes that libtorch, its kernels and the threads take at first use, measured.
 pub const RUNTIME: u64 = 10 << 20;
 
 const F32: u64 = 4;
@@ -35,47 +35,52 @@ pub struct Memory {
     pub weights: u64,
     /// The prepared samples and the plan over them.
     pub data: u64,
-    /// The adapter: committed state, shadow copy, and a state that is kept until it is on storage, each
-    /// with two moments, the values on the device and the gradient; all f32.
+    /// The adapter, `4 n (3 + 3 + 3 + 1 + 1)`: committed state, shadow, and a state that is kept until it is on
+    /// storage, each with values and two moments; the values on the device; the gradient; all f32.
     pub adapter: u64,
-    /// The sum and the total, and what else is summed up beside them, as i64.
+    /// The vectors of i64 that gradients are summed in: own sum, total, and others that the plan needs.
     pub integers: u64,
-    /// What the decoder keeps of the largest micro-batch for the backward pass.
+    /// Activations of the largest micro-batch that the decoder keeps for the backward pass.
     pub activations: u64,
-    /// The larger of logits with their gradients and those of a head that learns, and of a layer's
-    /// gradients with a quantized weight made dense.
+    /// The larger of two that never meet: logits with their gradients and those of a trained head; a layer's gradients
+    /// with one quantized weight made dense.
     pub transient: u64,
-    /// All of it.
+    /// Sum of all parts above.
     pub peak: u64,
     /// Weight files that are mapped: not anonymous, shared by all workers of a machine.
     pub mapped: u64,
 }
 
-/// What is asked about.
+/// The run whose memory is estimated.
 pub struct Model<'a> {
     /// Shape of the base model.
     pub shape: &'a ModelConfig,
-    /// What learns.
+    /// Shapes of the tensors that are trained.
     pub adapter: &'a AdapterShape,
-    /// The configuration.
+    /// The run's configuration, resolved.
     pub config: &'a RunConfig,
     /// Parameters of the base model.
     pub base: u64,
     /// Bytes of a value in the weight files.
     pub stored: u64,
-    /// How the weight files hold the linears.
+    /// Quantization of the linears in the weight files.
     pub lies: QuantizationConfig,
-    /// Samples and tokens of the prepared data.
+    /// Samples of the prepared data.
     pub samples: u64,
-    /// Their tokens.
+    /// Tokens of the prepared data, without padding.
     pub tokens: u64,
-    /// Tokens of the longest.
+    /// Tokens of the longest sample.
     pub longest: u64,
-    /// Vectors of integers that a worker holds.
+    /// Number of integer vectors, as long as the adapter, that a worker holds at once.
     pub integer_vectors: u64,
 }
 
-/// The peak over micro-batches of these sizes.
+/// Peak memory of one worker, in bytes, over micro-batches of these `sizes` (P computed, Q predicting positions).
+///
+/// `peak = runtime + weights + 5 tokens + 20 samples + 44 n + 8 (n + 4) vectors + compute`, where `compute` is the
+/// largest, over the sizes, of `P kept + max(min(Q, rows) head + head_gradients, P around + dense_weight +
+/// layer_gradients)`, and at least the embedding's gradients. `kept`, `around` and `head` are bytes per position,
+/// `rows` the positions that the head takes at once.
 #[must_use]
 pub fn memory(model: &Model<'_>, sizes: &[Size]) -> Memory {
     let n = model.adapter.elements();
@@ -92,7 +97,7 @@ pub fn memory(model: &Model<'_>, sizes: &[Size]) -> Memory {
         (activations + in_head.max(in_layer), activations)
     };
     let (whole, activations) = sizes.iter().map(needs).max().unwrap_or((0, 0));
-    // The embedding's gradients come when nothing else is left.
+    // The embedding's gradients come last, when everything else is freed.
     let compute = whole.max(learned.embedding_bytes);
     let mut memory = Memory {
         runtime: RUNTIME,
@@ -121,13 +126,13 @@ pub fn memory(model: &Model<'_>, sizes: &[Size]) -> Memory {
 }
 
 impl Model<'_> {
-    /// What learns, as the worker's memory sees it.
+    /// What the trained tensors add to a worker's memory.
     pub(super) fn learned(&self) -> Learned<'_> {
         learned(self.adapter, self.config, self.shape.layers)
     }
 }
 
-/// The base model's weights as the configuration wants them held.
+/// Bytes of the base model's weights as the configuration wants them held.
 pub(super) fn held(model: &Model<'_>) -> Weights {
     weights(&Held {
         shape: model.shape,
@@ -139,15 +144,15 @@ pub(super) fn held(model: &Model<'_>) -> Weights {
     })
 }
 
-/// Bytes per position on the way forward and back.
+/// Bytes per position that a micro-batch needs in forward and backward.
 pub(super) struct Way {
-    /// Kept until the way back comes there.
+    /// Bytes that stay from the forward pass until the backward pass uses them.
     pub kept: u64,
-    /// Beside that while a layer goes back.
+    /// Further bytes while one layer's backward pass runs.
     pub around: u64,
 }
 
-/// Where a worker computes. On the CPU norms and gates keep what comes in and nothing between
+/// Where a worker computes. On the CPU norms and gates keep their inputs and no intermediate values
 /// (`worker/cshim/{norm,gate}.cpp`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -155,7 +160,8 @@ pub(super) enum Place {
     Gpu,
 }
 
-/// With activations kept, or computed `again`: then every layer keeps its input, and one its graph.
+/// Bytes per position with all activations kept; with `again` (checkpointing) instead `layers H E` for every layer's
+/// input, and one layer's share of the graph while it runs backward.
 pub(super) fn way(model: &Model<'_>, learned: &Learned<'_>, again: bool, place: Place) -> Way {
     let kept = kept_per_position(model, learned, place);
     let around = layer_per_position(model);
@@ -170,7 +176,7 @@ pub(super) fn way(model: &Model<'_>, learned: &Learned<'_>, again: bool, place: 
     }
 }
 
-/// Bytes of a value in compute.
+/// Bytes of a value in compute: 4 for fp32, 2 for bf16 and fp16.
 pub(super) fn value_bytes(config: &RunConfig) -> u64 {
     match config.precision {
         Precision::F32 => 4,
@@ -180,11 +186,10 @@ pub(super) fn value_bytes(config: &RunConfig) -> u64 {
 
 /// Bytes per position that the graph keeps from the forward pass.
 ///
-/// A layer keeps, as soon as something before it learns: the two inputs of the norms, on a GPU in f32; the
-/// normed values where q, k, v or gate, up are adapted; q, k, v, the mixed values and a number per
-/// head of attention; gate and up of the MLP, on a GPU the gate's silu too; their product where down is adapted; and what
-/// lies over each linear keeps its own ([`Learned`]). Linears share what comes in, unless each keeps
-/// its own with inputs dropped (DoRA).
+/// A layer that a gradient passes through keeps: the inputs of its two norms, on a GPU in f32; the normed values where
+/// q, k, v or gate, up are adapted; q, k, v, the attention's output and a number per head; gate and up of the MLP, on a
+/// GPU the gate's silu too; their product where down is adapted; and each adapter's own values ([`Learned`]). Linears
+/// share their input, unless each keeps a dropped one of its own (DoRA).
 fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> u64 {
     let (shape, width) = (model.shape, value_bytes(model.config));
     let (in_norm, of_gate) = match place {
@@ -211,7 +216,7 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> 
         width
     };
     let mut kept: u64 = learned.kept.values().map(|kept| kept.bytes).sum();
-    // Whether a gradient reaches the values that come in.
+    // Whether a gradient reaches the layer's input.
     let mut flows = learned.embedding_bytes > 0;
     for (layer, kind) in shape.layer_kinds.iter().enumerate() {
         let adapted = of_layers.get(layer).map_or(&[][..], Vec::as_slice);
@@ -227,7 +232,7 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> 
         let qkv = adapts(&in_attention);
         kept += if flows { hidden * in_norm } else { 0 };
         kept += u64::from(keeps(&in_attention)) * hidden * shared;
-        // A norm or a bias that learns lets gradients flow from somewhere in the layer on.
+        // A trained norm or bias lets gradients flow from within the layer on.
         let other = learned.layers.get(layer).is_some_and(|learns| *learns) && adapted.is_empty();
         let attention = flows || qkv || other;
         if attention {
@@ -238,7 +243,7 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> 
             kept += queries * shared;
         }
         flows = attention || adapts(&[Output]);
-        // Norms behind attention and MLP keep what comes in, as those before do.
+        // Norms behind attention and MLP keep their input, as those before do.
         let around = u64::from(shape.norms.around);
         kept += u64::from(flows) * (1 + around) * hidden * in_norm;
         if let Some(experts) = shape.experts.filter(|_| kind.experts) {
@@ -250,7 +255,7 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> 
         let down = adapts(&[Down]);
         kept += u64::from(keeps(&[GateUp, Gate, Up])) * hidden * shared;
         let (gate_learns, up_learns) = (flows || gate, flows || up);
-        // Gate for its activation, that for up's gradient, up for the activation's.
+        // The activation's gradient needs gate and up, that of up needs the activation.
         let of_mlp = of_gate * u64::from(gate_learns) + u64::from(up_learns);
         kept += of_mlp * inner * width;
         kept += u64::from(keeps(&[Down])) * inner * shared;
@@ -260,28 +265,28 @@ fn kept_per_position(model: &Model<'_>, learned: &Learned<'_>, place: Place) -> 
     kept
 }
 
-/// Whether each adapted linear treats its inputs for itself.
+/// Whether each adapted linear drops and keeps an input of its own: DoRA with dropout.
 pub(super) fn drops_in_dora(config: &RunConfig) -> bool {
     config.adapter.use_dora && config.lora_dropout > 0.0
 }
 
-/// Scores with a soft cap are kept as such: what tanh and softmax gave, the latter in f32 too where
-/// compute is not, in a sample as long as the longest.
+/// Bytes per position of attention scores, which only a soft cap keeps: `8 heads L` for a sample of the longest length
+/// L, the outputs of tanh and softmax, softmax's in f32 too where compute is not.
 fn of_scores(model: &Model<'_>) -> u64 {
     let capped = u64::from(model.shape.attention_soft_cap.is_some());
     capped * model.shape.heads as u64 * model.longest * 2 * F32
 }
 
-/// Experts of a token: gate (and its activation) and up of each, what each gave and its weight, the router's
-/// probabilities, and two places in the order of experts.
+/// Bytes per position of `k` experts of a token out of `c`: `k ((of_gate + 1) I E + H E + 4 + 16) + 4 c`: each one's
+/// gate (and its activation), up, output, weight and two places in the order of experts; the router's probabilities.
 fn of_experts(experts: &Experts, hidden: u64, width: u64, of_gate: u64) -> u64 {
     let inner = experts.intermediate_size as u64;
     let each = (of_gate + 1) * inner * width + hidden * width + F32 + 2 * I64;
     experts.per_token as u64 * each + experts.count as u64 * F32
 }
 
-/// Bytes per predicting position while the loss goes back: the logits and their gradient in f32, and both
-/// in the type of compute where that is another; with a cap in f32, also the logits before it.
+/// Bytes per predicting position in the loss's backward pass: `8 V` for the logits and their gradient in f32; `2 E V`
+/// more for both in a compute type that is not f32, or in f32 with a soft cap `4 V` more for the logits before it.
 fn head_per_target(shape: &ModelConfig, width: u64) -> u64 {
     let more = match shape.logit_soft_cap {
         _ if width < F32 => 2 * width,
@@ -291,9 +296,10 @@ fn head_per_target(shape: &ModelConfig, width: u64) -> u64 {
     (2 * F32 + more) * shape.vocab_size as u64
 }
 
-/// Bytes per position while the last layer goes back: the gradients of silu, up and their product, and
-/// of the layer's output before and after. Dropped inputs are made again in f32; where compute is not in f32,
-/// an adapted linear's inputs and both gradients are widened to it.
+/// Bytes per position in the last layer's backward pass: `2 H E` for the gradients of the layer's output and input, and
+/// the largest of three: `3 I E` for those of silu, up and their product, with an adapted linear's `4 (out + 2 in)`
+/// where its input and gradients are widened to f32; `I (E + 12)` where dropped inputs of down are made again in f32;
+/// an expert layer's `k (3 I + 2 H) E`.
 fn layer_per_position(model: &Model<'_>) -> u64 {
     let (shape, width) = (model.shape, value_bytes(model.config));
     let (hidden, inner) = (shape.hidden_size as u64, shape.intermediate_size as u64);

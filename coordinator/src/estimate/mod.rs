@@ -1,11 +1,12 @@
 //! What a run will compute, store, send, need and take, before any weight is read.
 //!
-//! `counts` steps, tokens and padding · `memory` of a worker · `learned` what learns · `weights` as it holds them · `files` bytes on disk · `wire` bytes
-//! between workers · `descriptors` open files · `engines` who can serve the result · `pace` time · `advice` what to think of ·
-//! `page` for people.
-//! In: the configuration, the base model's shape, the plan and the samples' lengths. Out:
-//! [`Estimate`]. Keeps: pure arithmetic; no file is read here and nothing is guessed: what is not
-//! known is said to be so.
+//! `counts` steps, tokens and padding · `memory` of a worker · `learned` what the trained tensors add to it · `weights`
+//! as a worker holds them · `files` bytes on disk · `wire` bytes between workers · `descriptors` open files · `engines`
+//! which serving engines load the adapter · `pace` time · `advice` on rank, rate, targets and workers · `page` the text
+//! for people.
+//! In: the configuration, the base model's shape, the plan and the samples' lengths. Out: [`Estimate`]. Keeps: pure
+//! arithmetic; no file is read here and nothing is guessed: a figure that is not known is marked as such, with the
+//! reason.
 
 pub mod advice;
 pub mod counts;
@@ -40,100 +41,100 @@ const JSON_BYTES: u64 = 6 * 1024;
 /// Bytes of one entry of `log_history`.
 const LOG_ENTRY_BYTES: u64 = 220;
 
-/// What is planned.
+/// Everything that an estimate is computed from.
 pub struct Subject<'a> {
     /// The configuration file as it was named.
     pub file: String,
-    /// The configuration.
+    /// The run's configuration, resolved.
     pub config: &'a RunConfig,
     /// Shape of the base model.
     pub shape: &'a ModelConfig,
-    /// What learns.
+    /// Shapes of the tensors that are trained.
     pub adapter: &'a AdapterShape,
     /// Bytes of a value in the weight files, as `config.json` names their type.
     pub stored: u64,
-    /// How the weight files hold the linears.
+    /// Quantization of the linears in the weight files.
     pub lies: QuantizationConfig,
-    /// Every step.
+    /// Every step of the run, with its micro-batches.
     pub plan: &'a Plan,
-    /// Lengths of the samples.
+    /// Length and target tokens of each prepared sample.
     pub samples: &'a Samples,
-    /// For so many workers.
+    /// Number of workers that the estimate assumes.
     pub workers: u64,
     /// Files that a process of this machine can have open, where it says so.
     pub open_files: Option<u64>,
-    /// A rate that was given.
+    /// Computed tokens per second of one worker, where `--rate` gives it.
     pub rate: Option<f64>,
-    /// A rate that was measured, or why there is none.
+    /// The rate that an earlier run in `output_dir` measured, or why there is none.
     pub earlier: Result<Measured, String>,
 }
 
-/// Parameters and their share.
+/// Numbers of parameters, and the share that is trained.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Parameters {
-    /// Of the base model; none of them is trained.
+    /// Parameters of the base model; all of them are frozen.
     pub base: u64,
-    /// Of the adapter; all of them are trained.
+    /// Parameters of the adapter; all of them are trained.
     pub trainable: u64,
     /// `trainable / (base + trainable)`.
     pub share: f64,
-    /// Linears that are adapted.
+    /// Number of linears with an adapter of their own.
     pub adapted_linears: u64,
 }
 
-/// Bytes on disk.
+/// Bytes of a run's files on disk.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Disk {
-    /// `adapter_model.safetensors`, exactly.
+    /// Bytes of `adapter_model.safetensors`, exact.
     pub adapter: u64,
-    /// `optimizer.safetensors` of a checkpoint, exactly.
+    /// Bytes of a checkpoint's `optimizer.safetensors`, exact.
     pub optimizer: u64,
-    /// A whole checkpoint folder, about: its JSON files grow with the steps.
+    /// Bytes of a whole checkpoint folder, about: its JSON files grow with the steps.
     pub checkpoint: u64,
-    /// Checkpoints that lie in `output_dir` at the end.
+    /// Number of checkpoints in `output_dir` at the end.
     pub checkpoints: u64,
 }
 
 /// Bytes of gradients between workers in one step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Wire {
-    /// Workers.
+    /// Number of workers in the reduce.
     pub workers: u64,
-    /// The most that one worker sends; it receives as much.
+    /// Most bytes that one worker sends; each receives as many as it sends.
     pub sent_per_worker: u64,
-    /// What all send together.
+    /// Bytes that all workers send together.
     pub sent_by_all: u64,
 }
 
-/// Everything `plan` says.
+/// Everything that `coordinator plan` prints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     /// The configuration file as it was named.
     pub file: String,
-    /// Steps and tokens.
+    /// Steps, samples, tokens and padding.
     pub counts: Counts,
-    /// Parameters.
+    /// Numbers of parameters, frozen and trained.
     pub parameters: Parameters,
-    /// Bytes on disk.
+    /// Bytes of the run's files on disk.
     pub disk: Disk,
-    /// Bytes between workers.
+    /// Bytes between workers in one step.
     pub wire: Wire,
-    /// Open files and connections.
+    /// Open files that each process needs.
     pub descriptors: Descriptors,
-    /// Memory of one worker.
+    /// Main memory of one worker on the CPU, in bytes.
     pub memory: Memory,
-    /// Memory of the card of a worker on a GPU.
+    /// Memory of the card of a worker on a GPU, in bytes.
     pub gpu: Gpu,
-    /// Who can serve the adapter.
+    /// Whether each serving engine loads the adapter.
     pub engines: Vec<Engine>,
-    /// Time.
+    /// Time of the whole run, or why it is not known.
     pub time: Time,
-    /// Advice.
+    /// Advice on the configuration, each piece with its evidence.
     pub advice: Vec<Advice>,
 }
 
 impl Estimate {
-    /// Estimates a run.
+    /// Computes every figure of the estimate.
     #[must_use]
     pub fn new(subject: &Subject<'_>) -> Self {
         let config = subject.config;
@@ -186,7 +187,7 @@ impl Estimate {
         }
     }
 
-    /// The page as one object with `event: plan`.
+    /// The estimate as one JSON object with `event: plan`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut value = json!(self);

@@ -1,8 +1,8 @@
-//! How long a run takes, from a rate that somebody measured; no rate is ever invented.
+//! How long a run takes, from a measured rate; no rate is ever invented.
 //!
-//! In: a rate, or the history of a run of the same configuration in its output folder. Out: seconds,
-//! or the reason why they are not known. Rates are computed tokens (padding included) per second of
-//! one worker. Not here: loading, waiting for workers, checkpoints.
+//! In: a rate, or the history of a run of the same configuration in its output folder. Out: seconds, or the reason why
+//! the time is not known. Rates are computed tokens (padding included) per second of one worker. Not here: loading,
+//! waiting for workers, checkpoints.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,25 +13,25 @@ use shared::plan::{MicroBatchPlan, Plan};
 
 use super::counts::Counts;
 
-/// Time, and what it rests on.
+/// The time of a run, and the rate it rests on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Time {
     /// Computed tokens per second of one worker.
     pub tokens_per_second: Option<f64>,
-    /// The whole run.
+    /// Seconds for the whole run, without loading and checkpoints.
     pub seconds: Option<f64>,
     /// Where the rate comes from, or why there is none.
     pub source: String,
 }
 
-/// What an earlier run measured.
+/// The rate that an earlier run of the same plan measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
     /// Computed tokens per second of one worker.
     pub rate: f64,
-    /// Seconds a step spends on the reduce and the update.
+    /// Seconds of a step's reduce and update, by the slowest member, on average.
     pub between: f64,
-    /// Steps it rests on.
+    /// Number of steps that the averages are taken over.
     pub steps: u64,
 }
 
@@ -43,8 +43,11 @@ struct StepLine {
     apply_us: u64,
 }
 
-/// The rate in a run's `logs/cluster.jsonl`, whose steps are those of `plan`; `None` without a
-/// usable line. The first step, where memory is taken for the first time, counts only alone.
+/// The rate in a run's `logs/cluster.jsonl`, whose steps are those of `plan`; `None` without a usable line. The first
+/// step, which allocates memory, counts only when it is the only one.
+///
+/// `rate = sum of computed tokens / sum of all workers' compute seconds`; `between = sum of (reduce + apply) seconds /
+/// steps`.
 #[must_use]
 pub fn measured(cluster: &Path, plan: &Plan) -> Option<Measured> {
     let text = std::fs::read_to_string(cluster).ok()?;
@@ -71,7 +74,7 @@ pub fn measured(cluster: &Path, plan: &Plan) -> Option<Measured> {
     })
 }
 
-/// The time at a rate that was given.
+/// The time at a rate that `--rate` gives: `seconds = busiest_tokens / rate`, without reduce and update.
 #[must_use]
 pub fn given(rate: f64, counts: &Counts) -> Time {
     Time {
@@ -81,7 +84,7 @@ pub fn given(rate: f64, counts: &Counts) -> Time {
     }
 }
 
-/// The time at the rate of an earlier run.
+/// The time at the rate of an earlier run: `seconds = busiest_tokens / rate + steps * between`.
 #[must_use]
 pub fn as_before(measured: &Measured, counts: &Counts) -> Time {
     let compute = counts.busiest_tokens as f64 / measured.rate;
@@ -95,7 +98,7 @@ pub fn as_before(measured: &Measured, counts: &Counts) -> Time {
     }
 }
 
-/// No time.
+/// A time that is not known, with the reason.
 #[must_use]
 pub fn unknown(why: &str) -> Time {
     Time {

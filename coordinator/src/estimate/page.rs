@@ -1,6 +1,6 @@
-//! The page a person reads.
+//! The estimate as a page of text for people.
 //!
-//! In: an [`Estimate`]. Out: lines, sizes in KiB to GiB, what is not exact marked with `about`.
+//! In: an [`Estimate`]. Out: lines, sizes in KiB to TiB; figures that are not exact are marked with `about`.
 
 use std::fmt;
 
@@ -153,7 +153,7 @@ fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// `14.2 MiB`.
+/// A size as `14.2 MiB`, in units of 1024.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
@@ -168,7 +168,7 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// `1 h 02 min`, `2 min 03 s` or `3.4 s`.
+/// A time as `1 h 02 min`, `2 min 03 s` or `3.4 s`.
 fn clock(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {

@@ -1,51 +1,54 @@
 //! Bytes of the base model's weights as a worker holds them.
 //!
-//! In: shape of the base model, how its files hold it, the configuration. Out: [`Weights`].
-//! Keeps: pure arithmetic over the shapes of the linears; codes, scales and the scales of scales are
-//! counted each. Serves the CPU, where mapped pages are not anonymous, and a device, where all of it is.
+//! In: shape of the base model, the form of its files, the form that the configuration asks for. Out: [`Weights`].
+//! Keeps: pure arithmetic over the shapes of the linears; codes, scales and scales of scales are each counted. Serves
+//! the CPU, where mapped pages are not anonymous memory, and a device, where all weights are its own.
 
 use shared::config::{Quantization, QuantizationConfig};
 use shared::model::{ModelConfig, NESTED_BLOCK, NF4_BLOCK, linears};
 
-/// Values of the 8-bit codes of scales, f32.
+/// Bytes of the table of 256 f32 values that the 8-bit codes of scales stand for.
 const NESTED_MAP: u64 = 256 * 4;
 const F32: u64 = 4;
 
-/// Bytes of weights.
+/// Bytes of the base model's weights, by how they are held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weights {
-    /// Of linears that are held quantized.
+    /// Bytes of the linears that are held quantized.
     pub quantized: u64,
-    /// Of everything else in the type of compute.
+    /// Bytes of all other weights, in the type of compute.
     pub dense: u64,
-    /// Of `quantized`, what the worker made itself: its own, shared with nobody.
+    /// Part of `quantized` that the worker made itself: anonymous memory, not mapped from files.
     pub made: u64,
-    /// Of `dense`, what was converted.
+    /// Part of `dense` that was converted from another type.
     pub converted: u64,
-    /// The weight files.
+    /// Bytes of the weight files.
     pub files: u64,
-    /// The largest quantized weight made dense, for as long as one product takes.
+    /// Bytes of the largest quantized weight made dense, which exists for one product.
     pub temporary: u64,
 }
 
-/// What is asked about.
+/// The base model and the forms in which its weights are held.
 #[derive(Clone, Copy, Debug)]
 pub struct Held<'a> {
     /// Shape of the base model.
     pub shape: &'a ModelConfig,
     /// Parameters of the base model.
     pub parameters: u64,
-    /// Bytes of a value of the files, where they are not quantized.
+    /// Bytes of a value in the files, where it is not quantized.
     pub stored: u64,
-    /// How the files hold the linears.
+    /// Quantization of the linears in the files.
     pub lies: QuantizationConfig,
-    /// How the configuration wants them held.
+    /// Quantization that the configuration asks for; files that are quantized already stay as they are.
     pub asked: QuantizationConfig,
     /// Bytes of a value in compute.
     pub width: u64,
 }
 
-/// The weights of one worker.
+/// Bytes of the weights of one worker.
+///
+/// With N parameters, of which `e = sum of out in` are in quantized linears: `quantized` is the sum of their codes and
+/// scales, `dense = (N - e) width`, `temporary = max(out in) width`. Without quantization `e = 0`.
 #[must_use]
 pub fn weights(held: &Held<'_>) -> Weights {
     let already = held.lies.form != Quantization::None;
@@ -77,7 +80,8 @@ pub fn weights(held: &Held<'_>) -> Weights {
     }
 }
 
-/// Codes and scales of one weight.
+/// Bytes of codes and scales of one weight of `e = rows columns` values in `b = ceil(e / 64)` blocks: int8 `e + 4
+/// rows`, NF4 `ceil(e / 2) + 4 b`, NF4 with double quantization `ceil(e / 2) + b + 4 ceil(b / 256) + 1024`.
 fn bytes(form: QuantizationConfig, rows: u64, columns: u64) -> u64 {
     let elements = rows * columns;
     let blocks = elements.div_ceil(NF4_BLOCK as u64);

@@ -1,9 +1,8 @@
-//! What the model answered to the fixed prompts at each evaluation: `eval_prompts.jsonl` for
-//! machines, `eval_prompts.md` with the answers side by side for people.
+//! The model's answers to the fixed prompts at each evaluation: `eval_prompts.jsonl` for machines, `eval_prompts.md`
+//! with the answers side by side for people.
 //!
-//! Keeps: an answer is written before its evaluation is recorded, so that none is lost; what is
-//! evaluated again replaces what it came to before. Answers to prompts that are not asked any more
-//! stay.
+//! Keeps: an answer is written before its evaluation is recorded, so that none is lost; the answers of a repeated
+//! evaluation replace the earlier ones. Answers to prompts that the configuration no longer has stay.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,32 +17,32 @@ use shared::paths::{ANSWER_LINES, ANSWER_PAGE};
 use shared::storage::write_atomic;
 use shared::text::TextTokenizer;
 
-/// One answer.
+/// The model's answer to one prompt at one evaluated step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Answer {
     step: Step,
     prompt: String,
     answer: String,
-    /// It was as long as it may be, and not at its end.
+    /// Whether the answer has the largest number of new tokens, so that it may end too early.
     cut: bool,
 }
 
-/// All answers of a run.
+/// All answers of a run, and the two files that hold them.
 #[derive(Debug)]
 pub struct Answers {
     folder: PathBuf,
     texts: Vec<String>,
     prompts: Prompts,
     tokenizer: TextTokenizer,
-    /// By step, in order of the prompts.
+    /// Answers by step, in the order of the prompts.
     known: BTreeMap<Step, Vec<Answer>>,
 }
 
 impl Answers {
-    /// The answers below `folder` so far, to these prompts and to earlier ones.
+    /// Reads the answers so far from `folder`, to these prompts and to earlier ones.
     ///
     /// # Errors
-    /// [`Code::Io`] with the path, also when a line is not one of ours.
+    /// [`Code::Io`] with the path, also when a line is no answer.
     pub fn open(
         folder: &Path,
         texts: &[String],
@@ -76,7 +75,7 @@ impl Answers {
         })
     }
 
-    /// Where people read them.
+    /// Path of the page for people.
     #[must_use]
     pub fn page(&self) -> PathBuf {
         self.folder.join(ANSWER_PAGE)
@@ -85,7 +84,7 @@ impl Answers {
     /// Adds the answers that an evaluation's integers hold, and writes both files.
     ///
     /// # Errors
-    /// Ids without a text, [`Code::Io`]; what could not be written is written the next time.
+    /// Token ids that cannot be decoded, [`Code::Io`]; answers that could not be written are written the next time.
     pub fn add(&mut self, step: Step, integers: &[i64]) -> Result<()> {
         let longest = usize::try_from(self.prompts.max_new_tokens).unwrap_or(usize::MAX);
         let mut of_step = self.known.remove(&step).unwrap_or_default();
@@ -141,7 +140,7 @@ impl Answers {
     }
 }
 
-/// A text that stays in its cell.
+/// Escapes a text so that it stays in one cell of a Markdown table.
 fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.trim().chars() {

@@ -1,4 +1,4 @@
-//! An evaluation as people hear of it, and its entry in `log_history`.
+//! The figures of an evaluation, as its entry in `log_history`.
 
 use serde::{Deserialize, Serialize};
 use shared::evaluation::{EvaluationSet, PARENT, SetSums, TRAIN_SAMPLE};
@@ -9,23 +9,23 @@ use super::number;
 /// An evaluation, in Trainer's names where it has some. Losses are in nats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationEntry {
-    /// Epochs done.
+    /// Epochs done at the evaluated step, in fractions.
     pub epoch: f64,
     /// Mean cross entropy of a validation token.
     #[serde(with = "number")]
     pub eval_loss: f64,
-    /// Mean over the validation samples of each sample's mean.
+    /// Mean over the validation samples of each sample's mean cross entropy.
     #[serde(with = "number")]
     pub eval_sample_loss: f64,
-    /// `exp(eval_loss)`.
+    /// Perplexity of the validation tokens, `exp(eval_loss)`.
     #[serde(with = "number")]
     pub eval_perplexity: f64,
     /// Share of validation tokens that are the most probable one.
     #[serde(with = "number")]
     pub eval_accuracy: f64,
-    /// Validation tokens that are predicted.
+    /// Number of validation tokens that have a loss.
     pub eval_num_tokens: i64,
-    /// Validation samples.
+    /// Number of validation samples with such a token.
     pub eval_num_samples: i64,
     /// Mean cross entropy of a token in a fixed sample of the training rows, without dropout.
     #[serde(with = "number")]
@@ -40,7 +40,7 @@ pub struct EvaluationEntry {
         skip_serializing_if = "Option::is_none"
     )]
     pub eval_parent_loss: Option<f64>,
-    /// The step.
+    /// The step whose committed state was evaluated.
     pub step: u64,
 }
 

@@ -1,6 +1,7 @@
-//! A log that grows by whole pieces: what a full disk lets in by half is cut off again.
+//! An append-only file that truncates a partial write.
 //!
-//! Keeps: after an error the file ends where it ended before, and the piece may be tried again.
+//! In: pieces, each a whole line or record. Out: a file of whole pieces.
+//! Keeps: after a failed append the file ends where it ended before, so the piece may be tried again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error as IoError, ErrorKind, Write};
@@ -8,19 +9,19 @@ use std::path::{Path, PathBuf};
 
 use shared::error::{Code, Error, Result};
 
-/// The open file.
+/// The open append-only file.
 #[derive(Debug)]
 pub struct GrowingFile {
     file: File,
     path: PathBuf,
-    /// Bytes of the whole pieces.
+    /// Bytes of the whole pieces, to which a partial write is cut back.
     length: u64,
-    /// What failed when writing does, for people.
+    /// What to say failed when a write fails, in words for people.
     failure: &'static str,
 }
 
 impl GrowingFile {
-    /// Goes on at the end of a file, or begins one.
+    /// Opens a file to append at its end, or creates it.
     ///
     /// # Errors
     /// [`Code::Io`] with the path.
@@ -29,7 +30,7 @@ impl GrowingFile {
             .map_err(|e| error(failure, path, &e))
     }
 
-    /// Begins a file at the first of `paths` where none is.
+    /// Creates a file at the first of `paths` that does not exist yet.
     ///
     /// # Errors
     /// [`Code::Io`] with the path.
@@ -57,7 +58,7 @@ impl GrowingFile {
         })
     }
 
-    /// Where it lies.
+    /// Path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -69,7 +70,7 @@ impl GrowingFile {
     /// [`Code::Io`] with the path.
     pub fn append(&mut self, piece: &[u8]) -> Result<()> {
         if let Err(e) = self.file.write_all(piece) {
-            // What stays when even this fails is taken out, or passed over, by whoever reads it.
+            // Bytes that stay when even this fails are removed at the next opening, or skipped by the readers.
             let _ = self.file.set_len(self.length);
             return Err(error(self.failure, &self.path, &e));
         }

@@ -15,7 +15,7 @@ use super::record::StepRecord;
 
 const FAILURE: &str = "writing metrics failed";
 
-/// The open file.
+/// The open `metrics.jsonl` of a run.
 #[derive(Debug)]
 pub struct MetricsLog {
     file: GrowingFile,

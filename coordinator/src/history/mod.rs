@@ -1,11 +1,10 @@
-//! What a run leaves for people: curves, states, lines, a bar and a summary.
+//! What a run leaves for people: curves, trainer states, lines on the terminal, a progress bar and a summary.
 //!
-//! In: one [`StepRecord`] per committed step. Out: `trainer_state.json` with `log_history`
-//! ([`TrainerState`]), `metrics.jsonl` ([`MetricsLog`]), TensorBoard events ([`EventFile`]), the
-//! answers to fixed prompts ([`Answers`]), the
-//! terminal and the JSON event stream ([`Reporter`]); logs grow by whole pieces ([`GrowingFile`]).
-//! Keeps: `log_history` depends on the committed numbers alone, never on workers, clocks or
-//! restarts. Not here: deciding what is committed, writing checkpoints.
+//! In: one [`StepRecord`] per committed step. Out: `trainer_state.json` with `log_history` ([`TrainerState`]),
+//! `metrics.jsonl` ([`MetricsLog`]), TensorBoard events ([`EventFile`]), the answers to fixed prompts ([`Answers`]),
+//! the terminal and the JSON event stream ([`Reporter`]); append-only logs without partial writes ([`GrowingFile`]).
+//! Keeps: `log_history` depends on the committed numbers alone, never on workers, clocks or restarts. Not here:
+//! deciding what is committed, writing checkpoints.
 
 mod answers;
 mod evaluation;

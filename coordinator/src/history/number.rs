@@ -1,8 +1,8 @@
-//! Numbers that may not be finite, in JSON: null there and back.
+//! Numbers that may not be finite, as JSON: such a number is written as null and read as NaN.
 
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// Writes null for what is not finite.
+/// Writes a number that is not finite as null.
 #[allow(clippy::trivially_copy_pass_by_ref)]
 pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     if value.is_finite() {
@@ -12,12 +12,12 @@ pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::E
     }
 }
 
-/// Reads null as not a number.
+/// Reads null as NaN.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
-/// The same where there may be no number at all: what is none is left out by `skip_serializing_if`.
+/// The same for an optional number; `skip_serializing_if` leaves `None` out.
 pub(super) mod optional {
     use serde::{Deserializer, Serializer};
 

@@ -1,7 +1,7 @@
-//! The bar on a terminal.
+//! The progress bar on a terminal.
 //!
-//! In: a record per step and lines about events. Out: step/total, loss, tokens/s, ETA and workers
-//! in one line that moves, with events scrolling above it. Only made when stderr is a terminal.
+//! In: a record per step and lines about events. Out: step/total, loss, tokens/s, ETA and workers in one line that
+//! moves, with events scrolling above it. Exists only when stderr is a terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -9,14 +9,14 @@ use super::record::StepRecord;
 
 const LINE: &str = "{bar:24} {pos}/{len} {msg} ETA {eta}";
 
-/// The bar.
+/// The progress bar on stderr.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
 }
 
 impl Progress {
-    /// A bar over `total` steps, of which `done` are done.
+    /// A progress bar over `total` steps, of which `done` are committed already.
     pub(super) fn new(total: u64, done: u64) -> Self {
         let bar =
             ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
@@ -30,7 +30,7 @@ impl Progress {
         Self { bar }
     }
 
-    /// Moves to a step.
+    /// Moves the bar to a committed step and renews its text.
     pub(super) fn step(&self, record: &StepRecord, tokens_per_second: f64) {
         self.bar.set_message(message(record, tokens_per_second));
         self.bar.set_position(record.step.0);
@@ -41,7 +41,7 @@ impl Progress {
         self.bar.suspend(|| eprintln!("{text}"));
     }
 
-    /// Takes the bar away.
+    /// Removes the bar from the terminal.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }

@@ -1,37 +1,37 @@
-//! One committed step, as people hear of it.
+//! The figures of one committed step that people are shown.
 
 use serde::{Deserialize, Serialize};
 use shared::ids::Step;
 
 use super::number;
 
-/// A committed step.
+/// A committed step's figures, as a line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
-    /// Its number.
+    /// The step's number, from 1.
     pub step: Step,
-    /// Epochs done after it.
+    /// Epochs done after the step, in fractions.
     pub epoch: f64,
-    /// Mean loss over its target tokens; null in JSON when not finite.
+    /// Mean loss of the step's target tokens, in nats; null in JSON when not finite.
     #[serde(with = "number")]
     pub loss: f64,
-    /// Norm of the gradient before clipping; null in JSON when not finite.
+    /// L2 norm of the gradient before clipping; null in JSON when not finite.
     #[serde(with = "number")]
     pub grad_norm: f64,
-    /// The learning rate it used.
+    /// The learning rate of the step, by the schedule.
     pub learning_rate: f64,
-    /// Its target tokens.
+    /// Target tokens of the step's samples.
     pub num_tokens: u64,
-    /// The update was skipped: a value was not finite or out of range.
+    /// Whether the update was skipped because a value was not finite or out of range.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
-    /// The loss scale it was computed with, in fp16.
+    /// The loss scale that the gradients were computed with; `None` outside fp16.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<u64>,
-    /// Steps of the run that were skipped so far, in fp16; the learning rate does not count them.
+    /// Skipped steps of the run so far, in fp16: the learning rate's schedule does not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_steps: Option<u64>,
-    /// Workers that contributed a micro-batch.
+    /// Number of workers with a credited micro-batch.
     pub workers: usize,
 }
 

@@ -1,9 +1,9 @@
-//! What the coordinator says while it runs, to people or to scripts.
+//! What the coordinator prints while it runs, for people or for scripts.
 //!
-//! In: what happened. Out: with `json` one whole object per line on stdout, each with `event`;
-//! with `text` nothing on stdout, and on stderr a bar when it is a terminal or one line per logged
-//! step, and the last, when it is not. Notices and warnings are on stderr in both.
-//! Every line of text is also a `tracing` event of target `report`, for the text log.
+//! In: the run's events. Out: with `json` one whole object per line on stdout, each with `event`; with `text` nothing
+//! on stdout, and on stderr a bar when it is a terminal or one line per logged step, and the last, when it is not.
+//! Notices and warnings are on stderr in both. Every line of text is also a `tracing` event of target `report`, for the
+//! text log.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -29,7 +29,7 @@ pub enum OutputFormat {
     Json,
 }
 
-/// Says what happens.
+/// Prints the run's events to the terminal and to stdout.
 pub struct Reporter {
     format: OutputFormat,
     out: Box<dyn Write + Send>,
@@ -39,12 +39,12 @@ pub struct Reporter {
     logging_steps: u64,
     summary: Summary,
     started: Instant,
-    /// When the last logged line was written, and the target tokens since.
+    /// When the last logged line was written, and the target tokens since then, for the speed.
     window: (Instant, u64),
 }
 
 impl Reporter {
-    /// On this process's stdout and stderr.
+    /// A reporter on this process's stdout and stderr.
     #[must_use]
     pub fn new(format: OutputFormat) -> Self {
         let terminal = std::io::stderr().is_terminal();
@@ -52,7 +52,7 @@ impl Reporter {
         Self::to(format, out, err, terminal)
     }
 
-    /// On other writers.
+    /// A reporter on the given writers; `terminal` says whether a bar may be drawn.
     #[must_use]
     pub fn to(
         format: OutputFormat,
@@ -74,7 +74,7 @@ impl Reporter {
         }
     }
 
-    /// Says how long the run is; the bar appears. `resumed` is 0 for a new run.
+    /// Begins the summary and, on a terminal, the bar. `resumed` is the newest committed step, 0 for a new run.
     pub fn start(&mut self, total_steps: u64, logging_steps: u64, resumed: Step) {
         self.logging_steps = logging_steps.max(1);
         self.summary.total_steps = total_steps;
@@ -86,7 +86,7 @@ impl Reporter {
         }
     }
 
-    /// Workers can join here. `token` once there are tokens.
+    /// Reports the address at which workers can join, with a join `token` where there is one.
     pub fn listening(&mut self, address: &str, token: Option<&str>) {
         let mut event = json!({"event": "listening", "address": address});
         if let (Some(token), Some(fields)) = (token, event.as_object_mut()) {
@@ -98,13 +98,13 @@ impl Reporter {
         ));
     }
 
-    /// A worker has loaded the base model; `workers` have by now.
+    /// Reports that a worker has loaded the base model, with the number of `workers` that have.
     pub fn worker_joined(&mut self, id: &str, workers: usize) {
         self.event(&json!({"event": "worker_joined", "worker": id, "workers": workers}));
         self.text(&format!("{id} is ready to work ({workers} now)"));
     }
 
-    /// A step is committed.
+    /// Reports a committed step; a line of text only at every `logging_steps` and at the last.
     pub fn step(&mut self, record: &StepRecord) {
         let now = Instant::now();
         self.summary.count(record);
@@ -153,7 +153,7 @@ impl Reporter {
         }
     }
 
-    /// A committed state is evaluated; `best` is the best step so far.
+    /// Reports an evaluation; `best` is the best step so far, `stops` whether the run ends with it.
     pub fn evaluation(&mut self, entry: &EvaluationEntry, best: Option<Step>, stops: bool) {
         let mut event = json!({"event": "evaluation", "best_step": best, "stops": stops});
         if let (Ok(Value::Object(fields)), Some(event)) =
@@ -176,7 +176,7 @@ impl Reporter {
         ));
     }
 
-    /// The sentinel gives an alarm.
+    /// Reports an alarm of the sentinel.
     pub fn overfitting(&mut self, alarm: &Alarm) {
         self.event(&json!({
             "event": "overfitting",
@@ -193,7 +193,7 @@ impl Reporter {
         tracing::info!(target: "report", "{text}");
     }
 
-    /// A checkpoint is written and verified.
+    /// Reports a checkpoint that was verified and published.
     pub fn checkpoint(&mut self, step: Step, path: &Path) {
         self.summary.checkpoints += 1;
         let path = path.display().to_string();
@@ -201,12 +201,12 @@ impl Reporter {
         self.text(&format!("checkpoint of step {step}: {path}"));
     }
 
-    /// The run ends with this step.
+    /// Sets the run's last step, which early stopping makes smaller than planned.
     pub fn ends_at(&mut self, step: Step) {
         self.summary.total_steps = step.0;
     }
 
-    /// The run is complete; the table is printed and what it says comes back.
+    /// Reports that the run is complete and prints the summary; returns it.
     pub fn complete(&mut self, output_dir: &Path) -> Summary {
         self.summary.time = self.started.elapsed();
         self.summary.output_dir = output_dir.to_path_buf();
@@ -225,8 +225,8 @@ impl Reporter {
         summary
     }
 
-    /// The run ends with a failure: for scripts and the text log. People are told by whoever ends
-    /// the process, once.
+    /// Reports the error that ends the run, to scripts and the text log. For people the end of the process prints it,
+    /// once.
     pub fn error(&mut self, error: &Error) {
         self.finish();
         let mut event = json!({"event": "error"});
@@ -239,14 +239,14 @@ impl Reporter {
         tracing::info!(target: "report", "{}", render(error));
     }
 
-    /// Something people should know; stderr with both formats.
+    /// Reports a line that people should know; on stderr with both formats.
     pub fn notice(&mut self, text: &str) {
         self.event(&json!({"event": "notice", "text": text}));
         self.say(text);
         tracing::info!(target: "report", "{text}");
     }
 
-    /// Takes the bar away, so that others may write to stderr.
+    /// Removes the bar, so that others may write to stderr.
     pub fn finish(&mut self) {
         if let Some(progress) = self.progress.take() {
             progress.finish();
@@ -276,7 +276,7 @@ impl Reporter {
     fn say(&mut self, text: &str) {
         match &self.progress {
             Some(progress) => progress.println(text),
-            // Nobody is left to tell when stderr is gone.
+            // A failed write is ignored: without stderr there is no place to report it.
             None => drop(self.err.write_all(format!("{text}\n").as_bytes())),
         }
     }

@@ -1,25 +1,25 @@
-//! The overfit sentinel: says in words when a run learns its rows by heart instead of its subject.
+//! The overfitting sentinel: says in words when a run memorizes its training rows.
 //!
-//! In: the evaluations so far. Out: alarms, each kind once. Pure: the same curves, the same words.
-//! It looks at the validation loss against a fixed sample of the training rows, both without
-//! dropout and on the same state, so that the gap is no noise of batches.
+//! In: the evaluations so far. Out: alarms, each kind once. Pure: the same curves, the same words. The sentinel
+//! compares the validation loss with that of a fixed sample of the training rows, both without dropout and on the same
+//! state, so that their gap is no noise of batches.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use super::evaluation::EvaluationEntry;
 
-/// A rise counts when it is more than this share of the best loss.
+/// Share of the best loss by which a later loss must be above it to count as risen.
 const MARGIN: f64 = 0.02;
-/// So many evaluations in a row have to say the same.
+/// Number of evaluations in a row that must show a risen loss.
 const IN_A_ROW: usize = 2;
-/// From this share of training rows known word for word on, they are learned by heart.
+/// Share of the sampled training rows written word for word from which on the run counts as memorizing.
 const BY_HEART: f64 = 0.5;
 
-/// What the sentinel has seen.
+/// Kinds of overfitting that the sentinel tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sign {
-    /// The validation loss rises while that of the training rows falls.
+    /// The validation loss rises while the training rows' loss falls.
     CurvesDiverge,
     /// The validation loss stays above its best.
     LossRisesAgain,
@@ -30,30 +30,30 @@ pub enum Sign {
 /// A sign of overfitting, with its numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alarm {
-    /// Which.
+    /// The kind of overfitting that was seen.
     pub sign: Sign,
-    /// The step it was seen at.
+    /// The step of the evaluation at which the sign was seen.
     pub step: u64,
     /// The step with the lowest validation loss.
     pub best_step: u64,
-    /// That loss.
+    /// The validation loss at [`Self::best_step`], in nats.
     pub best_loss: f64,
-    /// The loss at [`Self::step`].
+    /// The validation loss at [`Self::step`], in nats.
     pub loss: f64,
     /// The loss of the training rows at [`Self::best_step`] and at [`Self::step`].
     pub trained: (f64, f64),
-    /// Share of training rows known word for word.
+    /// Share of the sampled training rows that the model would write word for word, at [`Self::step`].
     pub verbatim: f64,
 }
 
-/// Remembers which signs were given.
+/// Watches the evaluations; each sign gives one alarm.
 #[derive(Clone, Debug, Default)]
 pub struct Sentinel {
     given: BTreeSet<Sign>,
 }
 
 impl Sentinel {
-    /// Looks at all evaluations so far; new alarms come back.
+    /// Judges all evaluations so far; returns the alarms that were not given before.
     pub fn look(&mut self, evaluations: &[EvaluationEntry]) -> Vec<Alarm> {
         let found = signs(evaluations);
         let new = found.into_iter().filter(|a| self.given.insert(a.sign));

@@ -1,39 +1,39 @@
 //! The table at the end of a run.
 //!
-//! In: what the reporter counted. Out: aligned lines for people. Speed and time are of this
-//! process, from its first step on; losses are of the steps it saw.
+//! In: the reporter's counts. Out: aligned lines for people. Steps, tokens and losses are those of this process; time
+//! runs from its announcement of the run.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::record::StepRecord;
 
-/// What this process saw of the run.
+/// What this process has counted of the run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Steps of the whole run.
     pub total_steps: u64,
     /// Steps committed by this process.
     pub steps: u64,
-    /// The step it resumed from, 0 for a new run.
+    /// The step that this process resumed from, 0 for a new run.
     pub resumed: u64,
-    /// Epochs done.
+    /// Epochs done after the newest step, in fractions.
     pub epoch: f64,
-    /// Loss of its first step that was applied.
+    /// Loss of this process's first step that was not skipped.
     pub first_loss: Option<f64>,
-    /// Loss of its last step that was applied.
+    /// Loss of this process's last step that was not skipped.
     pub last_loss: Option<f64>,
-    /// Target tokens learned from.
+    /// Target tokens of the steps of this process, skipped ones included.
     pub tokens: u64,
-    /// Steps whose update was skipped.
+    /// Number of steps whose update was skipped.
     pub skipped: u64,
-    /// The most workers that contributed to one step.
+    /// Largest number of workers that contributed to one step.
     pub workers: usize,
-    /// Checkpoints written.
+    /// Number of checkpoints that this process published.
     pub checkpoints: u64,
-    /// Time since this process reported its size, waiting for workers included.
+    /// Time from the run's announcement to its end, waiting for workers included.
     pub time: Duration,
-    /// Where everything lies.
+    /// The output folder, which the table calls `adapter`.
     pub output_dir: PathBuf,
 }
 
@@ -50,7 +50,7 @@ impl Summary {
         self.workers = self.workers.max(record.workers);
     }
 
-    /// Target tokens per second.
+    /// Target tokens per second, `tokens / time`; 0 without time.
     #[must_use]
     pub fn tokens_per_second(&self) -> f64 {
         let seconds = self.time.as_secs_f64();
@@ -61,7 +61,7 @@ impl Summary {
         }
     }
 
-    /// The table.
+    /// The table as text, one figure a line, names padded to one width.
     #[must_use]
     pub fn table(&self) -> String {
         let mut rows = vec![("adapter", self.output_dir.display().to_string())];
@@ -91,7 +91,7 @@ impl Summary {
     }
 }
 
-/// `1h 02m 03s`, `2m 03s` or `3.4s`.
+/// A time as `1h 02m 03s`, `2m 03s` or `3.4s`.
 fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {

@@ -70,7 +70,7 @@ impl EventFile {
         std::fs::create_dir_all(folder).map_err(|e| growing::error(FAILURE, folder, &e))?;
         let (secs, process) = (seconds(now) as u64, std::process::id());
         let name = |n| format!("events.out.tfevents.{secs}.{}.{process}.{n}", host());
-        // A run that goes back within a second of its beginning does not take the older file's name.
+        // The counter keeps a run that goes back within a second from taking the older file's name.
         let paths = (0..u32::MAX).map(|n| folder.join(name(n)));
         let mut events = Self {
             file: GrowingFile::create_new(paths, FAILURE)?,
@@ -92,7 +92,7 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Where it lies.
+    /// Path of the event file.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.file.path()
@@ -131,8 +131,8 @@ impl EventFile {
         })
     }
 
-    /// Writes the scalars of one entry; they can be read at once. After an error nothing was written,
-    /// and it may be tried again.
+    /// Writes the scalars of one entry; readers see them at once. After an error nothing was written, and the entry may
+    /// be tried again.
     ///
     /// # Errors
     /// [`Code::Io`] with the path.

@@ -1,12 +1,11 @@
 //! `trainer_state.json` in the Hugging Face form, and the `log_history` in it.
 //!
-//! In: the plan's size and one record per step. Out: a JSON file that transformers'
-//! `TrainerState.load_from_json` reads, and back again on resume.
-//! Every `logging_steps` an entry with the mean of the step losses since the last entry, without those
-//! of skipped steps, which are counted; the
-//! losses not yet in an entry are kept under `stateful_callbacks`, the one place where transformers
-//! allows more, so that a resumed run writes the same entries as one that never stopped.
-//! Keeps: unrounded numbers; nothing of workers or time.
+//! In: the plan's size and one record per step. Out: a JSON file that transformers' `TrainerState.load_from_json`
+//! reads, and back again on resume. Every `logging_steps` an entry with the mean of the step losses since the last
+//! entry, without those of skipped steps, which are counted; the losses not yet in an entry are kept under
+//! `stateful_callbacks`, the one place where transformers allows more, so that a resumed run writes the same entries as
+//! one that never stopped.
+//! Keeps: numbers are not rounded; nothing depends on workers or time.
 
 use std::path::Path;
 
@@ -21,28 +20,28 @@ use super::evaluation::EvaluationEntry;
 use super::number;
 use super::record::StepRecord;
 
-/// The state of a run as Trainer writes it. Fields stand in the order of the file.
+/// The state of a run as transformers' Trainer writes it. Fields are in the order of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
     best_global_step: Option<u64>,
     best_metric: Option<f64>,
     best_model_checkpoint: Option<String>,
-    /// Epochs done.
+    /// Epochs done after `global_step`, in fractions.
     pub epoch: f64,
     eval_steps: u64,
-    /// Steps done.
+    /// The newest step; only the step after it can be recorded next.
     pub global_step: u64,
     is_hyper_param_search: bool,
     is_local_process_zero: bool,
     is_world_process_zero: bool,
-    /// What was logged.
+    /// Entries so far, of steps and evaluations, in order.
     pub log_history: Vec<HistoryEntry>,
-    /// Steps between entries.
+    /// Number of steps that each entry of steps covers.
     pub logging_steps: u64,
     /// Steps of the whole run.
     pub max_steps: u64,
     num_input_tokens_seen: u64,
-    /// Epochs of the whole run.
+    /// Number of epochs of the whole run, the last of which may be incomplete.
     pub num_train_epochs: u64,
     /// Steps between checkpoints.
     pub save_steps: u64,
@@ -58,14 +57,14 @@ pub struct TrainerState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum HistoryEntry {
-    /// Of steps.
+    /// The mean over the steps since the entry before.
     Steps(LogEntry),
-    /// Of an evaluation.
+    /// The figures of one evaluation.
     Evaluation(EvaluationEntry),
 }
 
 impl HistoryEntry {
-    /// The step it is of.
+    /// The step that the entry was written at.
     #[must_use]
     pub fn step(&self) -> u64 {
         match self {
@@ -75,15 +74,15 @@ impl HistoryEntry {
     }
 }
 
-/// What is logged of the steps since the last entry.
+/// The entry for the steps since the last one; figures without "since" are of its own step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogEntry {
-    /// Epochs done.
+    /// Epochs done after this step, in fractions.
     pub epoch: f64,
     /// Norm of this step's gradient before clipping.
     #[serde(with = "number")]
     pub grad_norm: f64,
-    /// The learning rate this step used.
+    /// The learning rate of this step, by the schedule.
     pub learning_rate: f64,
     /// Mean of the step losses since the last entry, of steps that were not skipped.
     #[serde(with = "number")]
@@ -96,7 +95,7 @@ pub struct LogEntry {
     /// Steps since the last entry whose update was skipped.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped_steps: u64,
-    /// The step.
+    /// The step that the entry was written at.
     pub step: u64,
 }
 
@@ -106,7 +105,7 @@ struct Stateful {
     since_last_log: SinceLastLog,
 }
 
-/// Step losses that are not in an entry yet.
+/// Losses of the steps that no entry covers yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct SinceLastLog {
     #[serde(with = "number")]
@@ -182,10 +181,10 @@ impl TrainerState {
         })
     }
 
-    /// Takes the next step; an entry comes back when this step is logged.
+    /// Adds the next step; returns the entry when this step is one that is logged.
     ///
     /// # Errors
-    /// [`Code::Internal`] when it is not the next step.
+    /// [`Code::Internal`] when the record is not of the next step.
     pub fn record(&mut self, record: &StepRecord) -> Result<Option<LogEntry>> {
         if record.step.0 != self.global_step + 1 {
             let text = format!(
@@ -220,8 +219,8 @@ impl TrainerState {
         Ok(Some(entry))
     }
 
-    /// Takes an evaluation of the newest step; `best` is the best step so far and its loss. False when
-    /// it is there already.
+    /// Adds an evaluation of the newest step; `best` is the best step so far and its loss. False when the evaluation is
+    /// in the history already.
     pub fn evaluated(&mut self, entry: &EvaluationEntry, best: Option<(Step, f64)>) -> bool {
         self.best_global_step = best.map(|(step, _)| step.0);
         self.best_metric = best.map(|(_, loss)| loss);
@@ -235,15 +234,14 @@ impl TrainerState {
         true
     }
 
-    /// Entries of later steps than this one.
+    /// The entries after `step`.
     #[must_use]
     pub fn since(&self, step: Step) -> Vec<HistoryEntry> {
         let later = |entry: &&HistoryEntry| entry.step() > step.0;
         self.log_history.iter().filter(later).cloned().collect()
     }
 
-    /// The state as if it stood at a step, from what is in the history alone: losses that are in no entry
-    /// yet are left out.
+    /// The state after an earlier step, made from the history's entries alone: losses that no entry covers are lost.
     #[must_use]
     pub fn cut(&self, step: Step, epoch: f64) -> Self {
         let mut state = self.clone();
@@ -267,7 +265,7 @@ impl TrainerState {
     /// The file's content.
     ///
     /// # Errors
-    /// [`Code::Internal`] when it cannot be serialised.
+    /// [`Code::Internal`] when the state cannot be serialised.
     pub fn to_json(&self) -> Result<String> {
         let text = serde_json::to_string_pretty(self)
             .map_err(|e| Error::new(Code::Internal, "trainer state").why(e.to_string()))?;

@@ -1,4 +1,4 @@
-//! Keys that Axolotl alone has, and what it does when its file says nothing.
+//! Keys that Axolotl alone has, and Axolotl's defaults.
 //!
 //! In: a key and its value. Out: lines and remarks.
 
@@ -11,7 +11,8 @@ use super::values::{names, unless_empty};
 use super::work::{At, Work, is_off};
 use super::{Sort, datasets};
 
-/// Without an adapter it trains all weights; `qlora` is LoRA on a quantized base model.
+/// The kind of adapter: without one Axolotl trains all weights, which is refused; `qlora` is LoRA on a quantized base
+/// model.
 pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     match &at.value.node {
         Node::Text(kind) if kind == "lora" => work.nothing(at),
@@ -30,12 +31,12 @@ pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Its 4-bit weights are NF4 with double quantization, which is ours too.
+/// 4-bit weights: NF4 with double quantization in both programs.
 pub(super) fn load_in_4bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     quantized(work, at, "nf4")
 }
 
-/// Inputs are multiplied as they are, there in eight bits too.
+/// 8-bit weights: here inputs are multiplied unquantized, in Axolotl in 8 bits too.
 pub(super) fn load_in_8bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     quantized(work, at, "int8")
 }
@@ -49,7 +50,7 @@ fn quantized(work: &mut Work<'_>, at: At<'_>, form: &str) -> Result<()> {
     work.put("quantization", &form, at).map(|_| ())
 }
 
-/// Preferences are not trained.
+/// Preference training, which is refused.
 pub(super) fn rl(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
@@ -62,7 +63,7 @@ pub(super) fn rl(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
         .fix("import a file without `rl`"))
 }
 
-/// All linears win over names, which they include.
+/// Target modules by name; `lora_target_linear` includes them.
 pub(super) fn target_modules(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     if work.is_on("lora_target_linear") {
@@ -72,7 +73,7 @@ pub(super) fn target_modules(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     work.put("target_modules", &at.value.node, at).map(|_| ())
 }
 
-/// `true` is all linears.
+/// `lora_target_linear`: true means all linears.
 pub(super) fn target_linear(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
@@ -82,7 +83,7 @@ pub(super) fn target_linear(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     work.put("target_modules", &all, at).map(|_| ())
 }
 
-/// A total from which it computes the accumulation when that is not written.
+/// The total batch of one GPU, from which Axolotl computes the accumulation when that is not written.
 pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     let micro = match work.other("micro_batch_size") {
@@ -113,10 +114,10 @@ pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Forms that our reader finds by the keys of a row.
+/// Axolotl's names of forms that our reader finds by the keys of a row.
 const FORMS: &[&str] = &["alpaca", "sharegpt", "chat_template", "alpaca_chat.load_qa"];
 
-/// A list of sources; one is read.
+/// The list of data sources, of which only the first path is read.
 pub(super) fn datasets(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     let entries: &[Item] = match &at.value.node {
@@ -145,7 +146,7 @@ pub(super) fn datasets(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     datasets::put(work, at, &paths)
 }
 
-/// One source: its paths, and a remark for everything else that stands in it.
+/// The paths of one source, with a remark for every other key in it.
 fn source(
     work: &mut Work<'_>,
     number: usize,
@@ -205,7 +206,7 @@ fn source(
     Ok(files.unwrap_or(path))
 }
 
-/// What it does where the file is silent and we would do something else.
+/// Adds lines for Axolotl's defaults that differ from ours.
 pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
     if work.other("adapter").is_none() {
         let mark = shared::config::Mark::default();
@@ -231,7 +232,7 @@ pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether a name is more likely a path than a name on a hub.
+/// Whether a name is more likely a path than a repository on a hub.
 pub(super) fn looks_like_a_path(name: &str) -> bool {
     name.starts_with(['.', '/', '~']) || Path::new(name).extension().is_some()
 }

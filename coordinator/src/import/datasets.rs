@@ -1,8 +1,8 @@
-//! Where the data lies, and what its columns are called.
+//! The path of the training data, and the names of its columns and roles.
 //!
-//! In: LLaMA-Factory's names of datasets, or the paths of Axolotl's. Out: `train_data_dir`, and
-//! `columns`, `roles` or `csv_columns` where rows are called otherwise than our reader knows.
-//! Side effects: reads `dataset_info.json`, looks whether paths are there.
+//! In: LLaMA-Factory's names of datasets, or the paths of Axolotl's. Out: `train_data_dir`, and `columns`, `roles` or
+//! `csv_columns` where our reader does not know the names in the rows.
+//! Side effects: reads `dataset_info.json`, looks whether paths exist.
 
 use std::path::Path;
 
@@ -15,14 +15,14 @@ use super::work::{At, Work};
 use super::{Sort, axolotl};
 use crate::data::knows_columns;
 
-/// What is read of an entry of `dataset_info.json`.
+/// Keys of an entry of `dataset_info.json` that are read.
 const READ: &[&str] = &["file_name", "formatting", "columns", "tags"];
-/// Columns that have no counterpart.
+/// Columns of an entry that have no counterpart.
 const NO_COLUMNS: &[&str] = &[
     "images", "videos", "audios", "chosen", "rejected", "kto_tag",
 ];
 
-/// Writes `train_data_dir`: one path, or the folder in which all of them lie.
+/// Writes `train_data_dir` from the first path; each further path becomes a remark.
 pub(super) fn put(work: &mut Work<'_>, at: At<'_>, paths: &[String]) -> Result<()> {
     let Some(first) = paths.first() else {
         return Ok(());
@@ -104,7 +104,7 @@ pub(super) fn look_up(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
                 .fix("write a name that is there"));
         };
         paths.push(path_of(work, at, name, &folder, entry));
-        // Only the first is read, so only its columns count.
+        // Only the first data set is read, so only its columns count.
         if paths.len() == 1 {
             form(work, at, name, entry)?;
         }
@@ -114,7 +114,7 @@ pub(super) fn look_up(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 
 type Entry = serde_json::Map<String, Value>;
 
-/// The file of an entry, or its name on a hub.
+/// The path of an entry's file, or its name on a hub.
 fn path_of(work: &mut Work<'_>, at: At<'_>, name: &str, folder: &str, entry: &Entry) -> String {
     for hub in ["hf_hub_url", "ms_hub_url", "om_hub_url", "script_url"] {
         if let Some(url) = entry.get(hub).and_then(Value::as_str) {
@@ -137,7 +137,7 @@ fn path_of(work: &mut Work<'_>, at: At<'_>, name: &str, folder: &str, entry: &En
     }
 }
 
-/// What is not read of an entry.
+/// Adds a remark for every key and column of an entry that is not read.
 fn remarks(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) {
     for (key, value) in entry {
         let hub = key.ends_with("_url");
@@ -161,7 +161,7 @@ fn remarks(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) {
     }
 }
 
-/// Columns and roles that our reader does not know by themselves; a remark for what is not read.
+/// Writes the names of an entry's columns and roles that our reader does not know, and the remarks on the entry.
 fn form(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) -> Result<()> {
     let text = |part: &str, key: &str| {
         let value = entry.get(part).and_then(|part| part.get(key));

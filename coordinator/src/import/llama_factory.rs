@@ -1,7 +1,7 @@
-//! Keys that LLaMA-Factory alone has, and what it does when its file says nothing.
+//! Keys that LLaMA-Factory alone has, and LLaMA-Factory's defaults.
 //!
-//! In: a key and its value. Out: lines and remarks.
-//! Defaults are those of its arguments and of transformers' `TrainingArguments`.
+//! In: a key and its value. Out: lines and remarks. The defaults are those of LLaMA-Factory's arguments and of
+//! transformers' `TrainingArguments`.
 
 use shared::config::Node;
 use shared::error::{Code, Result};
@@ -11,7 +11,7 @@ use super::datasets;
 use super::values::{list, names, unless_empty};
 use super::work::{At, Work, is_off};
 
-/// Only answers are learned.
+/// The stage of training: only `sft` is taken, any other is refused.
 pub(super) fn stage(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     match &at.value.node {
         Node::Text(stage) if stage != "sft" => Err(work
@@ -29,7 +29,7 @@ pub(super) fn stage(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     }
 }
 
-/// Only LoRA is trained.
+/// The kind of fine-tuning: only `lora` is taken, any other is refused.
 pub(super) fn finetuning_type(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     match &at.value.node {
         Node::Text(kind) if kind != "lora" => Err(work
@@ -47,7 +47,7 @@ pub(super) fn finetuning_type(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     }
 }
 
-/// Importing is for training.
+/// `do_train`: the result always trains.
 pub(super) fn do_train(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.say(
@@ -62,7 +62,7 @@ pub(super) fn do_train(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// One adapter to go on from.
+/// The adapter to start from; several are not merged.
 pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     match names(at.value).as_slice() {
@@ -81,7 +81,7 @@ pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     }
 }
 
-/// `all`, or names between commas.
+/// Target modules: `all`, or names between commas.
 pub(super) fn lora_target(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     let found = names(at.value);
@@ -92,7 +92,7 @@ pub(super) fn lora_target(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     work.put("target_modules", &node, at).map(|_| ())
 }
 
-/// Only a conversation's last answer is learned.
+/// `mask_history`: only a conversation's last answer has a loss.
 pub(super) fn mask_history(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
@@ -102,7 +102,7 @@ pub(super) fn mask_history(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
         .map(|_| ())
 }
 
-/// The same as packing here: samples never see each other.
+/// `neat_packing`: the same as packing here, where samples never attend to each other.
 pub(super) fn neat_packing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     if work.is_on("packing") {
         work.nothing(at);
@@ -111,13 +111,13 @@ pub(super) fn neat_packing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     super::values::packing(work, at)
 }
 
-/// Looked up in `dataset_info.json`.
+/// Names of data sets, looked up in `dataset_info.json`.
 pub(super) fn dataset(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     datasets::look_up(work, at)
 }
 
-/// Read with `dataset`.
+/// The folder of `dataset_info.json`, read together with `dataset`.
 pub(super) fn dataset_dir(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     if at.value.node != Node::Null && work.other("dataset").is_none() {
         work.say(
@@ -132,7 +132,7 @@ pub(super) fn dataset_dir(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// What it does where the file is silent and we would do something else.
+/// Adds lines for LLaMA-Factory's defaults that differ from ours.
 pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
     let text = |text: &str| Node::Text(text.into());
     work.default("output_dir", &text("trainer_output"), "")?;
@@ -145,7 +145,7 @@ pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
     work.default("batch_size", &Node::Whole(8), "")
 }
 
-/// 4 is NF4 with double quantization, 8 is int8.
+/// Bits of the base model's weights: 4 is NF4 with double quantization, 8 is int8.
 pub(super) fn quantization_bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     let form = match at.value.node {
@@ -165,12 +165,12 @@ pub(super) fn quantization_bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     work.put("quantization", &form, at).map(|_| ())
 }
 
-/// Only one method is built.
+/// The method of quantization: only that of bitsandbytes is taken.
 pub(super) fn quantization_method(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     one_of(work, at, &["bnb", "bitsandbytes"])
 }
 
-/// Only one 4-bit type is built.
+/// The type of 4-bit values: only NF4 is taken.
 pub(super) fn quantization_type(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     one_of(work, at, &["nf4"])
 }

@@ -1,11 +1,10 @@
-//! A LLaMA-Factory or Axolotl YAML to one of ours, and a list of what does not come along.
+//! Converts a LLaMA-Factory or Axolotl YAML to one of ours, with a list of the keys that could not be taken over.
 //!
-//! In: the file's text, which tool it is of (or nothing, then its keys decide), the folder relative
-//! paths start from. Out: an [`Imported`]: our lines, each with where it came from, and a [`Remark`]
-//! for every key that was not simply taken. Side effects: looks whether folders are there and reads
-//! LLaMA-Factory's `dataset_info.json`.
-//! Keeps: every key of the file is in a line or in a remark; a line is written only when our loader
-//! takes it; a key of ours that this version does not have is a remark, and a line the day it has.
+//! In: the file's text, the tool that it is for (or none: then its keys decide), the folder that relative paths start
+//! from. Out: an [`Imported`]: our lines, each with its origin, and a [`Remark`] for every key that was not simply
+//! taken over. Side effects: looks whether folders exist and reads LLaMA-Factory's `dataset_info.json`.
+//! Keeps: every key of the file is in a line or in a remark; a line is written only when our configuration loader
+//! accepts it; a counterpart that this version does not have yet is a remark.
 
 mod axolotl;
 mod datasets;
@@ -27,68 +26,68 @@ use shared::error::{Code, Error, Result};
 pub use tool::Tool;
 use work::Work;
 
-/// How much of a key came along.
+/// How much of a key could be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sort {
-    /// Taken, and written or meant otherwise.
+    /// The key was taken over with another value or another meaning.
     Changed,
-    /// There is no counterpart.
+    /// Our configuration has no counterpart.
     NoCounterpart,
     /// The counterpart is a key that this version does not have.
     NotYet,
-    /// Not among the tool's keys that are known here.
+    /// The key is not among the tool's keys that are known here.
     Unknown,
-    /// Empty, off, or what happens here anyway.
+    /// The key is empty, off, or asks for what happens here anyway.
     NothingLost,
-    /// What our loader says of the result.
+    /// A notice of our configuration loader on the result.
     Notice,
 }
 
-/// What is to be said about one key.
+/// What a person must know about one key that was not simply taken over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remark {
-    /// How much of it came along.
+    /// How much of the key could be taken over.
     pub sort: Sort,
     /// The tool's key.
     pub key: String,
-    /// Its line, where it is written.
+    /// Line of the file that has the key, from 1; `None` for a notice.
     pub line: Option<u64>,
-    /// Its value as YAML.
+    /// The key's value in the file, as YAML.
     pub value: String,
-    /// Why.
+    /// Why the key was not taken over as it is; empty where nothing is lost.
     pub why: String,
-    /// What happens instead.
+    /// What happens instead of what the key asked for; empty where nothing is lost.
     pub instead: String,
 }
 
 /// One line of our YAML.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// Our key.
+    /// The key of our configuration.
     pub key: &'static str,
-    /// Its value as YAML.
+    /// The value of the key, as YAML.
     pub value: String,
-    /// Where it came from.
+    /// Origin of the value: a line of the file or a default of the tool.
     pub from: String,
 }
 
-/// What became of a file.
+/// The outcome of an import.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Imported {
     /// The file as it was named.
     pub file: String,
-    /// Whose file it is.
+    /// The tool that the file is for.
     pub tool: Tool,
-    /// How that was decided.
+    /// How the tool was decided, in words for people.
     pub decided: String,
-    /// Our YAML.
+    /// The lines of our YAML, in the order of our keys.
     pub lines: Vec<Line>,
-    /// What is to be said, in the order of the file.
+    /// Remarks on keys, in the order of the file; notices last.
     pub remarks: Vec<Remark>,
 }
 
-/// Converts a file.
+/// Converts the text of a file.
 ///
 /// # Errors
 /// `E0106` when it is not YAML, `E0105` when it writes a key twice, `E0109` when it is of neither
@@ -129,7 +128,7 @@ pub fn convert(file: &str, text: &str, from: Option<Tool>, cwd: &Path) -> Result
     Ok(imported)
 }
 
-/// The pairs by name; a name stands once.
+/// The file's key-value pairs with their names; a name that is written twice is an error.
 fn named(source: &Source) -> Result<Vec<(String, Item, Item)>> {
     let mut found: Vec<(String, Item, Item)> = Vec::new();
     for (key, value) in source.pairs()? {

@@ -14,7 +14,7 @@ const PARTS: &[(Sort, &str)] = &[
 ];
 
 impl Imported {
-    /// Our YAML, each line with where it came from.
+    /// Our YAML, each line with its origin in a comment.
     #[must_use]
     pub fn yaml(&self) -> String {
         let file = clean(&self.file);
@@ -35,7 +35,7 @@ impl Imported {
         text
     }
 
-    /// What is to be said, for people.
+    /// The remarks as text for people.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("{}: {}\n", self.file, self.decided);
@@ -85,7 +85,7 @@ impl Imported {
             .filter(move |remark| remark.sort == sort)
     }
 
-    /// One object with `event: import`.
+    /// The import as one JSON object with `event: import`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -100,7 +100,7 @@ impl Imported {
     }
 }
 
-/// Without what could end a comment's line.
+/// Removes the characters that could end a YAML comment.
 fn clean(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{85}'))

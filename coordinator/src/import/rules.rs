@@ -1,9 +1,9 @@
-//! What becomes of each key of LLaMA-Factory and Axolotl: one table.
+//! The table of all keys of LLaMA-Factory and Axolotl, and what becomes of each.
 //!
 //! In: a key of a file. Out: a line, a remark, or a call of the function that reads it.
-//! Keeps: a key that is not in the table is a remark too. A key of ours is named whether this
-//! version has it or not; see `work`.
-//! Not here: keys that need more than their own value (see `llama_factory`, `axolotl`, `values`).
+//! Keeps: a key that is not in the table becomes a remark too. The table may name a key of ours that this version does
+//! not have; `work` then makes a remark.
+//! Not here: the functions for keys that need more than their own value (see `llama_factory`, `axolotl`, `values`).
 
 use shared::config::{Item, Node};
 use shared::error::Result;
@@ -19,13 +19,13 @@ enum Of {
     Both,
 }
 
-/// What becomes of it.
+/// What becomes of a key.
 enum How {
-    /// Our key, with the same value.
+    /// The key of ours that takes the same value.
     Same(&'static str),
-    /// Read by a function.
+    /// The function that reads the key.
     Read(fn(&mut Work<'_>, At<'_>) -> Result<()>),
-    /// No counterpart: why, and what happens instead.
+    /// The reasons why there is no counterpart, and what happens instead.
     Gone(&'static str, &'static str),
 }
 
@@ -52,7 +52,7 @@ const EVAL_OFF: &str = "see the keys of validation in docs/reference/configurati
 const TOKENS: &str = "the tokenizer is used as it is in `base_model`";
 const ALL_ROWS: &str = "all rows are read";
 
-/// The table.
+/// Every known key of both tools, with what becomes of it.
 #[rustfmt::skip]
 const RULES: &[(&str, Of, How)] = &[
     // Model.
@@ -240,7 +240,7 @@ const RULES: &[(&str, Of, How)] = &[
     ("strict", Axolotl, Gone("an unknown key is always an error", NOTHING_TO_SET)),
 ];
 
-/// The one tool that has the key.
+/// The tool that alone has the key; `None` for a key of both or of neither.
 pub(super) fn only_of(name: &str) -> Option<Tool> {
     RULES
         .iter()
@@ -252,7 +252,7 @@ pub(super) fn only_of(name: &str) -> Option<Tool> {
         })
 }
 
-/// Takes one key, or says why not.
+/// Applies the table's rule to one key: adds a line, a remark, or both.
 pub(super) fn apply(work: &mut Work<'_>, name: &str, key: &Item, value: &Item) -> Result<()> {
     let at = At { name, key, value };
     let Some((_, of, how)) = RULES.iter().find(|rule| rule.0 == name) else {

@@ -1,7 +1,7 @@
-//! Whose file it is.
+//! Which tool a file is for.
 //!
-//! In: the keys of a file. Out: the tool and how that was decided, or an error that asks for `--from`.
-//! Keeps: only keys that one of the two tools has, and neither the other tool nor we have, count.
+//! In: the keys of a file. Out: the tool and how it was decided, or an error that asks for `--from`.
+//! Keeps: only keys count that exactly one of the two tools has and our configuration does not.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -12,18 +12,18 @@ use super::rules;
 use super::work::Work;
 use super::{axolotl, llama_factory};
 
-/// A tool whose files are read.
+/// A tool whose training configurations can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tool {
-    /// LLaMA-Factory.
+    /// A LLaMA-Factory training configuration.
     LlamaFactory,
-    /// Axolotl.
+    /// An Axolotl training configuration.
     Axolotl,
 }
 
 impl Tool {
-    /// Its name.
+    /// The tool's name, as its authors write it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Tool {
         }
     }
 
-    /// What it does where its file says nothing and we would do something else.
+    /// Adds our lines for defaults of the tool that differ from ours.
     pub(super) fn defaults(self, work: &mut Work<'_>) -> Result<()> {
         match self {
             Self::LlamaFactory => llama_factory::defaults(work),

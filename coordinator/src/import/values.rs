@@ -1,4 +1,4 @@
-//! Keys of both tools whose value is written or meant otherwise here.
+//! Keys of both tools whose value has another form or another meaning here.
 //!
 //! In: a key and its value. Out: a line, a remark, or both.
 
@@ -8,7 +8,7 @@ use shared::error::Result;
 use super::Sort;
 use super::work::{At, Work, is_off};
 
-/// Reads a key that may be written empty.
+/// Ends the reading of a key whose value is null.
 macro_rules! unless_empty {
     ($work:ident, $at:ident) => {
         if $at.value.node == Node::Null {
@@ -19,7 +19,7 @@ macro_rules! unless_empty {
 }
 pub(super) use unless_empty;
 
-/// A folder, or a name on a hub.
+/// The base model: a folder, or a name on a hub, which is not downloaded.
 pub(super) fn base_model(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     work.put("base_model", &at.value.node, at)?;
@@ -36,7 +36,7 @@ pub(super) fn base_model(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Samples per device there, samples whatever the workers here.
+/// The batch size: samples per device there, samples of all workers here.
 pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     if work.put("batch_size", &at.value.node, at)? {
@@ -55,7 +55,7 @@ pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A flag there, a word here.
+/// Activation checkpointing: a flag there, `on` or `off` here.
 pub(super) fn checkpointing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     let word = if is_off(&at.value.node) { "off" } else { "on" };
@@ -63,7 +63,7 @@ pub(super) fn checkpointing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A flag there, one of several starts here.
+/// PiSSA: a flag there, a value of `init_lora_weights` here.
 pub(super) fn pissa(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
@@ -73,7 +73,7 @@ pub(super) fn pissa(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A list, or names between commas.
+/// Modules that are trained whole: a list, or names between commas.
 pub(super) fn whole_modules(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     let node = match &at.value.node {
@@ -91,7 +91,7 @@ pub(super) fn whole_modules(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Ours is always the tokenizer's.
+/// The chat template: chosen by name there, always the tokenizer's own here.
 pub(super) fn template(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     work.say(
@@ -103,7 +103,7 @@ pub(super) fn template(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Theirs counts packed rows as samples.
+/// Packing: a packed row counts as one sample there, each sample for itself here.
 pub(super) fn packing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
@@ -120,7 +120,7 @@ pub(super) fn packing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A share below 1 is a ratio.
+/// Warmup steps: a number below 1 is a ratio of all steps.
 pub(super) fn warmup_steps(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     let key = match at.value.node {
@@ -130,7 +130,7 @@ pub(super) fn warmup_steps(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     work.put(key, &at.value.node, at).map(|_| ())
 }
 
-/// The arithmetic of AdamW is the only one there is.
+/// The optimizer: AdamW with float32 moments is the only one here.
 pub(super) fn optimizer(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     unless_empty!(work, at);
     let name = match &at.value.node {
@@ -198,7 +198,7 @@ fn fixed(work: &mut Work<'_>, at: At<'_>, ours: f64) {
     }
 }
 
-/// `auto` and `full` are no values here.
+/// bf16: on or off here, so `auto` and `full` become `true`.
 pub(super) fn bf16(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     match &at.value.node {
         Node::Null => work.nothing(at),
@@ -221,7 +221,7 @@ pub(super) fn bf16(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// bf16 wins where both are on.
+/// fp16: taken unless bf16 is on too.
 pub(super) fn fp16(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
@@ -238,7 +238,7 @@ pub(super) fn fp16(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Everything is counted in steps.
+/// Strategies of saving and evaluating: intervals are always counted in steps here.
 pub(super) fn strategy(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     match &at.value.node {
         Node::Text(word) if word == "steps" => work.nothing(at),
@@ -254,7 +254,7 @@ pub(super) fn strategy(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Names between commas, or in a list.
+/// The names in a value: between commas, or in a list.
 pub(super) fn names(value: &Item) -> Vec<String> {
     match &value.node {
         Node::Text(text) => {
@@ -269,7 +269,7 @@ pub(super) fn names(value: &Item) -> Vec<String> {
     }
 }
 
-/// A list of texts, as a node.
+/// A YAML list of texts.
 pub(super) fn list(texts: impl IntoIterator<Item = String>) -> Node {
     let item = |text| Item {
         node: Node::Text(text),

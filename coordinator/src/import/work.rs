@@ -1,8 +1,8 @@
-//! What is taken and what is said, while a file is read.
+//! The lines and remarks of an import while its file is read.
 //!
 //! In: one key after the other. Out: lines and remarks.
-//! Keeps: a line that our loader refuses becomes a remark with the loader's reason; for a required
-//! key that is an error at the place of the source.
+//! Keeps: a line that our configuration loader refuses becomes a remark with the loader's reason; for a required key
+//! the refusal is an error at the key's place in the file.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +18,7 @@ const REQUIRED: &[(&str, &str)] = &[
     ("output_dir", "./out"),
 ];
 
-/// The state of an import.
+/// An import in progress.
 pub(super) struct Work<'a> {
     pub source: &'a Source,
     pub tool: Tool,
@@ -26,11 +26,11 @@ pub(super) struct Work<'a> {
     pub cwd: &'a Path,
     pub lines: Vec<Line>,
     pub remarks: Vec<Remark>,
-    /// Keys of ours that a remark speaks of: no default of the other tool is written for them.
+    /// Our keys that a remark was made about: no default of the tool is written for them.
     settled: BTreeSet<&'static str>,
 }
 
-/// The tool's key and value.
+/// One key of the file, with its name and its value.
 #[derive(Clone, Copy)]
 pub(super) struct At<'a> {
     pub name: &'a str,
@@ -56,7 +56,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// What the file says elsewhere.
+    /// The value of another key of the file; `None` when it is absent or null.
     pub(super) fn other(&self, name: &str) -> Option<Node> {
         let found = self.pairs.iter().find(|(known, ..)| known == name);
         found
@@ -64,7 +64,7 @@ impl<'a> Work<'a> {
             .filter(|node| *node != Node::Null)
     }
 
-    /// The other key is there and is not off.
+    /// Whether another key of the file is there and is not off.
     pub(super) fn is_on(&self, name: &str) -> bool {
         self.other(name).is_some_and(|node| !is_off(&node))
     }
@@ -73,7 +73,7 @@ impl<'a> Work<'a> {
         self.lines.iter().any(|line| line.key == key)
     }
 
-    /// A line of ours, from a key of theirs.
+    /// Writes a line of ours for a key of the tool; false when a remark was made instead.
     pub(super) fn put(&mut self, key: &'static str, node: &Node, at: At<'_>) -> Result<bool> {
         let written = config::node_yaml(&at.value.node);
         let from = if written == config::node_yaml(node) && at.name == key {
@@ -84,7 +84,7 @@ impl<'a> Work<'a> {
         self.line(key, node, from, Some(at))
     }
 
-    /// A line of ours that says what the other tool does when its file says nothing.
+    /// Writes a line of ours for a default of the tool, unless the file has decided the key.
     pub(super) fn default(&mut self, key: &'static str, node: &Node, note: &str) -> Result<()> {
         if self.has(key) || self.settled.contains(key) {
             return Ok(());
@@ -145,7 +145,7 @@ impl<'a> Work<'a> {
         config::load_text("value", &text, self.cwd).map(|_| ())
     }
 
-    /// A remark.
+    /// Adds a remark about the key `at`.
     pub(super) fn say(&mut self, sort: Sort, at: At<'_>, why: &str, instead: &str) {
         self.remarks.push(Remark {
             sort,
@@ -157,7 +157,7 @@ impl<'a> Work<'a> {
         });
     }
 
-    /// A key without a counterpart; nothing is lost when it is off.
+    /// Adds a remark about a key without a counterpart; nothing is lost when the key is off.
     pub(super) fn gone(&mut self, at: At<'_>, why: &str, instead: &str) {
         if is_off(&at.value.node) {
             self.nothing(at);
@@ -166,17 +166,17 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// A key that says nothing, or what happens here anyway.
+    /// Adds a remark that nothing is lost: the key is empty, off, or asks for what happens here anyway.
     pub(super) fn nothing(&mut self, at: At<'_>) {
         self.say(Sort::NothingLost, at, "", "");
     }
 
-    /// An error at the value of a key.
+    /// An error at a place of the file.
     pub(super) fn error(&self, code: Code, what: String, mark: Mark) -> Error {
         Error::new(code, what).at(self.source.place(mark))
     }
 
-    /// Without base model and data there is nothing to train.
+    /// Fails when the file has named no base model or no data.
     pub(super) fn require(&self) -> Result<()> {
         let names = match self.tool {
             Tool::LlamaFactory => [
@@ -197,7 +197,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Nothing, off, none.
+/// Whether a value means that its key is off: null, false, 0, empty, or a word such as `none`.
 pub(super) fn is_off(node: &Node) -> bool {
     match node {
         Node::Null | Node::Flag(false) | Node::Whole(0) => true,

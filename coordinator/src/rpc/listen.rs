@@ -1,7 +1,7 @@
-//! Where the coordinator listens.
+//! The coordinator's listening socket.
 //!
-//! In: an address. Out: a listener, and the connections that come to it. Keeps: whoever comes while
-//! there is no file descriptor left is accepted later, and the reason is said once.
+//! In: an address. Out: a listener, and the connections that it accepts. Keeps: a worker that connects while no file
+//! descriptor is left is accepted later, and the reason is said once.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,14 +14,15 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// Connections that wait for the server at most.
+/// Largest number of accepted connections that wait for the server.
 const WAITING: usize = 16;
-/// Connections that the kernel has made and nobody has accepted at most, as far as it allows: a cluster comes at once.
+/// Largest number of connections that wait in the kernel to be accepted, as far as it allows: a cluster connects all at
+/// once.
 const BACKLOG: u32 = 4096;
-/// How long descriptors may take to become free again.
+/// Pause before the next accept when no file descriptor was free.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Binds; port 0 picks one.
+/// Binds a listener; port 0 picks a free port. Returns it with its address.
 ///
 /// # Errors
 /// [`Code::PortInUse`].
@@ -47,14 +48,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
-    // A run that is started again listens where it did, whatever is left of its connections.
+    // A coordinator that is started again must get the same port while its old connections still linger.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// The connections that come. The server would drop a failed accept without a word and try again at
-/// once, so that failures stop here.
+/// The accepted connections. Failed accepts are handled here, because the server would drop them in silence and try
+/// again at once.
 #[must_use]
 pub fn incoming(listener: TcpListener) -> ReceiverStream<io::Result<TcpStream>> {
     let (sender, receiver) = mpsc::channel(WAITING);
@@ -70,7 +71,8 @@ pub fn incoming(listener: TcpListener) -> ReceiverStream<io::Result<TcpStream>> 
     ReceiverStream::new(receiver)
 }
 
-/// Small messages wait for no acknowledgement: the server sets that only where it accepts by itself.
+/// Sets TCP_NODELAY, so that small messages wait for no acknowledgement; the server sets it only on connections it
+/// accepts itself.
 fn at_once(stream: TcpStream) -> TcpStream {
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!(error = %e, "TCP_NODELAY stays off");
@@ -78,7 +80,7 @@ fn at_once(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// Accepts until nobody takes connections any more.
+/// Accepts connections until the receiving end is dropped.
 async fn accept_all<T, F: Future<Output = io::Result<T>>>(
     mut accept: impl FnMut() -> F,
     sender: &mpsc::Sender<io::Result<T>>,
@@ -104,7 +106,7 @@ async fn accept_all<T, F: Future<Output = io::Result<T>>>(
                 }
                 tokio::time::sleep(pause).await;
             }
-            // The one who came has gone again: the next one may be there.
+            // This connection failed by itself: the next one may not.
             Err(e) => tracing::debug!(error = %e, "a connection was not accepted"),
         }
     }

@@ -1,8 +1,8 @@
 //! The session service: protobuf streams in, session events out. Decides nothing.
 //!
-//! Keeps: every session has a name of its own, whatever the worker claims; one outbox per session with
-//! a bound; a worker that does not read is a worker that is gone; a message that is too large is not
-//! sent. Counts every byte, so that "no tensor through the coordinator" can be asserted.
+//! Keeps: every session has a name of its own, whatever the worker claims; each session has one bounded outbox; a
+//! worker that does not read its messages counts as gone; a message that is too large is not sent. Counts every byte,
+//! so that "no tensor through the coordinator" can be asserted.
 
 mod listen;
 mod service;

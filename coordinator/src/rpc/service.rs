@@ -1,7 +1,7 @@
 //! One stream per worker, translated both ways.
 //!
-//! Keeps: a session's name is drawn here, from the term and a counter of this start: no two sessions of
-//! a run have the same one, and nothing has to be remembered for that.
+//! Keeps: a session's name is made here from the term and a counter of this start, so no two sessions of a run share a
+//! name, and nothing has to be stored for that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,36 +20,36 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::traffic::Traffic;
 
-/// Messages on their way to one worker at most.
+/// Largest number of messages that wait for one worker.
 const OUTBOX: usize = 1024;
 
 /// How long a new stream may take to say hello.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What happens on the sessions.
+/// What the session service reports to the driver.
 #[derive(Debug)]
 pub enum SessionEvent {
     /// A worker said hello.
     Opened {
-        /// The name of the session.
+        /// The new session's name.
         worker: WorkerId,
-        /// What it said.
+        /// The worker's first message.
         hello: Hello,
-        /// How to answer.
+        /// The messages back to this worker; dropping it ends the session.
         outbox: Outbox,
     },
     /// A worker said something else.
     Message {
-        /// Who.
+        /// The session on which the message came.
         worker: WorkerId,
-        /// What.
+        /// The message, translated from protobuf.
         envelope: Envelope<FromWorker>,
     },
     /// A stream ended.
     Closed {
-        /// Whose.
+        /// The session that ended.
         worker: WorkerId,
-        /// For people.
+        /// Why the stream ended, in words for people.
         reason: String,
     },
 }
@@ -63,8 +63,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Queues a message. One that is larger than a worker takes is not sent; the worker is refused with
-    /// the reason in its place.
+    /// Queues a message. A message larger than [`TO_WORKER_LIMIT`] is not sent; the worker is refused with the reason
+    /// instead.
     ///
     /// # Errors
     /// [`Code::SessionLost`] when the worker does not read, or is gone; [`Code::OutOfRange`] when the
@@ -100,7 +100,7 @@ impl Outbox {
     }
 }
 
-/// The service; one for all workers.
+/// The session service, one for all workers.
 #[derive(Clone)]
 pub struct SessionService {
     events: mpsc::Sender<SessionEvent>,
@@ -108,7 +108,7 @@ pub struct SessionService {
     traffic: Arc<Traffic>,
 }
 
-/// Names of sessions: `worker-1`, `worker-2` under the first term, `worker-T.1` under term T.
+/// Makes session names: `worker-1`, `worker-2` under the first term, `worker-T.1` under term T.
 #[derive(Debug)]
 struct Names {
     term: Term,
@@ -137,7 +137,7 @@ impl SessionService {
         }
     }
 
-    /// With its limits.
+    /// The tonic server of this service, with the limits on message sizes.
     #[must_use]
     pub fn into_server(self) -> SessionServer<Self> {
         SessionServer::new(self)
@@ -176,7 +176,7 @@ async fn read(
             body: FromWorker::Hello(hello),
             ..
         }) => hello,
-        // Not understood at all: let the engine refuse it in words the worker may understand.
+        // A first message that is no `Hello` becomes one of a foreign version, which the engine refuses in words.
         _ => Hello {
             version: "unknown".into(),
             protocol: PROTOCOL + 1,
@@ -222,11 +222,11 @@ async fn read(
             Err(status) => break format!("its session broke ({})", innermost(&status)),
         }
     };
-    // Nobody listens any more only when the run is over.
+    // Sending fails only when the run is over and nobody listens.
     let _ = events.send(SessionEvent::Closed { worker, reason }).await;
 }
 
-/// What an error comes from in the end: of a connection that is gone, what the system says of it.
+/// The innermost cause of an error: for a lost connection, the operating system's message.
 fn innermost(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |e| e.source());
     sources
@@ -234,7 +234,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
         .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// What a message is called in the protocol.
+/// A message's name in the protocol.
 fn name(body: &ToWorker) -> &'static str {
     match body {
         ToWorker::Welcome(_) => "Welcome",

@@ -1,10 +1,10 @@
-//! Bytes of messages between the coordinator and all workers together.
+//! Counts the bytes of messages between the coordinator and all workers together.
 //!
-//! Keeps: two numbers, whoever connects and however often.
+//! Keeps: two numbers, however many workers connect and however often.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Cumulative bytes.
+/// Cumulative bytes of all sessions since this start, each way.
 #[derive(Debug, Default)]
 pub struct Traffic {
     received: AtomicU64,
@@ -20,7 +20,7 @@ impl Traffic {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// What has passed so far, (received, sent).
+    /// Bytes so far, (received, sent).
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
         let load = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed);

@@ -20,7 +20,7 @@ const SAME: &[&str] = &["base_model", "lora_rank", "lora_alpha", "use_rslora"];
 
 /// The checkpoint that `parent` names.
 pub(super) struct Earlier {
-    /// Its folder.
+    /// Folder of the parent's checkpoint.
     pub(super) folder: PathBuf,
     /// What the ledger says of it.
     pub(super) parent: Parent,

@@ -1,4 +1,4 @@
-//! What a start in a folder means: a new run, the same one going on, or a refusal.
+//! Whether a start in a folder begins a new run, continues the run there, or is refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,28 +7,28 @@ use shared::config::difference;
 use shared::error::{Code, Error, Result};
 use shared::ledger::State;
 
-/// What lies in the output folder.
+/// What is in the output folder at a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing<'a> {
-    /// Nothing of a run.
+    /// Nothing that a start must respect: neither ledger nor adapter, or `--overwrite` was given.
     Nothing,
-    /// A run of ours, as its ledger tells it.
+    /// A run of this program, as its ledger tells it.
     Run(&'a State),
-    /// An adapter that no run of ours wrote.
+    /// An adapter without a ledger, which no run of this program wrote.
     ForeignAdapter,
 }
 
-/// What is started.
+/// What a start leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// A run that begins.
+    /// A new run, from its first step.
     New,
-    /// The run that lies there goes on.
+    /// The run in the folder, which goes on.
     Continue,
 }
 
-/// Decides from what lies there and what is asked for. `--overwrite` takes away what lies there
-/// before anybody asks.
+/// Decides by what is in the folder and by the identity that is asked for. Under `--overwrite` callers pass
+/// [`Existing::Nothing`].
 ///
 /// # Errors
 /// [`Code::OtherRun`] with the difference, [`Code::AlreadyComplete`].
@@ -56,8 +56,8 @@ pub fn decide(
     Ok(Start::Continue)
 }
 
-/// Refuses what [`decide`] will refuse by what is `known` of the identity; the keys in `unknown` are not
-/// compared yet.
+/// Refuses early, by the `known` part of the identity, a start that [`decide`] would refuse; the keys in `unknown` are
+/// not compared yet.
 ///
 /// # Errors
 /// [`Code::OtherRun`] with the difference.
@@ -78,7 +78,7 @@ pub fn refuse_other(
     }
 }
 
-/// The run that lies there, if any.
+/// The state of the run in the folder, if any.
 fn run<'a>(output_dir: &Path, existing: Existing<'a>) -> Result<Option<&'a State>> {
     match existing {
         Existing::Nothing => Ok(None),

@@ -1,11 +1,11 @@
 //! The embedded store: one file that only grows, one line per record.
 //!
 //! In: records. Out: `ledger.jsonl`, and on opening it again the state of its whole lines.
-//! Keeps: a line is one write; when it fails, the file is cut back to its last whole line and the
-//! chain stays where it was, so the record can be tried again. Before each line the file is compared
-//! with what this process wrote, and the lock with what it took: behind a stranger's bytes nothing is
-//! written, and the run ends. The disk follows in the background:
-//! a power cut costs the last lines, whose steps give the same bytes when they are computed again.
+//! Keeps: a line is one write; when it fails, the file is cut back to its last whole line and the chain stays where it
+//! was, so the record can be tried again. Before each line the file is compared with the one that this process wrote,
+//! and the lock with the one that it took: after another process's bytes nothing is written, and the run ends. Bytes
+//! reach the disk in the background: a power cut costs the last lines, whose steps give the same bytes when they are
+//! computed again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use super::read::{Reading, read, read_on};
 use super::sync::Syncer;
 use super::{Opened, Store};
 
-/// What the store needs of a file.
+/// The operations that the store needs of a file; tests let them fail.
 trait Medium: Send {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
     fn truncate(&mut self, length: u64) -> io::Result<()>;
@@ -44,17 +44,17 @@ pub struct FileStore {
     book: Book,
     /// Bytes of the whole lines.
     length: u64,
-    /// Bytes that a failed write of this process may have left behind `length`.
+    /// Bytes that a failed write of this process may have left after `length`.
     ragged: u64,
-    /// Which file is written.
+    /// Identity of the file that is written: another file under the same path is another process's.
     id: FileId,
     fence: Arc<OutputLock>,
     syncer: Syncer,
 }
 
 impl FileStore {
-    /// Opens the ledger of an output folder that exists, whose lock is held, and cuts off a torn last
-    /// line. Of what was `read` before the lock was taken only the rest is read now.
+    /// Opens the ledger of an output folder that exists, whose lock is held, and cuts off a torn last line. Lines that
+    /// were `read` before the lock was taken are not read again.
     ///
     /// # Errors
     /// [`Code::LedgerBroken`], [`Code::LedgerUnknown`], [`Code::LedgerContradiction`] and
@@ -114,13 +114,13 @@ impl FileStore {
         })
     }
 
-    /// Hash of the last line.
+    /// Hash of the last whole line, which the next line names.
     #[must_use]
     pub fn head(&self) -> &str {
         self.book.head()
     }
 
-    /// Cuts back to the last whole line, if a failed write left more.
+    /// Cuts the file back to its last whole line, if a failed write left more.
     fn smooth(&mut self) -> Result<()> {
         if self.ragged > 0 {
             let cut = self.medium.truncate(self.length);
@@ -130,8 +130,8 @@ impl FileStore {
         Ok(())
     }
 
-    /// Nobody but this process has written the ledger. The file is opened anew, because an NFS client
-    /// looks at the server then.
+    /// Fails unless only this process has written the ledger. Opens the file anew, because an NFS client then asks the
+    /// server.
     fn is_alone(&self) -> Result<()> {
         let strange = |why: String| {
             Error::new(Code::Locked, "somebody else leads in this output_dir")
@@ -162,7 +162,7 @@ impl FileStore {
 
     fn holds_the_lock(&self) -> Result<()> {
         self.fence.is_held().map_err(|error| match error.code {
-            // It may be seen again later, like a full disk.
+            // A lock file that cannot be read may be readable later, as a full disk may have room.
             Code::Io => unwritable(&self.path, &shared::error::render(&error)),
             _ => error,
         })
@@ -191,16 +191,16 @@ impl Store for FileStore {
         self.smooth()?;
         if let Err(e) = self.medium.write_all(&sealed.line) {
             self.ragged = sealed.line.len() as u64;
-            // What cannot be cut now is cut before the next write.
+            // Bytes that cannot be cut now are cut before the next write.
             let _ = self.smooth();
             return Err(unwritable(&self.path, &e.to_string()));
         }
         self.length += sealed.line.len() as u64;
         self.book.accept(record, &sealed)?;
         self.syncer.ask();
-        // Whoever took the lock meanwhile may have read the ledger without this line.
+        // A process that took the lock meanwhile may have read the ledger without this line.
         match self.holds_the_lock() {
-            // The line is written: it must not be tried again, and the next one looks again.
+            // The line is written and must not be tried again; the next append checks the lock again.
             Err(error) if error.code == Code::LedgerUnwritable => Ok(()),
             held => held,
         }

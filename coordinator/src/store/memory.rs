@@ -1,7 +1,7 @@
-//! A ledger in memory, for tests of whatever writes to one.
+//! A ledger in memory, for tests of code that writes to a store.
 //!
-//! Keeps: the rules of the ledger on disk. Several handles may open one; as soon as one of them has added a
-//! record, the others add nothing any more.
+//! Keeps: the rules of the ledger on disk. Several handles may open one ledger; as soon as one handle has added a
+//! record, the others can add none any more.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,24 +10,24 @@ use shared::ledger::{Book, Record, State};
 
 use super::{Opened, Replay, Store};
 
-/// The records that several handles see.
+/// The records of a ledger, shared by all its handles.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryLedger(Arc<Mutex<Vec<Record>>>);
 
-/// A handle to a [`MemoryLedger`], one of its own by default.
+/// A handle to a [`MemoryLedger`]; by default to a ledger of its own.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     ledger: MemoryLedger,
     book: Book,
-    /// What this handle has read or added.
+    /// Records that this handle has read or added.
     records: Vec<Record>,
 }
 
 impl MemoryStore {
-    /// Opens a ledger that others may have open too.
+    /// Opens a ledger that other handles may have open too.
     ///
     /// # Errors
-    /// Those of the ledger's rules.
+    /// The errors of the ledger's rules.
     pub fn open(ledger: &MemoryLedger) -> Result<Opened<Self>> {
         let mut store = Self {
             ledger: ledger.clone(),
@@ -51,7 +51,7 @@ impl MemoryStore {
         })
     }
 
-    /// What was added, in order.
+    /// Records that this handle has read or added, in order.
     #[must_use]
     pub fn records(&self) -> &[Record] {
         &self.records

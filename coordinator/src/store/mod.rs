@@ -1,14 +1,15 @@
-//! What survives a restart of the coordinator: the ledger, and what a start in its folder means.
+//! What survives a restart of the coordinator: the ledger, and whether a start in its folder begins, continues or is
+//! refused.
 //!
-//! In: records, in the order in which they became true. Out: `ledger.jsonl` in the output folder,
-//! and the state it folds to when it is opened again.
-//! Keeps: a record that contradicts the ones before is refused before it is written; a line is
-//! written whole or not at all; syncing to disk is beside the training, not before it.
+//! In: records, in the order in which they became true. Out: `ledger.jsonl` in the output folder, and on opening it
+//! again the state that its records add up to.
+//! Keeps: a record that contradicts the ones before is refused before it is written; a line is written whole or not at
+//! all; the training does not wait for the disk.
 //!
-//! `file` the embedded store · `memory` the same for tests · `read` looks without touching · `replay`
-//! what a restart needs beside the state · `sync` forces bytes to the disk · `decide` what a start means.
-//! Several coordinators may open one ledger; who leads is said by its newest term, and behind [`Store`]
-//! only the leader adds to it.
+//! `file` the embedded store · `memory` a store for tests · `read` reads a ledger without changing it · `replay` what a
+//! restart needs beside the state · `sync` forces bytes to the disk · `decide` whether a start begins, continues or is
+//! refused. Several coordinators may open one ledger; the newest term names the leader, and behind [`Store`] only the
+//! leader adds records.
 
 mod decide;
 mod file;
@@ -31,23 +32,23 @@ pub use replay::{Replay, Since};
 
 /// An open ledger. Every implementation has an `open` of its own, which gives an [`Opened`].
 pub trait Store: Send {
-    /// What the records fold to, `None` before the first.
+    /// The state that all records add up to, `None` before the first record.
     fn state(&self) -> Option<&State>;
 
     /// Reads every record again, from the first.
     ///
     /// # Errors
-    /// Whatever keeps the ledger from being read.
+    /// The reason why the ledger cannot be read.
     fn replay(&self, each: &mut dyn FnMut(&Record)) -> Result<()>;
 
-    /// Adds a record. Nobody else adds one in between: whoever finds a record that is not its own has
-    /// lost the lead. After an error nothing was added, and the same record may be tried again.
+    /// Adds a record. No other process may add one in between: a coordinator that finds a record that is not its own
+    /// has lost the lead. After an error nothing was added, and the same record may be tried again.
     ///
     /// # Errors
-    /// [`Code::LedgerUnwritable`](shared::error::Code::LedgerUnwritable) when it cannot be written,
-    /// [`Code::Locked`](shared::error::Code::Locked) when somebody else writes here: the run ends,
+    /// [`Code::LedgerUnwritable`](shared::error::Code::LedgerUnwritable) when the record cannot be written,
+    /// [`Code::Locked`](shared::error::Code::Locked) when another process writes here: the run ends,
     /// [`Code::LedgerContradiction`](shared::error::Code::LedgerContradiction) and
-    /// [`Code::ReplayDiffers`](shared::error::Code::ReplayDiffers) when it must not be.
+    /// [`Code::ReplayDiffers`](shared::error::Code::ReplayDiffers) when the ledger's rules forbid the record.
     fn append(&mut self, record: &Record) -> Result<()>;
 
     /// Waits until every record is on the disk.
@@ -56,12 +57,12 @@ pub trait Store: Send {
     /// [`Code::LedgerUnwritable`](shared::error::Code::LedgerUnwritable).
     fn sync(&mut self) -> Result<()>;
 
-    /// What waits until every record that was added so far is on the disk; it may wait on another
-    /// thread, and ends with what [`Self::sync`] would have said.
+    /// A function that waits, on whatever thread calls it, until every record added so far is on the disk; it returns
+    /// what [`Self::sync`] would have.
     fn synced(&self) -> Box<dyn FnOnce() -> Result<()> + Send>;
 
-    /// Leads the run of this ledger under the next term, from `address`, where workers reach it. The line
-    /// that says so is on the disk when this returns, and whoever led before adds nothing any more.
+    /// Takes the lead of this ledger's run under the next term, from `address`, where workers reach this coordinator.
+    /// When this returns, the term's line is on the disk, and the leader before can add nothing any more.
     ///
     /// # Errors
     /// As [`Self::append`] and [`Self::sync`].
@@ -85,29 +86,29 @@ pub trait Store: Send {
     }
 }
 
-/// A store, and what lay there before.
+/// A store, and what its ledger held when it was opened.
 pub struct Opened<S> {
-    /// The store, behind its last whole line.
+    /// The store, ready to append after its last whole line.
     pub store: S,
-    /// What its lines fold to, `None` for a new ledger.
+    /// The state that its lines add up to, `None` for a new ledger.
     pub state: Option<State>,
     /// What a restart needs beside the state.
     pub replay: Replay,
-    /// What was cut off, for people.
+    /// What was cut off the ledger's end, in words for people.
     pub notice: Option<String>,
 }
 
 /// The run that this start leads, and under which term.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leading {
-    /// The run.
+    /// Identifier of the run, from the ledger's first record.
     pub run_id: RunId,
-    /// Version of the leadership: grows with every start.
+    /// Term of this start: one more than that of the leader before.
     pub term: Term,
-    /// Digest over everything that decides the adapter.
+    /// Digest over everything that decides the adapter's bytes.
     pub run_identity: String,
-    /// What that digest was made of, readable.
+    /// The inputs of that digest by name, readable.
     pub identity: BTreeMap<String, String>,
-    /// The checkpoint it began with, when not from the seed.
+    /// The checkpoint of another run that the run began with; `None` where it began from the seed.
     pub parent: Option<Parent>,
 }

@@ -1,10 +1,10 @@
-//! Reads a ledger's file without touching it, also while a run writes to it.
+//! Reads a ledger's file without changing it, also while a run writes to it.
 //!
-//! In: the path, and what was read of it before, if anything. Out: a [`Reading`]: chain, state, what a
-//! restart needs, and where to read on.
-//! Keeps: only whole lines count. A last line that a crash tore, or that is being written just now,
-//! is left out; any other line that does not fit is an error with its number. What was read once is
-//! not read again as long as the path names the same file.
+//! In: the path, and an earlier [`Reading`] of it, if any. Out: a [`Reading`]: chain, state, what a restart needs, and
+//! the place to read on from.
+//! Keeps: only whole lines count. A last line that a crash tore, or that is being written just now, is left out; any
+//! other line that does not fit is an error with its number. Lines that were read once are not read again as long as
+//! the path names the same file.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
@@ -18,20 +18,20 @@ use shared::storage::{FileId, file_id};
 
 use super::Replay;
 
-/// A ledger as far as it is whole.
+/// The whole lines of a ledger, read.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// Chain and state.
+    /// The hash chain and the state that the lines add up to.
     pub book: Book,
-    /// What was committed since the newest checkpoint, and by whom.
+    /// What a restart needs beside the state.
     pub replay: Replay,
     /// Bytes of the whole lines.
     pub bytes: u64,
-    /// Bytes behind them.
+    /// Bytes of a torn line after them, 0 without one.
     pub torn: u64,
-    /// Which file was read.
+    /// Identity of the file that was read; `None` before any.
     file: Option<FileId>,
-    /// Lines that were read to come here, those of a file that was replaced since too.
+    /// Number of lines read in all, for tests; counts those of a file that was replaced meanwhile.
     pub(super) lines_read: u64,
 }
 
@@ -39,7 +39,7 @@ pub struct Reading {
 /// `None` when there is no such file.
 ///
 /// # Errors
-/// With the line: whatever [`Book::read`] or `each` refuses. [`Code::Io`] when it cannot be read.
+/// Errors of [`Book::read`] and of `each`, with the line. [`Code::Io`] when the file cannot be read.
 pub fn read(path: &Path, each: impl FnMut(u64, &Record) -> Result<()>) -> Result<Option<Reading>> {
     let Some(file) = opened(path)? else {
         return Ok(None);
@@ -86,8 +86,8 @@ fn unreadable(path: &Path, e: &std::io::Error) -> Error {
 }
 
 impl Reading {
-    /// Whether this is the file that was read, and its last line still ends where it ended: the number of
-    /// a file that was removed may be another's soon.
+    /// Whether this is the file that was read, and its last line still ends where it did: a removed file's number may
+    /// soon be another file's.
     fn goes_on_in(&self, file: &File) -> std::io::Result<bool> {
         let end = format!("{}\"}}\n", self.book.head());
         let from = self.bytes.checked_sub(end.len() as u64);
@@ -102,7 +102,7 @@ impl Reading {
         }
     }
 
-    /// The lines of this file that were not read yet.
+    /// Reads the lines of this file that were not read yet.
     fn follow(
         &mut self,
         path: &Path,
@@ -148,7 +148,7 @@ impl Reading {
     }
 }
 
-/// A broken ledger is no reason to lose the checkpoints beside it.
+/// Adds to the error of a broken ledger how to go on from the checkpoints beside it.
 fn way_out(mut error: Error, path: &Path) -> Error {
     if error.code != Code::LedgerBroken {
         return error;

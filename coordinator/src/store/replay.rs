@@ -1,46 +1,45 @@
-//! What a restart needs beside the state: the steps since the newest checkpoint, and who took part.
+//! What a restart needs beside the state: the commits since the newest checkpoint, and the device classes that took
+//! part.
 //!
-//! In: records as they are read. Out: for the checkpoint that the run goes on from, the commits after
-//! it, and the digests that steps which come again must reproduce; which device classes had a part in
-//! which steps.
-//! Keeps: commits of no more than the steps since the newest checkpoint, however long the run is; of
-//! an older one it says that it does not know enough, and the ledger is read once more. Digests of all
-//! steps: what was committed binds whoever computes it again, as the ledger's rules have it, and only a
-//! fork forgets it.
+//! In: records as they are read. Out: for the checkpoint that the run goes on from, the commits after it, and the
+//! digests that a repeated step must reproduce; the device classes that computed each step.
+//! Keeps: commits since the newest checkpoint only, however long the run is; for an older checkpoint [`Replay::since`]
+//! gives `None`, and the ledger is read once more. Digests of all steps: a committed step binds every replay of it, as
+//! the ledger's rules have it, until a fork makes it void.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::Step;
 use shared::ledger::{Checkpoint, Commit, Parts, Record};
 
-/// Follows the records of a ledger.
+/// Follows a ledger's records, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
     /// Commits up to this step are not kept.
     kept_after: Step,
-    /// Nothing newer takes the place of the step that was asked for.
+    /// Whether the step in `kept_after` was asked for: then newer checkpoints do not move it.
     asked: bool,
-    /// By step; those after `committed` were rewound and may come again.
+    /// Kept commits by step; those after `committed` were rewound and may come again.
     commits: BTreeMap<Step, Commit>,
     committed: Step,
     digests: BTreeMap<Step, String>,
     checkpoints: BTreeMap<Step, Checkpoint>,
-    /// Classes of the member set that computes now.
+    /// Device classes of the newest member set.
     classes: BTreeSet<String>,
     parts: Parts,
 }
 
-/// What followed a step.
+/// The commits after a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since {
-    /// Steps that stand, in order.
+    /// Commits of steps that stand, in order.
     pub commits: Vec<Commit>,
-    /// Steps that were rewound and may come again, in order.
+    /// Commits of steps that were rewound and may come again, in order.
     pub rewound: Vec<Commit>,
 }
 
 impl Replay {
-    /// Keeps what comes after a step, whatever checkpoints there are.
+    /// A replay that keeps every commit after `step`, whatever checkpoints there are.
     #[must_use]
     pub fn after(step: Step) -> Self {
         Self {
@@ -50,7 +49,7 @@ impl Replay {
         }
     }
 
-    /// The next record.
+    /// Takes in the ledger's next record.
     pub fn follow(&mut self, record: &Record) {
         match record {
             Record::Commit(commit) => {
@@ -66,7 +65,7 @@ impl Replay {
             Record::Rewind(rewind) => self.rewind(rewind.step, !rewind.forked.is_empty()),
             Record::Members(members) => {
                 self.classes = members.device_classes.iter().cloned().collect();
-                // As the engine has it: whoever is a member now may have had a part and be gone at the commit.
+                // As in the engine: a member of this set may compute part of the next step and be gone at its commit.
                 self.parts.took(&self.classes, self.committed.next());
             }
             Record::Checkpoint(checkpoint) if checkpoint.set_aside.is_some() => {
@@ -93,7 +92,7 @@ impl Replay {
         self.committed = step;
         if forked {
             if !self.asked {
-                // Nothing after this step binds, and all that comes now is kept: everything is known.
+                // The fork makes all commits after this step void, and every later one is kept: none is missing.
                 self.kept_after = self.kept_after.min(step);
             }
             self.commits.split_off(&step.next());
@@ -103,7 +102,7 @@ impl Replay {
         }
     }
 
-    /// What followed a step; `None` when some of it was not kept.
+    /// The commits after a step; `None` when some of them were not kept.
     #[must_use]
     pub fn since(&self, step: Step) -> Option<Since> {
         (step >= self.kept_after).then(|| {
@@ -119,13 +118,13 @@ impl Replay {
         &self.digests
     }
 
-    /// Which device classes had a part in which steps.
+    /// Device classes that computed each step.
     #[must_use]
     pub fn parts(&self) -> &Parts {
         &self.parts
     }
 
-    /// Checkpoints that have a line and hold a state that is not void, oldest first.
+    /// Checkpoints in the ledger that are neither set aside nor void, oldest first.
     pub fn checkpoints(&self) -> impl Iterator<Item = &Checkpoint> {
         self.checkpoints.values()
     }

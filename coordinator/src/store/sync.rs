@@ -1,15 +1,15 @@
-//! Forces written bytes to the disk, beside whoever writes them.
+//! Forces written bytes to the disk, on a thread of its own.
 //!
-//! In: the wish, after every write. Out: one forced write for all wishes that came meanwhile.
-//! Keeps: at most one wish is being served and one is waiting; the thread sleeps when there is none
-//! and ends when the store is dropped, after the last wish.
+//! In: a request after every write. Out: one forced write for all requests that came meanwhile.
+//! Keeps: at most one forced write runs and one is due; the thread sleeps when no request is open and ends when the
+//! store is dropped, after the last request.
 
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// Something whose written bytes can be forced to the disk.
+/// A file whose written bytes can be forced to the disk; tests have others.
 pub(super) trait Durable: Send + 'static {
     fn force(&self) -> io::Result<()>;
 }
@@ -20,7 +20,7 @@ impl Durable for File {
     }
 }
 
-/// The thread and what was asked of it.
+/// The thread, and the requests that it serves.
 #[derive(Debug)]
 pub(super) struct Syncer {
     desk: Arc<Desk>,
@@ -40,7 +40,7 @@ struct Wishes {
     /// Why the newest forced write failed.
     failure: Option<String>,
     closing: bool,
-    /// Nothing is served any more.
+    /// Whether the thread has ended, so that no request is served any more.
     ended: bool,
 }
 
@@ -69,18 +69,18 @@ impl Syncer {
         })
     }
 
-    /// Bytes were written: they are to reach the disk soon.
+    /// Asks for the bytes written so far to reach the disk soon.
     pub(super) fn ask(&self) {
         self.desk.lock().asked += 1;
         self.desk.changed.notify_all();
     }
 
-    /// Waits until all that was written before is on the disk.
+    /// Waits until the bytes written before this call are on the disk.
     pub(super) fn wait(&self) -> Result<(), String> {
         self.waiting()()
     }
 
-    /// As [`Self::wait`], for all that was written until now, whenever and wherever it is called.
+    /// A function that waits for the bytes written until now, whenever and on whatever thread it is called.
     pub(super) fn waiting(&self) -> impl FnOnce() -> Result<(), String> + Send + use<> {
         let mut wishes = self.desk.lock();
         if wishes.failure.is_some() {
@@ -105,7 +105,7 @@ impl Drop for Syncer {
         self.desk.lock().closing = true;
         self.desk.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // It ends by itself; a panic in it has no one left to tell.
+            // The thread ends by itself; nobody is left to hear of a panic in it.
             let _ = thread.join();
         }
     }

@@ -41,7 +41,7 @@ pub struct Source {
 /// Options of `data check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Which data.
+    /// The configuration that names the data.
     #[command(flatten)]
     pub source: Source,
     /// Where the whole report is written as JSON.
@@ -55,7 +55,7 @@ pub struct CheckArgs {
 /// Options of `data show`.
 #[derive(Clone, Debug, Args)]
 pub struct ShowArgs {
-    /// Which data.
+    /// The configuration that names the data.
     #[command(flatten)]
     pub source: Source,
     /// The file, by its path below `train_data_dir`.
