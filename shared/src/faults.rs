@@ -85,7 +85,7 @@ impl Faults {
         match action {
             Action::Signal(number, name) => {
                 eprintln!("fault: {name} at {phase} of step {step}");
-                // SAFETY: sends a signal to this process itself.
+                // SAFETY: `kill` takes two numbers and touches no memory; the process is this one.
                 unsafe { libc::kill(libc::getpid(), number) };
                 None
             }
@@ -104,7 +104,7 @@ impl Faults {
         self.hold_telling(phase, step, took, || ())
     }
 
-    /// The same; who is slow and not hung tells again and again that it goes on.
+    /// [`Self::hold`], but a slow thread calls `goes_on` again and again: it is slow, and not hung.
     #[must_use]
     pub fn hold_telling(
         &self,

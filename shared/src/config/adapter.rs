@@ -37,12 +37,12 @@ words! {
     /// Which biases learn.
     #[derive(Default)]
     BiasMode {
-        /// None.
+        /// No bias learns.
         #[default]
         None = "none",
-        /// All the base model has.
+        /// Every bias of the base model learns.
         All = "all",
-        /// Those of adapted linears.
+        /// The biases of the adapted linears learn.
         LoraOnly = "lora_only",
     }
 }

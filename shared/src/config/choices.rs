@@ -9,7 +9,7 @@ use super::words::words;
 /// What is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskType {
-    /// PEFT's `CAUSAL_LM`.
+    /// Causal language modelling: each token is predicted from those before it (PEFT's `CAUSAL_LM`).
     #[serde(rename = "text-generation")]
     TextGeneration,
 }
@@ -21,11 +21,11 @@ pub(super) const TASKS: &[&str] = &["text-generation"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// Neither flag.
+    /// The base model computes in f32: neither `bf16` nor `fp16` is set.
     F32,
-    /// `bf16: true`.
+    /// The base model computes in bf16: `bf16: true`.
     Bf16,
-    /// `fp16: true`, with a loss scale.
+    /// The base model computes in fp16, with a dynamic loss scale: `fp16: true`.
     Fp16,
 }
 
@@ -46,11 +46,11 @@ words! {
 words! {
     /// What happens to rows longer than `max_seq_length`.
     Overflow {
-        /// Cut the end and report.
+        /// The row is cut at its end, and reported.
         Truncate = "truncate",
-        /// Leave the row out and report.
+        /// The row is left out, and reported.
         Drop = "drop",
-        /// Stop.
+        /// The start is refused as soon as one row is too long.
         Error = "error",
     }
 }
@@ -59,12 +59,12 @@ words! {
     /// Which tokens of a conversation are learned.
     #[derive(Default)]
     LossOn {
-        /// Every answer.
+        /// Every answer of the conversation is learned; prompts are context only.
         #[default]
         Response = "response",
-        /// The whole sequence.
+        /// The whole sequence is learned.
         All = "all",
-        /// The last answer.
+        /// Only the last answer is learned.
         Last = "last",
     }
 }
@@ -72,9 +72,9 @@ words! {
 words! {
     /// Whether workers of unlike device classes may take part.
     DeviceClassPolicy {
-        /// They may.
+        /// Workers of several device classes may compute the same run.
         Mixed = "mixed",
-        /// All must be of one class.
+        /// All workers must be of one device class.
         Strict = "strict",
     }
 }
@@ -93,12 +93,12 @@ words! {
     /// Whether activations are computed again on the way back instead of being kept.
     #[derive(Default)]
     Checkpointing {
-        /// Where they would not fit.
+        /// Activations are computed again only where the rehearsal before step 1 finds that they would not fit.
         #[default]
         Auto = "auto",
-        /// Always.
+        /// Activations are computed again in every layer: slower, less memory, the same adapter.
         On = "on",
-        /// Never.
+        /// Activations are kept in every layer; the rehearsal refuses the run where they do not fit.
         Off = "off",
     }
 }

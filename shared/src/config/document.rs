@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Place};
 /// Where a node stands, all from 1; line 0 is nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// Line.
+    /// Line of the text, from 1; 0 for a node that stands in no text.
     pub line: u64,
     /// Column in characters.
     pub column: u64,
@@ -36,7 +36,7 @@ pub enum Node {
     Real(f64),
     /// Text, quoted or not.
     Text(String),
-    /// A list.
+    /// A sequence of values, in its written order.
     List(Vec<Item>),
     /// Keys and values.
     Map(Vec<(Item, Item)>),
@@ -47,7 +47,7 @@ pub enum Node {
 pub struct Item {
     /// What was written.
     pub node: Node,
-    /// Where.
+    /// Position of the node in its text, which errors point at.
     pub mark: Mark,
 }
 
@@ -80,7 +80,7 @@ impl Node {
 }
 
 impl Node {
-    /// The same value as JSON; what JSON has no number for becomes null.
+    /// The node as JSON; a number that JSON does not have becomes null, and a key that is no text is left out.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value;

@@ -45,12 +45,12 @@ words! {
     }
 }
 
-/// `PART=NAME`.
+/// One entry of `columns` or `roles`, written `PART=NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
-    /// What it is to us.
+    /// The part of a sample, or the role, by this program's own name.
     pub part: String,
-    /// What the files call it.
+    /// The column or role by the name that the data files use.
     pub name: String,
 }
 

@@ -23,7 +23,7 @@ pub(super) enum Kind {
     },
     /// A power of two.
     PowerOfTwo { most: u64 },
-    /// A number.
+    /// A number within a range, read as f64.
     Real(Range),
     /// `true` or `false`.
     Flag,
@@ -47,9 +47,9 @@ pub(super) enum Kind {
     Columns,
     /// Some of some words, or nothing.
     OptionalWords(&'static [&'static str]),
-    /// Rules `NAME=REGEX`.
+    /// Rules for personal data, each `NAME=REGEX`.
     Rules,
-    /// Texts.
+    /// A list of texts, such as prompts.
     Texts,
     /// Paths with weights, `PATH=WEIGHT`.
     Sources,
@@ -64,11 +64,11 @@ pub(super) enum Kind {
 /// Bounds of a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Range {
-    /// Lower bound.
+    /// Lower bound of the number, `f64::MIN` when there is none.
     pub low: f64,
     /// The lower bound itself is allowed.
     pub low_included: bool,
-    /// Upper bound, infinite when there is none.
+    /// Upper bound of the number, infinite or `f64::MAX` when there is none.
     pub high: f64,
     /// The upper bound itself is allowed.
     pub high_included: bool,
@@ -88,10 +88,10 @@ pub(super) enum Fallback {
     },
 }
 
-/// One key.
+/// What one configuration key takes, what it defaults to, and how it is explained.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key {
-    /// Its name.
+    /// Name of the key, as it stands in YAML and behind `--set`.
     pub name: &'static str,
     /// What its value must be.
     pub kind: Kind,

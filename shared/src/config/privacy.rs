@@ -12,7 +12,7 @@ words! {
     /// What happens to personal data.
     #[derive(Default)]
     PrivacyMode {
-        /// Nobody looks.
+        /// Personal data is neither looked for nor replaced.
         #[default]
         Off = "off",
         /// Counted and reported.
@@ -30,15 +30,15 @@ words! {
         Ids = "ids",
         /// Passports and travel permits.
         Passports = "passports",
-        /// Telephone numbers.
+        /// Telephone numbers, mobile, landline and international.
         Phones = "phones",
-        /// Bank cards.
+        /// Bank card numbers of 13 to 19 digits.
         BankCards = "bank_cards",
-        /// E-mail addresses.
+        /// E-mail addresses, `name@host.tld`.
         Emails = "emails",
         /// Postal addresses with a road and a number.
         Addresses = "addresses",
-        /// Licence plates.
+        /// Licence plates of vehicles in mainland China.
         Plates = "plates",
         /// Names of people.
         Names = "names",

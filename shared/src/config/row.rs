@@ -8,7 +8,7 @@ use super::key::{Fallback, Key};
 
 /// A key, and how a configuration `C` holds it.
 pub(super) struct Row<C> {
-    /// The key.
+    /// Name, kind, default and explanation of the key.
     pub key: Key,
     /// Its value as YAML.
     pub yaml: fn(&Key, &C) -> String,
@@ -35,9 +35,9 @@ pub(super) enum Decides<C> {
 /// Whether a step takes as long as before when the value is another one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// As long.
+    /// A step takes as long with another value as before.
     Same,
-    /// Perhaps not.
+    /// A step may take another time with another value.
     Other,
 }
 
@@ -196,7 +196,7 @@ macro_rules! keys {
             }
         )*)*
 
-        /// The table.
+        /// Every configuration key, one row each, in the order of `resolved.yaml`.
         pub(super) static ROWS: &[Row<RunConfig>] = &[$(
             $($crate::config::row::row!(
                 $($doc)+, $key, $crate::config::row::kind!($ty $(, $kind)?), $default, $example, $decides,

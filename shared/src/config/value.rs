@@ -156,7 +156,7 @@ fn within(key: &Key, item: &Item, least: u64, most: u64) -> Read<u64> {
     }
 }
 
-/// The same, or nothing; -1 is nothing too where the key says so.
+/// A whole number as [`whole`] reads it, or nothing; -1 is nothing too where the key says so.
 pub(super) fn optional_whole(key: &Key, item: &Item) -> Read<Option<u64>> {
     let minus_one = matches!(
         key.kind,

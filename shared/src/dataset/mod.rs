@@ -28,9 +28,9 @@ pub struct RowOrigin {
 /// One prepared sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample<'a> {
-    /// Token ids.
+    /// Token ids of the row in order, as many as there are `targets`.
     pub ids: &'a [u32],
-    /// 1 where the token is a label that is learned.
+    /// 1 at each token that is learned as a label, 0 elsewhere.
     pub targets: &'a [u8],
 }
 

@@ -37,11 +37,11 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code} {what}")]
 pub struct Error {
-    /// Stable code.
+    /// Stable code of the failure, such as `E0102`; it decides the exit code.
     pub code: Code,
     /// What is wrong, one sentence without a final stop.
     pub what: String,
-    /// Where.
+    /// File and position that the failure is about, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
     /// Details and reason, one line each.

@@ -24,13 +24,13 @@ pub struct SetSums {
     pub loss: i64,
     /// Each sample's mean cross entropy, summed, units of 2^-32.
     pub sample_loss: i64,
-    /// Targets.
+    /// Number of target tokens that `loss` is summed over.
     pub targets: i64,
-    /// Samples with a target.
+    /// Number of samples with at least one target token.
     pub samples: i64,
-    /// Targets that are the most probable token.
+    /// Number of targets that are the model's most probable token.
     pub right: i64,
-    /// Samples whose every target is: what the model would write by itself, word for word.
+    /// Number of samples whose every target is the most probable token: the model would write them word for word.
     pub verbatim: i64,
     /// Losses that were not finite or did not fit.
     pub overflows: i64,

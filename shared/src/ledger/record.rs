@@ -22,7 +22,7 @@ pub const fn form(evaluates: bool) -> u32 {
     if evaluates { FORMAT } else { 1 }
 }
 
-/// One line.
+/// One line of the ledger, told apart by its `kind`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Record {
@@ -54,7 +54,7 @@ pub struct Run {
     pub format: u32,
     /// Version of the program that began the run.
     pub version: String,
-    /// The run.
+    /// Identifier of the run, drawn when it began.
     pub run_id: RunId,
     /// Digest over everything that decides the adapter.
     pub run_identity: String,
@@ -110,13 +110,13 @@ pub struct Leader {
     pub address: String,
 }
 
-/// Who computes.
+/// The member set that computes from this line on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Members {
     /// Version of the member set.
     pub generation: Generation,
-    /// All of them.
+    /// All workers of the set.
     pub workers: Vec<WorkerId>,
     /// Their processes, by which those that come back are found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -130,13 +130,13 @@ pub struct Members {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Commit {
-    /// Which.
+    /// Optimizer step that was committed, from 1.
     pub step: Step,
-    /// Under whose lead.
+    /// Term of the coordinator that committed the step.
     pub term: Term,
-    /// By which member set.
+    /// Generation whose members computed the step.
     pub generation: Generation,
-    /// Index of its epoch, from 0.
+    /// Index of the step's epoch, from 0.
     pub epoch: u64,
     /// Who computed what, in order of the micro-batches.
     pub micro_batches: Vec<Credit>,
@@ -220,7 +220,7 @@ pub struct EvaluationCredit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluatedSet {
-    /// Its name.
+    /// Name of the evaluation set.
     pub name: String,
     /// Cross entropies of all targets, units of 2^-32.
     #[serde(with = "text_i64")]
@@ -228,13 +228,13 @@ pub struct EvaluatedSet {
     /// Each sample's mean, summed, units of 2^-32.
     #[serde(with = "text_i64")]
     pub sample_loss: i64,
-    /// Targets.
+    /// Number of target tokens that `loss` is summed over.
     pub targets: i64,
     /// Samples with a target.
     pub samples: i64,
     /// Targets that are the most probable token.
     pub right: i64,
-    /// Samples whose every target is.
+    /// Samples whose every target is the most probable token.
     pub verbatim: i64,
     /// Losses that were not finite or did not fit.
     pub overflows: i64,
@@ -256,7 +256,7 @@ impl EvaluatedSet {
         }
     }
 
-    /// The sums.
+    /// The integers of the set without its name, as an evaluation counts them.
     #[must_use]
     pub fn sums(&self) -> SetSums {
         SetSums {
@@ -292,11 +292,11 @@ pub struct Rewind {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// Its step.
+    /// Committed step whose state the checkpoint holds.
     pub step: Step,
-    /// Its folder in the output folder.
+    /// Folder of the checkpoint, relative to the output folder.
     pub folder: String,
-    /// Digest of its state.
+    /// Digest of the state that the checkpoint holds.
     pub state_digest: String,
     /// Why it has its name no more, for people: it was found damaged, or is of a course that the run has left. `folder` is
     /// then where it lies now. Absent in every other line.
@@ -322,13 +322,13 @@ impl Checkpoint {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evicted {
-    /// Who.
+    /// The worker that was evicted.
     pub worker: WorkerId,
     /// Why, for people.
     pub reason: String,
 }
 
-/// The end.
+/// End of the run: its last step, and the adapter it left.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Complete {

@@ -15,9 +15,9 @@ use crate::ids::{RunId, Step, Term, WorkerId};
 /// A checkpoint whose files are not what was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damaged {
-    /// Its step.
+    /// Step whose state the checkpoint should hold.
     pub step: Step,
-    /// Its folder in the output folder.
+    /// Folder of the checkpoint, relative to the output folder.
     pub folder: String,
     /// The result is of it, or the run would go on from it: then there is no whole proof.
     pub result_rests_on_it: bool,
@@ -28,7 +28,7 @@ pub struct Damaged {
 /// A run that was proved from its ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The run.
+    /// Identifier of the run that was proved.
     pub run_id: RunId,
     /// Version of the program that began it.
     pub version: String,

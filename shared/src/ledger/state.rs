@@ -61,7 +61,7 @@ pub struct State {
 /// A checkpoint that the run found damaged, or of a course that it left, and went on without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetAside {
-    /// Its step.
+    /// Step whose state the checkpoint should hold.
     pub step: Step,
     /// The step that the run had committed when that was found.
     pub after: Step,
@@ -69,7 +69,7 @@ pub struct SetAside {
     pub line: u64,
     /// Where it lies since, in the output folder.
     pub folder: String,
-    /// Why.
+    /// Reason for setting the checkpoint aside, for people: damage, or a course that the run has left.
     pub reason: String,
     /// The step has had a checkpoint again since.
     pub written_again: bool,

@@ -46,7 +46,7 @@ pub struct Manifest {
     pub format: u32,
     /// The program that wrote it.
     pub version: String,
-    /// The run.
+    /// Identifier of the run that the state belongs to.
     pub run_id: RunId,
     /// Digest over everything that decides the adapter.
     pub run_identity: String,

@@ -25,11 +25,11 @@ pub struct ModelConfig {
     pub hidden_size: usize,
     /// Width of the feed-forward part, where it has no experts.
     pub intermediate_size: usize,
-    /// Decoder layers.
+    /// Number of decoder layers.
     pub layers: usize,
-    /// Query heads.
+    /// Number of query heads of a layer.
     pub heads: usize,
-    /// Key and value heads.
+    /// Number of key and value heads of a layer; each serves `heads / key_value_heads` query heads.
     pub key_value_heads: usize,
     /// Width of one head.
     pub head_dim: usize,
@@ -39,7 +39,7 @@ pub struct ModelConfig {
     pub norms: Norms,
     /// Between gate and up.
     pub activation: Activation,
-    /// Multiplies embeddings.
+    /// Factor on the embeddings before the first layer, the root of `hidden_size`; `None` leaves them as they are.
     pub embedding_scale: Option<f64>,
     /// Multiplies products of queries and keys.
     pub query_scale: f64,
@@ -105,11 +105,11 @@ pub enum Activation {
 /// Which linears have a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Biases {
-    /// q, k and v.
+    /// The projections of queries, keys and values have a bias.
     pub qkv: bool,
-    /// o.
+    /// The projection behind attention, `o_proj`, has a bias.
     pub output: bool,
-    /// gate, up and down.
+    /// The gate, up and down projections have a bias.
     pub mlp: bool,
 }
 

@@ -6,7 +6,7 @@
 
 use super::{Activation, Norms};
 
-/// One architecture.
+/// What one architecture says of itself: its keys of config.json, their defaults, its parts.
 #[derive(Debug)]
 pub(super) struct Family {
     /// Name under `architectures`.
@@ -28,11 +28,11 @@ pub(super) struct Family {
     pub(super) attention_soft_cap: bool,
     /// Logits have a soft cap.
     pub(super) logit_soft_cap: bool,
-    /// Of q, k and v.
+    /// Bias of the query, key and value projections.
     pub(super) qkv_bias: Bias,
-    /// Of o.
+    /// Bias of the projection behind attention, `o_proj`.
     pub(super) output_bias: Bias,
-    /// Of gate, up and down.
+    /// Bias of the gate, up and down projections.
     pub(super) mlp_bias: Bias,
     /// q, k, v are one linear, and gate and up.
     pub(super) fused: bool,
@@ -95,7 +95,7 @@ pub(super) enum Windows {
 pub(super) struct ExpertKeys {
     /// How many there are: the first of these keys that is set.
     pub(super) count: &'static [&'static str],
-    /// Their width.
+    /// Key of config.json with the width of one expert's feed-forward part.
     pub(super) width: &'static str,
     /// Whether the chosen weights are made to add up to one: always, or as `norm_topk_prob` says.
     pub(super) always_normed: bool,

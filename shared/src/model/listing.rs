@@ -30,13 +30,13 @@ impl LinearSpec {
 /// What a linear of a layer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Projection {
-    /// Queries.
+    /// Hidden states to queries, `q_proj`.
     Query,
-    /// Keys.
+    /// Hidden states to keys, `k_proj`.
     Key,
-    /// Values.
+    /// Hidden states to values, `v_proj`.
     Value,
-    /// All three behind each other.
+    /// Queries, keys and values from one linear, their outputs in this order behind each other.
     QueryKeyValue,
     /// What attention gives to the residual stream.
     Output,
@@ -51,7 +51,7 @@ pub enum Projection {
 }
 
 impl Projection {
-    /// Its path in a layer.
+    /// Path of the linear within its layer, as transformers names it.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ use crate::error::Result;
 /// Base of the wavelengths in layers with a window, where they have their own.
 const LOCAL_THETA: f64 = 10_000.0;
 
-/// Rotary positions.
+/// Rotary position embeddings of queries and keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
     /// Base of the wavelengths.
@@ -29,19 +29,20 @@ pub enum RopeScaling {
     Default,
     /// All by one factor.
     Linear {
-        /// The factor.
+        /// Factor on every wavelength.
         factor: f64,
     },
     /// By a larger base in samples that are longer than the model was made for.
     Dynamic {
-        /// The factor.
+        /// Stretch in the base `theta * (factor * length / max_position_embeddings - (factor - 1))^(dims / (dims -
+        /// 2))`.
         factor: f64,
         /// Samples up to this length are as without scaling.
         max_position_embeddings: f64,
     },
     /// Long ones by a factor, short ones not, smooth between.
     Llama3 {
-        /// The factor.
+        /// Factor on the long wavelengths.
         factor: f64,
         /// Wavelengths above `original / low` are stretched whole.
         low_freq_factor: f64,
@@ -52,7 +53,7 @@ pub enum RopeScaling {
     },
     /// Long ones by a factor, short ones not, a ramp over the pairs between.
     Yarn {
-        /// The factor.
+        /// Factor on the wavelengths of pairs that turn seldom.
         factor: f64,
         /// Context length of the first training.
         original_max_position_embeddings: f64,

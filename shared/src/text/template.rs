@@ -34,9 +34,9 @@ pub struct ChatTemplate {
 /// A rendering, and the byte ranges of it that the template's `{% generation %}` blocks wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marked {
-    /// The text.
+    /// The whole text that the template wrote.
     pub text: String,
-    /// In the order they begin.
+    /// Byte ranges of the answers in that text, in the order they begin.
     pub answers: Vec<Range<usize>>,
 }
 

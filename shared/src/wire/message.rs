@@ -14,7 +14,7 @@ pub const PROTOCOL: u32 = 7;
 pub struct Envelope<T> {
     /// Where the sender believes the run stands.
     pub identity: Identity,
-    /// The content.
+    /// What is said about that position.
     pub body: T,
 }
 
@@ -29,7 +29,7 @@ pub enum FromWorker {
     Ready {
         /// Committed step it belongs to.
         step: Step,
-        /// Its digest.
+        /// Digest of the state that is in memory.
         state_digest: String,
     },
     /// One micro-batch is done.
@@ -38,7 +38,7 @@ pub enum FromWorker {
     Skipped(Task, Vec<MicroBatchId>),
     /// The state asked for could not be had; another source may do.
     Unsynced {
-        /// For people.
+        /// Reason of the failure, for people.
         reason: String,
     },
     /// The committed state was hashed again and the total, where there is one, applied again.
@@ -50,9 +50,9 @@ pub enum FromWorker {
     },
     /// What the committed state hashes to.
     Proved {
-        /// Its step.
+        /// Committed step of the state that was hashed.
         step: Step,
-        /// Its digest, from its bytes just now.
+        /// Digest of that state, from its bytes just now.
         state_digest: String,
     },
     /// The total was reduced and applied to the shadow copy.
@@ -66,12 +66,12 @@ pub enum FromWorker {
     },
     /// The worker goes on its own will.
     Leaving {
-        /// For people.
+        /// Reason of the leave, for people.
         reason: String,
-        /// It stays until it is released: it takes nothing more, what it has done still counts.
+        /// The worker stays until it is released: it takes no new micro-batches, and its sums still count.
         drains: bool,
     },
-    /// Something failed.
+    /// A coded failure; the coordinator decides what follows.
     Failed(Failed),
     /// Fingerprints of the newest reduce by slice.
     Slices(SliceFingerprints),
@@ -95,16 +95,16 @@ pub struct Progress {
 /// slices, by slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SliceFingerprints {
-    /// Of its own sum.
+    /// Fingerprints of the slices of the worker's own sum.
     pub sent: Vec<u64>,
-    /// Of the total as it arrived.
+    /// Fingerprints of the slices of the total as it arrived.
     pub received: Vec<u64>,
 }
 
 /// What a micro-batch is computed for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
-    /// Its integers wait for credit.
+    /// A training step: the integers of the micro-batch wait for credit.
     #[default]
     Train,
     /// Only its fingerprint is wanted: somebody else's integers are checked.
@@ -124,9 +124,9 @@ impl Task {
 /// What a worker holds whose session broke: with it the same step goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The run.
+    /// The run that the worker was a member of.
     pub run: RunId,
-    /// Its name in its last session, for people: who it is, its incarnation says.
+    /// Name of the worker in its last session, for people: its incarnation says who it is.
     pub worker: WorkerId,
     /// Committed step of the state in memory.
     pub step: Step,
@@ -188,13 +188,13 @@ pub struct Rehearsal {
 /// The outcome of one micro-batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Computed {
-    /// Which one.
+    /// Index of the micro-batch in its step, from 0.
     pub micro_batch: MicroBatchId,
-    /// Fingerprint of its integers.
+    /// Fingerprint of the micro-batch's integers.
     pub fingerprint: u64,
-    /// Time it took, microseconds.
+    /// Time on the device thread from collating to integers, microseconds.
     pub compute_us: u64,
-    /// What it was computed for.
+    /// What the micro-batch was computed for.
     pub task: Task,
 }
 
@@ -236,7 +236,7 @@ impl Applied {
 /// A coded failure on the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// The failure.
+    /// The failure as a person would see it on the worker.
     pub error: crate::error::Error,
     /// Who is to blame in a collective, when known.
     pub culprit: Option<WorkerId>,
@@ -260,9 +260,9 @@ pub enum Ends {
 pub struct FileDigest {
     /// Name inside the folder.
     pub name: String,
-    /// Size.
+    /// Size of the file, bytes.
     pub bytes: u64,
-    /// SHA-256, hexadecimal.
+    /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
 }
 
@@ -334,7 +334,7 @@ pub enum ToWorker {
 /// All a worker needs to know about the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Welcome {
-    /// Its name in the run.
+    /// Name of the worker in the run.
     pub worker_id: String,
     /// The resolved configuration.
     pub config_json: String,
@@ -365,7 +365,7 @@ pub struct Welcome {
 pub struct Sync {
     /// Committed step to reach.
     pub step: Step,
-    /// The source.
+    /// Source of the state: the seed, a checkpoint or a member.
     pub source: SyncSource,
     /// Digest the state must have, empty when not known.
     pub state_digest: String,
@@ -397,10 +397,10 @@ pub struct MemberChange {
 /// A member of a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Who.
+    /// Name of the member in the run.
     pub worker: WorkerId,
-    /// Where it stands.
+    /// Place of the member in the member set, from 0.
     pub slot: Slot,
-    /// Its peer service, `host:port`.
+    /// Address of the member's peer service, `host:port`.
     pub peer_address: String,
 }

@@ -22,11 +22,11 @@ pub struct AdapterSpec {
     pub alpha: f64,
     /// Alpha is divided by the root of the rank.
     pub use_rslora: bool,
-    /// Other ranks.
+    /// Ranks of modules that differ from `rank`, by PEFT's pattern; the first pattern that matches decides.
     pub rank_pattern: Vec<(String, u32)>,
-    /// Other alphas.
+    /// Alphas of modules that differ from `alpha`, by PEFT's pattern; the first pattern that matches decides.
     pub alpha_pattern: Vec<(String, f64)>,
-    /// Which modules.
+    /// Modules that are adapted, before `layers` narrows them.
     pub targets: TargetModules,
     /// Of which layers; `None` is all.
     pub layers: Option<Vec<u32>>,

@@ -7,10 +7,10 @@ use super::super::{expected_tensors, linears};
 use super::{AdapterSpec, AdapterTensor, EMBEDDING, HEAD, ModelConfig, PREFIX, Part, Role};
 use crate::error::{Code, Error, Result};
 
-/// One of them.
+/// A module of the base model that can be trained whole.
 #[derive(Clone, Debug)]
 pub(super) struct Module {
-    /// Its path.
+    /// Path of the module, such as `model.norm`.
     pub path: String,
     part: Part,
     /// Shape of its weight.
