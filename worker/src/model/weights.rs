@@ -238,9 +238,8 @@ impl BaseWeights {
         let length = (bytes.len() / size) as i64;
         let aligned = (bytes.as_ptr() as usize).is_multiple_of(size);
         let tensor = if aligned {
-            // SAFETY: the bytes are there (checked when the file was opened), the map outlives the
-            // tensor because every model holds a clone of `files`, and frozen tensors are never
-            // written.
+            // SAFETY: the bytes are there (checked when the file was opened) and aligned; every decoder holds a clone
+            // of `files`, dropped last, so the map outlives the tensor; frozen tensors are never written.
             unsafe { Tensor::f_from_blob(bytes.as_ptr(), &[length], &[1], kind, Device::Cpu) }
         } else {
             Tensor::f_from_data_size(bytes, &[length], kind)
