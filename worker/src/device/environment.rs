@@ -27,7 +27,7 @@ const HEAP: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
 /// Not on WSL, whose drivers are reported to refuse them at the first tensor; it was not tried there.
 const PAGES: (&str, &str) = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True");
 
-/// The same in blocks, for a driver that gives no pages.
+/// The setting that takes memory in blocks, for a driver that gives no pages.
 pub(super) const BLOCKS: &str = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:False";
 
 /// What a user may have set in the place of [`PAGES`].
