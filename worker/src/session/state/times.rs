@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shared::wire::message::Welcome;
 
-/// Before the coordinator has named its own times.
+/// The lease before the coordinator has named its own.
 const FIRST_LEASE: Duration = Duration::from_secs(8);
 /// A coordinator that nobody has ever heard may be started a little later than its workers.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// and the longest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the coordinator said about time.
+/// The deadlines that the coordinator named in its welcome.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) lease: Duration,
@@ -53,7 +53,7 @@ impl Times {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackOff {
     pause: Duration,
-    /// Sessions in a row that did not last.
+    /// Sessions in a row that did not last a lease.
     short: u32,
 }
 
@@ -65,7 +65,8 @@ impl BackOff {
         }
     }
 
-    /// A session is over. Tries that never became one leave the pause as it is.
+    /// A session is over; the pause follows from how many in a row were short. Tries that never became a session leave
+    /// it as it is.
     pub(super) fn session_ended(&mut self, lasted: bool) {
         self.short = if lasted {
             0
