@@ -1,8 +1,8 @@
 // Root mean square norms, some rows at a time by each thread, each row in the cache from beginning to end.
 //
-// Statistics are f32 (transformers' LlamaRMSNorm and Gemma2RMSNorm), summed in sixteen lanes and these in their order. Only
-// the input is kept. With y = w x r and r = (mean(x^2) + eps)^-1/2, of a gradient g of y the input has
-// r (g w - x r^2 mean(g w x)).
+// Statistics are f32 (transformers' LlamaRMSNorm and Gemma2RMSNorm), summed in sixteen lanes and these in their order.
+// Only the input is kept. With y = w x r and r = (mean(x^2) + eps)^-1/2, of a gradient g of y the input has r (g w - x
+// r^2 mean(g w x)).
 #include "guarded.h"
 #include "halves.h"
 #include "region.h"

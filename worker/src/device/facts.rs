@@ -1,7 +1,7 @@
 //! What this machine is, as far as it decides the bits: gathered, not judged (see `class`).
 //!
-//! In: /proc, the libraries that libtorch has loaded. Out: the facts of a device class. Keeps: nothing is loaded that is
-//! not there already; what cannot be learned is nothing, never a guess.
+//! In: /proc, the libraries that libtorch has loaded. Out: the facts of a device class. Keeps: nothing is loaded that
+//! is not there already; what cannot be learned is nothing, never a guess.
 
 use std::ffi::c_char;
 
