@@ -14,7 +14,7 @@ use crate::ids::Step;
 /// Name of the variable.
 pub const VARIABLE: &str = "LORA_FAULTS";
 
-/// Who is slow shows that it goes on this often.
+/// How often a slow thread shows that it goes on.
 const PIECE: Duration = Duration::from_millis(50);
 
 /// What the caller has to do itself.

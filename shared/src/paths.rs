@@ -174,7 +174,7 @@ impl RunPaths {
         self.of(LOGS)
     }
 
-    /// Who did what in each step.
+    /// The log of who did what in each step.
     #[must_use]
     pub fn cluster_log(&self) -> PathBuf {
         self.logs().join(CLUSTER_LOG)

@@ -34,7 +34,7 @@ words! {
 }
 
 words! {
-    /// Which biases learn.
+    /// Biases that learn beside the adapter.
     #[derive(Default)]
     BiasMode {
         /// No bias learns.
@@ -47,7 +47,7 @@ words! {
     }
 }
 
-/// Which linears are adapted.
+/// Linears that are adapted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetModules {
@@ -59,7 +59,7 @@ pub enum TargetModules {
     Attention,
     /// Every linear of the MLP blocks.
     Mlp,
-    /// Those whose whole path this regular expression fits.
+    /// Every linear whose whole path this regular expression fits.
     Regex(String),
 }
 

@@ -56,7 +56,7 @@ words! {
 }
 
 words! {
-    /// Which tokens of a conversation are learned.
+    /// Tokens of a conversation that are learned.
     #[derive(Default)]
     LossOn {
         /// Every answer of the conversation is learned; prompts are context only.
@@ -107,7 +107,7 @@ words! {
     /// The form of a frozen weight.
     #[derive(Default)]
     Quantization {
-        /// As the files hold it.
+        /// The weight stays as the files hold it.
         #[default]
         None = "none",
         /// Four bits: bitsandbytes' NF4 in blocks of 64.
@@ -121,7 +121,7 @@ words! {
     /// What happens to a step with values that are not finite.
     #[derive(Default)]
     OnNonFinite {
-        /// It is skipped and counted, on every worker alike.
+        /// The step is skipped and counted, on every worker alike.
         #[default]
         Skip = "skip",
         /// The run ends before it.

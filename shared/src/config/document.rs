@@ -63,7 +63,7 @@ pub struct Source {
 }
 
 impl Node {
-    /// What it is, in words that fit behind "got".
+    /// The node in words that fit behind "got".
     #[must_use]
     pub fn describe(&self) -> String {
         match self {

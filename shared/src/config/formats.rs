@@ -11,7 +11,7 @@ use super::words::words;
 /// A file or folder, and how much of it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSource {
-    /// As it is written; a relative one lies below `train_data_dir`.
+    /// The path as it is written; a relative one lies below `train_data_dir`.
     pub path: String,
     /// Weight in millionths.
     pub weight: u64,

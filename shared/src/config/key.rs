@@ -27,11 +27,11 @@ pub(super) enum Kind {
     Real(Range),
     /// `true` or `false`.
     Flag,
-    /// One of some words.
+    /// One of the words of a list.
     Choice(&'static [&'static str]),
     /// What is trained.
     Task,
-    /// Which linears are adapted.
+    /// Linears that are adapted: names, a group of them, or a regular expression.
     Modules,
     /// Names of modules, perhaps none.
     Names,
@@ -55,7 +55,7 @@ pub(super) enum Kind {
     Sources,
     /// Names of some parts, `PART=NAME`.
     Named(&'static [&'static str]),
-    /// Where it computes.
+    /// Device that a run computes on.
     Device,
     /// `latest`, a checkpoint folder, or nothing.
     Resume,
@@ -77,7 +77,7 @@ pub(super) struct Range {
 /// What holds when nobody writes the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fallback {
-    /// It must be written.
+    /// The key has no default: it must be written.
     Required,
     /// This, as YAML.
     Value(&'static str),
@@ -99,7 +99,7 @@ pub(super) struct Key {
     pub default: Fallback,
     /// A value for "write it as in".
     pub example: &'static str,
-    /// What it means, one sentence without a final stop.
+    /// What the key means, one sentence without a final stop.
     pub about: &'static str,
 }
 
@@ -224,7 +224,7 @@ impl Range {
 }
 
 impl Fallback {
-    /// In words that fit behind "would be".
+    /// The default in words that fit behind "would be".
     pub(super) fn said(&self) -> String {
         match self {
             Self::Required => "missing".into(),
@@ -234,7 +234,7 @@ impl Fallback {
         }
     }
 
-    /// In words, for the documents.
+    /// The default in words, for the documents.
     #[cfg(test)]
     pub(super) fn describe(&self) -> String {
         match self {

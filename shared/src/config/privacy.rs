@@ -54,12 +54,12 @@ words! {
 pub struct PrivacyRule {
     /// Word of its placeholders, in capitals.
     pub name: String,
-    /// What it matches.
+    /// Regular expression that the personal data matches.
     pub pattern: String,
 }
 
 impl PrivacyKind {
-    /// All of them, the most specific first.
+    /// All kinds, the most specific first.
     pub const ALL: &'static [Self] = &[
         Self::Ids,
         Self::BankCards,

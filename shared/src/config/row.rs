@@ -10,15 +10,15 @@ use super::key::{Fallback, Key};
 pub(super) struct Row<C> {
     /// Name, kind, default and explanation of the key.
     pub key: Key,
-    /// Its value as YAML.
+    /// Writes the value of the key as YAML.
     pub yaml: fn(&Key, &C) -> String,
-    /// Whether it decides the adapter.
+    /// Whether the key decides the adapter.
     pub decides: Decides<C>,
 }
 
 /// Whether a key decides the adapter: whether it is in the identity of a run.
 pub(super) enum Decides<C> {
-    /// It always is.
+    /// The key always decides it.
     Always(Pace),
     /// Unless it has its default: runs from before there was the key keep their identity.
     UnlessDefault(Pace),
@@ -26,7 +26,7 @@ pub(super) enum Decides<C> {
     When(Pace, fn(&C) -> bool),
     /// Where this holds, unless it has its default.
     WhenNotDefault(Pace, fn(&C) -> bool),
-    /// By the digest of what it names or makes, never by its value: what was moved is the same.
+    /// The digest of what the value names or makes decides, never the value: what was only moved is the same.
     ByDigest(Pace),
     /// No byte of the adapter depends on it.
     Never,

@@ -210,7 +210,7 @@ pub(super) fn flag(key: &Key, item: &Item) -> Read<bool> {
     }
 }
 
-/// One of the words.
+/// One of the key's words.
 pub(super) fn choice(key: &Key, item: &Item, words: &[&'static str]) -> Read<&'static str> {
     let Node::Text(text) = &item.node else {
         return Err(wrong_type(key, item));
@@ -323,7 +323,7 @@ pub(super) fn columns(key: &Key, item: &Item) -> Read<Option<(String, String)>> 
     Ok(Some((question, answer)))
 }
 
-/// Where it computes.
+/// The device that a run computes on, as text.
 pub(super) fn device(key: &Key, item: &Item) -> Read<String> {
     let Node::Text(text) = &item.node else {
         return Err(wrong_type(key, item));

@@ -1,9 +1,9 @@
 //! Prepared samples on shared storage: tokens and learned positions, ready to be collated.
 //!
-//! In: tokenized and masked samples, once per run, from the coordinator. Out: random access by
-//! row for every worker, memory-mapped; memory does not grow with the rows. One safetensors file (`ids` u32, `targets` u8, `offsets`
-//! u64) named after its content, and one JSON file that says where each row came from.
-//! Keeps: the digest covers every token and every target, so equal digests mean equal training.
+//! In: tokenized and masked samples, once per run, from the coordinator. Out: random access by row for every worker,
+//! memory-mapped; memory does not grow with the rows. One safetensors file (`ids` u32, `targets` u8, `offsets` u64)
+//! named after its content, and one JSON file that says where each row came from. Keeps: the digest covers every token
+//! and every target, so equal digests mean equal training.
 //! Not here: tokenization, masks, order of samples.
 
 mod column;

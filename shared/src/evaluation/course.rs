@@ -67,7 +67,7 @@ impl Course {
         newest(&self.evaluations, step)
     }
 
-    /// Those up to a step.
+    /// The evaluations up to a step, that one included.
     #[must_use]
     pub fn up_to(&self, step: Step) -> BTreeMap<Step, Vec<SetSums>> {
         let known = self.evaluations.range(..=step);

@@ -28,8 +28,7 @@ pub struct EvaluationMicroBatch {
 }
 
 impl EvaluationPlan {
-    /// For sets of rows with these lengths, in order, and prompts; without a set there is no
-    /// evaluation.
+    /// The plan for sets of rows with these lengths, in order, and for prompts; without a set there is no evaluation.
     #[must_use]
     pub fn new(
         config: &RunConfig,

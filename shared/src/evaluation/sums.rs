@@ -1,8 +1,8 @@
 //! The integers of an evaluation: [`WIDTH`] per set, the answers to prompts, the number of micro-batches.
 //!
-//! Losses are in units of 2^-32 nats: 2.1e9 nats fit, enough for 200 million tokens. A sample's mean
-//! is rounded once, half to even, so that sums of samples are exact as well. Keeps: no sum of the micro-batches of a set
-//! wraps, on one worker or over all of them; what does not fit is flagged, and the mean is not a number.
+//! Losses are in units of 2^-32 nats: 2.1e9 nats fit, enough for 200 million tokens. A sample's mean is rounded once,
+//! half to even, so that sums of samples are exact as well. Keeps: no sum of the micro-batches of a set wraps, on one
+//! worker or over all of them; what does not fit is flagged, and the mean is not a number.
 
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,7 @@ impl SetSums {
         self
     }
 
-    /// As it travels.
+    /// The sums in the order in which they travel.
     #[must_use]
     pub fn to_array(self) -> [i64; WIDTH] {
         [

@@ -73,9 +73,9 @@ pub struct Run {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parent {
-    /// The run that wrote it.
+    /// The run that wrote the checkpoint.
     pub run_id: RunId,
-    /// Its step in that run.
+    /// Step of the checkpoint in that run.
     pub step: Step,
     /// Digest of its state.
     pub state_digest: String,
@@ -93,10 +93,10 @@ pub struct Parent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
-    /// It goes on where the parent stood.
+    /// The run goes on where its parent stood.
     #[default]
     GoesOn,
-    /// It begins anew.
+    /// The run begins anew.
     Restarts,
 }
 
@@ -118,7 +118,7 @@ pub struct Members {
     pub generation: Generation,
     /// All workers of the set.
     pub workers: Vec<WorkerId>,
-    /// Their processes, by which those that come back are found.
+    /// Incarnations of the workers' processes, by which those that come back are found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incarnations: Vec<String>,
     /// What they compute on, each class once.
@@ -138,7 +138,7 @@ pub struct Commit {
     pub generation: Generation,
     /// Index of the step's epoch, from 0.
     pub epoch: u64,
-    /// Who computed what, in order of the micro-batches.
+    /// Credits of the step: who computed what, in order of the micro-batches.
     pub micro_batches: Vec<Credit>,
     /// Target tokens of all its samples.
     pub target_tokens: u64,
@@ -158,7 +158,7 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// It was skipped, and no smaller loss scale could have helped.
+    /// Whether the step was skipped, and no smaller loss scale could have helped.
     #[must_use]
     pub fn is_non_finite(&self) -> bool {
         self.skipped && self.loss_scale.is_none_or(|scale| scale.is_least())
@@ -171,7 +171,7 @@ impl Commit {
 pub struct Credit {
     /// Index in its step, from 0.
     pub micro_batch: MicroBatchId,
-    /// Whose result counts.
+    /// Worker whose result counts.
     pub worker: WorkerId,
     /// Fingerprint of its integers.
     #[serde(with = "hex_u64")]
@@ -188,9 +188,9 @@ pub struct Evaluation {
     pub step: Step,
     /// Under whose lead.
     pub term: Term,
-    /// By which member set.
+    /// Generation whose members computed the evaluation.
     pub generation: Generation,
-    /// Who computed what, in order of the micro-batches.
+    /// Credits of the evaluation: who computed what, in order of the micro-batches.
     pub micro_batches: Vec<EvaluationCredit>,
     /// What each set came to; the first one decides.
     pub sets: Vec<EvaluatedSet>,
@@ -209,7 +209,7 @@ pub struct Evaluation {
 pub struct EvaluationCredit {
     /// Index in the evaluation, from 0.
     pub micro_batch: MicroBatchId,
-    /// Whose result counts.
+    /// Worker whose result counts.
     pub worker: WorkerId,
     /// Fingerprint of its integers.
     #[serde(with = "hex_u64")]
@@ -298,8 +298,8 @@ pub struct Checkpoint {
     pub folder: String,
     /// Digest of the state that the checkpoint holds.
     pub state_digest: String,
-    /// Why it has its name no more, for people: it was found damaged, or is of a course that the run has left. `folder` is
-    /// then where it lies now. Absent in every other line.
+    /// Why the checkpoint has its name no more, for people: it was found damaged, or is of a course that the run has
+    /// left. `folder` is then where it lies now. Absent in every other line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
 }

@@ -82,7 +82,7 @@ pub struct Report {
     pub evictions: u64,
     /// Checkpoints that hold the state which was committed.
     pub checkpoints: Vec<Step>,
-    /// Those of them whose content could not be computed again: an earlier version wrote them.
+    /// The checkpoints among these whose content could not be computed again: an earlier version wrote them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_recomputed: Vec<Step>,
     /// Checkpoints that the run itself set aside, as the ledger says.

@@ -1,9 +1,9 @@
 //! What a checkpoint is: a folder whose manifest lists every file with its digest.
 //!
-//! In: files that were written before. Out: `manifest.json`, written last and read first; readers
-//! trust only what it lists. Keeps: nothing in it knows how many workers there were.
-//! `find` looks for the newest checkpoint that verifies · `verify` checks an adapter file · `content`
-//! computes the digest of a state from its files · `listed` an adapter before it is loaded · `tensors` reads them piece by piece.
+//! In: files that were written before. Out: `manifest.json`, written last and read first; readers trust only what it
+//! lists. Keeps: nothing in it knows how many workers there were. `find` looks for the newest checkpoint that verifies
+//! · `verify` checks an adapter file · `content` computes the digest of a state from its files · `listed` an adapter
+//! before it is loaded · `tensors` reads them piece by piece.
 
 mod content;
 mod find;
@@ -108,8 +108,8 @@ impl Manifest {
     /// Reads the manifest of a folder without looking at the files.
     ///
     /// # Errors
-    /// [`Code::NoCheckpoint`] when there is none, it is not understood, or it was altered; [`Code::Io`] when it is there
-    /// and cannot be read now.
+    /// [`Code::NoCheckpoint`] when there is none, it is not understood, or it was altered; [`Code::Io`] when it is
+    /// there and cannot be read now.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
         let unusable = |why: String| {

@@ -33,11 +33,11 @@ pub struct ModelConfig {
     pub key_value_heads: usize,
     /// Width of one head.
     pub head_dim: usize,
-    /// Added to the variance under the root.
+    /// Added to the mean square under the root of a norm.
     pub rms_norm_eps: f64,
     /// How norms are computed and where they stand.
     pub norms: Norms,
-    /// Between gate and up.
+    /// Activation that the gate passes through.
     pub activation: Activation,
     /// Factor on the embeddings before the first layer, the root of `hidden_size`; `None` leaves them as they are.
     pub embedding_scale: Option<f64>,
@@ -47,7 +47,7 @@ pub struct ModelConfig {
     pub attention_soft_cap: Option<f64>,
     /// Logits are `cap * tanh(logit / cap)`.
     pub logit_soft_cap: Option<f64>,
-    /// Which linears have a bias.
+    /// Linears that have a bias.
     pub biases: Biases,
     /// q, k, v are one linear, and gate and up.
     pub fused_projections: bool,
@@ -102,7 +102,7 @@ pub enum Activation {
     GeluTanh,
 }
 
-/// Which linears have a bias.
+/// The linears of a layer that have a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Biases {
     /// The projections of queries, keys and values have a bias.
@@ -116,11 +116,11 @@ pub struct Biases {
 /// What differs from layer to layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerKind {
-    /// A token sees itself and so many before it, less one.
+    /// Most positions that a token sees, itself included; `None` is all before it.
     pub window: Option<usize>,
-    /// Index of its rotary positions; `None`: it has none.
+    /// Index of the layer's rotary positions in `ropes`; `None` for a layer without them.
     pub rope: Option<usize>,
-    /// It has experts in place of one MLP.
+    /// The layer has experts in place of one MLP.
     pub experts: bool,
 }
 
@@ -143,7 +143,7 @@ pub struct Experts {
     pub parts: [&'static str; 3],
 }
 
-/// Of a file that came broken, or of a model that is not built.
+/// What to do about a file that came broken, or a model that is not built.
 const REMEDY: &str =
     "take config.json anew from where the base model came from, or choose another base model";
 

@@ -70,11 +70,11 @@ pub(super) struct Defaults {
 pub(super) enum Bias {
     Never,
     Always,
-    /// As this key says.
+    /// The value of this key of config.json says it.
     Key(&'static str),
 }
 
-/// Which layers look back no further than `sliding_window`.
+/// Layers that look back no further than `sliding_window`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Windows {
     Never,
@@ -86,7 +86,7 @@ pub(super) enum Windows {
     SwitchedFrom,
     /// Where `use_sliding_window` is set: those of `layer_types`, or those without rotary positions.
     SwitchedUnturned,
-    /// Those of `layer_types`, or all but every n-th; the key that may say n, and its default.
+    /// The layers that `layer_types` names, or all but every n-th; the key that may say n, and its default.
     Alternating(Option<&'static str>, usize),
 }
 

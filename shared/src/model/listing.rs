@@ -38,15 +38,15 @@ pub enum Projection {
     Value,
     /// Queries, keys and values from one linear, their outputs in this order behind each other.
     QueryKeyValue,
-    /// What attention gives to the residual stream.
+    /// Heads of attention to the residual stream, `o_proj`.
     Output,
-    /// What the activation is applied to.
+    /// Hidden states to what the activation is applied to, `gate_proj`.
     Gate,
-    /// What it is multiplied with.
+    /// Hidden states to what the activated gate is multiplied with, `up_proj`.
     Up,
-    /// Both behind each other.
+    /// Gate and up from one linear, their outputs in this order behind each other.
     GateUp,
-    /// What the MLP gives to the residual stream.
+    /// Inner values of the MLP to the residual stream, `down_proj`.
     Down,
 }
 

@@ -76,7 +76,7 @@ const NEEDED: &[&str] = &[
     "rms_norm_eps",
 ];
 
-/// As many keys are named; a model of another kind has dozens.
+/// Most unread keys that are named; a model of another kind has dozens.
 const NAMED: usize = 12;
 
 /// A family whose name begins with as many letters of the model's is its kin,

@@ -25,22 +25,21 @@ pub struct Rope {
 /// How rotary wavelengths are stretched.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
-    /// Not at all.
+    /// No wavelength is stretched.
     Default,
-    /// All by one factor.
+    /// All wavelengths are stretched by one factor.
     Linear {
         /// Factor on every wavelength.
         factor: f64,
     },
-    /// By a larger base in samples that are longer than the model was made for.
+    /// Samples that are longer than the model was made for have a larger base.
     Dynamic {
-        /// Stretch in the base `theta * (factor * length / max_position_embeddings - (factor - 1))^(dims / (dims -
-        /// 2))`.
+        /// Factor in the larger base `theta * (factor * length / max - (factor - 1))^(dims / (dims - 2))`.
         factor: f64,
         /// Samples up to this length are as without scaling.
         max_position_embeddings: f64,
     },
-    /// Long ones by a factor, short ones not, smooth between.
+    /// Long wavelengths are stretched by a factor, short ones are not, those between by a mixture.
     Llama3 {
         /// Factor on the long wavelengths.
         factor: f64,
@@ -51,7 +50,8 @@ pub enum RopeScaling {
         /// Context length of the first training.
         original_max_position_embeddings: f64,
     },
-    /// Long ones by a factor, short ones not, a ramp over the pairs between.
+    /// Wavelengths of pairs that turn seldom are stretched by a factor, those of other pairs are not, with a ramp over
+    /// the pairs between.
     Yarn {
         /// Factor on the wavelengths of pairs that turn seldom.
         factor: f64,
@@ -66,11 +66,11 @@ pub enum RopeScaling {
         /// Multiplies cosines and sines.
         attention_factor: f64,
     },
-    /// Each by its own factor, of which there are two lists.
+    /// Each wavelength is stretched by a factor of its own, of which there are two lists.
     LongRope {
-        /// For samples up to the original length.
+        /// Factors for samples up to the original length, one for each pair.
         short_factor: Vec<f64>,
-        /// For longer ones.
+        /// Factors for longer samples, one for each pair.
         long_factor: Vec<f64>,
         /// Context length of the first training.
         original_max_position_embeddings: f64,

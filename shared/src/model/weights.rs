@@ -22,7 +22,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Place and form of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// Which of the maps.
+    /// Index of the mapped file that holds the tensor.
     pub file: usize,
     /// First byte in the file.
     pub start: usize,

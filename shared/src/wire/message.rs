@@ -138,7 +138,7 @@ pub struct Position {
     pub credited: BTreeMap<MicroBatchId, u64>,
     /// Digest of the shadow copy of the next step, empty when there is none.
     pub shadow_digest: String,
-    /// What it computes with; nothing until its base model is loaded.
+    /// What the worker computes with; nothing until its base model is loaded.
     pub loaded: Option<Loaded>,
     /// Earlier committed states that it still has, with the digests agreed on.
     pub retained: BTreeMap<Step, String>,
@@ -159,7 +159,7 @@ pub struct Hello {
     pub peer_address: String,
     /// Drawn anew at every start of the process: a worker that comes back is found by it.
     pub incarnation: String,
-    /// What it holds of the run, when its last session broke.
+    /// What the worker holds of the run, when its last session broke.
     pub resume: Option<Position>,
 }
 
@@ -238,7 +238,7 @@ impl Applied {
 pub struct Failed {
     /// The failure as a person would see it on the worker.
     pub error: crate::error::Error,
-    /// Who is to blame in a collective, when known.
+    /// The member to blame in a collective, when known.
     pub culprit: Option<WorkerId>,
     /// What ended with it.
     pub ends: Ends,
@@ -251,7 +251,7 @@ pub enum Ends {
     Work,
     /// The all-reduce; the worker stays and can try again.
     Reduce,
-    /// Nothing yet: nothing moves on this worker, and it goes on waiting.
+    /// Nothing ends yet: nothing moves on this worker, and it goes on waiting.
     Nothing,
 }
 
@@ -350,7 +350,8 @@ pub struct Welcome {
     pub ride_through_ms: u64,
     /// Both sides send something at least this often, milliseconds.
     pub beat_ms: u64,
-    /// Nothing moving for this long ends an all-reduce, milliseconds.
+    /// An all-reduce on which nothing moves for this long is told as stalled, milliseconds; the coordinator decides
+    /// what follows.
     pub reduce_patience_ms: u64,
     /// The sums that [`Position`] named count; otherwise the worker forgets them.
     pub keep_sums: bool,
@@ -388,9 +389,9 @@ pub enum SyncSource {
 pub struct MemberChange {
     /// The generation whose set this changes; nothing where all members are listed.
     pub since: Option<Generation>,
-    /// Who left since then.
+    /// Workers of that generation that left since then.
     pub left: Vec<WorkerId>,
-    /// By slot: all members, or those who came.
+    /// All members by slot, or those who came.
     pub members: Vec<Member>,
 }
 

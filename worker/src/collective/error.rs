@@ -18,8 +18,8 @@ pub enum FailureKind {
     Unreachable,
     /// The stream from or to a peer broke.
     PeerLost,
-    /// Nothing moves for longer than the patience. It goes on: who is to blame, and whether anybody, the coordinator
-    /// knows, who hears of every member.
+    /// Nothing moves for longer than the patience. The all-reduce goes on: who is to blame, and whether anybody, the
+    /// coordinator knows, who hears of every member.
     Stalled,
     /// A peer sent what it never should, or the caller asked for what cannot be.
     Protocol,

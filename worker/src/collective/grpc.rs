@@ -237,7 +237,7 @@ impl GrpcCollective {
                 }
                 Ok(())
             }
-            // It left on purpose: the coordinator knows, and its word will end this.
+            // The peer left on purpose: the coordinator knows, and its word will end this.
             Delivery::Ended => {
                 tracing::debug!(%worker, "a peer left while its part was needed");
                 Ok(())

@@ -36,7 +36,7 @@ const ON_CUDA: &[&str] = &[
 pub(super) enum Hardware {
     /// A CPU, by its instruction set and its cpuinfo.
     Cpu {
-        /// Its instruction set, such as `x86_64`.
+        /// Instruction set of the CPU, such as `x86_64`.
         arch: &'static str,
         /// The kernels that libtorch picks there.
         capability: String,

@@ -51,7 +51,7 @@ impl BaseWeights {
         self
     }
 
-    /// Where it is counted.
+    /// The counters that each loaded tensor is counted in.
     pub(super) fn progress(&self) -> &Counters {
         &self.progress
     }
@@ -106,7 +106,7 @@ impl BaseWeights {
         Ok(loaded)
     }
 
-    /// In the type of compute; the same pages where that is theirs.
+    /// A mapped tensor in the type of compute; the same pages where that is the file's type.
     fn converted(&self, mapped: &Tensor) -> TorchResult<Tensor> {
         let kind = self.kind;
         if mapped.f_kind()? == kind {
@@ -139,8 +139,8 @@ impl BaseWeights {
         frozen.map_err(failed(&format!("loading {name}")))
     }
 
-    /// As transformers does: first in the type of compute, then in four bits. On the CPU, so that every
-    /// device has the same codes.
+    /// Four-bit codes of a weight as transformers makes them: first in the type of compute, then in four bits. On the
+    /// CPU, so that every device has the same codes.
     fn quantized_nf4(&self, mapped: &Tensor) -> TorchResult<Option<FrozenWeight>> {
         let dense = self.converted(mapped)?;
         let Some(mut made) = quantize_nf4(&dense, self.quantization.double)? else {
@@ -248,7 +248,7 @@ impl BaseWeights {
     }
 }
 
-/// Nothing became infinite on the way to fp16, whose largest value is 65504.
+/// Refuses a tensor that had a finite value which became infinite on the way to fp16, whose largest is 65504.
 fn check_range(name: &str, before: &Tensor, after: &Tensor) -> Result<()> {
     let sound = || -> TorchResult<i64> {
         let strange_before = before.f_isfinite()?.f_logical_not()?;

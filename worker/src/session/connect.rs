@@ -16,7 +16,7 @@ const OUTBOX: usize = 1024;
 pub struct Stream {
     /// What this worker says.
     pub outbox: mpsc::Sender<WorkerMessage>,
-    /// What it hears.
+    /// Messages of the coordinator, in the order they come.
     pub inbox: Streaming<CoordinatorMessage>,
 }
 

@@ -116,7 +116,7 @@ impl Trainer {
         })
     }
 
-    /// Whether it computes on the CPU.
+    /// Whether the trainer computes on the CPU.
     #[must_use]
     pub fn is_on_cpu(&self) -> bool {
         self.device == Device::Cpu

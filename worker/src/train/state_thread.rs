@@ -118,7 +118,7 @@ pub enum StateOutcome {
     Proved(Step, String),
     /// The shadow copy is the state now.
     Committed(Step),
-    /// Which earlier states are kept now, with the digests they were committed with.
+    /// Digests of the earlier states that are kept now, as they were committed.
     Retained(BTreeMap<Step, String>),
     /// Fingerprints of the newest reduce by slice.
     Slices(Identity, SliceFingerprints),
@@ -426,7 +426,8 @@ fn followed_totals(parameters: usize) -> usize {
     (FOLLOWED_BYTES / total).max(FOLLOWED_TOTALS)
 }
 
-/// In fp16 the schedule of the learning rate does not count skipped steps: `state` says how many.
+/// The rule of a step: what the plan says, and the learning rate, whose schedule does not count steps that fp16
+/// skipped; `state` knows how many.
 fn rule(run: &LoadedRun, step: Step, state: &AdapterState) -> StepRule {
     let plan = run.plan.step(step);
     StepRule {

@@ -28,11 +28,11 @@ pub struct AdapterSpec {
     pub alpha_pattern: Vec<(String, f64)>,
     /// Modules that are adapted, before `layers` narrows them.
     pub targets: TargetModules,
-    /// Of which layers; `None` is all.
+    /// Layers that are adapted, by index; `None` is all.
     pub layers: Option<Vec<u32>>,
     /// Modules that are trained whole.
     pub modules_to_save: Vec<String>,
-    /// Which biases learn.
+    /// Biases that learn beside the adapter.
     pub bias: BiasMode,
     /// IA3: which are scaled at their input; `None` is the MLP's last.
     pub feedforward: Option<Vec<String>>,

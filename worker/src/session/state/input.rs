@@ -114,7 +114,7 @@ pub enum Action {
     Say(Box<Envelope<FromWorker>>),
     /// Verify and load the base model.
     Load(Box<Welcome>),
-    /// How long an all-reduce may stand still.
+    /// Time without movement after which an all-reduce is told as stalled.
     Patience(Duration),
     /// The all-reduce in flight is of no use any more.
     Abandon,
@@ -192,7 +192,7 @@ pub enum Ending {
     Drained,
     /// The coordinator was stopped on purpose after this step, which is on storage.
     Stopped(Step),
-    /// With an error.
+    /// The session ended with an error.
     Failed(Error),
 }
 
