@@ -26,10 +26,10 @@ pub(super) enum Reads {
     Switch,
 }
 
-/// One accepted name.
+/// A key of another tool that is read as one of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Alias {
-    /// What others call it.
+    /// Name of the key in that tool.
     pub name: &'static str,
     /// Our key that the alias stands for.
     pub key: &'static str,

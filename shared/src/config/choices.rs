@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::words::words;
 
-/// What is trained.
+/// The task that the model is trained for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskType {
     /// Causal language modelling: each token is predicted from those before it (PEFT's `CAUSAL_LM`).
@@ -36,9 +36,9 @@ words! {
         Linear = "linear",
         /// Down to 0 on half a cosine.
         Cosine = "cosine",
-        /// Never changes, no warm-up.
+        /// The rate is the peak from the first step on, without warm-up.
         Constant = "constant",
-        /// Never changes after warm-up.
+        /// The rate is the peak once the warm-up is over.
         ConstantWithWarmup = "constant_with_warmup",
     }
 }
@@ -130,7 +130,7 @@ words! {
 }
 
 impl LossOn {
-    /// What `train_on_inputs` alone says.
+    /// What `train_on_inputs` alone says about `loss_on`.
     pub(super) fn of(train_on_inputs: bool) -> Self {
         if train_on_inputs {
             Self::All

@@ -17,13 +17,13 @@ use crate::error::{Code, Error, Place};
 pub struct Mark {
     /// Line of the text, from 1; 0 for a node that stands in no text.
     pub line: u64,
-    /// Column in characters.
+    /// Column of the first character, from 1.
     pub column: u64,
-    /// Width in characters.
+    /// Width of the node in characters.
     pub span: u64,
 }
 
-/// What was written.
+/// The value of a node as it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
     /// Nothing, `~` or `null`.

@@ -13,7 +13,7 @@ use super::words::words;
 pub struct DataSource {
     /// The path as it is written; a relative one lies below `train_data_dir`.
     pub path: String,
-    /// Weight in millionths.
+    /// Weight of the source in millionths.
     pub weight: u64,
 }
 
@@ -30,7 +30,7 @@ impl DataSource {
     }
 }
 
-/// One whole weight.
+/// A weight of 1 in millionths.
 pub(super) const MILLION: u64 = 1_000_000;
 
 words! {

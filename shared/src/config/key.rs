@@ -29,7 +29,7 @@ pub(super) enum Kind {
     Flag,
     /// One of the words of a list.
     Choice(&'static [&'static str]),
-    /// What is trained.
+    /// The task that the model is trained for.
     Task,
     /// Linears that are adapted: names, a group of them, or a regular expression.
     Modules,
@@ -61,7 +61,7 @@ pub(super) enum Kind {
     Resume,
 }
 
-/// Bounds of a number.
+/// Bounds of a number, and whether they are allowed themselves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Range {
     /// Lower bound of the number, `f64::MIN` when there is none.
@@ -79,7 +79,7 @@ pub(super) struct Range {
 pub(super) enum Fallback {
     /// The key has no default: it must be written.
     Required,
-    /// This, as YAML.
+    /// The default is this text, as YAML.
     Value(&'static str),
     /// Computed from these keys, by this rule.
     Derived {
@@ -189,7 +189,7 @@ fn bounds(least: u64, most: u64) -> String {
 }
 
 impl Range {
-    /// The number is inside.
+    /// Whether the number lies within the bounds.
     pub(super) fn holds(&self, value: f64) -> bool {
         let low = if self.low_included {
             value >= self.low

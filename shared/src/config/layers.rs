@@ -26,7 +26,7 @@ pub(super) struct Written {
     pub value: Item,
 }
 
-/// All that was written.
+/// Everything that the file and `--set` say, by key, and what is wrong with it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layers {
     /// What the file is called.

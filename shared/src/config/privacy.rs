@@ -15,7 +15,7 @@ words! {
         /// Personal data is neither looked for nor replaced.
         #[default]
         Off = "off",
-        /// Counted and reported.
+        /// Personal data is counted and reported, and stays.
         Scan = "scan",
         /// Replaced by placeholders before anything is learned, and reported.
         Mask = "mask",
@@ -40,7 +40,7 @@ words! {
         Addresses = "addresses",
         /// Licence plates of vehicles in mainland China.
         Plates = "plates",
-        /// Names of people.
+        /// Names of people in the text.
         Names = "names",
         /// Numbers of medical records.
         MedicalRecords = "medical_records",
@@ -73,7 +73,7 @@ impl PrivacyKind {
         Self::Amounts,
     ];
 
-    /// Word of its placeholders.
+    /// Word of the kind's placeholders, in capitals.
     #[must_use]
     pub const fn placeholder(self) -> &'static str {
         match self {

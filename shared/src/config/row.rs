@@ -22,7 +22,7 @@ pub(super) enum Decides<C> {
     Always(Pace),
     /// Unless it has its default: runs from before there was the key keep their identity.
     UnlessDefault(Pace),
-    /// Where this holds.
+    /// The value decides it where this holds.
     When(Pace, fn(&C) -> bool),
     /// Where this holds, unless it has its default.
     WhenNotDefault(Pace, fn(&C) -> bool),

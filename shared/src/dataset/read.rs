@@ -124,7 +124,7 @@ impl PreparedDataset {
             .collect()
     }
 
-    /// Tokens of every row.
+    /// Number of tokens of every row, in order.
     #[must_use]
     pub fn lengths(&self) -> Vec<u32> {
         self.offsets()

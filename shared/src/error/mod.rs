@@ -19,7 +19,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Place {
     /// File, folder or worker.
     pub file: String,
-    /// Line, from 1.
+    /// Line in the file, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// Column in characters, from 1.

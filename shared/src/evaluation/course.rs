@@ -31,7 +31,7 @@ pub struct Standing {
     pub best: Option<(Step, f64)>,
     /// Evaluations in a row that were not better.
     pub without_improvement: u32,
-    /// Patience is over.
+    /// Whether patience is over: the run ends with this step.
     pub stops: bool,
 }
 

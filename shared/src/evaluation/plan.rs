@@ -21,9 +21,9 @@ pub struct EvaluationPlan {
 /// A unit of work of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluationMicroBatch {
-    /// Index of its set.
+    /// Index of the evaluation set, from 0.
     pub set: usize,
-    /// Rows of that set's dataset.
+    /// Rows of the set's dataset that the micro-batch computes.
     pub rows: MicroBatchPlan,
 }
 

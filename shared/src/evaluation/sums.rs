@@ -87,7 +87,7 @@ impl SetSums {
         ]
     }
 
-    /// From what travelled.
+    /// The sums of integers that travelled, in the order of [`Self::to_array`].
     #[must_use]
     pub fn from_array(of: [i64; WIDTH]) -> Self {
         let [
@@ -169,7 +169,7 @@ fn fixed(loss: f32) -> Option<i64> {
     (units.is_finite() && units.abs() < 4.6e18).then_some(units as i64)
 }
 
-/// Rounded half to even.
+/// `sum / by`, rounded half to even.
 fn divided(sum: i64, by: i64) -> i64 {
     let (quotient, rest) = (sum.div_euclid(by), sum.rem_euclid(by));
     let up = match (rest * 2).cmp(&by) {

@@ -77,7 +77,7 @@ pub struct Parent {
     pub run_id: RunId,
     /// Step of the checkpoint in that run.
     pub step: Step,
-    /// Digest of its state.
+    /// Digest of the checkpoint's state.
     pub state_digest: String,
     /// Optimizer state was taken over, not only the weights.
     pub optimizer_kept: bool,
@@ -106,7 +106,7 @@ pub enum Policy {
 pub struct Leader {
     /// Version of the leadership: grows with every start.
     pub term: Term,
-    /// Where workers reach it.
+    /// Address at which workers reach the coordinator.
     pub address: String,
 }
 
@@ -173,7 +173,7 @@ pub struct Credit {
     pub micro_batch: MicroBatchId,
     /// Worker whose result counts.
     pub worker: WorkerId,
-    /// Fingerprint of its integers.
+    /// Fingerprint of the micro-batch's integers.
     #[serde(with = "hex_u64")]
     pub fingerprint: u64,
     /// Rows of the dataset, in order.
@@ -186,7 +186,7 @@ pub struct Credit {
 pub struct Evaluation {
     /// The step whose state it is of: the newest committed one.
     pub step: Step,
-    /// Under whose lead.
+    /// Term of the coordinator that led the evaluation.
     pub term: Term,
     /// Generation whose members computed the evaluation.
     pub generation: Generation,
@@ -211,7 +211,7 @@ pub struct EvaluationCredit {
     pub micro_batch: MicroBatchId,
     /// Worker whose result counts.
     pub worker: WorkerId,
-    /// Fingerprint of its integers.
+    /// Fingerprint of the micro-batch's integers.
     #[serde(with = "hex_u64")]
     pub fingerprint: u64,
 }
@@ -230,7 +230,7 @@ pub struct EvaluatedSet {
     pub sample_loss: i64,
     /// Number of target tokens that `loss` is summed over.
     pub targets: i64,
-    /// Samples with a target.
+    /// Number of samples with at least one target token.
     pub samples: i64,
     /// Targets that are the most probable token.
     pub right: i64,
@@ -280,7 +280,7 @@ pub struct Rewind {
     /// Digest of that state, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_digest: Option<String>,
-    /// Why, for people.
+    /// Reason of the rewind, for people.
     pub reason: String,
     /// A fork: the device classes that took part, where a replay came out differently. What was
     /// committed after `step` is void. Empty everywhere else.
@@ -324,7 +324,7 @@ impl Checkpoint {
 pub struct Evicted {
     /// The worker that was evicted.
     pub worker: WorkerId,
-    /// Why, for people.
+    /// Reason of the eviction, for people.
     pub reason: String,
 }
 
@@ -332,8 +332,8 @@ pub struct Evicted {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Complete {
-    /// The last step.
+    /// Last step of the run.
     pub step: Step,
-    /// SHA-256 of `adapter_model.safetensors`.
+    /// SHA-256 of `adapter_model.safetensors`, hexadecimal.
     pub adapter_sha256: String,
 }

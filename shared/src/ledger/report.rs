@@ -53,7 +53,7 @@ pub struct Report {
     pub lost: u64,
     /// Samples that an epoch used twice.
     pub repeated: u64,
-    /// Samples of the dataset.
+    /// Number of samples in the dataset.
     pub rows: u64,
     /// Epochs that used every sample once.
     pub epochs_finished: u64,
@@ -68,7 +68,7 @@ pub struct Report {
     pub skipped: u64,
     /// How many coordinators led, one after the other.
     pub terms: u64,
-    /// The newest of them.
+    /// Term of the newest coordinator.
     pub newest_term: Term,
     /// How often the run went on from an earlier state.
     pub rewinds: u64,

@@ -42,7 +42,7 @@ pub const FORMAT: u32 = 1;
 /// Where a state comes from and what belongs to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of this form.
+    /// Version of the manifest's form.
     pub format: u32,
     /// The program that wrote it.
     pub version: String,
@@ -52,7 +52,7 @@ pub struct Manifest {
     pub run_identity: String,
     /// What that digest was made of, readable.
     pub identity: BTreeMap<String, String>,
-    /// The committed step.
+    /// Committed step of the state in the folder.
     pub step: Step,
     /// Steps of the whole run.
     pub total_steps: u64,

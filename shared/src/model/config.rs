@@ -17,9 +17,9 @@ use crate::error::{Code, Error, Result};
 /// Shape of a decoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    /// Name under `architectures`.
+    /// Name of the architecture under `architectures`.
     pub architecture: &'static str,
-    /// Rows of the embedding.
+    /// Rows of the embedding: ids run from 0 to one less.
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
@@ -31,7 +31,7 @@ pub struct ModelConfig {
     pub heads: usize,
     /// Number of key and value heads of a layer; each serves `heads / key_value_heads` query heads.
     pub key_value_heads: usize,
-    /// Width of one head.
+    /// Width of one attention head.
     pub head_dim: usize,
     /// Added to the mean square under the root of a norm.
     pub rms_norm_eps: f64,
@@ -127,13 +127,13 @@ pub struct LayerKind {
 /// Experts of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Experts {
-    /// How many there are.
+    /// Number of experts in a layer.
     pub count: usize,
-    /// How many compute a token.
+    /// Number of experts that compute one token.
     pub per_token: usize,
-    /// Width of one.
+    /// Width of one expert's feed-forward part.
     pub intermediate_size: usize,
-    /// The weights of those that compute a token are made to add up to one.
+    /// The weights of a token's experts are divided by their sum.
     pub normed: bool,
     /// These weights stay f32; otherwise they take the type of compute.
     pub wide_weights: bool,

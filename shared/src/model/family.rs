@@ -9,10 +9,10 @@ use super::{Activation, Norms};
 /// What one architecture says of itself: its keys of config.json, their defaults, its parts.
 #[derive(Debug)]
 pub(super) struct Family {
-    /// Name under `architectures`.
+    /// Name of the architecture under `architectures`.
     pub(super) architecture: &'static str,
     pub(super) model_type: &'static str,
-    /// What people call it.
+    /// Name of the family that people know.
     pub(super) about: &'static str,
     /// Keys beyond [`super::nearest::COMMON_KEYS`] that are read.
     pub(super) keys: &'static [&'static str],

@@ -11,11 +11,11 @@ use super::ModelConfig;
 pub struct LinearSpec {
     /// Module path, such as `model.layers.0.self_attn.q_proj`.
     pub name: String,
-    /// Layer, from 0.
+    /// Index of the layer, from 0.
     pub layer: usize,
-    /// Columns of the weight.
+    /// Inputs of the linear: columns of its weight.
     pub in_features: usize,
-    /// Rows of the weight.
+    /// Outputs of the linear: rows of its weight.
     pub out_features: usize,
 }
 

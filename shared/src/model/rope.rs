@@ -14,9 +14,9 @@ const LOCAL_THETA: f64 = 10_000.0;
 /// Rotary position embeddings of queries and keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
-    /// Base of the wavelengths.
+    /// Base of the wavelengths: pair j has `theta^(2 j / dims)`.
     pub theta: f64,
-    /// Elements of a head that are turned; the others stay.
+    /// Elements of a head that are turned, an even number; the others stay.
     pub dims: usize,
     /// How wavelengths are stretched.
     pub scaling: RopeScaling,
@@ -63,7 +63,7 @@ pub enum RopeScaling {
         beta_slow: f64,
         /// The ramp begins and ends at whole pairs.
         truncate: bool,
-        /// Multiplies cosines and sines.
+        /// Factor on cosines and sines.
         attention_factor: f64,
     },
     /// Each wavelength is stretched by a factor of its own, of which there are two lists.
@@ -74,7 +74,7 @@ pub enum RopeScaling {
         long_factor: Vec<f64>,
         /// Context length of the first training.
         original_max_position_embeddings: f64,
-        /// Multiplies cosines and sines.
+        /// Factor on cosines and sines.
         attention_factor: f64,
     },
 }

@@ -32,7 +32,7 @@ pub enum FromWorker {
         /// Digest of the state that is in memory.
         state_digest: String,
     },
-    /// One micro-batch is done.
+    /// One micro-batch is computed; its integers stay on the worker.
     Computed(Computed),
     /// Micro-batches that were withdrawn before they were begun.
     Skipped(Task, Vec<MicroBatchId>),
@@ -147,9 +147,9 @@ pub struct Position {
 /// Who is asking to join.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hello {
-    /// Version of the program.
+    /// Version of the worker's program.
     pub version: String,
-    /// Version of the protocol.
+    /// Version of the session protocol that the worker speaks.
     pub protocol: u32,
     /// Host and process, for people.
     pub name: String,
@@ -170,7 +170,7 @@ pub struct Loaded {
     pub base_digest: String,
     /// Fingerprint of what decides the bits of forward and backward.
     pub device_class: String,
-    /// The device in use.
+    /// The device in use, such as `cuda:0`.
     pub device: String,
     /// What the largest micro-batches of the run took when they were tried.
     pub rehearsals: Vec<Rehearsal>,
@@ -179,9 +179,9 @@ pub struct Loaded {
 /// A micro-batch that was computed before the worker took part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rehearsal {
-    /// Tokens that it computes, with padding.
+    /// Tokens of the micro-batch, with padding.
     pub tokens: u64,
-    /// Time that took, microseconds.
+    /// Time that its computation took, microseconds.
     pub compute_us: u64,
 }
 
@@ -207,9 +207,9 @@ pub struct Applied {
     pub fingerprint: u64,
     /// Loss summed over the step, units of 2^-40.
     pub loss: i64,
-    /// Gradient norm before clipping.
+    /// L2 norm of the gradient before clipping.
     pub grad_norm: f64,
-    /// The step was skipped.
+    /// Whether the step was skipped: a value was not finite or out of range.
     pub skipped: bool,
     /// Bytes handed to all peers together for this reduce.
     pub bytes_sent: u64,
@@ -258,7 +258,7 @@ pub enum Ends {
 /// One file of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FileDigest {
-    /// Name inside the folder.
+    /// Name of the file inside the folder.
     pub name: String,
     /// Size of the file, bytes.
     pub bytes: u64,
@@ -303,7 +303,7 @@ pub enum ToWorker {
     },
     /// The shadow copy becomes the state.
     Commit {
-        /// Digest all agreed on.
+        /// Digest of the new state, which all members agreed on.
         state_digest: String,
     },
     /// Write the committed state into a staging folder.
@@ -336,11 +336,11 @@ pub enum ToWorker {
 pub struct Welcome {
     /// Name of the worker in the run.
     pub worker_id: String,
-    /// The resolved configuration.
+    /// The resolved configuration as JSON.
     pub config_json: String,
     /// Digest the base model must have.
     pub base_digest: String,
-    /// Prepared dataset, absolute.
+    /// Path of the prepared dataset on shared storage, absolute.
     pub dataset_path: String,
     /// Identity of the run.
     pub run_identity: String,

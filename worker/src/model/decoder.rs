@@ -62,7 +62,7 @@ pub struct Pass<'a> {
 #[derive(Debug)]
 struct Layer {
     kind: LayerKind,
-    /// transformers' `input_layernorm`.
+    /// Norm before attention, transformers' `input_layernorm`.
     before_attention: RmsNorm,
     /// Norm of what attention adds, where the family has four norms a layer: `post_attention_layernorm`.
     behind_attention: Option<RmsNorm>,

@@ -92,7 +92,7 @@ impl Reducer {
         self.orders.connect(identity, members, slot);
     }
 
-    /// Sums over all members.
+    /// Orders a reduce of `given` over all members.
     ///
     /// # Errors
     /// [`shared::error::Code::Internal`] when more wait than a coordinator ever orders in one generation.

@@ -55,7 +55,7 @@ pub struct LoadJob {
     pub base_model: Option<PathBuf>,
     /// The device asked for on the command line.
     pub device: Option<String>,
-    /// Threads for tensor work.
+    /// Threads for tensor work and for the host's share of a step.
     pub threads: usize,
 }
 

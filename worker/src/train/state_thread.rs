@@ -26,9 +26,9 @@ use crate::progress::Counters;
 
 /// Jobs waiting at most: the coordinator gives few at a time.
 const QUEUE: usize = 1024;
-/// So many totals wait for one follower in any case; who is slower begins anew,
+/// Totals that may wait for one follower in any case; one that is slower begins anew.
 const FOLLOWED_TOTALS: usize = 4;
-/// and more of them while they take no more memory than this.
+/// Bytes that the waiting totals of one follower may take, where more than these fit.
 const FOLLOWED_BYTES: usize = 256 << 20;
 
 /// A committed state that others may read.
@@ -61,7 +61,7 @@ pub struct Followed {
 /// What the state thread is asked to do.
 #[derive(Debug)]
 pub enum StateJob {
-    /// A run is loaded.
+    /// A run is loaded: make its replica.
     Begin(LoadedRun),
     /// A state from elsewhere: drawn, or taken from a member.
     Adopt(Box<AdapterState>),

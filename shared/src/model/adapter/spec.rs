@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 pub struct AdapterSpec {
     /// What lies over a module.
     pub kind: AdapterKind,
-    /// Directions and magnitudes apart.
+    /// DoRA: a magnitude for each output, and a direction that the pair turns.
     pub use_dora: bool,
     /// Rank, where no pattern says another.
     pub rank: u32,

@@ -13,9 +13,9 @@ pub(super) struct Module {
     /// Path of the module, such as `model.norm`.
     pub path: String,
     part: Part,
-    /// Shape of its weight.
+    /// Shape of the module's weight.
     weight: Vec<usize>,
-    /// Shape of its bias.
+    /// Shape of the module's bias, for a linear that has one.
     bias: Option<Vec<usize>>,
 }
 

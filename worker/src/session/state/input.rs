@@ -25,14 +25,14 @@ pub enum Input {
     Synced {
         /// Committed step that the state is at.
         step: Step,
-        /// Digest of the state.
+        /// Digest of the state at that step.
         state_digest: String,
     },
     /// The source of the state failed.
     SyncFailed(String),
     /// The shadow copy has become the state.
     Committed(Step),
-    /// A task is done.
+    /// A micro-batch is computed.
     Computed {
         /// Where the run stood when it was assigned.
         identity: Identity,
@@ -110,7 +110,7 @@ pub enum Action {
         /// The pause before it is tried.
         after: Duration,
     },
-    /// Tell the coordinator.
+    /// Say this to the coordinator.
     Say(Box<Envelope<FromWorker>>),
     /// Verify and load the base model.
     Load(Box<Welcome>),
@@ -120,13 +120,13 @@ pub enum Action {
     Abandon,
     /// Bring the state to a committed step.
     Sync(Identity, Sync),
-    /// Follow nobody any more.
+    /// Follow no peer any more.
     Unfollow,
     /// Connect to the members of a generation; a reduce in flight is void.
     Connect {
-        /// Where the run stands.
+        /// Run, term and generation that the members are of.
         identity: Identity,
-        /// Ordered by slot.
+        /// All members, in the order of their slots.
         members: Vec<Member>,
         /// Slot of this worker among the members.
         slot: Slot,

@@ -75,7 +75,7 @@ impl Roster {
         self.members.len().max(1)
     }
 
-    /// Where a worker stands.
+    /// Slot of a worker; nothing when it is no member.
     pub(super) fn slot_of(&self, worker: Option<&WorkerId>) -> Option<Slot> {
         let place = self.members.iter().find(|m| Some(&m.worker) == worker);
         place.map(|m| m.slot)

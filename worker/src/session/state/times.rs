@@ -12,17 +12,21 @@ const FIRST_LEASE: Duration = Duration::from_secs(8);
 /// A coordinator that nobody has ever heard may be started a little later than its workers.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The shortest pause before a stream is opened again,
+/// The shortest pause before a stream is opened again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-/// and the longest.
+/// The longest pause before a stream is opened again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The deadlines that the coordinator named in its welcome.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
+    /// Silence of the coordinator that ends the session.
     pub(super) lease: Duration,
+    /// Longest time without a message of this worker's.
     pub(super) beat: Duration,
+    /// How long the worker holds what it has while the coordinator is away.
     pub(super) ride_through: Duration,
+    /// Time without movement after which a reduce is told as stalled.
     pub(super) reduce_patience: Duration,
 }
 
