@@ -98,7 +98,7 @@ words! {
         Auto = "auto",
         /// Activations are computed again in every layer: slower, less memory, the same adapter.
         On = "on",
-        /// Activations are kept in every layer; the rehearsal refuses the run where they do not fit.
+        /// Activations are kept in every layer, also where they do not fit.
         Off = "off",
     }
 }
