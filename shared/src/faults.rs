@@ -14,7 +14,7 @@ use crate::ids::Step;
 /// Name of the variable.
 pub const VARIABLE: &str = "LORA_FAULTS";
 
-/// Who is slow shows that it goes on this often.
+/// How often a slow thread shows that it goes on.
 const PIECE: Duration = Duration::from_millis(50);
 
 /// What the caller has to do itself.
@@ -85,7 +85,7 @@ impl Faults {
         match action {
             Action::Signal(number, name) => {
                 eprintln!("fault: {name} at {phase} of step {step}");
-                // SAFETY: sends a signal to this process itself.
+                // SAFETY: `kill` takes two numbers and touches no memory; the process is this one.
                 unsafe { libc::kill(libc::getpid(), number) };
                 None
             }
@@ -104,7 +104,7 @@ impl Faults {
         self.hold_telling(phase, step, took, || ())
     }
 
-    /// The same; who is slow and not hung tells again and again that it goes on.
+    /// [`Self::hold`], but a slow thread calls `goes_on` again and again: it is slow, and not hung.
     #[must_use]
     pub fn hold_telling(
         &self,

@@ -85,14 +85,14 @@ impl fmt::Display for RunId {
 /// Where a run stands: carried by every message; lower ones are stale.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The run.
+    /// The run that the message is about.
     pub run: RunId,
-    /// Version of the leadership.
+    /// Version of the leadership that the sender knows.
     pub term: Term,
-    /// Version of the member set.
+    /// Version of the member set that the sender knows.
     pub generation: Generation,
-    /// The step.
+    /// Optimizer step that the message is about, from 1; 0 is the state before it.
     pub step: Step,
-    /// Which try at reducing it.
+    /// Which try at reducing that step, from 0.
     pub attempt: Attempt,
 }

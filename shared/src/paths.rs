@@ -26,7 +26,7 @@ pub const TRAINER_STATE: &str = "trainer_state.json";
 pub const LEDGER: &str = "ledger.jsonl";
 /// The answers to fixed prompts, a line for each evaluation.
 pub const ANSWER_LINES: &str = "eval_prompts.jsonl";
-/// The same answers side by side, for people.
+/// The answers of [`ANSWER_LINES`] side by side, for people.
 pub const ANSWER_PAGE: &str = "eval_prompts.md";
 
 const CHECKPOINT: &str = "checkpoint-";
@@ -174,7 +174,7 @@ impl RunPaths {
         self.of(LOGS)
     }
 
-    /// Who did what in each step.
+    /// The log of who did what in each step.
     #[must_use]
     pub fn cluster_log(&self) -> PathBuf {
         self.logs().join(CLUSTER_LOG)

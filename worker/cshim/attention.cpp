@@ -14,14 +14,14 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// B rows, N heads of queries, K of keys and values, T positions of queries, S of keys, D elements.
-// One head of one row, with both dimensions kept.
+// B rows, N heads of queries, K of keys and values, T positions of queries, S of keys, D elements. One head of one row,
+// with both dimensions kept.
 at::Tensor head(const at::Tensor& all_BNTD, int64_t row, int64_t number) {
   return all_BNTD.narrow(0, row, 1).narrow(1, number, 1);
 }
 
-// The same in f32: libtorch's kernel would ask oneDNN for each small product of halves, and threads would wait for each
-// other there.
+// One head of one row in f32: libtorch's kernel would ask oneDNN for each small product of halves, and threads would
+// wait for each other there.
 at::Tensor widened(const at::Tensor& all_BNTD, int64_t row, int64_t number) {
   return head(all_BNTD, row, number).to(at::kFloat);
 }
@@ -107,7 +107,7 @@ struct Attention : public torch::autograd::Function<Attention> {
   }
 };
 
-// What is added to scores: nothing where it is seen.
+// The mask that is added to scores: 0 where a key is seen, minus infinity where it is not.
 at::Tensor added(const at::Tensor& seen) {
   auto made = at::zeros(seen.sizes(), at::kFloat);
   return made.masked_fill_(seen.logical_not(), -std::numeric_limits<double>::infinity());

@@ -6,5 +6,6 @@
 // Whether kernels of this program compute on the device that holds a tensor: on the CPU.
 bool has_kernels(const at::Tensor& value);
 
-// From here on none does: the CPU computes as a GPU would, by libtorch's operators. For tests, on machines without one.
+// Switches these kernels off: from here on the CPU computes as a GPU would, by libtorch's operators. For tests, on
+// machines without one.
 void only_operators();

@@ -1,5 +1,8 @@
 // Cross entropy of rows of logits, some rows at a time by each thread.
 //
+// loss = log(sum over v of exp(z_v)) - z_wanted of a row z; the gradient g of the loss gives z the gradient g
+// (softmax(z) - one at wanted).
+//
 // Beside the logits one number per row is kept: the logarithm of the sum of their exponentials.
 #include "guarded.h"
 #include "region.h"

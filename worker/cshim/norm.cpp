@@ -1,8 +1,8 @@
 // Root mean square norms, some rows at a time by each thread, each row in the cache from beginning to end.
 //
-// Statistics are f32 (transformers' LlamaRMSNorm and Gemma2RMSNorm), summed in sixteen lanes and these in their order. Only
-// the input is kept. With y = w x r and r = (mean(x^2) + eps)^-1/2, of a gradient g of y the input has
-// r (g w - x r^2 mean(g w x)).
+// Statistics are f32 (transformers' LlamaRMSNorm and Gemma2RMSNorm), summed in sixteen lanes and these in their order.
+// Only the input is kept. With y = w x r and r = (mean(x^2) + eps)^-1/2, of a gradient g of y the input has r (g w - x
+// r^2 mean(g w x)).
 #include "guarded.h"
 #include "halves.h"
 #include "region.h"
@@ -21,7 +21,7 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kLanes = 16;
 
-// The sum of products.
+// The sum of products of two rows, in sixteen lanes.
 WIDE float dot(const float* left, const float* right, int64_t count) {
   float lanes[kLanes] = {};
   const auto whole = count / kLanes * kLanes;
@@ -54,7 +54,7 @@ void round_to(float* values, int64_t count, Value* room) {
   }
 }
 
-// One row after another, and what it needs room for.
+// The norm of one row after another, with the buffers that it needs.
 template <typename Value>
 struct Rows {
   int64_t width;

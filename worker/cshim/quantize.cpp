@@ -55,7 +55,7 @@ const std::array<float, 256>& dynamic_map() {
   return table;
 }
 
-// The code of each of 65,536 values between -1 and 1.
+// The nearest of the 256 codes for each of 65,536 values between -1 and 1, equally far apart.
 const std::vector<uint8_t>& nearest() {
   static const auto table = [] {
     constexpr int64_t size = 65536;
@@ -72,7 +72,7 @@ const std::vector<uint8_t>& nearest() {
   return table;
 }
 
-// The largest magnitude; infinite as soon as one value is not a finite number.
+// The largest magnitude of some values; infinite as soon as one of them is not a finite number.
 WIDE float largest(const float* values, int64_t count) {
   float most = 0.0F;
   int32_t strange = 0;
@@ -84,7 +84,8 @@ WIDE float largest(const float* values, int64_t count) {
   return strange != 0 ? std::numeric_limits<float>::infinity() : most;
 }
 
-// How many of the bounds between codes lie below each value.
+// The NF4 code of each value between -1 and 1: how many of the 15 midpoints between neighbours of the code book lie
+// below it.
 WIDE void nf4_codes(const float* values, int64_t count, int32_t* codes) {
   for (int64_t i = 0; i < count; ++i) codes[i] = 0;
   for (size_t code = 0; code + 1 < kNf4.size(); ++code) {
@@ -93,7 +94,7 @@ WIDE void nf4_codes(const float* values, int64_t count, int32_t* codes) {
   }
 }
 
-// Values between -1 and 1.
+// Values times a factor, held between -1 and 1.
 WIDE void normalize(float* values, int64_t count, float factor) {
   for (int64_t i = 0; i < count; ++i) {
     const float value = values[i] * factor;
@@ -107,7 +108,8 @@ struct Nested {
   float offset;
 };
 
-// The scales of the blocks, less their mean, in eight bits.
+// The scales of NF4's blocks in eight bits: less their mean, divided by the largest magnitude of 256 of them, rounded
+// to the nearest of 256 codes.
 Nested nest(const at::Tensor& absmax) {
   // torch's own mean, as its one thread computes it.
   const auto offset = absmax.mean().item<float>();
@@ -133,7 +135,7 @@ Nested nest(const at::Tensor& absmax) {
   return nested;
 }
 
-// Codes of one block; the largest magnitude as it is stored.
+// Writes the codes of one block of NF4 and returns its scale: the largest magnitude as it is stored.
 template <typename Value>
 float quantize_block(const Value* from, int64_t length, bool whole, uint8_t* packed) {
   std::array<float, kBlock> values{};

@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kDeviceChunk = 4 << 20;
 constexpr float kEighth = 0.007874015718698502F;
 
-// Both values of a byte of codes.
+// Both values of a byte of codes, the high half's first: 256 pairs.
 const float* pairs() {
   static const auto table = [] {
     std::array<float, 512> made{};
@@ -31,7 +31,7 @@ const float* pairs() {
   return table.data();
 }
 
-// Some bytes of codes of one block.
+// The values of some bytes of codes within one block: table[code] * scale.
 WIDE void unpack(const uint8_t* packed, int64_t bytes, float scale, const float* table,
                  float* values) {
   for (int64_t i = 0; i < bytes; ++i) {
@@ -46,7 +46,7 @@ WIDE void scale_row(const int8_t* codes, int64_t count, float scale, float* valu
   }
 }
 
-// The largest magnitude of a block in f32.
+// The scale of a block in f32: its largest magnitude, as bitsandbytes stored it.
 float scale_of(const FrozenWeight& weight, int64_t block) {
   if (weight.scales.scalar_type() == at::kFloat) return weight.scales.const_data_ptr<float>()[block];
   const auto code = weight.scales.const_data_ptr<uint8_t>()[block];
@@ -89,7 +89,7 @@ at::Tensor pairs_on(c10::Device device) {
   return table;
 }
 
-// The same values with few operations of the device: each is multiplied in f32 and rounded once.
+// NF4 values by libtorch's operators, few of them: each is multiplied in f32 and rounded once, as on the CPU.
 void nf4_by_operators(const FrozenWeight& weight, const at::Tensor& output) {
   const auto table = pairs_on(weight.values.device());
   auto scales = weight.scales;

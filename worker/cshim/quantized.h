@@ -1,7 +1,11 @@
 // Frozen weights that lie in memory as they are, in four bits or in eight, and the arithmetic between.
 //
-// A quantized weight is made dense for one product and forgotten: forward and backward each do it
-// anew, nothing dense is kept in the graph. Codes, scales and values are bitsandbytes', bit for bit.
+// A quantized weight is made dense for one product and forgotten: forward and backward each do it anew, nothing dense
+// is kept in the graph. Codes, scales and values are bitsandbytes', bit for bit. The value of element e, in row order,
+// with i its row, block 64 and nested block 256 unless a file says otherwise:
+//
+//   Nf4   kNf4[code_e] * scale[e / block], scale f32 or nested_map[code8] * nested_scale[block / nested block] + offset
+//   Int8  code_e * scale[i] / 127
 #pragma once
 
 #include "halves.h"
@@ -26,7 +30,8 @@ struct FrozenWeight : public torch::CustomClassHolder {
   // each row.
   at::Tensor scales{};
   int64_t block = 0;
-  // Nf4 where scales are u8: theirs.
+  // Nf4 where scales are u8: the scales of the scales, the values of their codes, how many scales share one, and the
+  // mean that was taken off all of them.
   at::Tensor nested_scales{};
   at::Tensor nested_map{};
   int64_t nested_block = 0;
@@ -44,7 +49,10 @@ struct FrozenWeight : public torch::CustomClassHolder {
 
 using FrozenPointer = c10::intrusive_ptr<FrozenWeight>;
 
-// Quantiles of the normal distribution, as bitsandbytes rounds them: the values of the codes.
+// The code book of NF4: the values of the sixteen codes, as bitsandbytes rounds them. With z(p) the quantile of the
+// standard normal distribution, and all divided by z(0.9677083): z(p) for eight p in equal steps from 0.9677083 down to
+// 0.5, the last left out; 0; and -z(p) for seven such p. So weights that are normally distributed meet each code about
+// equally often.
 inline constexpr std::array<float, 16> kNf4 = {
     -1.0F,
     -0.6961928009986877F,

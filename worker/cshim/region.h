@@ -13,14 +13,14 @@
 void set_threads(int64_t threads);
 int64_t threads();
 
-// Calls `body` on all of them at once, each time as one of a region.
+// Calls `body` on all threads at once, each time as one of a region.
 void on_threads(const std::function<void()>& body);
 
 // Cuts [0, count) into blocks of one length, whatever the number of threads, and calls `body` with
 // the ends of each, as one of a region.
 void share(int64_t count, int64_t block, const std::function<void(int64_t, int64_t)>& body);
 
-// The same, without a graph.
+// `share` without an autograd graph.
 void in_blocks(int64_t count, int64_t block, const std::function<void(int64_t, int64_t)>& body);
 
 // How many rows of so many elements each a block has: some 131,072 elements, one row at least.

@@ -1,6 +1,7 @@
 // Rotary positions, some positions at a time by each thread.
 //
-// Nothing is kept but the tables: the way back turns the other way. Each product and each sum is rounded to the type of
+// For each pair of elements l, r at half a head's distance: l' = l cos - r sin, r' = r cos + l sin. Nothing is kept but
+// the tables: the backward pass turns by the negative angle. Each product and each sum is rounded to the type of
 // compute, as libtorch's operators round them one by one.
 #include "guarded.h"
 #include "halves.h"
@@ -67,7 +68,7 @@ void turn_head(const at::Half* from, const Turn& turn, int64_t half, at::Half* i
   }
 }
 
-// Of one position's row of each table.
+// Sets the turn of one position from its row of each table; `back` negates the angle.
 template <typename Value>
 void set(Turn& turn, const Value* cos, const Value* sin, int64_t half, bool back) {
   const auto part = [&](const Value* from, float sign, std::vector<float>& into) {

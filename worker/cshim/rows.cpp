@@ -21,7 +21,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// A function of rows, and whatever it knows.
+// A function of rows with the data it was made with, which is released with it.
 struct Rule : public torch::CustomClassHolder {
   row_rule body;
   void* data;

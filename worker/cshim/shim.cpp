@@ -28,10 +28,14 @@ at::Tensor frozen_in(AutogradContext* ctx) {
   return static_cast<const FrozenWeight&>(*capsule).dense();
 }
 
-// B tokens of all rows, I input features, O output features, R lora rank.
+// B tokens of all rows, I input features, O output features, R lora rank. With x the input [B, I], W [O, I], A [R, I],
+// B [O, R], s the scaling, k the mask of dropout, c its scale and dy the gradient of y:
 //
-// The product with the frozen weight is computed in the base model's type; the adapter in f32,
-// added before the sum is cast back, as PEFT does.
+//   x' = c k x,  low = x' A^T [B, R],  y = x W^T + bias + s low B^T
+//   u = s dy B [B, R],  dx = dy W + c k (u A),  dA = u^T x',  dB = s dy^T low
+//
+// The product with the frozen weight is computed in the base model's type; the adapter in f32, added before the sum is
+// cast back, as PEFT does. W and bias have no gradient.
 struct LoraLinear : public torch::autograd::Function<LoraLinear> {
   static Variable forward(AutogradContext* ctx, const Variable& input_BI,
                           const FrozenPointer& weight, const std::optional<Variable>& bias_O,
@@ -94,7 +98,7 @@ struct LoraLinear : public torch::autograd::Function<LoraLinear> {
   }
 };
 
-// A frozen linear without a pair: only its input has a gradient.
+// A frozen linear without a pair, y = x W^T + bias: only x has a gradient, dy W.
 struct FrozenLinear : public torch::autograd::Function<FrozenLinear> {
   static Variable forward(AutogradContext* ctx, const Variable& input_BI,
                           const FrozenPointer& weight, const std::optional<Variable>& bias_O) {
@@ -109,7 +113,7 @@ struct FrozenLinear : public torch::autograd::Function<FrozenLinear> {
   }
 };
 
-// A linear whose weight learns: both have a gradient.
+// A linear whose weight learns, y = x W^T: dx = dy W, dW = dy^T x.
 struct LearningLinear : public torch::autograd::Function<LearningLinear> {
   static Variable forward(AutogradContext* ctx, const Variable& input_BI,
                           const Variable& weight_OI) {
@@ -146,7 +150,7 @@ char* shim_set_deterministic() {
     context.setAllowTF32CuDNN(false);
     context.setAllowFP16ReductionCuBLAS(false);
     context.setAllowBF16ReductionCuBLAS(false);
-    // Its backward adds in any order on CUDA; flash and the plain form do not.
+    // The backward pass of memory-efficient attention adds in any order on CUDA; flash and the plain form do not.
     context.setSDPUseMemEfficient(false);
     context.setSDPUseCuDNN(false);
   });

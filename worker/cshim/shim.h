@@ -14,7 +14,7 @@ extern "C" {
 
 using tensor = void*;
 
-// Frees a message or a text.
+// Frees a message, or a text that a function below says is the caller's.
 void shim_free(char* text);
 
 // Deterministic kernels or an error, no TF32, no autotuning, no kernel that adds in any order.
@@ -43,27 +43,29 @@ char* shim_device_peak(tensor value, size_t* in_use, size_t* reserved);
 // multiplies bf16 by instructions of its own. Freed with shim_free.
 char* shim_cpu_capability(char** out);
 
-// output = input weight^T + bias + scaling * (keep_scale keep . input) a^T b^T. `bias` and `keep` may be
-// null; `weight` is a frozen one (below); `keep` (1 or 0 per element of the input) and `keep_scale` are dropout's.
+// The LoRA linear: output [B, O] = input weight^T + bias + scaling ((keep_scale keep . input) a^T) b^T, input [B, I], a
+// [R, I], b [O, R], bias [O]. `bias` and `keep` may be null; `weight` [O, I] is a frozen one (below); `keep` (1 or 0
+// per element of the input) and `keep_scale` are dropout's.
 char* shim_lora_linear(tensor input, const void* weight, tensor bias, tensor a, tensor b,
                        double scaling, tensor keep, double keep_scale, tensor* output);
 
-// output = input weight^T + bias, of a frozen weight without a pair. `bias` may be null.
+// output [B, O] = input [B, I] weight^T + bias, of a frozen weight [O, I] without a pair. `bias` may be null.
 char* shim_frozen_linear(tensor input, const void* weight, tensor bias, tensor* output);
 
-// Attention [B, T, N, D] of queries [B, N, T, D] over keys and values [B, K, S, D] on the CPU, with gradients. `seen`
-// (booleans [T, S]) may be null; `causal` hides later positions.
+// Attention softmax(scale query key^T) value, [B, T, N, D], of queries [B, N, T, D] over keys and values [B, K, S, D]
+// on the CPU, with gradients. `seen` (booleans [T, S]) may be null; `causal` hides later positions.
 char* shim_attention(tensor query, tensor key, tensor value, tensor seen, int causal, double scale,
                      tensor* output);
 
-// losses [C] of logits [C, V] in f32 for wanted words [C] on the CPU, with the gradient of the logits.
+// losses [C] = log(sum of exp(logits)) - logit of the wanted word, of logits [C, V] in f32 and wanted words [C] on the
+// CPU, with the gradient of the logits.
 char* shim_cross_entropy(tensor logits, tensor wanted, tensor* losses);
 
-// The gate's silu, or its gelu in the form with tanh, times the other values on the CPU, both [P, I], with gradients.
+// act(gate) * up on the CPU, both [P, I], with gradients; act is silu, or gelu in the form with tanh.
 char* shim_gated(tensor gate, tensor up, int gelu_tanh, tensor* output);
 
-// Rows [P, H] over their root mean square, times a weight [H] that is frozen, on the CPU, with a gradient. Rounded to the
-// rows' type before it is weighed, or after where the weight has another.
+// input / sqrt(mean(input^2) + eps) * weight, of rows [P, H] and a weight [H] that is frozen, on the CPU, with a
+// gradient. Rounded to the rows' type before it is weighed, or after where the weight has another.
 char* shim_normed(tensor input, tensor weight, double eps, tensor* output);
 
 // Heads [B, T, N, D] turned by the cosines and sines of their positions, [T, 1, R] in the same type, on the CPU, with a
@@ -78,10 +80,10 @@ using row_rule = int (*)(void* data, tensor* inputs, size_t count, tensor* outpu
 char* shim_by_rows(row_rule rule, void* data, void (*release)(void* data), const tensor* inputs, size_t count,
                    size_t cut, tensor* output);
 
-// output = input weight^T, both with a gradient.
+// output [B, O] = input [B, I] weight^T, weight [O, I], both with a gradient.
 char* shim_learning_linear(tensor input, tensor weight, tensor* output);
 
-// output = left right, without a graph.
+// output [M, N] = left [M, K] right [K, N], without a graph.
 char* shim_product(tensor left, tensor right, tensor* output);
 
 // A generator of torch's CPU kind with its own state, and draws from it into a tensor.
@@ -114,7 +116,7 @@ char* shim_frozen_nf4(const nf4_parts* parts, void** out);
 char* shim_frozen_int8(tensor codes, tensor scales, int compute, void** out);
 // The weight in the type of compute.
 char* shim_frozen_value(const void* weight, tensor* out);
-// The same as a device without a kernel of this program computes it.
+// The weight as a device without a kernel of this program computes it.
 char* shim_frozen_by_operators(const void* weight, tensor* out);
 void shim_frozen_free(void* weight);
 

@@ -16,7 +16,7 @@ use crate::adapter::{AdapterLayout, LiveAdapter, PeftAdapter, from_peft};
 use crate::device::{TorchResult, failed};
 use crate::model::{BaseWeights, Decoder, KeyValueCache};
 
-/// A model that writes.
+/// A base model, perhaps with an adapter, that writes greedily.
 #[derive(Debug)]
 pub struct GreedyModel {
     decoder: Decoder,

@@ -26,7 +26,8 @@ fn end(code: ExitCode) -> ! {
     // What cannot be flushed has no reader any more.
     let _ = std::io::stdout().flush();
     let _ = std::io::stderr().flush();
-    // SAFETY: `_exit` only ends the process; nothing that must be dropped is left.
+    // SAFETY: `_exit` takes a number and ends the process; both outputs are flushed, and nothing that must be dropped
+    // is left.
     unsafe { libc::_exit(i32::from(code as u8)) }
 }
 

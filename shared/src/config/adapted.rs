@@ -50,7 +50,7 @@ pub(super) fn names(key: &Key, item: &Item) -> Read<Vec<String>> {
     Ok(names)
 }
 
-/// The same, or nothing.
+/// Module names as [`names`] reads them, or nothing.
 pub(super) fn optional_names(key: &Key, item: &Item) -> Read<Option<Vec<String>>> {
     match item.node {
         Node::Null => Ok(None),

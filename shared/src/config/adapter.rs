@@ -11,43 +11,43 @@ words! {
     /// What lies over a linear.
     #[derive(Default)]
     AdapterKind {
-        /// Two thin matrices.
+        /// LoRA: A `[R, I]` and B `[O, R]`, whose product is added to the weight.
         #[default]
         Lora = "lora",
-        /// One vector that scales inputs or outputs.
+        /// IA3: one vector that scales inputs or outputs.
         Ia3 = "ia3",
     }
 }
 
 words! {
-    /// Where LoRA's matrices start.
+    /// Rule that LoRA's A and B are first set by.
     #[derive(Default)]
     LoraInit {
-        /// A uniform, B zero.
+        /// A is drawn uniform (Kaiming's rule), B is zero.
         #[default]
         Default = "default",
-        /// A normal, B zero.
+        /// A is drawn normal, B is zero.
         Gaussian = "gaussian",
-        /// The base's largest singular values, which are taken out of it.
+        /// A and B are the base's largest singular values, which are taken out of the base (PiSSA).
         Pissa = "pissa",
     }
 }
 
 words! {
-    /// Which biases learn.
+    /// Biases that learn beside the adapter.
     #[derive(Default)]
     BiasMode {
-        /// None.
+        /// No bias learns.
         #[default]
         None = "none",
-        /// All the base model has.
+        /// Every bias of the base model learns.
         All = "all",
-        /// Those of adapted linears.
+        /// The biases of the adapted linears learn.
         LoraOnly = "lora_only",
     }
 }
 
-/// Which linears are adapted.
+/// Linears that are adapted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetModules {
@@ -59,7 +59,7 @@ pub enum TargetModules {
     Attention,
     /// Every linear of the MLP blocks.
     Mlp,
-    /// Those whose whole path this regular expression fits.
+    /// Every linear whose whole path this regular expression fits.
     Regex(String),
 }
 

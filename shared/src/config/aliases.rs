@@ -14,7 +14,7 @@ use super::document::{Item, Node};
 /// How a value under an alias is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reads {
-    /// As under our key.
+    /// The value is read as under our key.
     Same,
     /// `true` is a word of ours, `false` is `none`.
     FlagOf(&'static str),
@@ -26,14 +26,14 @@ pub(super) enum Reads {
     Switch,
 }
 
-/// One accepted name.
+/// A key of another tool that is read as one of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Alias {
-    /// What others call it.
+    /// Name of the key in that tool.
     pub name: &'static str,
-    /// What it is called here.
+    /// Our key that the alias stands for.
     pub key: &'static str,
-    /// Who calls it so.
+    /// The tool that has this name.
     pub of: &'static str,
     /// How its value is read.
     pub reads: Reads,

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::words::words;
 
-/// What is trained.
+/// The task that the model is trained for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskType {
-    /// PEFT's `CAUSAL_LM`.
+    /// Causal language modelling: each token is predicted from those before it (PEFT's `CAUSAL_LM`).
     #[serde(rename = "text-generation")]
     TextGeneration,
 }
@@ -21,11 +21,11 @@ pub(super) const TASKS: &[&str] = &["text-generation"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// Neither flag.
+    /// The base model computes in f32: neither `bf16` nor `fp16` is set.
     F32,
-    /// `bf16: true`.
+    /// The base model computes in bf16: `bf16: true`.
     Bf16,
-    /// `fp16: true`, with a loss scale.
+    /// The base model computes in fp16, with a dynamic loss scale: `fp16: true`.
     Fp16,
 }
 
@@ -36,9 +36,9 @@ words! {
         Linear = "linear",
         /// Down to 0 on half a cosine.
         Cosine = "cosine",
-        /// Never changes, no warm-up.
+        /// The rate is the peak from the first step on, without warm-up.
         Constant = "constant",
-        /// Never changes after warm-up.
+        /// The rate is the peak once the warm-up is over.
         ConstantWithWarmup = "constant_with_warmup",
     }
 }
@@ -46,25 +46,25 @@ words! {
 words! {
     /// What happens to rows longer than `max_seq_length`.
     Overflow {
-        /// Cut the end and report.
+        /// The row is cut at its end, and reported.
         Truncate = "truncate",
-        /// Leave the row out and report.
+        /// The row is left out, and reported.
         Drop = "drop",
-        /// Stop.
+        /// The start is refused as soon as one row is too long.
         Error = "error",
     }
 }
 
 words! {
-    /// Which tokens of a conversation are learned.
+    /// Tokens of a conversation that are learned.
     #[derive(Default)]
     LossOn {
-        /// Every answer.
+        /// Every answer of the conversation is learned; prompts are context only.
         #[default]
         Response = "response",
-        /// The whole sequence.
+        /// The whole sequence is learned.
         All = "all",
-        /// The last answer.
+        /// Only the last answer is learned.
         Last = "last",
     }
 }
@@ -72,9 +72,9 @@ words! {
 words! {
     /// Whether workers of unlike device classes may take part.
     DeviceClassPolicy {
-        /// They may.
+        /// Workers of several device classes may compute the same run.
         Mixed = "mixed",
-        /// All must be of one class.
+        /// All workers must be of one device class.
         Strict = "strict",
     }
 }
@@ -93,12 +93,12 @@ words! {
     /// Whether activations are computed again on the way back instead of being kept.
     #[derive(Default)]
     Checkpointing {
-        /// Where they would not fit.
+        /// Activations are computed again only where the rehearsal before step 1 finds that they would not fit.
         #[default]
         Auto = "auto",
-        /// Always.
+        /// Activations are computed again in every layer: slower, less memory, the same adapter.
         On = "on",
-        /// Never.
+        /// Activations are kept in every layer, also where they do not fit.
         Off = "off",
     }
 }
@@ -107,7 +107,7 @@ words! {
     /// The form of a frozen weight.
     #[derive(Default)]
     Quantization {
-        /// As the files hold it.
+        /// The weight stays as the files hold it.
         #[default]
         None = "none",
         /// Four bits: bitsandbytes' NF4 in blocks of 64.
@@ -121,7 +121,7 @@ words! {
     /// What happens to a step with values that are not finite.
     #[derive(Default)]
     OnNonFinite {
-        /// It is skipped and counted, on every worker alike.
+        /// The step is skipped and counted, on every worker alike.
         #[default]
         Skip = "skip",
         /// The run ends before it.
@@ -130,7 +130,7 @@ words! {
 }
 
 impl LossOn {
-    /// What `train_on_inputs` alone says.
+    /// What `train_on_inputs` alone says about `loss_on`.
     pub(super) fn of(train_on_inputs: bool) -> Self {
         if train_on_inputs {
             Self::All

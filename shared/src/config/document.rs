@@ -15,15 +15,15 @@ use crate::error::{Code, Error, Place};
 /// Where a node stands, all from 1; line 0 is nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// Line.
+    /// Line of the text, from 1; 0 for a node that stands in no text.
     pub line: u64,
-    /// Column in characters.
+    /// Column of the first character, from 1.
     pub column: u64,
-    /// Width in characters.
+    /// Width of the node in characters.
     pub span: u64,
 }
 
-/// What was written.
+/// The value of a node as it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
     /// Nothing, `~` or `null`.
@@ -36,7 +36,7 @@ pub enum Node {
     Real(f64),
     /// Text, quoted or not.
     Text(String),
-    /// A list.
+    /// A sequence of values, in its written order.
     List(Vec<Item>),
     /// Keys and values.
     Map(Vec<(Item, Item)>),
@@ -47,7 +47,7 @@ pub enum Node {
 pub struct Item {
     /// What was written.
     pub node: Node,
-    /// Where.
+    /// Position of the node in its text, which errors point at.
     pub mark: Mark,
 }
 
@@ -63,7 +63,7 @@ pub struct Source {
 }
 
 impl Node {
-    /// What it is, in words that fit behind "got".
+    /// The node in words that fit behind "got".
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -80,7 +80,7 @@ impl Node {
 }
 
 impl Node {
-    /// The same value as JSON; what JSON has no number for becomes null.
+    /// The node as JSON; a number that JSON does not have becomes null, and a key that is no text is left out.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value;

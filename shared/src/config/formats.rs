@@ -11,9 +11,9 @@ use super::words::words;
 /// A file or folder, and how much of it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSource {
-    /// As it is written; a relative one lies below `train_data_dir`.
+    /// The path as it is written; a relative one lies below `train_data_dir`.
     pub path: String,
-    /// Weight in millionths.
+    /// Weight of the source in millionths.
     pub weight: u64,
 }
 
@@ -30,7 +30,7 @@ impl DataSource {
     }
 }
 
-/// One whole weight.
+/// A weight of 1 in millionths.
 pub(super) const MILLION: u64 = 1_000_000;
 
 words! {
@@ -45,12 +45,12 @@ words! {
     }
 }
 
-/// `PART=NAME`.
+/// One entry of `columns` or `roles`, written `PART=NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
-    /// What it is to us.
+    /// The part of a sample, or the role, by this program's own name.
     pub part: String,
-    /// What the files call it.
+    /// The column or role by the name that the data files use.
     pub name: String,
 }
 

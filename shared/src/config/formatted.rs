@@ -9,7 +9,7 @@ use super::key::{Key, Kind};
 use super::value::{Problem, Read, out_of_range, with_nearest, wrong_type};
 use crate::error::Code;
 
-/// Largest weight.
+/// Largest weight that a data source may be given; the smallest is 0.
 const HEAVIEST: f64 = 1e6;
 
 /// Paths, each with `=WEIGHT` behind it; without one it is 1.

@@ -23,15 +23,15 @@ pub(super) enum Kind {
     },
     /// A power of two.
     PowerOfTwo { most: u64 },
-    /// A number.
+    /// A number within a range, read as f64.
     Real(Range),
     /// `true` or `false`.
     Flag,
-    /// One of some words.
+    /// One of the words of a list.
     Choice(&'static [&'static str]),
-    /// What is trained.
+    /// The task that the model is trained for.
     Task,
-    /// Which linears are adapted.
+    /// Linears that are adapted: names, a group of them, or a regular expression.
     Modules,
     /// Names of modules, perhaps none.
     Names,
@@ -47,28 +47,28 @@ pub(super) enum Kind {
     Columns,
     /// Some of some words, or nothing.
     OptionalWords(&'static [&'static str]),
-    /// Rules `NAME=REGEX`.
+    /// Rules for personal data, each `NAME=REGEX`.
     Rules,
-    /// Texts.
+    /// A list of texts, such as prompts.
     Texts,
     /// Paths with weights, `PATH=WEIGHT`.
     Sources,
     /// Names of some parts, `PART=NAME`.
     Named(&'static [&'static str]),
-    /// Where it computes.
+    /// Device that a run computes on.
     Device,
     /// `latest`, a checkpoint folder, or nothing.
     Resume,
 }
 
-/// Bounds of a number.
+/// Bounds of a number, and whether they are allowed themselves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Range {
-    /// Lower bound.
+    /// Lower bound of the number, `f64::MIN` when there is none.
     pub low: f64,
     /// The lower bound itself is allowed.
     pub low_included: bool,
-    /// Upper bound, infinite when there is none.
+    /// Upper bound of the number, infinite or `f64::MAX` when there is none.
     pub high: f64,
     /// The upper bound itself is allowed.
     pub high_included: bool,
@@ -77,9 +77,9 @@ pub(super) struct Range {
 /// What holds when nobody writes the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fallback {
-    /// It must be written.
+    /// The key has no default: it must be written.
     Required,
-    /// This, as YAML.
+    /// The default is this text, as YAML.
     Value(&'static str),
     /// Computed from these keys, by this rule.
     Derived {
@@ -88,10 +88,10 @@ pub(super) enum Fallback {
     },
 }
 
-/// One key.
+/// What one configuration key takes, what it defaults to, and how it is explained.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key {
-    /// Its name.
+    /// Name of the key, as it stands in YAML and behind `--set`.
     pub name: &'static str,
     /// What its value must be.
     pub kind: Kind,
@@ -99,7 +99,7 @@ pub(super) struct Key {
     pub default: Fallback,
     /// A value for "write it as in".
     pub example: &'static str,
-    /// What it means, one sentence without a final stop.
+    /// What the key means, one sentence without a final stop.
     pub about: &'static str,
 }
 
@@ -189,7 +189,7 @@ fn bounds(least: u64, most: u64) -> String {
 }
 
 impl Range {
-    /// The number is inside.
+    /// Whether the number lies within the bounds.
     pub(super) fn holds(&self, value: f64) -> bool {
         let low = if self.low_included {
             value >= self.low
@@ -224,7 +224,7 @@ impl Range {
 }
 
 impl Fallback {
-    /// In words that fit behind "would be".
+    /// The default in words that fit behind "would be".
     pub(super) fn said(&self) -> String {
         match self {
             Self::Required => "missing".into(),
@@ -234,7 +234,7 @@ impl Fallback {
         }
     }
 
-    /// In words, for the documents.
+    /// The default in words, for the documents.
     #[cfg(test)]
     pub(super) fn describe(&self) -> String {
         match self {

@@ -20,18 +20,18 @@ use crate::error::{Code, Error, Place};
 pub(super) struct Written {
     /// The text it stands in.
     pub source: Rc<Source>,
-    /// The key.
+    /// The key as it was written, maybe by an alias, with its place.
     pub name: Item,
-    /// The value.
+    /// The value as it was written, not read yet, with its place.
     pub value: Item,
 }
 
-/// All that was written.
+/// Everything that the file and `--set` say, by key, and what is wrong with it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layers {
     /// What the file is called.
     pub file_name: String,
-    /// By key.
+    /// The entry that holds for each key, `--set` laid over the file.
     pub written: BTreeMap<&'static str, Written>,
     /// Keys that an unknown one was probably meant to be.
     pub misspelt: BTreeSet<&'static str>,

@@ -10,7 +10,7 @@ pub type Origins = BTreeMap<String, String>;
 /// A configuration, where each value came from, and what is worth saying about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loaded {
-    /// The values.
+    /// The resolved configuration: every key has its value.
     pub config: RunConfig,
     /// Where they came from, for every key.
     pub origins: Origins,

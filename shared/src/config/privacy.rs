@@ -12,10 +12,10 @@ words! {
     /// What happens to personal data.
     #[derive(Default)]
     PrivacyMode {
-        /// Nobody looks.
+        /// Personal data is neither looked for nor replaced.
         #[default]
         Off = "off",
-        /// Counted and reported.
+        /// Personal data is counted and reported, and stays.
         Scan = "scan",
         /// Replaced by placeholders before anything is learned, and reported.
         Mask = "mask",
@@ -30,17 +30,17 @@ words! {
         Ids = "ids",
         /// Passports and travel permits.
         Passports = "passports",
-        /// Telephone numbers.
+        /// Telephone numbers, mobile, landline and international.
         Phones = "phones",
-        /// Bank cards.
+        /// Bank card numbers of 13 to 19 digits.
         BankCards = "bank_cards",
-        /// E-mail addresses.
+        /// E-mail addresses, `name@host.tld`.
         Emails = "emails",
         /// Postal addresses with a road and a number.
         Addresses = "addresses",
-        /// Licence plates.
+        /// Licence plates of vehicles in mainland China.
         Plates = "plates",
-        /// Names of people.
+        /// Names of people in the text.
         Names = "names",
         /// Numbers of medical records.
         MedicalRecords = "medical_records",
@@ -54,12 +54,12 @@ words! {
 pub struct PrivacyRule {
     /// Word of its placeholders, in capitals.
     pub name: String,
-    /// What it matches.
+    /// Regular expression that the personal data matches.
     pub pattern: String,
 }
 
 impl PrivacyKind {
-    /// All of them, the most specific first.
+    /// All kinds, the most specific first.
     pub const ALL: &'static [Self] = &[
         Self::Ids,
         Self::BankCards,
@@ -73,7 +73,7 @@ impl PrivacyKind {
         Self::Amounts,
     ];
 
-    /// Word of its placeholders.
+    /// Word of the kind's placeholders, in capitals.
     #[must_use]
     pub const fn placeholder(self) -> &'static str {
         match self {

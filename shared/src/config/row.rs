@@ -8,25 +8,25 @@ use super::key::{Fallback, Key};
 
 /// A key, and how a configuration `C` holds it.
 pub(super) struct Row<C> {
-    /// The key.
+    /// Name, kind, default and explanation of the key.
     pub key: Key,
-    /// Its value as YAML.
+    /// Writes the value of the key as YAML.
     pub yaml: fn(&Key, &C) -> String,
-    /// Whether it decides the adapter.
+    /// Whether the key decides the adapter.
     pub decides: Decides<C>,
 }
 
 /// Whether a key decides the adapter: whether it is in the identity of a run.
 pub(super) enum Decides<C> {
-    /// It always is.
+    /// The key always decides it.
     Always(Pace),
     /// Unless it has its default: runs from before there was the key keep their identity.
     UnlessDefault(Pace),
-    /// Where this holds.
+    /// The value decides it where this holds.
     When(Pace, fn(&C) -> bool),
     /// Where this holds, unless it has its default.
     WhenNotDefault(Pace, fn(&C) -> bool),
-    /// By the digest of what it names or makes, never by its value: what was moved is the same.
+    /// The digest of what the value names or makes decides, never the value: what was only moved is the same.
     ByDigest(Pace),
     /// No byte of the adapter depends on it.
     Never,
@@ -35,9 +35,9 @@ pub(super) enum Decides<C> {
 /// Whether a step takes as long as before when the value is another one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// As long.
+    /// A step takes as long with another value as before.
     Same,
-    /// Perhaps not.
+    /// A step may take another time with another value.
     Other,
 }
 
@@ -196,7 +196,7 @@ macro_rules! keys {
             }
         )*)*
 
-        /// The table.
+        /// Every configuration key, one row each, in the order of `resolved.yaml`.
         pub(super) static ROWS: &[Row<RunConfig>] = &[$(
             $($crate::config::row::row!(
                 $($doc)+, $key, $crate::config::row::kind!($ty $(, $kind)?), $default, $example, $decides,

@@ -156,7 +156,7 @@ fn within(key: &Key, item: &Item, least: u64, most: u64) -> Read<u64> {
     }
 }
 
-/// The same, or nothing; -1 is nothing too where the key says so.
+/// A whole number as [`whole`] reads it, or nothing; -1 is nothing too where the key says so.
 pub(super) fn optional_whole(key: &Key, item: &Item) -> Read<Option<u64>> {
     let minus_one = matches!(
         key.kind,
@@ -210,7 +210,7 @@ pub(super) fn flag(key: &Key, item: &Item) -> Read<bool> {
     }
 }
 
-/// One of the words.
+/// One of the key's words.
 pub(super) fn choice(key: &Key, item: &Item, words: &[&'static str]) -> Read<&'static str> {
     let Node::Text(text) = &item.node else {
         return Err(wrong_type(key, item));
@@ -323,7 +323,7 @@ pub(super) fn columns(key: &Key, item: &Item) -> Read<Option<(String, String)>> 
     Ok(Some((question, answer)))
 }
 
-/// Where it computes.
+/// The device that a run computes on, as text.
 pub(super) fn device(key: &Key, item: &Item) -> Read<String> {
     let Node::Text(text) = &item.node else {
         return Err(wrong_type(key, item));

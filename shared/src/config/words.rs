@@ -6,7 +6,7 @@
 
 /// A value that is written as one word.
 pub(super) trait Word: Copy + 'static {
-    /// The words.
+    /// The words of the enum, in the order of its variants.
     const WORDS: &'static [&'static str];
 
     /// The value of this word.

@@ -31,7 +31,7 @@ pub(super) fn optional(value: Option<String>) -> String {
     value.unwrap_or_else(|| "null".into())
 }
 
-/// A path.
+/// A path as YAML text; what is not UTF-8 in it shows as U+FFFD.
 pub(super) fn path(value: &Path) -> String {
     text(&value.to_string_lossy())
 }

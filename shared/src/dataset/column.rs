@@ -13,7 +13,7 @@ pub(super) const PIECE: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Column {
     file: Option<File>,
-    /// Bytes in the file.
+    /// Bytes of the column that are in its file.
     stored: u64,
     tail: Vec<u8>,
 }
@@ -37,7 +37,7 @@ impl Column {
         self.stored + self.tail.len() as u64
     }
 
-    /// Bytes in memory.
+    /// Bytes of the column that are still in memory.
     pub(super) fn waiting(&self) -> &[u8] {
         &self.tail
     }

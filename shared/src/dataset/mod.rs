@@ -1,9 +1,9 @@
 //! Prepared samples on shared storage: tokens and learned positions, ready to be collated.
 //!
-//! In: tokenized and masked samples, once per run, from the coordinator. Out: random access by
-//! row for every worker, memory-mapped; memory does not grow with the rows. One safetensors file (`ids` u32, `targets` u8, `offsets`
-//! u64) named after its content, and one JSON file that says where each row came from.
-//! Keeps: the digest covers every token and every target, so equal digests mean equal training.
+//! In: tokenized and masked samples, once per run, from the coordinator. Out: random access by row for every worker,
+//! memory-mapped; memory does not grow with the rows. One safetensors file (`ids` u32, `targets` u8, `offsets` u64)
+//! named after its content, and one JSON file that says where each row came from. Keeps: the digest covers every token
+//! and every target, so equal digests mean equal training.
 //! Not here: tokenization, masks, order of samples.
 
 mod column;
@@ -28,9 +28,9 @@ pub struct RowOrigin {
 /// One prepared sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample<'a> {
-    /// Token ids.
+    /// Token ids of the row in order, as many as there are `targets`.
     pub ids: &'a [u32],
-    /// 1 where the token is a label that is learned.
+    /// 1 at each token that is learned as a label, 0 elsewhere.
     pub targets: &'a [u8],
 }
 

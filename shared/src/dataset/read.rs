@@ -45,8 +45,8 @@ impl PreparedDataset {
                 .fix("delete it, it will be prepared again")
         };
         let mut file = File::open(path).map_err(unreadable)?;
-        // SAFETY: the map is only read; a published dataset is never written to again, and its
-        // digest is checked below.
+        // SAFETY: a map must not change while it is borrowed. This one is read only; whoever publishes a dataset
+        // renames it into place and never writes to it again, and its digest is checked below.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
         let tensors = SafeTensors::deserialize(&map).map_err(|e| altered(e.to_string()))?;
         let base = map.as_ptr() as usize;
@@ -89,7 +89,7 @@ impl PreparedDataset {
         words(&self.map[self.offsets.clone()])
     }
 
-    /// Rows.
+    /// Number of rows, which are the samples of the dataset.
     #[must_use]
     pub fn len(&self) -> usize {
         self.offsets().len() - 1
@@ -124,7 +124,7 @@ impl PreparedDataset {
             .collect()
     }
 
-    /// Tokens of every row.
+    /// Number of tokens of every row, in order.
     #[must_use]
     pub fn lengths(&self) -> Vec<u32> {
         self.offsets()
@@ -142,7 +142,8 @@ impl PreparedDataset {
 
 /// Little-endian numbers where they lie; none when the bytes are not aligned for them.
 fn words<T: Word>(bytes: &[u8]) -> &[T] {
-    // SAFETY: every pattern of bits is a number of `T`, which is u32 or u64.
+    // SAFETY: every pattern of bits is a number of `T`: only u32 and u64 implement the private `Word`. `align_to` keeps
+    // the middle part within `bytes`.
     let (before, words, _) = unsafe { bytes.align_to::<T>() };
     if before.is_empty() { words } else { &[] }
 }

@@ -28,7 +28,7 @@ pub(super) struct Part {
     pub digest: String,
 }
 
-/// A durable point.
+/// A durable point of a preparation, from which it goes on after a kill.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Point {
     pub parts: Vec<Part>,

@@ -149,7 +149,7 @@ impl DatasetWriter {
         self.rows += 1;
     }
 
-    /// Rows so far.
+    /// Number of rows written so far.
     #[must_use]
     pub fn rows(&self) -> usize {
         usize::try_from(self.rows).unwrap_or(usize::MAX)

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 pub enum ExitCode {
     /// The run is complete.
     Complete = 0,
-    /// Unexpected error.
+    /// An unexpected error: reading or writing failed, or the program has a bug.
     Unexpected = 1,
-    /// Usage, configuration or version.
+    /// Usage, configuration or version is wrong.
     Config = 2,
-    /// Data.
+    /// The data cannot be read, understood or used.
     Data = 3,
-    /// Does not fit in memory.
+    /// The run does not fit in memory.
     Memory = 4,
     /// Cluster unreachable, evicted, port in use.
     Cluster = 5,

@@ -19,7 +19,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Place {
     /// File, folder or worker.
     pub file: String,
-    /// Line, from 1.
+    /// Line in the file, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// Column in characters, from 1.
@@ -37,11 +37,11 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code} {what}")]
 pub struct Error {
-    /// Stable code.
+    /// Stable code of the failure, such as `E0102`; it decides the exit code.
     pub code: Code,
     /// What is wrong, one sentence without a final stop.
     pub what: String,
-    /// Where.
+    /// File and position that the failure is about, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
     /// Details and reason, one line each.

@@ -31,7 +31,7 @@ pub struct Standing {
     pub best: Option<(Step, f64)>,
     /// Evaluations in a row that were not better.
     pub without_improvement: u32,
-    /// Patience is over.
+    /// Whether patience is over: the run ends with this step.
     pub stops: bool,
 }
 
@@ -67,7 +67,7 @@ impl Course {
         newest(&self.evaluations, step)
     }
 
-    /// Those up to a step.
+    /// The evaluations up to a step, that one included.
     #[must_use]
     pub fn up_to(&self, step: Step) -> BTreeMap<Step, Vec<SetSums>> {
         let known = self.evaluations.range(..=step);

@@ -21,15 +21,14 @@ pub struct EvaluationPlan {
 /// A unit of work of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluationMicroBatch {
-    /// Index of its set.
+    /// Index of the evaluation set, from 0.
     pub set: usize,
-    /// Rows of that set's dataset.
+    /// Rows of the set's dataset that the micro-batch computes.
     pub rows: MicroBatchPlan,
 }
 
 impl EvaluationPlan {
-    /// For sets of rows with these lengths, in order, and prompts; without a set there is no
-    /// evaluation.
+    /// The plan for sets of rows with these lengths, in order, and for prompts; without a set there is no evaluation.
     #[must_use]
     pub fn new(
         config: &RunConfig,

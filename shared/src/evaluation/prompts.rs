@@ -11,7 +11,7 @@ pub struct Prompts {
     pub ids: Vec<Vec<u32>>,
     /// Tokens that end an answer.
     pub stop: Vec<u32>,
-    /// Longest answer, tokens.
+    /// Longest answer, in tokens.
     pub max_new_tokens: u32,
 }
 

@@ -15,7 +15,7 @@ pub const PARENT: &str = "parent";
 /// A named set of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvaluationSet {
-    /// Its name.
+    /// Name of the set: [`VALIDATION`], [`TRAIN_SAMPLE`] or [`PARENT`].
     pub name: String,
     /// The prepared dataset, absolute; the file's name is its digest, and opening it compares.
     pub dataset_path: String,

@@ -1,8 +1,8 @@
 //! The integers of an evaluation: [`WIDTH`] per set, the answers to prompts, the number of micro-batches.
 //!
-//! Losses are in units of 2^-32 nats: 2.1e9 nats fit, enough for 200 million tokens. A sample's mean
-//! is rounded once, half to even, so that sums of samples are exact as well. Keeps: no sum of the micro-batches of a set
-//! wraps, on one worker or over all of them; what does not fit is flagged, and the mean is not a number.
+//! Losses are in units of 2^-32 nats: 2.1e9 nats fit, enough for 200 million tokens. A sample's mean is rounded once,
+//! half to even, so that sums of samples are exact as well. Keeps: no sum of the micro-batches of a set wraps, on one
+//! worker or over all of them; what does not fit is flagged, and the mean is not a number.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,13 +24,13 @@ pub struct SetSums {
     pub loss: i64,
     /// Each sample's mean cross entropy, summed, units of 2^-32.
     pub sample_loss: i64,
-    /// Targets.
+    /// Number of target tokens that `loss` is summed over.
     pub targets: i64,
-    /// Samples with a target.
+    /// Number of samples with at least one target token.
     pub samples: i64,
-    /// Targets that are the most probable token.
+    /// Number of targets that are the model's most probable token.
     pub right: i64,
-    /// Samples whose every target is: what the model would write by itself, word for word.
+    /// Number of samples whose every target is the most probable token: the model would write them word for word.
     pub verbatim: i64,
     /// Losses that were not finite or did not fit.
     pub overflows: i64,
@@ -73,7 +73,7 @@ impl SetSums {
         self
     }
 
-    /// As it travels.
+    /// The sums in the order in which they travel.
     #[must_use]
     pub fn to_array(self) -> [i64; WIDTH] {
         [
@@ -87,7 +87,7 @@ impl SetSums {
         ]
     }
 
-    /// From what travelled.
+    /// The sums of integers that travelled, in the order of [`Self::to_array`].
     #[must_use]
     pub fn from_array(of: [i64; WIDTH]) -> Self {
         let [
@@ -169,7 +169,7 @@ fn fixed(loss: f32) -> Option<i64> {
     (units.is_finite() && units.abs() < 4.6e18).then_some(units as i64)
 }
 
-/// Rounded half to even.
+/// `sum / by`, rounded half to even.
 fn divided(sum: i64, by: i64) -> i64 {
     let (quotient, rest) = (sum.div_euclid(by), sum.rem_euclid(by));
     let up = match (rest * 2).cmp(&by) {

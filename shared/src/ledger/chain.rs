@@ -34,7 +34,7 @@ pub struct Chain {
 pub struct Sealed {
     /// The line, with its line feed.
     pub line: Vec<u8>,
-    /// Its hash.
+    /// BLAKE3 hash of the line in hexadecimal, to which the next line is bound.
     pub hash: String,
 }
 

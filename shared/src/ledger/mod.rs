@@ -5,9 +5,9 @@
 //! Keeps: no clock, no file, no random source here; the lines are the truth and the state is what
 //! replaying them gives.
 //!
-//! `record` what a line says · `numbers` integers that JSON numbers would lose · `chain` a record
-//! to a line and back · `parts` which device classes had one · `state` what the lines fold to · `rules` which record may come next ·
-//! `book` chain and state together · `audit` the proof.
+//! `record` what a line says · `numbers` integers that JSON numbers would lose · `chain` a record to a line and back ·
+//! `parts` which device classes had one · `state` what the lines fold to · `rules` which record may come next · `book`
+//! chain and state together · `audit` the proof.
 
 mod audit;
 mod book;

@@ -22,7 +22,7 @@ pub const fn form(evaluates: bool) -> u32 {
     if evaluates { FORMAT } else { 1 }
 }
 
-/// One line.
+/// One line of the ledger, told apart by its `kind`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Record {
@@ -54,7 +54,7 @@ pub struct Run {
     pub format: u32,
     /// Version of the program that began the run.
     pub version: String,
-    /// The run.
+    /// Identifier of the run, drawn when it began.
     pub run_id: RunId,
     /// Digest over everything that decides the adapter.
     pub run_identity: String,
@@ -73,11 +73,11 @@ pub struct Run {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parent {
-    /// The run that wrote it.
+    /// The run that wrote the checkpoint.
     pub run_id: RunId,
-    /// Its step in that run.
+    /// Step of the checkpoint in that run.
     pub step: Step,
-    /// Digest of its state.
+    /// Digest of the checkpoint's state.
     pub state_digest: String,
     /// Optimizer state was taken over, not only the weights.
     pub optimizer_kept: bool,
@@ -93,10 +93,10 @@ pub struct Parent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
-    /// It goes on where the parent stood.
+    /// The run goes on where its parent stood.
     #[default]
     GoesOn,
-    /// It begins anew.
+    /// The run begins anew.
     Restarts,
 }
 
@@ -106,19 +106,19 @@ pub enum Policy {
 pub struct Leader {
     /// Version of the leadership: grows with every start.
     pub term: Term,
-    /// Where workers reach it.
+    /// Address at which workers reach the coordinator.
     pub address: String,
 }
 
-/// Who computes.
+/// The member set that computes from this line on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Members {
     /// Version of the member set.
     pub generation: Generation,
-    /// All of them.
+    /// All workers of the set.
     pub workers: Vec<WorkerId>,
-    /// Their processes, by which those that come back are found.
+    /// Incarnations of the workers' processes, by which those that come back are found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incarnations: Vec<String>,
     /// What they compute on, each class once.
@@ -130,15 +130,15 @@ pub struct Members {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Commit {
-    /// Which.
+    /// Optimizer step that was committed, from 1.
     pub step: Step,
-    /// Under whose lead.
+    /// Term of the coordinator that committed the step.
     pub term: Term,
-    /// By which member set.
+    /// Generation whose members computed the step.
     pub generation: Generation,
-    /// Index of its epoch, from 0.
+    /// Index of the step's epoch, from 0.
     pub epoch: u64,
-    /// Who computed what, in order of the micro-batches.
+    /// Credits of the step: who computed what, in order of the micro-batches.
     pub micro_batches: Vec<Credit>,
     /// Target tokens of all its samples.
     pub target_tokens: u64,
@@ -158,7 +158,7 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// It was skipped, and no smaller loss scale could have helped.
+    /// Whether the step was skipped, and no smaller loss scale could have helped.
     #[must_use]
     pub fn is_non_finite(&self) -> bool {
         self.skipped && self.loss_scale.is_none_or(|scale| scale.is_least())
@@ -171,9 +171,9 @@ impl Commit {
 pub struct Credit {
     /// Index in its step, from 0.
     pub micro_batch: MicroBatchId,
-    /// Whose result counts.
+    /// Worker whose result counts.
     pub worker: WorkerId,
-    /// Fingerprint of its integers.
+    /// Fingerprint of the micro-batch's integers.
     #[serde(with = "hex_u64")]
     pub fingerprint: u64,
     /// Rows of the dataset, in order.
@@ -186,11 +186,11 @@ pub struct Credit {
 pub struct Evaluation {
     /// The step whose state it is of: the newest committed one.
     pub step: Step,
-    /// Under whose lead.
+    /// Term of the coordinator that led the evaluation.
     pub term: Term,
-    /// By which member set.
+    /// Generation whose members computed the evaluation.
     pub generation: Generation,
-    /// Who computed what, in order of the micro-batches.
+    /// Credits of the evaluation: who computed what, in order of the micro-batches.
     pub micro_batches: Vec<EvaluationCredit>,
     /// What each set came to; the first one decides.
     pub sets: Vec<EvaluatedSet>,
@@ -209,9 +209,9 @@ pub struct Evaluation {
 pub struct EvaluationCredit {
     /// Index in the evaluation, from 0.
     pub micro_batch: MicroBatchId,
-    /// Whose result counts.
+    /// Worker whose result counts.
     pub worker: WorkerId,
-    /// Fingerprint of its integers.
+    /// Fingerprint of the micro-batch's integers.
     #[serde(with = "hex_u64")]
     pub fingerprint: u64,
 }
@@ -220,7 +220,7 @@ pub struct EvaluationCredit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluatedSet {
-    /// Its name.
+    /// Name of the evaluation set.
     pub name: String,
     /// Cross entropies of all targets, units of 2^-32.
     #[serde(with = "text_i64")]
@@ -228,13 +228,13 @@ pub struct EvaluatedSet {
     /// Each sample's mean, summed, units of 2^-32.
     #[serde(with = "text_i64")]
     pub sample_loss: i64,
-    /// Targets.
+    /// Number of target tokens that `loss` is summed over.
     pub targets: i64,
-    /// Samples with a target.
+    /// Number of samples with at least one target token.
     pub samples: i64,
     /// Targets that are the most probable token.
     pub right: i64,
-    /// Samples whose every target is.
+    /// Samples whose every target is the most probable token.
     pub verbatim: i64,
     /// Losses that were not finite or did not fit.
     pub overflows: i64,
@@ -256,7 +256,7 @@ impl EvaluatedSet {
         }
     }
 
-    /// The sums.
+    /// The integers of the set without its name, as an evaluation counts them.
     #[must_use]
     pub fn sums(&self) -> SetSums {
         SetSums {
@@ -280,7 +280,7 @@ pub struct Rewind {
     /// Digest of that state, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_digest: Option<String>,
-    /// Why, for people.
+    /// Reason of the rewind, for people.
     pub reason: String,
     /// A fork: the device classes that took part, where a replay came out differently. What was
     /// committed after `step` is void. Empty everywhere else.
@@ -292,14 +292,14 @@ pub struct Rewind {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// Its step.
+    /// Committed step whose state the checkpoint holds.
     pub step: Step,
-    /// Its folder in the output folder.
+    /// Folder of the checkpoint, relative to the output folder.
     pub folder: String,
-    /// Digest of its state.
+    /// Digest of the state that the checkpoint holds.
     pub state_digest: String,
-    /// Why it has its name no more, for people: it was found damaged, or is of a course that the run has left. `folder` is
-    /// then where it lies now. Absent in every other line.
+    /// Why the checkpoint has its name no more, for people: it was found damaged, or is of a course that the run has
+    /// left. `folder` is then where it lies now. Absent in every other line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
 }
@@ -322,18 +322,18 @@ impl Checkpoint {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evicted {
-    /// Who.
+    /// The worker that was evicted.
     pub worker: WorkerId,
-    /// Why, for people.
+    /// Reason of the eviction, for people.
     pub reason: String,
 }
 
-/// The end.
+/// End of the run: its last step, and the adapter it left.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Complete {
-    /// The last step.
+    /// Last step of the run.
     pub step: Step,
-    /// SHA-256 of `adapter_model.safetensors`.
+    /// SHA-256 of `adapter_model.safetensors`, hexadecimal.
     pub adapter_sha256: String,
 }

@@ -15,9 +15,9 @@ use crate::ids::{RunId, Step, Term, WorkerId};
 /// A checkpoint whose files are not what was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damaged {
-    /// Its step.
+    /// Step whose state the checkpoint should hold.
     pub step: Step,
-    /// Its folder in the output folder.
+    /// Folder of the checkpoint, relative to the output folder.
     pub folder: String,
     /// The result is of it, or the run would go on from it: then there is no whole proof.
     pub result_rests_on_it: bool,
@@ -28,7 +28,7 @@ pub struct Damaged {
 /// A run that was proved from its ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The run.
+    /// Identifier of the run that was proved.
     pub run_id: RunId,
     /// Version of the program that began it.
     pub version: String,
@@ -53,7 +53,7 @@ pub struct Report {
     pub lost: u64,
     /// Samples that an epoch used twice.
     pub repeated: u64,
-    /// Samples of the dataset.
+    /// Number of samples in the dataset.
     pub rows: u64,
     /// Epochs that used every sample once.
     pub epochs_finished: u64,
@@ -68,7 +68,7 @@ pub struct Report {
     pub skipped: u64,
     /// How many coordinators led, one after the other.
     pub terms: u64,
-    /// The newest of them.
+    /// Term of the newest coordinator.
     pub newest_term: Term,
     /// How often the run went on from an earlier state.
     pub rewinds: u64,
@@ -82,7 +82,7 @@ pub struct Report {
     pub evictions: u64,
     /// Checkpoints that hold the state which was committed.
     pub checkpoints: Vec<Step>,
-    /// Those of them whose content could not be computed again: an earlier version wrote them.
+    /// The checkpoints among these whose content could not be computed again: an earlier version wrote them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_recomputed: Vec<Step>,
     /// Checkpoints that the run itself set aside, as the ledger says.

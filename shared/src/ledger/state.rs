@@ -21,7 +21,7 @@ use crate::numerics::LossScale;
 pub struct State {
     /// What is trained.
     pub run: Run,
-    /// Who leads, `None` before the first.
+    /// The coordinator that leads, `None` before the first.
     pub leader: Option<Leader>,
     /// The newest member set, `None` before the first.
     pub members: Option<Members>,
@@ -61,15 +61,15 @@ pub struct State {
 /// A checkpoint that the run found damaged, or of a course that it left, and went on without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetAside {
-    /// Its step.
+    /// Step whose state the checkpoint should hold.
     pub step: Step,
     /// The step that the run had committed when that was found.
     pub after: Step,
     /// The ledger's line that says so.
     pub line: u64,
-    /// Where it lies since, in the output folder.
+    /// Folder where the checkpoint lies since, in the output folder.
     pub folder: String,
-    /// Why.
+    /// Reason for setting the checkpoint aside, for people: damage, or a course that the run has left.
     pub reason: String,
     /// The step has had a checkpoint again since.
     pub written_again: bool,
@@ -243,7 +243,7 @@ impl State {
         let kept = step.0.saturating_sub(self.run.begins_after.0);
         self.marks
             .truncate(usize::try_from(kept).unwrap_or(usize::MAX));
-        // One of the committed state stands when this course has evaluated it; otherwise it differs.
+        // An evaluation of the committed state stands when this course has made it; otherwise it differs.
         let stands = self.evaluated;
         self.evaluations.retain(|at, _| Some(*at) <= stands);
         self.skipped.split_off(&step.next());

@@ -23,7 +23,7 @@ const LOSS_SCALE: [&str; 3] = [
 /// Whether the state of a checkpoint could be computed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// It was, and it is the one that the manifest names.
+    /// The state was computed, and it is the one that the manifest names.
     Proved,
     /// The canonical order of the keys is not known: an earlier version wrote this checkpoint.
     Unknown,

@@ -10,14 +10,14 @@ use crate::paths::checkpoint_step;
 /// A checkpoint that verified.
 #[derive(Debug)]
 pub struct Found {
-    /// Its folder.
+    /// Folder of the checkpoint that verified.
     pub folder: PathBuf,
-    /// Its manifest.
+    /// Manifest of that folder, itself verified.
     pub manifest: Manifest,
-    /// Newer ones that did not verify, with the reason.
+    /// Newer checkpoints that did not verify, with the reason.
     pub skipped: Vec<Error>,
-    /// Those of them whose files were read and are not what was written: not what could not be read, is of another
-    /// course, or was written by a newer program.
+    /// The newer checkpoints whose files were read and are not what was written: not those that could not be read, are
+    /// of another course, or were written by a newer program.
     pub damaged: Vec<(Step, Error)>,
 }
 

@@ -1,8 +1,8 @@
 //! An adapter's folder that carries a manifest of ours, held against it before anything of it is loaded.
 //!
-//! In: a folder, the files that are about to be loaded. Out: nothing, or which of them is not what was written.
-//! Keeps: a folder without a manifest, or with one of another program, is a plain PEFT adapter and is not judged; only what
-//! is loaded is compared, so that an adapter may lie there without its optimizer.
+//! In: a folder, the files that are about to be loaded. Out: nothing, or which of them is not what was written. Keeps:
+//! a folder without a manifest, or with one of another program, is a plain PEFT adapter and is not judged; only what is
+//! loaded is compared, so that an adapter may lie there without its optimizer.
 
 use std::io::ErrorKind;
 use std::path::Path;

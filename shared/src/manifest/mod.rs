@@ -1,9 +1,9 @@
 //! What a checkpoint is: a folder whose manifest lists every file with its digest.
 //!
-//! In: files that were written before. Out: `manifest.json`, written last and read first; readers
-//! trust only what it lists. Keeps: nothing in it knows how many workers there were.
-//! `find` looks for the newest checkpoint that verifies · `verify` checks an adapter file · `content`
-//! computes the digest of a state from its files · `listed` an adapter before it is loaded · `tensors` reads them piece by piece.
+//! In: files that were written before. Out: `manifest.json`, written last and read first; readers trust only what it
+//! lists. Keeps: nothing in it knows how many workers there were. `find` looks for the newest checkpoint that verifies
+//! · `verify` checks an adapter file · `content` computes the digest of a state from its files · `listed` an adapter
+//! before it is loaded · `tensors` reads them piece by piece.
 
 mod content;
 mod find;
@@ -42,17 +42,17 @@ pub const FORMAT: u32 = 1;
 /// Where a state comes from and what belongs to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of this form.
+    /// Version of the manifest's form.
     pub format: u32,
     /// The program that wrote it.
     pub version: String,
-    /// The run.
+    /// Identifier of the run that the state belongs to.
     pub run_id: RunId,
     /// Digest over everything that decides the adapter.
     pub run_identity: String,
     /// What that digest was made of, readable.
     pub identity: BTreeMap<String, String>,
-    /// The committed step.
+    /// Committed step of the state in the folder.
     pub step: Step,
     /// Steps of the whole run.
     pub total_steps: u64,
@@ -108,8 +108,8 @@ impl Manifest {
     /// Reads the manifest of a folder without looking at the files.
     ///
     /// # Errors
-    /// [`Code::NoCheckpoint`] when there is none, it is not understood, or it was altered; [`Code::Io`] when it is there
-    /// and cannot be read now.
+    /// [`Code::NoCheckpoint`] when there is none, it is not understood, or it was altered; [`Code::Io`] when it is
+    /// there and cannot be read now.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
         let unusable = |why: String| {

@@ -71,7 +71,7 @@ impl TensorFile {
             .ok_or_else(|| format!("{key} is missing"))
     }
 
-    /// Whether it is there.
+    /// Whether the file has a tensor of this key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.tensors.contains_key(key)
     }

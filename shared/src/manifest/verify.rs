@@ -10,9 +10,9 @@ use crate::error::{Code, Error, Result};
 /// A tensor an adapter file must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedTensor {
-    /// Its key.
+    /// Key of the tensor in the safetensors file.
     pub key: String,
-    /// Its shape.
+    /// Shape that the tensor must have, outermost dimension first.
     pub shape: Vec<usize>,
 }
 

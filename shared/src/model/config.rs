@@ -17,29 +17,29 @@ use crate::error::{Code, Error, Result};
 /// Shape of a decoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    /// Name under `architectures`.
+    /// Name of the architecture under `architectures`.
     pub architecture: &'static str,
-    /// Rows of the embedding.
+    /// Rows of the embedding: ids run from 0 to one less.
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width of the feed-forward part, where it has no experts.
     pub intermediate_size: usize,
-    /// Decoder layers.
+    /// Number of decoder layers.
     pub layers: usize,
-    /// Query heads.
+    /// Number of query heads of a layer.
     pub heads: usize,
-    /// Key and value heads.
+    /// Number of key and value heads of a layer; each serves `heads / key_value_heads` query heads.
     pub key_value_heads: usize,
-    /// Width of one head.
+    /// Width of one attention head.
     pub head_dim: usize,
-    /// Added to the variance under the root.
+    /// Added to the mean square under the root of a norm.
     pub rms_norm_eps: f64,
     /// How norms are computed and where they stand.
     pub norms: Norms,
-    /// Between gate and up.
+    /// Activation that the gate passes through.
     pub activation: Activation,
-    /// Multiplies embeddings.
+    /// Factor on the embeddings before the first layer, the root of `hidden_size`; `None` leaves them as they are.
     pub embedding_scale: Option<f64>,
     /// Multiplies products of queries and keys.
     pub query_scale: f64,
@@ -47,7 +47,7 @@ pub struct ModelConfig {
     pub attention_soft_cap: Option<f64>,
     /// Logits are `cap * tanh(logit / cap)`.
     pub logit_soft_cap: Option<f64>,
-    /// Which linears have a bias.
+    /// Linears that have a bias.
     pub biases: Biases,
     /// q, k, v are one linear, and gate and up.
     pub fused_projections: bool,
@@ -102,38 +102,38 @@ pub enum Activation {
     GeluTanh,
 }
 
-/// Which linears have a bias.
+/// The linears of a layer that have a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Biases {
-    /// q, k and v.
+    /// The projections of queries, keys and values have a bias.
     pub qkv: bool,
-    /// o.
+    /// The projection behind attention, `o_proj`, has a bias.
     pub output: bool,
-    /// gate, up and down.
+    /// The gate, up and down projections have a bias.
     pub mlp: bool,
 }
 
 /// What differs from layer to layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerKind {
-    /// A token sees itself and so many before it, less one.
+    /// Most positions that a token sees, itself included; `None` is all before it.
     pub window: Option<usize>,
-    /// Index of its rotary positions; `None`: it has none.
+    /// Index of the layer's rotary positions in `ropes`; `None` for a layer without them.
     pub rope: Option<usize>,
-    /// It has experts in place of one MLP.
+    /// The layer has experts in place of one MLP.
     pub experts: bool,
 }
 
 /// Experts of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Experts {
-    /// How many there are.
+    /// Number of experts in a layer.
     pub count: usize,
-    /// How many compute a token.
+    /// Number of experts that compute one token.
     pub per_token: usize,
-    /// Width of one.
+    /// Width of one expert's feed-forward part.
     pub intermediate_size: usize,
-    /// The weights of those that compute a token are made to add up to one.
+    /// The weights of a token's experts are divided by their sum.
     pub normed: bool,
     /// These weights stay f32; otherwise they take the type of compute.
     pub wide_weights: bool,
@@ -143,7 +143,7 @@ pub struct Experts {
     pub parts: [&'static str; 3],
 }
 
-/// Of a file that came broken, or of a model that is not built.
+/// What to do about a file that came broken, or a model that is not built.
 const REMEDY: &str =
     "take config.json anew from where the base model came from, or choose another base model";
 

@@ -46,7 +46,7 @@ pub fn base_digest(folder: &Path) -> Result<String> {
     base_digest_told(folder, || {})
 }
 
-/// The same, telling after each part of a file that it was read: all of them take minutes.
+/// [`base_digest`], calling `told` after each part of a file that was read: all of them take minutes.
 ///
 /// # Errors
 /// As [`base_digest`].
@@ -54,7 +54,7 @@ pub fn base_digest_told(folder: &Path, told: impl FnMut()) -> Result<String> {
     base_digest_with_cache(folder, cache_folder().as_deref(), told)
 }
 
-/// The same with the cache in a folder of the caller's choice.
+/// [`base_digest_told`] with the cache in a folder of the caller's choice.
 fn base_digest_with_cache(
     folder: &Path,
     cache: Option<&Path>,
@@ -98,7 +98,8 @@ fn digest_files(files: &[PathBuf], mut told: impl FnMut()) -> Result<String> {
     for path in files {
         let name = file_name(path);
         let file = File::open(path).map_err(|e| unreadable(path, &e))?;
-        // SAFETY: only read; a change while reading shows in the stamps afterwards.
+        // SAFETY: a map must not change while it is borrowed. This one is read only, and dropped with its file; a file
+        // that was changed meanwhile shows in the stamps, which are compared afterwards.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| unreadable(path, &e))?;
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());

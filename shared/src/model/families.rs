@@ -301,7 +301,7 @@ const SMOLLM3: Family = Family {
     ..LLAMA
 };
 
-/// All families.
+/// All model families that can be trained.
 pub(super) const FAMILIES: &[Family] = &[
     LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, PHI3, MIXTRAL, QWEN3_MOE, SMOLLM3,
 ];

@@ -6,13 +6,13 @@
 
 use super::{Activation, Norms};
 
-/// One architecture.
+/// What one architecture says of itself: its keys of config.json, their defaults, its parts.
 #[derive(Debug)]
 pub(super) struct Family {
-    /// Name under `architectures`.
+    /// Name of the architecture under `architectures`.
     pub(super) architecture: &'static str,
     pub(super) model_type: &'static str,
-    /// What people call it.
+    /// Name of the family that people know.
     pub(super) about: &'static str,
     /// Keys beyond [`super::nearest::COMMON_KEYS`] that are read.
     pub(super) keys: &'static [&'static str],
@@ -28,11 +28,11 @@ pub(super) struct Family {
     pub(super) attention_soft_cap: bool,
     /// Logits have a soft cap.
     pub(super) logit_soft_cap: bool,
-    /// Of q, k and v.
+    /// Bias of the query, key and value projections.
     pub(super) qkv_bias: Bias,
-    /// Of o.
+    /// Bias of the projection behind attention, `o_proj`.
     pub(super) output_bias: Bias,
-    /// Of gate, up and down.
+    /// Bias of the gate, up and down projections.
     pub(super) mlp_bias: Bias,
     /// q, k, v are one linear, and gate and up.
     pub(super) fused: bool,
@@ -70,11 +70,11 @@ pub(super) struct Defaults {
 pub(super) enum Bias {
     Never,
     Always,
-    /// As this key says.
+    /// The value of this key of config.json says it.
     Key(&'static str),
 }
 
-/// Which layers look back no further than `sliding_window`.
+/// Layers that look back no further than `sliding_window`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Windows {
     Never,
@@ -86,7 +86,7 @@ pub(super) enum Windows {
     SwitchedFrom,
     /// Where `use_sliding_window` is set: those of `layer_types`, or those without rotary positions.
     SwitchedUnturned,
-    /// Those of `layer_types`, or all but every n-th; the key that may say n, and its default.
+    /// The layers that `layer_types` names, or all but every n-th; the key that may say n, and its default.
     Alternating(Option<&'static str>, usize),
 }
 
@@ -95,7 +95,7 @@ pub(super) enum Windows {
 pub(super) struct ExpertKeys {
     /// How many there are: the first of these keys that is set.
     pub(super) count: &'static [&'static str],
-    /// Their width.
+    /// Key of config.json with the width of one expert's feed-forward part.
     pub(super) width: &'static str,
     /// Whether the chosen weights are made to add up to one: always, or as `norm_topk_prob` says.
     pub(super) always_normed: bool,

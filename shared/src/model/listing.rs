@@ -11,11 +11,11 @@ use super::ModelConfig;
 pub struct LinearSpec {
     /// Module path, such as `model.layers.0.self_attn.q_proj`.
     pub name: String,
-    /// Layer, from 0.
+    /// Index of the layer, from 0.
     pub layer: usize,
-    /// Columns of the weight.
+    /// Inputs of the linear: columns of its weight.
     pub in_features: usize,
-    /// Rows of the weight.
+    /// Outputs of the linear: rows of its weight.
     pub out_features: usize,
 }
 
@@ -30,28 +30,28 @@ impl LinearSpec {
 /// What a linear of a layer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Projection {
-    /// Queries.
+    /// Hidden states to queries, `q_proj`.
     Query,
-    /// Keys.
+    /// Hidden states to keys, `k_proj`.
     Key,
-    /// Values.
+    /// Hidden states to values, `v_proj`.
     Value,
-    /// All three behind each other.
+    /// Queries, keys and values from one linear, their outputs in this order behind each other.
     QueryKeyValue,
-    /// What attention gives to the residual stream.
+    /// Heads of attention to the residual stream, `o_proj`.
     Output,
-    /// What the activation is applied to.
+    /// Hidden states to what the activation is applied to, `gate_proj`.
     Gate,
-    /// What it is multiplied with.
+    /// Hidden states to what the activated gate is multiplied with, `up_proj`.
     Up,
-    /// Both behind each other.
+    /// Gate and up from one linear, their outputs in this order behind each other.
     GateUp,
-    /// What the MLP gives to the residual stream.
+    /// Inner values of the MLP to the residual stream, `down_proj`.
     Down,
 }
 
 impl Projection {
-    /// Its path in a layer.
+    /// Path of the linear within its layer, as transformers names it.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {

@@ -1,13 +1,11 @@
 //! What a base model is, without a tensor: both sides read the same facts from the same folder.
 //!
-//! `families` what each model family says differently · `family` what it can say · `nearest` which one a config.json is, or is
-//! nearest to · `config` config.json as switches · `keys` its keys, read with a type · `refused` what is not built · `layers` what differs
-//! from layer to layer · `rope` rotary
-//! positions · `listing` which linears exist · `weights`
-//! safetensors headers checked against the architecture · `experts` where experts lie in them ·
-//! `head` rows of logits at a time · `quantized` weights that lie quantized ·
-//! `adapter` which modules are adapted, an adapter's tensors · `digest` what makes two folders the same base model. Nothing here
-//! writes into the base model's folder.
+//! `families` what each model family says differently · `family` what it can say · `nearest` which one a config.json
+//! is, or is nearest to · `config` config.json as switches · `keys` its keys, read with a type · `refused` what is not
+//! built · `layers` what differs from layer to layer · `rope` rotary positions · `listing` which linears exist ·
+//! `weights` safetensors headers checked against the architecture · `experts` where experts lie in them · `head` rows
+//! of logits at a time · `quantized` weights that lie quantized · `adapter` which modules are adapted, an adapter's
+//! tensors · `digest` what makes two folders the same base model. Nothing here writes into the base model's folder.
 
 mod adapter;
 mod config;

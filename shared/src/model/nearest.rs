@@ -76,13 +76,13 @@ const NEEDED: &[&str] = &[
     "rms_norm_eps",
 ];
 
-/// As many keys are named; a model of another kind has dozens.
+/// Most unread keys that are named; a model of another kind has dozens.
 const NAMED: usize = 12;
 
-/// A family whose name begins with as many letters of the model's is its kin,
+/// Letters that the names of a model and a family begin with alike, at least, for the family to be its kin.
 const ALIKE: usize = 2;
 
-/// and is named beside the nearest unless it has more differences than so many.
+/// Most differences that a kin may have beyond the nearest family's to be named beside it.
 const MARGIN: usize = 2;
 
 /// The family of a config.json.
@@ -153,9 +153,9 @@ fn unsupported(keys: Keys<'_>, named: &[&str], model_type: Option<&str>) -> Erro
 
 /// What in a config.json a family would not compute as meant.
 struct Differences {
-    /// Set, and not read by the family.
+    /// Keys that config.json sets and the family does not read.
     unread: Vec<String>,
-    /// Needed, and not there.
+    /// Keys that the family needs and config.json does not have.
     missing: Vec<&'static str>,
 }
 

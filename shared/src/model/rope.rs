@@ -11,12 +11,12 @@ use crate::error::Result;
 /// Base of the wavelengths in layers with a window, where they have their own.
 const LOCAL_THETA: f64 = 10_000.0;
 
-/// Rotary positions.
+/// Rotary position embeddings of queries and keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
-    /// Base of the wavelengths.
+    /// Base of the wavelengths: pair j has `theta^(2 j / dims)`.
     pub theta: f64,
-    /// Elements of a head that are turned; the others stay.
+    /// Elements of a head that are turned, an even number; the others stay.
     pub dims: usize,
     /// How wavelengths are stretched.
     pub scaling: RopeScaling,
@@ -25,23 +25,23 @@ pub struct Rope {
 /// How rotary wavelengths are stretched.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
-    /// Not at all.
+    /// No wavelength is stretched.
     Default,
-    /// All by one factor.
+    /// All wavelengths are stretched by one factor.
     Linear {
-        /// The factor.
+        /// Factor on every wavelength.
         factor: f64,
     },
-    /// By a larger base in samples that are longer than the model was made for.
+    /// Samples that are longer than the model was made for have a larger base.
     Dynamic {
-        /// The factor.
+        /// Factor in the larger base `theta * (factor * length / max - (factor - 1))^(dims / (dims - 2))`.
         factor: f64,
         /// Samples up to this length are as without scaling.
         max_position_embeddings: f64,
     },
-    /// Long ones by a factor, short ones not, smooth between.
+    /// Long wavelengths are stretched by a factor, short ones are not, those between by a mixture.
     Llama3 {
-        /// The factor.
+        /// Factor on the long wavelengths.
         factor: f64,
         /// Wavelengths above `original / low` are stretched whole.
         low_freq_factor: f64,
@@ -50,9 +50,10 @@ pub enum RopeScaling {
         /// Context length of the first training.
         original_max_position_embeddings: f64,
     },
-    /// Long ones by a factor, short ones not, a ramp over the pairs between.
+    /// Wavelengths of pairs that turn seldom are stretched by a factor, those of other pairs are not, with a ramp over
+    /// the pairs between.
     Yarn {
-        /// The factor.
+        /// Factor on the wavelengths of pairs that turn seldom.
         factor: f64,
         /// Context length of the first training.
         original_max_position_embeddings: f64,
@@ -62,18 +63,18 @@ pub enum RopeScaling {
         beta_slow: f64,
         /// The ramp begins and ends at whole pairs.
         truncate: bool,
-        /// Multiplies cosines and sines.
+        /// Factor on cosines and sines.
         attention_factor: f64,
     },
-    /// Each by its own factor, of which there are two lists.
+    /// Each wavelength is stretched by a factor of its own, of which there are two lists.
     LongRope {
-        /// For samples up to the original length.
+        /// Factors for samples up to the original length, one for each pair.
         short_factor: Vec<f64>,
-        /// For longer ones.
+        /// Factors for longer samples, one for each pair.
         long_factor: Vec<f64>,
         /// Context length of the first training.
         original_max_position_embeddings: f64,
-        /// Multiplies cosines and sines.
+        /// Factor on cosines and sines.
         attention_factor: f64,
     },
 }

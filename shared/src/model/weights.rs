@@ -22,15 +22,15 @@ const INDEX: &str = "model.safetensors.index.json";
 /// Place and form of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// Which of the maps.
+    /// Index of the mapped file that holds the tensor.
     pub file: usize,
     /// First byte in the file.
     pub start: usize,
-    /// Bytes.
+    /// Length of the tensor in the file, bytes.
     pub bytes: usize,
-    /// Element type.
+    /// Type of its elements, as the file declares it.
     pub dtype: Dtype,
-    /// Shape.
+    /// Shape of the tensor, outermost dimension first, as the file declares it.
     pub shape: Vec<usize>,
 }
 
@@ -172,7 +172,8 @@ impl WeightFiles {
         let Some(map) = self.maps.get(spec.file) else {
             return;
         };
-        // SAFETY: the map shows a file and is never written, so that its pages come back from there.
+        // SAFETY: dropping pages loses what was written to them. This map shows a file and is never written, so its
+        // pages come back from there with the same bytes.
         let given = unsafe {
             map.unchecked_advise_range(UncheckedAdvice::DontNeed, spec.start, spec.bytes)
         };
@@ -192,8 +193,8 @@ impl WeightFiles {
             .fix("fetch the file again, it may be cut off")
         };
         let file = File::open(path).map_err(|e| broken(e.to_string()))?;
-        // SAFETY: the map is only read; that nobody changes a base model while it is used is the
-        // user's side of the bargain, and its digest is what tells.
+        // SAFETY: a map must not change while it is borrowed. This one is read only; that nobody changes a base model
+        // while it is used is the user's side of the bargain, and its digest is what tells.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| broken(e.to_string()))?;
         // Checks that the offsets are whole, in order and end with the file.
         let tensors = SafeTensors::deserialize(&map).map_err(|e| broken(e.to_string()))?;

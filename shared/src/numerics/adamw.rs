@@ -1,10 +1,22 @@
 //! Clip and AdamW, element by element as torch does in f32.
 //!
-//! In: the state, the reduced integers, their norm and the learning rate. Out: the next state, in
-//! another buffer, so that a step can be thrown away until it is committed. Formula of
-//! `torch.optim.AdamW` (decoupled decay, bias-corrected moments, eps outside the root) after
-//! `clip_grad_norm_`. Keeps: bitwise the same for any number of threads and on any machine; powers
-//! by multiplication only, no fused multiply-add.
+//! In: the state, the reduced integers, their norm and the learning rate. Out: the next state, in another buffer, so
+//! that a step can be thrown away until it is committed.
+//!
+//! The rule of `torch.optim.AdamW` (decoupled decay, bias-corrected moments, eps outside the root) after
+//! `clip_grad_norm_`, for each of the N elements, q the reduced integer and t the number of updates with this one:
+//!
+//! ```text
+//! c  = min(1, max_grad_norm / (grad_norm + 1e-6))      1 where max_grad_norm is 0
+//! g  = c * q * 2^-44
+//! m' = beta1 * m + (1 - beta1) * g
+//! v' = beta2 * v + (1 - beta2) * g^2
+//! p' = p * (1 - lr * decay) - lr / (1 - beta1^t) * m' / (sqrt(v') / sqrt(1 - beta2^t) + eps)
+//! lr = learning_rate * the group's rate;  decay = weight_decay, or 0 where the group does not decay
+//! ```
+//!
+//! Keeps: bitwise the same for any number of threads and on any machine; c is computed in f32, the other factors in f64
+//! and rounded once, the elements in f32; powers by multiplication only, no fused multiply-add.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +24,16 @@ use super::parallel::{each, share};
 use super::quantize::dequantize;
 use super::state::AdapterState;
 
-/// Constants of the optimizer.
+/// Constants of the optimizer, torch's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamW {
-    /// Decay of the first moment.
+    /// `beta1`: the share of the first moment that stays in one update.
     pub beta1: f64,
-    /// Decay of the second moment.
+    /// `beta2`: the share of the second moment that stays in one update.
     pub beta2: f64,
-    /// Added to the root.
+    /// Added to the root of the second moment, so that a division by 0 cannot be.
     pub eps: f64,
-    /// Decoupled weight decay.
+    /// Decoupled weight decay, per unit of learning rate; 0 is none.
     pub weight_decay: f64,
 }
 
@@ -36,46 +48,53 @@ impl Default for AdamW {
     }
 }
 
-/// Elements side by side that learn alike.
+/// A contiguous range of elements with its own learning rate factor and weight decay: torch's parameter group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Group {
-    /// Behind its last element.
+    /// Index behind the group's last element; the group begins where the one before ends.
     pub end: usize,
     /// Factor on the learning rate.
     pub rate: f64,
-    /// Whether weights decay.
+    /// Whether weight decay applies to the group.
     pub decays: bool,
 }
 
-/// What one update goes by.
+/// Everything but state and gradient that one update depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Update<'a> {
-    /// The gradient's norm before clipping.
+    /// L2 norm of the gradient before clipping.
     pub grad_norm: f64,
-    /// Gradients are clipped at this norm; 0 means never.
+    /// Largest L2 norm that the gradient keeps; 0 never clips.
     pub max_grad_norm: f64,
-    /// The learning rate.
+    /// Learning rate of the step, before a group's factor.
     pub learning_rate: f64,
     /// The optimizer's constants.
     pub adamw: AdamW,
-    /// What learns alike, in order; none is all of it.
+    /// Parameter groups in the order of their elements; none is one group of all elements, which decays, with factor 1.
     pub groups: &'a [Group],
 }
 
-/// What is the same for every element of a group in one step.
+/// Factors of the update that are the same for every element of a group in one step.
 #[derive(Clone, Copy)]
 struct Factors {
+    /// Factor on the gradient, from 0 to 1: `c`.
     clip: f32,
+    /// `1 - lr * decay`, on the parameter.
     decay: f32,
+    /// `1 - beta1`, how far the first moment goes towards the gradient.
     towards: f32,
+    /// `beta2`, the share of the second moment that stays.
     keep: f32,
+    /// `1 - beta2`, the weight of the squared gradient.
     fresh: f32,
+    /// `sqrt(1 - beta2^t)`, the bias correction of the second moment.
     root: f32,
     eps: f32,
+    /// `-lr / (1 - beta1^t)`, with the bias correction of the first moment.
     step_size: f32,
 }
 
-/// Writes the state after one update.
+/// Writes the state after one update of all elements into `next`; `state` stays as it is.
 pub fn apply(state: &AdapterState, next: &mut AdapterState, total: &[i64], update: &Update<'_>) {
     debug_assert_eq!(state.len(), total.len());
     let n = state.len();

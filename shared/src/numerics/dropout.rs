@@ -1,8 +1,7 @@
 //! The one random draw of a step: which inputs of an adapter are dropped.
 //!
-//! In: seed, step, the sample's position in the step, the site (which adapted linear). Out: 1 keep
-//! or 0 drop for every token and feature. A pure function of those numbers: never of rank, order,
-//! clock or padding.
+//! In: seed, step, the sample's position in the step, the site (which adapted linear). Out: 1 keep or 0 drop for every
+//! token and feature. A pure function of those numbers: never of worker, order, clock or padding.
 //!
 //! The formula, 32-bit unsigned throughout, so that int64 tensors masked with `& 0xffffffff` give
 //! the same (`>>` is logical, products keep their low 32 bits):
@@ -21,7 +20,7 @@ const STRIDE: u32 = 0x9e37_79b9;
 const FIRST: u32 = 0x85eb_ca6b;
 const SECOND: u32 = 0xc2b2_ae35;
 
-/// What the hash is compared with; 2^32 and more drops everything.
+/// `round_half_even(p * 2^32)`, what the hash is compared with; 2^32 and more drops everything.
 #[must_use]
 pub fn dropout_threshold(p: f64) -> u64 {
     let scaled = p.clamp(0.0, 1.0) * 4_294_967_296.0;
@@ -67,14 +66,14 @@ pub fn dropout_mask(
 fn fill_row(a: u32, b: u32, threshold: u32, row: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2.
+        // SAFETY: `fill_row_avx2` needs AVX2, and the line above asked this processor for it.
         unsafe { fill_row_avx2(a, b, threshold, row) };
         return;
     }
     fill(a, b, threshold, row);
 }
 
-/// The same integers in wider registers.
+/// [`fill`] compiled for AVX2: the same integers in wider registers.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn fill_row_avx2(a: u32, b: u32, threshold: u32, row: &mut [u8]) {

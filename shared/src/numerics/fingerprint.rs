@@ -79,7 +79,8 @@ fn of_share(integers: &[i64], first_index: u64) -> Fingerprint {
     Fingerprint(total.rem_euclid(i128::from(PRIME)) as u64)
 }
 
-/// The weight of one element: 60 bits, odd, so never 0 modulo the prime.
+/// The weight of one element: the mix of splitmix64 over `index * 0x9e3779b97f4a7c15`, cut to 60 bits and made odd, so
+/// never 0 modulo the prime.
 #[inline]
 fn weight(counter: u64) -> i64 {
     let mut z = counter;
@@ -88,7 +89,7 @@ fn weight(counter: u64) -> i64 {
     (((z ^ (z >> 31)) >> 4) | 1) as i64
 }
 
-/// The same residue in at most 68 bits.
+/// The residue of `sum` modulo the prime, not reduced but in at most 68 bits.
 #[inline]
 fn fold(sum: i128) -> i128 {
     (sum >> BITS) + (sum & i128::from(PRIME))

@@ -1,9 +1,16 @@
 //! Dynamic loss scaling, the rule of torch's GradScaler, as a pure function of committed steps.
 //!
-//! In: the scale a step was computed with, and whether anything in it overflowed. Out: the scale of
-//! the next one. Keeps: a power of two from 1 to 2^62, so that scaling and unscaling are exact; every
-//! worker computes the same one, for the flag is part of the reduced total.
-//! Not here: what a skipped step means for the run (see the coordinator's engine).
+//! In: the scale a step was computed with, and whether anything in it overflowed. Out: the scale of the next one:
+//!
+//! ```text
+//! overflowed                        scale' = max(scale / 2, 1)        good' = 0    skipped' = skipped + 1
+//! the 2000th good step in a row     scale' = min(scale * 2, 2^62)     good' = 0
+//! any other good step               scale' = scale                    good' = good + 1
+//! ```
+//!
+//! Keeps: a power of two from 1 to 2^62, so that scaling and unscaling are exact; every worker computes the same one,
+//! for the flag is part of the reduced total. Not here: what a skipped step means for the run (see the coordinator's
+//! engine).
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +32,7 @@ pub struct LossScale {
 }
 
 impl LossScale {
-    /// The scale before step 1; the power of two below, where it is none.
+    /// The scale before step 1: `scale` itself, or the power of two below it.
     #[must_use]
     pub fn new(scale: u64) -> Self {
         let scale = scale.clamp(1, LARGEST_LOSS_SCALE);
@@ -36,7 +43,7 @@ impl LossScale {
         }
     }
 
-    /// The factor on the loss; exact.
+    /// The factor on the loss as f32, exact because the scale is a power of two.
     #[must_use]
     pub fn factor(&self) -> f32 {
         self.scale as f32
@@ -70,8 +77,8 @@ impl LossScale {
     }
 }
 
-/// Takes a loss scale off a gradient: exact, but for values below 2^-126, far under the integers'
-/// resolution. What is not finite stays so.
+/// Multiplies a gradient by `1 / factor`: exact, but for values below 2^-126, far under the integers' resolution.
+/// Infinities and NaNs stay what they are.
 pub fn unscale(gradient: &mut [f32], factor: f32) {
     if factor == 1.0 {
         return;

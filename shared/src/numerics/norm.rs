@@ -1,6 +1,7 @@
 //! The gradient's L2 norm, in f64 and in one order.
 //!
-//! In: the reduced integers. Out: the norm before clipping, the number that is logged and committed.
+//! In: the reduced integers q. Out: `sqrt(sum of (q * 2^-44)^2)` before clipping, the number that is logged and
+//! committed.
 //! Keeps: eight lanes inside a chunk of 4096, lanes then chunks joined in order, so the value is
 //! the same for any number of threads.
 
@@ -9,7 +10,7 @@ use super::quantize::dequantize;
 
 const LANES: usize = 8;
 
-/// The norm.
+/// L2 norm of the gradient whose reduced integers are `total`, in f64; 0 for no elements.
 #[must_use]
 pub fn grad_norm(total: &[i64]) -> f64 {
     let mut sums = vec![0f64; total.len().div_ceil(CHUNK)];

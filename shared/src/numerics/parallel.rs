@@ -1,8 +1,8 @@
 //! Work on fixed chunks by the threads of the pool that the caller runs in (`rayon`).
 //!
 //! In: vectors of so many elements. Out: how long the shares are that threads take, whole chunks all, and the work done
-//! on each. Keeps: results never depend on the number of threads, because each chunk is computed by one thread and chunks
-//! are joined in their order. A short vector is one share, computed where the caller is.
+//! on each. Keeps: results never depend on the number of threads, because each chunk is computed by one thread and
+//! chunks are joined in their order. A short vector is one share, computed where the caller is.
 
 /// Elements per chunk: part of what `grad_norm` means, never changed.
 pub(super) const CHUNK: usize = 4096;

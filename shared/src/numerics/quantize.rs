@@ -1,16 +1,24 @@
 //! Floats to fixed-point integers and back.
 //!
-//! In: f32 gradients and token losses. Out: i64 at 2^44 and 2^40, and whether something did not
-//! fit. Multiplying an f32 by a power of two is exact in f64, so the only rounding is half to even.
-//! Keeps: integer sums of values that passed the check cannot wrap, whatever the order.
+//! In: f32 gradients and token losses. Out: i64 at 2^44 and 2^40, and whether something did not fit.
+//!
+//! ```text
+//! q    = round_half_even(g * 2^44)            of each element of a micro-batch's gradient
+//! g    = q * 2^-44                            back, of a sum over all micro-batches of the step
+//! loss = sum over tokens of round_half_even(nll * 2^40)
+//! mean = loss * 2^-40 / tokens                nats per target token
+//! ```
+//!
+//! Multiplying an f32 by a power of two is exact in f64, so the only rounding is half to even. Keeps: integer sums of
+//! values that passed the check cannot wrap, whatever the order: |q| < 2^63 / micro-batches of the step.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::parallel::{each, share};
 
-/// Gradients are integers of 2^-44.
+/// Gradients are integers in units of 2^-44.
 pub const GRADIENT_SCALE_BITS: u32 = 44;
-/// Losses are integers of 2^-40.
+/// Losses are integers in units of 2^-40 nats.
 pub const LOSS_SCALE_BITS: u32 = 40;
 
 const GRADIENT_SCALE: f64 = (1u64 << GRADIENT_SCALE_BITS) as f64;
@@ -122,7 +130,7 @@ pub fn accumulate(into: &mut [i64], add: &[i64]) {
     );
 }
 
-/// The one way back from an integer to a gradient.
+/// `total * 2^-44`, the one way back from an integer to a gradient.
 #[must_use]
 #[inline]
 pub fn dequantize(total: i64) -> f64 {

@@ -1,8 +1,8 @@
 //! What replicas agree on after every step.
 //!
-//! In: parameters and both moments as flat f32 vectors in canonical order, counters, the loss scale
-//! in fp16. Out: one digest of all of it. Keeps: equal digests mean equal bytes. Not here: names and shapes, which the worker's
-//! layout knows.
+//! In: parameters and both moments as flat f32 vectors in canonical order, counters, the loss scale in fp16. Out: one
+//! digest of all of it. Keeps: equal digests mean equal bytes. Not here: names and shapes, which the worker's layout
+//! knows.
 
 use zerocopy::IntoBytes;
 
@@ -13,13 +13,13 @@ use crate::ids::Step;
 /// The adapter and its optimizer after a step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AdapterState {
-    /// Parameters.
+    /// Parameters of the adapter, flat, in canonical order.
     pub params: Vec<f32>,
-    /// First moments.
+    /// First moments, one for each parameter.
     pub m: Vec<f32>,
-    /// Second moments.
+    /// Second moments, one for each parameter.
     pub v: Vec<f32>,
-    /// The committed step this is the state of.
+    /// The committed step that this state is after; 0 before the first.
     pub step: Step,
     /// Updates applied: skipped steps do not count, so bias correction ignores them.
     pub optimizer_steps: u64,
@@ -89,14 +89,14 @@ pub fn state_digest(state: &AdapterState) -> String {
 /// [`state_digest`] and [`params_digest`] of one state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StateDigests {
-    /// Of everything.
+    /// Digest of the whole state, as [`state_digest`] defines it.
     pub whole: String,
-    /// Of the parameters.
+    /// Digest without the moments, as [`params_digest`] defines it.
     pub params: String,
 }
 
 impl StateDigests {
-    /// Both in one pass.
+    /// Both digests from one pass over the parameters.
     #[must_use]
     pub fn of(state: &AdapterState) -> Self {
         let mut hasher = up_to_params(state);
@@ -110,7 +110,7 @@ impl StateDigests {
     }
 }
 
-/// The same without the moments: a third of the work.
+/// [`state_digest`] without the moments, a third of the work: what a micro-batch is computed from.
 #[must_use]
 pub fn params_digest(state: &AdapterState) -> String {
     up_to_params(state).digest()

@@ -16,13 +16,13 @@ const LOOKED_AT: u64 = 1 << 20;
 /// A micro-batch, and where in the run it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Largest {
-    /// The first step that has one as large.
+    /// First step of the run that has a micro-batch as large.
     pub step: Step,
-    /// Which one of the step it is.
+    /// Index of the micro-batch in that step, from 0.
     pub micro_batch: MicroBatchId,
-    /// Target tokens of its samples.
+    /// Target tokens of the micro-batch's samples.
     pub target_tokens: u64,
-    /// The micro-batch.
+    /// The micro-batch as it is planned: samples, positions and cells.
     pub planned: MicroBatchPlan,
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Mersenne {
 }
 
 impl Mersenne {
-    /// Seeds it.
+    /// The generator after seeding with the low 32 bits of `seed`.
     pub(super) fn new(seed: u64) -> Self {
         let mut state = [0u32; N];
         state[0] = (seed & 0xffff_ffff) as u32;
@@ -37,7 +37,7 @@ impl Mersenne {
         self.next = 0;
     }
 
-    /// 32 bits.
+    /// The next draw: 32 tempered bits of the state.
     pub(super) fn draw(&mut self) -> u32 {
         if self.next == N {
             self.refill();

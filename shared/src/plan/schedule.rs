@@ -1,19 +1,31 @@
 //! The learning rate of every step, as transformers' `get_scheduler` computes it.
 //!
-//! In: shape, peak, warm-up, number of steps. Out: the rate a step uses. With a warm-up the first
-//! step uses 0 and the last one more than 0. The cosine is `libm`'s: the standard library's differs
-//! between platforms.
+//! In: shape, peak, warm-up, number of steps. Out: the rate that the step with index i uses:
+//!
+//! ```text
+//! rate(i) = peak * factor(i)                             i from 0, total steps in the run
+//! w       = warmup_steps, or ceil(total * warmup_ratio) where that is 0
+//!
+//! constant                 1
+//! the others, i < w        i / w
+//! constant_with_warmup     1
+//! linear                   max(0, total - i) / max(1, total - w)
+//! cosine                   max(0, (1 + cos(pi * (i - w) / max(1, total - w))) / 2)
+//! ```
+//!
+//! With a warm-up the first step uses 0 and the last one more than 0. The cosine is `libm`'s: the standard library's
+//! differs between platforms.
 
 use crate::config::{LrSchedulerType, RunConfig};
 
 /// Everything the learning rate depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
-    /// Shape.
+    /// Shape of the curve behind the warm-up.
     pub shape: LrSchedulerType,
-    /// Peak learning rate.
+    /// Peak of the learning rate, which the warm-up leads to.
     pub peak: f64,
-    /// Steps of warm-up.
+    /// Steps of warm-up, 0 without one.
     pub warmup: u64,
     /// Steps of the whole run.
     pub total: u64,

@@ -35,17 +35,17 @@ pub struct Plan {
 /// One optimizer step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepPlan {
-    /// Its number, from 1.
+    /// Number of the step, from 1.
     pub step: Step,
     /// The units of work, in order.
     pub micro_batches: Vec<MicroBatchPlan>,
-    /// Target tokens of all its samples: the loss's denominator.
+    /// Target tokens of all samples of the step: the loss's denominator.
     pub target_tokens: u64,
     /// The learning rate this step uses.
     pub learning_rate: f64,
     /// Epochs done after this step, counted by batches as Trainer does.
     pub epoch: f64,
-    /// Samples in it.
+    /// Number of samples in the step.
     pub samples: usize,
 }
 

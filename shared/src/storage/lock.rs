@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use crate::error::{Code, Error, Result};
 
-/// Which file a path names: device and inode.
+/// Identity of the file behind a path: device and inode.
 pub type FileId = (u64, u64);
 
 /// Holds the lock until dropped; the kernel lets go when the process dies.
@@ -165,7 +165,7 @@ fn locked(path: &Path, unwritable: &dyn Fn(std::io::Error) -> Error) -> Result<(
     }
 }
 
-/// Which file this is, whatever its name.
+/// Identity of the file, whatever its name.
 ///
 /// # Errors
 /// When the system does not say.

@@ -25,8 +25,9 @@ pub use log_file::LogFile;
 
 /// Installs the process's subscriber.
 ///
-/// `verbosity` is the number of `-v` less the number of `-q`: below 0 errors, 0 warnings, 1 `info`,
-/// 2 `debug`, 3 `trace`. Colour is for a terminal, unless `NO_COLOR` is set. The log can be given now, or later through the handle that comes back.
+/// `verbosity` is the number of `-v` less the number of `-q`: below 0 errors, 0 warnings, 1 `info`, 2 `debug`, 3
+/// `trace`. Colour is for a terminal, unless `NO_COLOR` is set. The log can be given now, or later through the handle
+/// that comes back.
 ///
 /// # Errors
 /// [`Code::Usage`] when `RUST_LOG` cannot be understood, [`Code::Io`] when the file cannot be

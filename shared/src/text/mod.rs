@@ -38,7 +38,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A turn.
+    /// A message of this role with this content, without further fields.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
         Self {
             role: role.into(),

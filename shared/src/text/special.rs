@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Result};
 
 /// The file with the tokenizer's settings.
 pub(super) const CONFIG: &str = "tokenizer_config.json";
-/// Its older companion.
+/// The file beside it that older tokenizers keep their special tokens in.
 pub(super) const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
 
 /// What the folder says about its special tokens.

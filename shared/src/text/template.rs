@@ -34,9 +34,9 @@ pub struct ChatTemplate {
 /// A rendering, and the byte ranges of it that the template's `{% generation %}` blocks wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marked {
-    /// The text.
+    /// The whole text that the template wrote.
     pub text: String,
-    /// In the order they begin.
+    /// Byte ranges of the answers in that text, in the order they begin.
     pub answers: Vec<Range<usize>>,
 }
 
@@ -132,8 +132,8 @@ impl ChatTemplate {
         &self.file
     }
 
-    /// Whether it asks for today's date; it is told a fixed day, so that the same data gives the
-    /// same tokens tomorrow.
+    /// Whether the template asks for today's date; it is told a fixed day, so that the same data gives the same tokens
+    /// tomorrow.
     #[must_use]
     pub fn reads_clock(&self) -> bool {
         self.reads_clock
@@ -145,7 +145,7 @@ impl ChatTemplate {
         self.tokens.get("eos_token").map(String::as_str)
     }
 
-    /// Whether it has `{% generation %}` blocks, which say what the answers are.
+    /// Whether the template has `{% generation %}` blocks, which say what the answers are.
     #[must_use]
     pub fn marks_answers(&self) -> bool {
         self.marks

@@ -31,7 +31,7 @@ const FILES: &[&str] = &[
 /// Ids of a text and where each starts and ends in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoded {
-    /// Token ids.
+    /// Token ids in the order of the text, one for each of `offsets`.
     pub ids: Vec<u32>,
     /// Byte offsets into the text, start and end.
     pub offsets: Vec<(usize, usize)>,

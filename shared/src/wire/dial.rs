@@ -10,7 +10,7 @@ pub type Dialing = Pin<Box<dyn Future<Output = std::result::Result<Channel, Erro
 
 /// Opens connections; what the endpoint says of deadlines and keep-alive holds for all of them.
 pub trait Dial: Send + Sync {
-    /// Connects once.
+    /// Opens one connection to the endpoint, without a second try.
     fn dial(&self, endpoint: Endpoint) -> Dialing;
 }
 

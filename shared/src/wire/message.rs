@@ -14,7 +14,7 @@ pub const PROTOCOL: u32 = 7;
 pub struct Envelope<T> {
     /// Where the sender believes the run stands.
     pub identity: Identity,
-    /// The content.
+    /// What is said about that position.
     pub body: T,
 }
 
@@ -29,16 +29,16 @@ pub enum FromWorker {
     Ready {
         /// Committed step it belongs to.
         step: Step,
-        /// Its digest.
+        /// Digest of the state that is in memory.
         state_digest: String,
     },
-    /// One micro-batch is done.
+    /// One micro-batch is computed; its integers stay on the worker.
     Computed(Computed),
     /// Micro-batches that were withdrawn before they were begun.
     Skipped(Task, Vec<MicroBatchId>),
     /// The state asked for could not be had; another source may do.
     Unsynced {
-        /// For people.
+        /// Reason of the failure, for people.
         reason: String,
     },
     /// The committed state was hashed again and the total, where there is one, applied again.
@@ -50,9 +50,9 @@ pub enum FromWorker {
     },
     /// What the committed state hashes to.
     Proved {
-        /// Its step.
+        /// Committed step of the state that was hashed.
         step: Step,
-        /// Its digest, from its bytes just now.
+        /// Digest of that state, from its bytes just now.
         state_digest: String,
     },
     /// The total was reduced and applied to the shadow copy.
@@ -66,12 +66,12 @@ pub enum FromWorker {
     },
     /// The worker goes on its own will.
     Leaving {
-        /// For people.
+        /// Reason of the leave, for people.
         reason: String,
-        /// It stays until it is released: it takes nothing more, what it has done still counts.
+        /// The worker stays until it is released: it takes no new micro-batches, and its sums still count.
         drains: bool,
     },
-    /// Something failed.
+    /// A coded failure; the coordinator decides what follows.
     Failed(Failed),
     /// Fingerprints of the newest reduce by slice.
     Slices(SliceFingerprints),
@@ -95,16 +95,16 @@ pub struct Progress {
 /// slices, by slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SliceFingerprints {
-    /// Of its own sum.
+    /// Fingerprints of the slices of the worker's own sum.
     pub sent: Vec<u64>,
-    /// Of the total as it arrived.
+    /// Fingerprints of the slices of the total as it arrived.
     pub received: Vec<u64>,
 }
 
 /// What a micro-batch is computed for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
-    /// Its integers wait for credit.
+    /// A training step: the integers of the micro-batch wait for credit.
     #[default]
     Train,
     /// Only its fingerprint is wanted: somebody else's integers are checked.
@@ -124,9 +124,9 @@ impl Task {
 /// What a worker holds whose session broke: with it the same step goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The run.
+    /// The run that the worker was a member of.
     pub run: RunId,
-    /// Its name in its last session, for people: who it is, its incarnation says.
+    /// Name of the worker in its last session, for people: its incarnation says who it is.
     pub worker: WorkerId,
     /// Committed step of the state in memory.
     pub step: Step,
@@ -138,7 +138,7 @@ pub struct Position {
     pub credited: BTreeMap<MicroBatchId, u64>,
     /// Digest of the shadow copy of the next step, empty when there is none.
     pub shadow_digest: String,
-    /// What it computes with; nothing until its base model is loaded.
+    /// What the worker computes with; nothing until its base model is loaded.
     pub loaded: Option<Loaded>,
     /// Earlier committed states that it still has, with the digests agreed on.
     pub retained: BTreeMap<Step, String>,
@@ -147,9 +147,9 @@ pub struct Position {
 /// Who is asking to join.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hello {
-    /// Version of the program.
+    /// Version of the worker's program.
     pub version: String,
-    /// Version of the protocol.
+    /// Version of the session protocol that the worker speaks.
     pub protocol: u32,
     /// Host and process, for people.
     pub name: String,
@@ -159,7 +159,7 @@ pub struct Hello {
     pub peer_address: String,
     /// Drawn anew at every start of the process: a worker that comes back is found by it.
     pub incarnation: String,
-    /// What it holds of the run, when its last session broke.
+    /// What the worker holds of the run, when its last session broke.
     pub resume: Option<Position>,
 }
 
@@ -170,7 +170,7 @@ pub struct Loaded {
     pub base_digest: String,
     /// Fingerprint of what decides the bits of forward and backward.
     pub device_class: String,
-    /// The device in use.
+    /// The device in use, such as `cuda:0`.
     pub device: String,
     /// What the largest micro-batches of the run took when they were tried.
     pub rehearsals: Vec<Rehearsal>,
@@ -179,22 +179,22 @@ pub struct Loaded {
 /// A micro-batch that was computed before the worker took part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rehearsal {
-    /// Tokens that it computes, with padding.
+    /// Tokens of the micro-batch, with padding.
     pub tokens: u64,
-    /// Time that took, microseconds.
+    /// Time that its computation took, microseconds.
     pub compute_us: u64,
 }
 
 /// The outcome of one micro-batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Computed {
-    /// Which one.
+    /// Index of the micro-batch in its step, from 0.
     pub micro_batch: MicroBatchId,
-    /// Fingerprint of its integers.
+    /// Fingerprint of the micro-batch's integers.
     pub fingerprint: u64,
-    /// Time it took, microseconds.
+    /// Time on the device thread from collating to integers, microseconds.
     pub compute_us: u64,
-    /// What it was computed for.
+    /// What the micro-batch was computed for.
     pub task: Task,
 }
 
@@ -207,9 +207,9 @@ pub struct Applied {
     pub fingerprint: u64,
     /// Loss summed over the step, units of 2^-40.
     pub loss: i64,
-    /// Gradient norm before clipping.
+    /// L2 norm of the gradient before clipping.
     pub grad_norm: f64,
-    /// The step was skipped.
+    /// Whether the step was skipped: a value was not finite or out of range.
     pub skipped: bool,
     /// Bytes handed to all peers together for this reduce.
     pub bytes_sent: u64,
@@ -236,9 +236,9 @@ impl Applied {
 /// A coded failure on the worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// The failure.
+    /// The failure as a person would see it on the worker.
     pub error: crate::error::Error,
-    /// Who is to blame in a collective, when known.
+    /// The member to blame in a collective, when known.
     pub culprit: Option<WorkerId>,
     /// What ended with it.
     pub ends: Ends,
@@ -251,18 +251,18 @@ pub enum Ends {
     Work,
     /// The all-reduce; the worker stays and can try again.
     Reduce,
-    /// Nothing yet: nothing moves on this worker, and it goes on waiting.
+    /// Nothing ends yet: nothing moves on this worker, and it goes on waiting.
     Nothing,
 }
 
 /// One file of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FileDigest {
-    /// Name inside the folder.
+    /// Name of the file inside the folder.
     pub name: String,
-    /// Size.
+    /// Size of the file, bytes.
     pub bytes: u64,
-    /// SHA-256, hexadecimal.
+    /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
 }
 
@@ -303,7 +303,7 @@ pub enum ToWorker {
     },
     /// The shadow copy becomes the state.
     Commit {
-        /// Digest all agreed on.
+        /// Digest of the new state, which all members agreed on.
         state_digest: String,
     },
     /// Write the committed state into a staging folder.
@@ -334,13 +334,13 @@ pub enum ToWorker {
 /// All a worker needs to know about the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Welcome {
-    /// Its name in the run.
+    /// Name of the worker in the run.
     pub worker_id: String,
-    /// The resolved configuration.
+    /// The resolved configuration as JSON.
     pub config_json: String,
     /// Digest the base model must have.
     pub base_digest: String,
-    /// Prepared dataset, absolute.
+    /// Path of the prepared dataset on shared storage, absolute.
     pub dataset_path: String,
     /// Identity of the run.
     pub run_identity: String,
@@ -350,7 +350,8 @@ pub struct Welcome {
     pub ride_through_ms: u64,
     /// Both sides send something at least this often, milliseconds.
     pub beat_ms: u64,
-    /// Nothing moving for this long ends an all-reduce, milliseconds.
+    /// An all-reduce on which nothing moves for this long is told as stalled, milliseconds; the coordinator decides
+    /// what follows.
     pub reduce_patience_ms: u64,
     /// The sums that [`Position`] named count; otherwise the worker forgets them.
     pub keep_sums: bool,
@@ -365,7 +366,7 @@ pub struct Welcome {
 pub struct Sync {
     /// Committed step to reach.
     pub step: Step,
-    /// The source.
+    /// Source of the state: the seed, a checkpoint or a member.
     pub source: SyncSource,
     /// Digest the state must have, empty when not known.
     pub state_digest: String,
@@ -388,19 +389,19 @@ pub enum SyncSource {
 pub struct MemberChange {
     /// The generation whose set this changes; nothing where all members are listed.
     pub since: Option<Generation>,
-    /// Who left since then.
+    /// Workers of that generation that left since then.
     pub left: Vec<WorkerId>,
-    /// By slot: all members, or those who came.
+    /// All members by slot, or those who came.
     pub members: Vec<Member>,
 }
 
 /// A member of a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Who.
+    /// Name of the member in the run.
     pub worker: WorkerId,
-    /// Where it stands.
+    /// Place of the member in the member set, from 0.
     pub slot: Slot,
-    /// Its peer service, `host:port`.
+    /// Address of the member's peer service, `host:port`.
     pub peer_address: String,
 }

@@ -2,8 +2,9 @@
 //!
 //! `message` what is said · `convert` to and from protobuf · `channel` limits, windows, keep-alive ·
 //! `dial` how connections are opened.
-//! Generated types of the session stop here; those of the peer service are used by
-//! `worker/collective` alone, which is that service.
+//! `convert` turns every body of the session into a domain type of `message`. The generated types of the session are
+//! used beyond it only where a stream is opened, read or measured: `coordinator/rpc`, `coordinator/start/bounds`,
+//! `worker/session`. Those of the peer service are used by `worker/collective` alone, which is that service.
 
 mod channel;
 mod convert;

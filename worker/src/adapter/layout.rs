@@ -10,9 +10,9 @@ use shared::model::{AdapterShape, AdapterTensor, Part};
 /// Names, shapes and places of all adapter tensors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdapterLayout {
-    /// In canonical order.
+    /// All tensors of the adapter, in canonical order.
     pub tensors: Vec<AdapterTensor>,
-    /// First element of each in the flat vector, and behind the last.
+    /// First element of each tensor in the flat vector, and behind it the length of the vector.
     offsets: Vec<usize>,
 }
 
@@ -31,7 +31,7 @@ impl AdapterLayout {
         }
     }
 
-    /// Elements of the flat vector.
+    /// Number of elements of the flat vector.
     #[must_use]
     pub fn len(&self) -> usize {
         self.offsets.last().copied().unwrap_or(0)
@@ -56,7 +56,7 @@ impl AdapterLayout {
         tensors.map(|(place, tensor)| (tensor, self.range(place)))
     }
 
-    /// Which of the tensors lie in a part of the decoder: they stand side by side.
+    /// Indices of the tensors that lie in a part of the decoder: they stand side by side.
     #[must_use]
     pub fn of_part(&self, part: Part) -> Range<usize> {
         let first = self.tensors.partition_point(|tensor| tensor.part < part);

@@ -14,7 +14,7 @@ use crate::model::{Decoder, EmbeddingPair, Module, Overlay};
 #[derive(Debug)]
 pub struct LiveAdapter {
     flat: Tensor,
-    /// The same windows that the decoder's modules hold, in canonical order.
+    /// The windows into `flat` that the decoder's modules hold too, in canonical order.
     windows: Vec<Tensor>,
 }
 
@@ -22,7 +22,7 @@ impl LiveAdapter {
     /// Lays an adapter of zeros over the modules that the layout names.
     ///
     /// # Errors
-    /// libtorch's; a module that the decoder has not.
+    /// libtorch's; a module that the decoder does not have.
     pub fn attach(
         decoder: &mut Decoder,
         layout: &AdapterLayout,
@@ -88,10 +88,10 @@ impl LiveAdapter {
         Ok(Self { flat, windows })
     }
 
-    /// Takes new values in canonical order; what the decoder derives of them is derived anew.
+    /// Copies new values into `flat`, in canonical order, and lets the decoder compute anew what follows from them.
     ///
     /// # Errors
-    /// libtorch's, also when the length is another.
+    /// libtorch's, also when `values` has another length than the adapter.
     pub fn set(&mut self, decoder: &mut Decoder, values: &[f32]) -> TorchResult<()> {
         no_grad(|| {
             copy_in(values, &mut self.flat)?;

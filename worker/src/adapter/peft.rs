@@ -18,11 +18,11 @@ use super::peft_spec::read_spec;
 /// An adapter as it lies on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeftAdapter {
-    /// What its adapter_config.json says it is.
+    /// What adapter_config.json says the adapter is.
     pub spec: AdapterSpec,
-    /// Shape and values by PEFT's key.
+    /// Shape and values of each tensor, by PEFT's key.
     pub tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-    /// The file of the tensors.
+    /// Path of the safetensors file, for errors.
     pub file: PathBuf,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn bad(what: impl Into<String>) -> Error {
     Error::new(Code::BadInitAdapter, what)
 }
 
-/// Shape and values by key.
+/// Reads shape and values of every tensor, by key.
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 fn read_tensors(path: &Path) -> Result<Tensors> {

@@ -16,13 +16,13 @@ use crate::model::{Decoder, Module};
 /// How the first values are drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw<'a> {
-    /// Seed of the generator.
+    /// Seed of torch's CPU generator.
     pub seed: u64,
-    /// Where the matrices start.
+    /// Rule by which A and B are drawn.
     pub init: LoraInit,
     /// Type of the base model in compute: values are rounded to it, as PEFT's casts do.
     pub base_kind: Kind,
-    /// What PiSSA took out of the base, A and B at their places.
+    /// A and B of what PiSSA took out of the base, flat and at their places; `None` for other rules.
     pub taken: Option<&'a [f32]>,
 }
 

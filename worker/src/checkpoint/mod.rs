@@ -1,9 +1,9 @@
 //! The committed state as files, and back; and as bytes for a peer that joins.
 //!
-//! In: a state, the names of its tensors, the configuration. Out: a PEFT folder plus the optimizer
-//! (`folder`, `peft_config`), or one message for a joiner (`snapshot`); both are safetensors
-//! (`tensors`); `scale` the loss scale in them. Keeps: equal states give equal bytes, what is read back is the state that was
-//! written, and nothing in it knows how many workers there were.
+//! In: a state, the names of its tensors, the configuration. Out: a PEFT folder plus the optimizer (`folder`,
+//! `peft_config`), or one message for a joiner (`snapshot`); both are safetensors (`tensors`); `scale` the loss scale
+//! in them. Keeps: equal states give equal bytes, what is read back is the state that was written, and nothing in it
+//! knows how many workers there were.
 
 mod folder;
 mod peft_config;

@@ -105,9 +105,9 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes the file to the disk, tensor by tensor: the same bytes as [`Self::bytes`], without all
-    /// of them in memory. What is there after an error is no file. `progress` counts bytes that the disk has: what only
-    /// waits in the machine's memory has moved nowhere.
+    /// Writes the file to the disk, tensor by tensor: the same bytes as [`Self::bytes`], without all of them in memory.
+    /// What is there after an error is no file. `progress` counts bytes that the disk has: what only waits in the
+    /// machine's memory has moved nowhere.
     pub(super) fn write_to(self, path: &Path, progress: &Counters) -> std::io::Result<()> {
         let mut tensors = self.0;
         tensors.sort_by(|(a, left), (b, right)| {
@@ -149,7 +149,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// The file.
+    /// All bytes of the file, in memory.
     pub(super) fn bytes(self) -> Result<Vec<u8>, String> {
         let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         safetensors::serialize(self.0, Some(format)).map_err(|e| e.to_string())
@@ -204,12 +204,12 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| format!("{key} is not a counter"))
     }
 
-    /// Whether it is there and not yet read.
+    /// Whether the file has this key and nobody has read it yet.
     pub(super) fn has(&self, key: &str) -> bool {
         self.left.contains(key)
     }
 
-    /// Nothing may be left.
+    /// Fails when a tensor of the file was not read.
     pub(super) fn finish(self) -> Result<(), String> {
         match self.left.first() {
             None => Ok(()),

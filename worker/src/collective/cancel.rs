@@ -5,18 +5,18 @@
 
 use tokio::sync::watch;
 
-/// Gives the word.
+/// The side that cancels.
 #[derive(Debug)]
 pub struct CancelSource(watch::Sender<bool>);
 
 impl CancelSource {
-    /// A source that has not spoken yet.
+    /// A source that has not cancelled yet.
     #[must_use]
     pub fn new() -> Self {
         Self(watch::Sender::new(false))
     }
 
-    /// Something to wait on.
+    /// A token to wait on, one of any number.
     #[must_use]
     pub fn token(&self) -> Cancel {
         Cancel(self.0.subscribe())
@@ -34,7 +34,7 @@ impl Default for CancelSource {
     }
 }
 
-/// Waits for the word.
+/// The side that waits to be cancelled.
 #[derive(Clone, Debug)]
 pub struct Cancel(watch::Receiver<bool>);
 

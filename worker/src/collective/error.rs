@@ -18,8 +18,8 @@ pub enum FailureKind {
     Unreachable,
     /// The stream from or to a peer broke.
     PeerLost,
-    /// Nothing moves for longer than the patience. It goes on: who is to blame, and whether anybody, the coordinator
-    /// knows, who hears of every member.
+    /// Nothing moves for longer than the patience. The all-reduce goes on: who is to blame, and whether anybody, the
+    /// coordinator knows, who hears of every member.
     Stalled,
     /// A peer sent what it never should, or the caller asked for what cannot be.
     Protocol,
@@ -29,11 +29,11 @@ pub enum FailureKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct CollectiveError {
-    /// What kind of failure.
+    /// Kind of the failure, which decides what the session does next.
     pub kind: FailureKind,
     /// The member that caused it, when it can be told.
     pub culprit: Option<WorkerId>,
-    /// For people.
+    /// What failed, in words for people.
     pub what: String,
 }
 
@@ -51,7 +51,7 @@ impl CollectiveError {
         self
     }
 
-    /// As the coordinator hears it.
+    /// The failure as the coordinator hears it.
     #[must_use]
     pub fn told(self, ends: Ends) -> Failed {
         Failed {

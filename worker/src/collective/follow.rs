@@ -25,11 +25,11 @@ use super::patience::Patience;
 use super::slices::{self, chunks};
 use super::traffic::{Tally, Traffic};
 
-/// Bytes of one piece.
+/// Bytes of one piece of a feed.
 const PIECE_BYTES: usize = 1 << 20;
-/// Reserved at once at most; what a peer claims beyond that has to arrive first.
+/// Most bytes reserved at once; what a peer claims beyond that has to arrive first.
 const RESERVE_LIMIT: usize = 1 << 30;
-/// Pieces between the source and the network.
+/// Pieces that wait between the source and the network.
 const QUEUED_PIECES: usize = 4;
 
 /// A frozen state and what comes after it.
@@ -37,18 +37,18 @@ const QUEUED_PIECES: usize = 4;
 pub struct Feed {
     /// The committed step of the state.
     pub step: Step,
-    /// The state.
+    /// The encoded state, as a joiner decodes it.
     pub state: Bytes,
-    /// Totals of the following steps, in order. The end of them ends the feed.
+    /// Totals of the following steps, in order; when they end, so does the feed.
     pub totals: mpsc::Receiver<(Step, Arc<Vec<i64>>)>,
 }
 
 /// A feed that is being made.
 pub type Feeding = Pin<Box<dyn Future<Output = Option<Feed>> + Send>>;
 
-/// Holds the committed state.
+/// What serves the committed state of this worker.
 pub trait StateSource: Send + Sync {
-    /// The state, frozen now, and from then on each total; nothing when there is no state.
+    /// The state as it is now and every total from then on; nothing when there is no state.
     fn feed(&self) -> Feeding;
 }
 
@@ -137,7 +137,7 @@ pub enum Fed {
     Total(Step, Vec<i64>),
 }
 
-/// A connection that is followed.
+/// A connection to a peer whose state and totals are followed.
 pub struct Following {
     stream: Streaming<FollowChunk>,
     address: String,

@@ -39,7 +39,7 @@ pub struct GrpcCollective {
     key: Key,
     my_slot: usize,
     workers: Vec<WorkerId>,
-    /// To every other member, by slot.
+    /// One link to every other member, in the order of slots.
     links: Vec<Link>,
     inboxes: Inboxes,
     ends: mpsc::UnboundedReceiver<(usize, LinkEnd)>,
@@ -47,7 +47,7 @@ pub struct GrpcCollective {
     last: Option<(Step, Attempt)>,
     patience: Duration,
     stalled: Box<TellStalled>,
-    /// What the streams of this generation have carried.
+    /// Bytes that the streams of this generation have carried.
     tally: Tally,
 }
 
@@ -117,7 +117,7 @@ impl GrpcCollective {
         })
     }
 
-    /// When nothing has moved for `patience` `stalled` is told, and then again and again until something does. The
+    /// Sets what is told when nothing has moved for `patience`, and then again and again until something does. The
     /// all-reduce goes on until it is cancelled.
     #[must_use]
     pub fn telling(
@@ -237,7 +237,7 @@ impl GrpcCollective {
                 }
                 Ok(())
             }
-            // It left on purpose: the coordinator knows, and its word will end this.
+            // The peer left on purpose: the coordinator knows, and its word will end this.
             Delivery::Ended => {
                 tracing::debug!(%worker, "a peer left while its part was needed");
                 Ok(())

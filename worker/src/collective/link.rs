@@ -38,12 +38,12 @@ impl LinkBytes {
         self.all.fetch_add(all as u64, Ordering::Relaxed);
     }
 
-    /// Of values alone.
+    /// Bytes of values alone.
     pub(super) fn values(&self) -> u64 {
         self.values.load(Ordering::Relaxed)
     }
 
-    /// With message overhead.
+    /// Bytes of values and message overhead.
     pub(super) fn all(&self) -> u64 {
         self.all.load(Ordering::Relaxed)
     }
@@ -56,7 +56,7 @@ pub(super) enum LinkEnd {
     Closed,
     /// The peer is in a later generation, or in another run.
     Stale(String),
-    /// Anything else: the peer is gone.
+    /// The stream ended in any other way: the peer is gone.
     Broken(String),
 }
 

@@ -103,7 +103,7 @@ pub struct PeerTcp;
 
 impl PeerDial for PeerTcp {
     fn dial(&self, endpoint: Endpoint, traffic: Traffic) -> Dialing {
-        // It tries every address of a name, of both families, within the time.
+        // The connector tries every address of a name, of both families, within the time.
         let mut tcp = HttpConnector::new();
         let handshake = endpoint.get_connect_timeout();
         let handshake = handshake.unwrap_or(net::CONNECT_TIMEOUT);

@@ -40,18 +40,18 @@ pub use traffic::{Tally, Traffic};
 /// A member of a generation and where its peer service listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberAddress {
-    /// Its name.
+    /// Name of the member in the run.
     pub worker: WorkerId,
-    /// Where it stands in this generation.
+    /// Slot of the member in this generation, from 0.
     pub slot: Slot,
-    /// Its peer service, `host:port`.
+    /// Address of the member's peer service, `host:port`.
     pub address: String,
 }
 
 /// A running all-reduce.
 pub type Reducing<'a> = Pin<Box<dyn Future<Output = Result<(), CollectiveError>> + Send + 'a>>;
 
-/// A transport for exact sums; gRPC today, the door for NCCL.
+/// A transport for exact sums over vectors in host memory. There is one: [`GrpcCollective`].
 pub trait Collective: Send {
     /// Sums `input` over all members into `output`, which gets the same length.
     ///

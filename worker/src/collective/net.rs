@@ -29,11 +29,11 @@ const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 /// The least that a handshake may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Of the kernel: after so long without a byte it asks whether the peer's machine is there.
+/// Kernel keep-alive: after so long without a byte the kernel asks whether the peer's machine is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TRIES: u32 = 3;
 
-/// The server's side.
+/// Settings of the server's side.
 pub(super) fn server() -> Server {
     Server::builder()
         .max_frame_size(MAX_FRAME)

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Counts from the last byte that moved.
+/// How long nothing has moved: it counts from the last byte that did.
 pub(super) struct Patience {
     limit: Duration,
     since: Instant,
-    /// Bytes by then.
+    /// Bytes that had moved by then.
     moved: u64,
 }
 
@@ -24,7 +24,7 @@ impl Patience {
         }
     }
 
-    /// Something arrived; `moved` are the bytes by now.
+    /// Something arrived, so the whole time begins again; `moved` are the bytes by now.
     pub(super) fn received(&mut self, now: Instant, moved: u64) {
         (self.since, self.moved) = (now, moved);
     }
@@ -34,7 +34,7 @@ impl Patience {
         self.since = now.checked_sub(self.limit * 3 / 4).unwrap_or(now);
     }
 
-    /// When to look again.
+    /// When to look again whether anything moved.
     pub(super) fn ends(&self) -> Instant {
         self.since + self.limit
     }

@@ -10,16 +10,16 @@ use shared::wire::peer::Phase;
 
 use super::slices::{self, Slices};
 
-/// Where one slot's all-reduce of one vector stands.
+/// Where this member stands in the all-reduce of one vector.
 pub(super) struct Reduction<'a> {
     slices: Slices,
     me: usize,
     total: &'a mut [i64],
-    /// Per sender: the element of my slice its next partial starts at.
+    /// By sender: the element of this member's slice that its next partial sum starts at.
     partials: Vec<usize>,
-    /// Per owner: the element of its slice the next piece of total starts at.
+    /// By owner: the element of its slice that the next piece of its total starts at.
     totals: Vec<usize>,
-    /// My slice is final before this element.
+    /// Elements of this member's slice before this one are final.
     final_until: usize,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Reduction<'a> {
         }
     }
 
-    /// Takes a chunk in; says which range of my slice became final.
+    /// Takes a chunk in; returns the range of this member's slice that became final by it.
     pub(super) fn take(
         &mut self,
         from: usize,
@@ -83,27 +83,27 @@ impl<'a> Reduction<'a> {
         Ok(before..self.final_until)
     }
 
-    /// A final range of my slice.
+    /// A final range of this member's slice.
     pub(super) fn values(&self, range: Range<usize>) -> &[i64] {
         &self.total[range]
     }
 
-    /// A slot's partial sums are still missing.
+    /// Whether a slot's partial sums are still missing.
     pub(super) fn misses_partial(&self, slot: usize) -> bool {
         self.partials[slot] < self.slices.of(self.me).end
     }
 
-    /// A slot still has something to send to me.
+    /// Whether a slot still has something to send to this member.
     pub(super) fn needs(&self, slot: usize) -> bool {
         self.misses_partial(slot) || self.totals[slot] < self.slices.of(slot).end
     }
 
-    /// My slice is final.
+    /// Whether this member's slice is final.
     pub(super) fn owns_final(&self) -> bool {
         (0..self.slices.world()).all(|slot| !self.misses_partial(slot))
     }
 
-    /// The whole total is here.
+    /// Whether the whole total is here.
     pub(super) fn is_complete(&self) -> bool {
         (0..self.slices.world()).all(|slot| !self.needs(slot))
     }

@@ -67,11 +67,11 @@ impl std::fmt::Display for Key {
 #[derive(Default)]
 struct Route {
     key: Option<Key>,
-    /// Per slot, until a stream takes it.
+    /// The inbox of each slot, until a stream takes it.
     doors: Vec<Option<mpsc::Sender<Delivery>>>,
-    /// What its streams carry.
+    /// Tally of the bytes that the generation's streams carry.
     tally: Tally,
-    /// The service ends: nobody waits any longer.
+    /// The service ends: streams of generations to come wait no longer.
     closed: bool,
 }
 

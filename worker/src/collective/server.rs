@@ -107,7 +107,7 @@ impl PeerServer {
         }
     }
 
-    /// Where it listens.
+    /// Address that the service listens at.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -22,12 +22,12 @@ impl Slices {
         }
     }
 
-    /// Slots in the generation.
+    /// Number of slots in the generation.
     pub(super) fn world(self) -> usize {
         self.world
     }
 
-    /// What a slot owns; the first ones are longer by one when the length does not divide.
+    /// The range of elements that a slot owns; the first ranges are longer by one when the length does not divide.
     pub(super) fn of(self, slot: usize) -> Range<usize> {
         let (base, longer) = (self.length / self.world, self.length % self.world);
         let start = slot * base + slot.min(longer);
@@ -35,7 +35,7 @@ impl Slices {
     }
 }
 
-/// What `slot` of `world` owns of a vector of this length.
+/// The range that `slot` of `world` members owns in a vector of this length.
 #[must_use]
 pub fn slice(length: usize, world: usize, slot: usize) -> Range<usize> {
     Slices::new(length, world).of(slot)

@@ -1,4 +1,4 @@
-//! Whose the bytes of a connection are.
+//! What the bytes of a connection count for.
 //!
 //! In: bytes, as a connection carries them. Out: what one purpose has moved, all its connections together: the
 //! exchange of a generation, a state on its way. Keeps: the bytes of a connection count for one purpose, all of them,
@@ -28,12 +28,12 @@ impl Tally {
         }
     }
 
-    /// Nobody waits for what it is about any more: what its connections still carry is no progress of the run's.
+    /// Ends the purpose: what its connections still carry is no progress of the run's.
     pub(super) fn close(&self) {
         self.over.store(true, Ordering::Release);
     }
 
-    /// Bytes in both directions.
+    /// Bytes that the purpose has moved, in both directions.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -47,13 +47,13 @@ impl Tally {
     }
 }
 
-/// One connection.
+/// The byte count of one connection, which counts for one purpose once that is known.
 #[derive(Clone, Debug, Default)]
 pub struct Traffic(Arc<Carried>);
 
 #[derive(Debug, Default)]
 struct Carried {
-    /// What has moved and counts nowhere yet.
+    /// Bytes that have moved and count for no purpose yet.
     open: AtomicU64,
     purpose: OnceLock<Tally>,
 }
@@ -67,13 +67,13 @@ impl Traffic {
         traffic
     }
 
-    /// What it has carried and what it will carry counts; the first purpose stays.
+    /// Sets the purpose that the connection's bytes count for, those before included; the first purpose stays.
     pub(super) fn counts_for(&self, tally: Tally) {
         let _ = self.0.purpose.set(tally);
         self.moved(0);
     }
 
-    /// So many bytes have moved.
+    /// Counts bytes that have moved.
     pub(super) fn moved(&self, bytes: usize) {
         let open = &self.0.open;
         open.fetch_add(bytes as u64, Ordering::AcqRel);

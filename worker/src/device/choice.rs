@@ -19,7 +19,7 @@ use super::{failed, set_deterministic, set_threads};
 pub enum DeviceRequest {
     /// CUDA when it is there, else CPU.
     Auto,
-    /// The CPU.
+    /// The CPU, also where a GPU is there.
     Cpu,
     /// A CUDA device by its number.
     Cuda(usize),

@@ -31,19 +31,19 @@ const ON_CUDA: &[&str] = &[
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 ];
 
-/// What computes.
+/// The hardware that computes, CPU or GPU.
 #[derive(Clone, Debug)]
 pub(super) enum Hardware {
-    /// A processor.
+    /// A CPU, by its instruction set and its cpuinfo.
     Cpu {
-        /// Its instruction set, such as `x86_64`.
+        /// Instruction set of the CPU, such as `x86_64`.
         arch: &'static str,
         /// The kernels that libtorch picks there.
         capability: String,
         /// The content of /proc/cpuinfo.
         cpuinfo: String,
     },
-    /// A GPU.
+    /// A GPU, by its model, driver and libraries.
     Cuda {
         /// What the driver's library says; nothing where it cannot be asked.
         model: Option<Gpu>,
@@ -57,7 +57,7 @@ pub(super) enum Hardware {
 /// A model of GPU, or a part of one.
 #[derive(Clone, Debug)]
 pub(super) struct Gpu {
-    /// Its name.
+    /// Name of the model as the driver gives it.
     pub(super) name: String,
     /// Compute capability, major and minor.
     pub(super) capability: (i32, i32),
@@ -68,7 +68,7 @@ pub(super) struct Gpu {
 /// All that decides the bits.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
-    /// What computes.
+    /// The CPU or GPU that computes.
     pub(super) hardware: Hardware,
     /// Version of the libtorch that is loaded.
     pub(super) torch: Option<String>,

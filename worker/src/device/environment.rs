@@ -11,23 +11,24 @@ use shared::error::{Code, Error, Result};
 /// Deterministic cuBLAS needs a fixed workspace.
 pub(super) const CUBLAS_WORKSPACE: (&str, &str) = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
 
-/// As many threads as are asked for.
+/// OpenMP takes as many threads as are asked for.
 const TEAM: (&str, &str) = ("OMP_DYNAMIC", "false");
 
-/// Idle threads of libgomp look for work this often before they sleep, unless [`WAIT_POLICY`] says
-/// otherwise. Measured on two cores (`docs/reports/benchmarks.md`): 2000 rounds save one worker alone 3 to 6 % of a step, and cost
-/// two workers that share the cores 2 to 5 %; 20000 make them 1.4 times as slow.
+/// Idle threads of libgomp look for work this often before they sleep, unless [`WAIT_POLICY`] says otherwise. Measured
+/// on two cores (`docs/reports/benchmarks.md`): 2000 rounds save one worker alone 3 to 6 % of a step, and cost two
+/// workers that share the cores 2 to 5 %; 20000 make them 1.4 times as slow.
 const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "2000");
 
 /// One heap for all threads: what one frees another can use, and it is not kept per thread
 /// (`docs/internals/decisions/0010-plain-malloc-for-tensors.md`).
 const HEAP: (&str, &str) = ("MALLOC_ARENA_MAX", "1");
 
-/// A GPU's memory is taken in pages instead of blocks of fixed sizes: less lies idle between tensors (`docs/reports/gpu.md`).
-/// Not on WSL, whose drivers are reported to refuse them at the first tensor; it was not tried there.
+/// A GPU's memory is taken in pages instead of blocks of fixed sizes: less lies idle between tensors
+/// (`docs/reports/gpu.md`). Not on WSL, whose drivers are reported to refuse them at the first tensor; it was not tried
+/// there.
 const PAGES: (&str, &str) = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True");
 
-/// The same in blocks, for a driver that gives no pages.
+/// The setting that takes memory in blocks, for a driver that gives no pages.
 pub(super) const BLOCKS: &str = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:False";
 
 /// What a user may have set in the place of [`PAGES`].

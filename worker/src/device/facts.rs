@@ -1,7 +1,7 @@
 //! What this machine is, as far as it decides the bits: gathered, not judged (see `class`).
 //!
-//! In: /proc, the libraries that libtorch has loaded. Out: the facts of a device class. Keeps: nothing is loaded that is
-//! not there already; what cannot be learned is nothing, never a guess.
+//! In: /proc, the libraries that libtorch has loaded. Out: the facts of a device class. Keeps: nothing is loaded that
+//! is not there already; what cannot be learned is nothing, never a guess.
 
 use std::ffi::c_char;
 
@@ -54,7 +54,7 @@ pub(super) fn gathered(device: Device) -> Result<Facts> {
 /// The version that libtorch itself says, from its interface for programs that were built for another one.
 fn torch() -> Option<String> {
     type AbiVersion = unsafe extern "C" fn() -> u64;
-    // SAFETY: libtorch is linked and has this signature; nothing is passed.
+    // SAFETY: `aoti_torch_abi_version` takes nothing and returns a u64, in every libtorch that has it.
     let version = unsafe {
         let library = Library::this();
         library
@@ -79,7 +79,8 @@ fn loaded_bytes(name: &str) -> Option<u64> {
 fn mkl() -> Option<String> {
     type VersionString = unsafe extern "C" fn(*mut c_char, i32);
     let mut text = [0u8; 200];
-    // SAFETY: MKL writes at most so many bytes, and the buffer is ours.
+    // SAFETY: MKL writes at most the 199 bytes it is told of, and the buffer has 200 that are zero: a zero ends the
+    // text.
     unsafe {
         let library = Library::this();
         let write = library.get::<VersionString>(b"MKL_Get_Version_String\0");
@@ -103,7 +104,7 @@ fn cuda_driver() -> Option<String> {
 /// A library that is loaded already, under the first of these names that it has.
 fn already_loaded(names: &[&str]) -> Option<Library> {
     names.iter().find_map(|name| {
-        // SAFETY: no initialiser runs: the library is there, or it is not opened.
+        // SAFETY: RTLD_NOLOAD opens only what is loaded already, so no initialiser runs.
         unsafe { Library::open(Some(*name), RTLD_NOW | libc::RTLD_NOLOAD) }.ok()
     })
 }
@@ -111,7 +112,7 @@ fn already_loaded(names: &[&str]) -> Option<Library> {
 fn cublas() -> Option<String> {
     type GetProperty = unsafe extern "C" fn(i32, *mut i32) -> i32;
     let library = already_loaded(CUBLAS)?;
-    // SAFETY: the signature is cuBLAS's; it writes one number of ours.
+    // SAFETY: the signature is that of `cublasGetProperty`; it writes one number, which is a place of this call.
     unsafe {
         let get = library.get::<GetProperty>(b"cublasGetProperty\0").ok()?;
         let part = |which: i32| {
@@ -125,7 +126,7 @@ fn cublas() -> Option<String> {
 fn cudnn() -> Option<String> {
     type GetVersion = unsafe extern "C" fn() -> usize;
     let library = already_loaded(CUDNN)?;
-    // SAFETY: the signature is cuDNN's; nothing is passed.
+    // SAFETY: the signature is that of `cudnnGetVersion`, which takes nothing.
     let version = unsafe { library.get::<GetVersion>(b"cudnnGetVersion\0").ok()?() };
     Some(version.to_string())
 }

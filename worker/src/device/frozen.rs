@@ -1,9 +1,17 @@
 //! Frozen weights behind one handle: dense, in four bits or in eight.
 //!
-//! In: tensors as they lie in memory or in a file. Out: [`FrozenWeight`], which products take, and
-//! bitsandbytes' codes of a weight. Keeps: a dense weight is the very tensor it was made of; a
-//! quantized one is made dense for each product anew, and only its codes and scales stay.
-//! Shapes in names: O outputs, I inputs.
+//! In: tensors as they lie in memory or in a file. Out: [`FrozenWeight`], which products take, and bitsandbytes' codes
+//! of a weight. The value of element e, in row order, with i its row:
+//!
+//! ```text
+//! NF4     codebook[code_e] * scale[e / block]                   codebook [16], code 4 bits, block 64
+//!         scale[n] = map[code8_n] * nested[n / 256] + offset    where the scales have 8 bits, map [256]
+//! int8    code_e * scale[i] / 127                               code -127 to 127
+//! ```
+//!
+//! each rounded to the type of compute, NF4 to the weight's former type before that. The code book is `kNf4` in
+//! `worker/cshim/quantized.h`. Keeps: a dense weight is the very tensor it was made of; a quantized one is made dense
+//! for each product anew, and only its codes and scales stay. Shapes in names: O outputs, I inputs.
 
 #![allow(non_snake_case)]
 
@@ -63,34 +71,35 @@ unsafe extern "C" {
 #[derive(Debug)]
 pub struct FrozenWeight(Pointer);
 
-// SAFETY: the handle counts references atomically, and what it points to is never written.
+// SAFETY: the handle is a `c10::intrusive_ptr`, which counts references atomically, and the shim never writes to the
+// weight it points to.
 unsafe impl Send for FrozenWeight {}
 
-/// NF4: sixteen values per block, scaled by the block's largest magnitude.
+/// NF4: 4-bit codes of sixteen values between -1 and 1, in blocks that share a scale: the block's largest magnitude.
 #[derive(Debug)]
 pub struct Nf4 {
-    /// O and I.
+    /// Outputs and inputs, `[O, I]`.
     pub shape: [i64; 2],
     /// Two codes to a byte, the earlier in the high half, u8.
     pub packed: Tensor,
     /// Largest magnitude of each block: f32, or u8 with `nested`.
     pub scales: Tensor,
-    /// Elements of a block.
+    /// Elements of a block, 64 for bitsandbytes.
     pub block: i64,
-    /// What the u8 scales mean.
+    /// What the u8 scales mean; `None` where scales are f32.
     pub nested: Option<Nested>,
 }
 
-/// Scales in eight bits.
+/// Scales of blocks, themselves held in eight bits.
 #[derive(Debug)]
 pub struct Nested {
     /// Largest magnitude of each block of scales, f32.
     pub scales: Tensor,
-    /// Values of the codes, f32 `[256]`.
+    /// Values of the 256 codes between -1 and 1, f32 `[256]`.
     pub map: Tensor,
-    /// Scales of a block.
+    /// Number of scales in a block of scales, 256 for bitsandbytes.
     pub block: i64,
-    /// Added to every scale.
+    /// Mean of all scales, which was taken off before they were quantized.
     pub offset: f32,
 }
 
@@ -104,12 +113,13 @@ pub struct Int8 {
 }
 
 impl FrozenWeight {
-    /// A weight as it is.
+    /// A dense weight `[O, I]`: the tensor itself, not a copy.
     ///
     /// # Errors
     /// libtorch's, when it is no matrix.
     pub fn dense(weight_OI: &Tensor) -> TorchResult<Self> {
-        // SAFETY: a live tensor; the handle is written when no message comes back.
+        // SAFETY: the borrow keeps the tensor alive through the call, and the shim takes a reference of its own; the
+        // handle is written when no message comes back.
         Self::made(|out| unsafe { shim_frozen_dense(pointer(weight_OI), out) })
     }
 
@@ -133,7 +143,8 @@ impl FrozenWeight {
             rounded: number(rounded),
             compute: number(compute),
         };
-        // SAFETY: live tensors or null where the shim takes null.
+        // SAFETY: `parts` is borrowed, so its tensors live through the call; the shim takes null for what is not
+        // nested, and references of its own to the others.
         Self::made(|out| unsafe { shim_frozen_nf4(&raw const raw, out) })
     }
 
@@ -143,25 +154,25 @@ impl FrozenWeight {
     /// libtorch's.
     pub fn int8(parts: &Int8, compute: Kind) -> TorchResult<Self> {
         let (codes, scales) = (pointer(&parts.codes_OI), pointer(&parts.scales_O));
-        // SAFETY: live tensors.
+        // SAFETY: `parts` is borrowed, so its tensors live through the call; the shim takes references of its own.
         Self::made(|out| unsafe { shim_frozen_int8(codes, scales, number(compute), out) })
     }
 
-    /// The weight in the type of compute: the tensor itself, or a new one.
+    /// The weight `[O, I]` in the type of compute: the tensor itself where it is dense, otherwise a new one.
     ///
     /// # Errors
     /// libtorch's.
     pub fn value(&self) -> TorchResult<Tensor> {
-        // SAFETY: a live handle.
+        // SAFETY: `self` holds a reference to the weight, which `drop` alone gives back.
         made(|out| unsafe { shim_frozen_value(self.0, out) })
     }
 
-    /// The same as a GPU computes it, on any device.
+    /// [`Self::value`] as a GPU computes it, by libtorch's operators, on any device.
     ///
     /// # Errors
     /// libtorch's.
     pub fn value_by_operators(&self) -> TorchResult<Tensor> {
-        // SAFETY: a live handle.
+        // SAFETY: `self` holds a reference to the weight, which `drop` alone gives back.
         made(|out| unsafe { shim_frozen_by_operators(self.0, out) })
     }
 
@@ -178,12 +189,14 @@ impl FrozenWeight {
 
 impl Drop for FrozenWeight {
     fn drop(&mut self) {
-        // SAFETY: made by the shim, freed once.
+        // SAFETY: `made` alone makes a `FrozenWeight`, from a handle of the shim's, and nothing copies it: it is freed
+        // once, here.
         unsafe { shim_frozen_free(self.0) };
     }
 }
 
-/// Codes and scales of a contiguous weight on the CPU; `None` when a value is not a finite number.
+/// NF4 codes and scales of a contiguous weight `[O, I]` on the CPU, the scales in eight bits with `double`; `None` when
+/// a value is not a finite number.
 ///
 /// # Errors
 /// libtorch's.
@@ -191,7 +204,8 @@ pub fn quantize_nf4(weight_OI: &Tensor, double: bool) -> TorchResult<Option<Nf4>
     let (rows, columns) = weight_OI.size2()?;
     let (mut finite, mut offset) = (0, 0.0);
     let [mut packed, mut scales, mut nested]: [Pointer; 3] = [std::ptr::null_mut(); 3];
-    // SAFETY: a live tensor, and places that are written when no message comes back.
+    // SAFETY: the borrow keeps the tensor alive through the call; all others are places of this call, which the shim
+    // writes before it returns without a message.
     check(unsafe {
         shim_nf4_quantize(
             pointer(weight_OI),
@@ -203,9 +217,9 @@ pub fn quantize_nf4(weight_OI: &Tensor, double: bool) -> TorchResult<Option<Nf4>
             &raw mut offset,
         )
     })?;
-    // SAFETY: new tensors of the shim's, or null.
+    // SAFETY: no message came back, so codes and scales are new tensors that only this call holds.
     let (packed, scales) = unsafe { (owned(packed), owned(scales)) };
-    // SAFETY: the same.
+    // SAFETY: `nested` is null or, as the others, a new tensor that only this call holds.
     let nested = (!nested.is_null()).then(|| unsafe { owned(nested) });
     let nested = nested.map(|scales| -> TorchResult<Nested> {
         Ok(Nested {
@@ -224,14 +238,15 @@ pub fn quantize_nf4(weight_OI: &Tensor, double: bool) -> TorchResult<Option<Nf4>
     }))
 }
 
-/// The same in eight bits.
+/// Int8 codes and scales of a contiguous weight `[O, I]` on the CPU; `None` when a value is not a finite number.
 ///
 /// # Errors
 /// libtorch's.
 pub fn quantize_int8(weight_OI: &Tensor) -> TorchResult<Option<Int8>> {
     let mut finite = 0;
     let [mut codes, mut scales]: [Pointer; 2] = [std::ptr::null_mut(); 2];
-    // SAFETY: a live tensor, and places that are written when no message comes back.
+    // SAFETY: the borrow keeps the tensor alive through the call; all others are places of this call, which the shim
+    // writes before it returns without a message.
     check(unsafe {
         shim_int8_quantize(
             pointer(weight_OI),
@@ -240,7 +255,7 @@ pub fn quantize_int8(weight_OI: &Tensor) -> TorchResult<Option<Int8>> {
             &raw mut scales,
         )
     })?;
-    // SAFETY: new tensors of the shim's.
+    // SAFETY: no message came back, so codes and scales are new tensors that only this call holds.
     let (codes_OI, scales_O) = unsafe { (owned(codes), owned(scales)) };
     Ok((finite != 0).then_some(Int8 { codes_OI, scales_O }))
 }
@@ -250,18 +265,18 @@ pub fn quantize_int8(weight_OI: &Tensor) -> TorchResult<Option<Int8>> {
 /// # Errors
 /// libtorch's.
 pub fn nested_map() -> TorchResult<Tensor> {
-    // SAFETY: no argument.
+    // SAFETY: nothing is passed but the place, which the shim writes when no message comes back.
     made(|out| unsafe { shim_nested_map(out) })
 }
 
 fn made(make: impl FnOnce(*mut Pointer) -> *mut c_char) -> TorchResult<Tensor> {
     let mut tensor: Pointer = std::ptr::null_mut();
     check(make(&raw mut tensor))?;
-    // SAFETY: the shim handed over a new tensor.
+    // SAFETY: no message came back, so the shim wrote a new tensor there, which only this call holds.
     Ok(unsafe { owned(tensor) })
 }
 
-/// torch's number of a type.
+/// torch's number of a type (`c10::ScalarType`): f16, bf16, and f32 for everything else.
 fn number(kind: Kind) -> c_int {
     match kind {
         Kind::Half => 5,

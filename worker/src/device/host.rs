@@ -1,7 +1,7 @@
 //! Vectors of the host, to and from tensors of any device in one copy.
 //!
-//! In: f32 values in one row. Out: the same on the other side. Keeps: nothing between holds them a second time; the
-//! copy is over when the call returns.
+//! In: f32 values in one row. Out: the same values on the other side. Keeps: nothing between holds them a second time;
+//! the copy is over when the call returns.
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -13,7 +13,7 @@ use super::torch::TorchResult;
 /// Another number of values, and libtorch's.
 pub fn copy_in(values: &[f32], into: &mut Tensor) -> TorchResult<()> {
     fits(into, values.len())?;
-    // SAFETY: the tensor is read from, and gone before the slice is.
+    // SAFETY: `values` is borrowed until the end of the call, where the view ends too; the view is only read from.
     let view = unsafe { view(values.as_ptr(), values.len()) }?;
     into.f_copy_(&view)
 }
@@ -24,7 +24,8 @@ pub fn copy_in(values: &[f32], into: &mut Tensor) -> TorchResult<()> {
 /// Another number of values, and libtorch's.
 pub fn copy_out(from: &Tensor, values: &mut [f32]) -> TorchResult<()> {
     fits(from, values.len())?;
-    // SAFETY: the tensor alone is written to while the slice is borrowed, and gone before it is.
+    // SAFETY: `values` is borrowed alone until the end of the call, where the view ends too; the view alone writes to
+    // it.
     let mut view = unsafe { view(values.as_mut_ptr(), values.len()) }?;
     view.f_copy_(from)
 }
@@ -42,7 +43,7 @@ fn fits(tensor: &Tensor, values: usize) -> TorchResult<()> {
 /// As many values lie there as long as the tensor lives; nobody else writes to them meanwhile.
 unsafe fn view(values: *const f32, length: usize) -> TorchResult<Tensor> {
     let length = i64::try_from(length).unwrap_or(i64::MAX);
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises that `length` values lie there as long as the tensor lives.
     unsafe { Tensor::f_from_blob(values.cast(), &[length], &[1], Kind::Float, Device::Cpu) }
 }
 

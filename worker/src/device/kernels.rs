@@ -40,19 +40,19 @@ unsafe extern "C" {
 
 /// Whether kernels of this program compute on the device that holds a tensor: on the CPU.
 pub fn has_kernels(value: &Tensor) -> bool {
-    // SAFETY: a live tensor.
+    // SAFETY: the borrow keeps the tensor alive through the call; the shim reads its device.
     unsafe { shim_has_kernels(pointer(value)) == 1 }
 }
 
-/// From here on none does: the CPU computes as a GPU would, by libtorch's operators. For tests of that on machines
-/// without one.
+/// Switches the kernels of this program off for the rest of the process: the CPU computes as a GPU would, by libtorch's
+/// operators. For tests of that on machines without a GPU.
 pub fn only_operators() {
-    // SAFETY: sets a flag.
+    // SAFETY: nothing is passed; the shim sets a flag.
     unsafe { shim_only_operators() };
 }
 
-/// Attention `[B, T, N, D]` of queries `[B, N, T, D]` over keys and values `[B, K, S, D]`. `seen` is true
-/// where a query sees a key, `[T, S]`; `causal` hides later positions.
+/// Attention `softmax(scale q k^T) v`, `[B, T, N, D]`, of queries `[B, N, T, D]` over keys and values `[B, K, S, D]`.
+/// `seen` is true where a query sees a key, `[T, S]`; `causal` hides later positions.
 ///
 /// # Errors
 /// libtorch's.
@@ -67,11 +67,13 @@ pub fn attention(
     }
     let [query, key, value] = [query, key, value].map(pointer);
     let (seen, causal) = (maybe(seen), i32::from(causal));
-    // SAFETY: live tensors, null where the shim takes it.
+    // SAFETY: the caller's borrows keep every tensor alive through the call; the shim takes null for a mask that is not
+    // there, and writes `output` alone.
     made(|output| unsafe { shim_attention(query, key, value, seen, causal, scale, output) })
 }
 
-/// The cross entropy `[C]` of each row of logits `[C, V]`, in f32, with the word `[C]` that is wanted there.
+/// The cross entropy `log(sum of exp(z)) - z[wanted]` `[C]` of each row z of the logits `[C, V]`, in f32, with the
+/// wanted word `[C]`.
 ///
 /// # Errors
 /// libtorch's.
@@ -80,11 +82,12 @@ pub fn cross_entropy(logits_CV: &Tensor, wanted_C: &Tensor) -> TorchResult<Tenso
         return operators::cross_entropy(logits_CV, wanted_C);
     }
     let (logits, wanted) = (pointer(logits_CV), pointer(wanted_C));
-    // SAFETY: live tensors.
+    // SAFETY: the borrows keep every tensor alive through the call; the shim only reads them, and writes `output`
+    // alone.
     made(|output| unsafe { shim_cross_entropy(logits, wanted, output) })
 }
 
-/// What passes the gate: its activation times the other values, all `[P, I]`.
+/// The gated activation `act(gate) * up`, all `[P, I]`.
 ///
 /// # Errors
 /// libtorch's.
@@ -94,12 +97,13 @@ pub fn gated(activation: Activation, gate_PI: &Tensor, up_PI: &Tensor) -> TorchR
     }
     let (gate, up) = (pointer(gate_PI), pointer(up_PI));
     let gelu_tanh = i32::from(activation == Activation::GeluTanh);
-    // SAFETY: live tensors.
+    // SAFETY: the borrows keep every tensor alive through the call; the shim only reads them, and writes `output`
+    // alone.
     made(|output| unsafe { shim_gated(gate, up, gelu_tanh, output) })
 }
 
-/// Rows `[P, H]` over their root mean square, times a weight `[H]` that is frozen: rounded to the rows' type
-/// before it is weighed (`LlamaRMSNorm` of transformers), or after where the weight has another type
+/// The norm `x / sqrt(mean(x^2) + eps) * w` of rows x `[P, H]`, with a weight w `[H]` that is frozen: rounded to the
+/// rows' type before it is weighed (`LlamaRMSNorm` of transformers), or after where the weight has another type
 /// (`Gemma2RMSNorm`, with a weight 1 + w in f32).
 ///
 /// # Errors
@@ -109,12 +113,14 @@ pub fn normed(input_PH: &Tensor, weight_H: &Tensor, eps: f64) -> TorchResult<Ten
         return operators::normed(input_PH, weight_H, eps);
     }
     let (input, weight) = (pointer(input_PH), pointer(weight_H));
-    // SAFETY: live tensors.
+    // SAFETY: the borrows keep every tensor alive through the call; the shim only reads them, and writes `output`
+    // alone.
     made(|output| unsafe { shim_normed(input, weight, eps, output) })
 }
 
-/// Heads `[B, T, N, D]` turned by cosines and sines of their positions, `[T, 1, R]`; elements beyond R stay
-/// (`apply_rotary_pos_emb` of transformers, also with `partial_rotary_factor`).
+/// Heads `[B, T, N, D]` turned by cosines and sines of their positions, `[T, 1, R]`: `x * cos + rotate_half(x) * sin`
+/// for the first R elements; the others stay (`apply_rotary_pos_emb` of transformers, also with
+/// `partial_rotary_factor`).
 ///
 /// # Errors
 /// libtorch's.
@@ -123,7 +129,8 @@ pub fn rotated(heads_BTND: &Tensor, cos_T1R: &Tensor, sin_T1R: &Tensor) -> Torch
         return operators::rotated(heads_BTND, cos_T1R, sin_T1R);
     }
     let (heads, cos, sin) = (pointer(heads_BTND), pointer(cos_T1R), pointer(sin_T1R));
-    // SAFETY: live tensors.
+    // SAFETY: the borrows keep every tensor alive through the call; the shim only reads them, and writes `output`
+    // alone.
     made(|output| unsafe { shim_rotated(heads, cos, sin, output) })
 }
 
@@ -131,11 +138,11 @@ pub fn rotated(heads_BTND: &Tensor, cos_T1R: &Tensor, sin_T1R: &Tensor) -> Torch
 fn made(call: impl FnOnce(*mut Pointer) -> *mut c_char) -> TorchResult<Tensor> {
     let mut output: Pointer = std::ptr::null_mut();
     check(call(&raw mut output))?;
-    // SAFETY: the shim handed over a new tensor.
+    // SAFETY: no message came back, so the shim wrote a new tensor there, which only this call holds.
     Ok(unsafe { owned(output) })
 }
 
-/// The same by libtorch's operators, on any device, with a gradient of everything.
+/// The functions above by libtorch's operators, on any device, with a gradient of everything.
 pub(super) mod operators {
     use tch::Kind;
 

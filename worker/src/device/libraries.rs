@@ -20,7 +20,8 @@ pub enum CudaLibrary {
 pub fn load_cuda() -> &'static CudaLibrary {
     static STATE: OnceLock<CudaLibrary> = OnceLock::new();
     STATE.get_or_init(|| {
-        // SAFETY: libtorch's own initialisers run, as they would if it were linked.
+        // SAFETY: libtorch's own initialisers run, as they would if the program were linked with it; nothing else of it
+        // is called.
         match unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) } {
             Ok(library) => {
                 std::mem::forget(library);

@@ -13,9 +13,9 @@ use super::torch::TorchResult;
 /// The most of a GPU's memory that tensors needed at once, bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DevicePeak {
-    /// Of tensors.
+    /// Bytes that tensors needed at most at once.
     pub in_use: u64,
-    /// Taken from the driver for them; context and libraries come on top.
+    /// Bytes that were taken from the driver for tensors at most; context and libraries come on top.
     pub reserved: u64,
 }
 

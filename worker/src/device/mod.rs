@@ -1,9 +1,10 @@
 //! libtorch as a device: opened, chosen, made deterministic, described.
 //!
-//! `libraries` CUDA on demand · `choice` device strings · `environment` what must be set before
-//! the process starts · `class` the fingerprint under which equal bits are promised, from `facts` · `torch`
-//! libtorch's failures as coded ones · `memory` what the machine has left and a GPU took · `host` vectors to and from a device · `rows` what is computed row by row · `kernels`
-//! parts of the model that have a kernel of this program · `shim` what tch does not reach · `frozen` weights that never learn, dense or quantized.
+//! `libraries` CUDA on demand · `choice` device strings · `environment` what must be set before the process starts ·
+//! `class` the fingerprint under which equal bits are promised, from `facts` · `torch` libtorch's failures as coded
+//! ones · `memory` what the machine has left and a GPU took · `host` vectors to and from a device · `rows` what is
+//! computed row by row · `kernels` parts of the model that have a kernel of this program · `shim` what tch does not
+//! reach · `frozen` weights that never learn, dense or quantized.
 
 mod choice;
 mod class;

@@ -49,8 +49,9 @@ where
     let inputs: Vec<Pointer> = all().map(|tensor| pointer(tensor)).collect();
     let data = Box::into_raw(Box::new(rule)).cast();
     let mut output: Pointer = std::ptr::null_mut();
-    // SAFETY: live tensors; the shim calls `release` once with the data that both functions expect, and
-    // writes `output` when no message comes back.
+    // SAFETY: the borrows keep every tensor alive through the call. `data` is a box of an `R`, which is `Send`, `Sync`
+    // and `'static`; `block::<R>` and `release::<R>` take it for just that, and the shim calls `release` once, when no
+    // graph needs the function any more. `output` is written when no message comes back.
     check(unsafe {
         shim_by_rows(
             block::<R>,
@@ -62,12 +63,13 @@ where
             &raw mut output,
         )
     })?;
-    // SAFETY: the shim handed over a new tensor.
+    // SAFETY: no message came back, so the shim wrote a new tensor there, which only this call holds.
     Ok(unsafe { owned(output) })
 }
 
 extern "C" fn release<R>(data: *mut c_void) {
-    // SAFETY: made by `by_rows`, and given back once.
+    // SAFETY: `by_rows` made `data` from a box of an `R` and gave it away; the shim calls this once, with nobody using
+    // it.
     drop(unsafe { Box::from_raw(data.cast::<R>()) });
 }
 
@@ -82,7 +84,8 @@ extern "C" fn block<R>(
 where
     R: Fn(&[Tensor]) -> TorchResult<Tensor> + Send + Sync + 'static,
 {
-    // SAFETY: the data of `by_rows`, only read; so many new tensors, which are this call's own.
+    // SAFETY: the shim passes the `data` of `by_rows`, which threads only read, and `count` new tensors that are this
+    // call's own.
     let (rule, inputs) = unsafe {
         let inputs = std::slice::from_raw_parts(inputs, count);
         let inputs: Vec<Tensor> = inputs.iter().map(|&input| owned(input)).collect();
@@ -90,7 +93,8 @@ where
     };
     let failure = match caught(|| rule(&inputs)) {
         Ok(found) => {
-            // SAFETY: a place for one tensor; the shim takes a new one that shares the values.
+            // SAFETY: `output` is a place for one tensor. The shim copies it, which shares the values, and deletes the
+            // pointer: so it is forgotten here.
             unsafe { *output = pointer(&found) };
             std::mem::forget(found);
             return 0;
@@ -98,7 +102,8 @@ where
         Err(error) => error.to_string(),
     };
     let length = failure.len().min(room.saturating_sub(1));
-    // SAFETY: `room` bytes that are zero; the last one stays so.
+    // SAFETY: `message` has `room` bytes that are zero; at most `room - 1` of them are written, so a zero ends the
+    // text.
     unsafe { std::ptr::copy_nonoverlapping(failure.as_ptr().cast(), message, length) };
     1
 }

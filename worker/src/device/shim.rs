@@ -1,7 +1,22 @@
 //! Safe doors to the C++ shim: the LoRA linear, gradients from given values, determinism.
 //!
-//! Keeps: no exception and no message of the shim is lost; tensors that come out are owned.
-//! Shapes in names: B rows, I inputs, O outputs, R lora rank.
+//! The products, with x the inputs `[B, I]`, W the frozen weight `[O, I]`, b the bias `[O]`, A `[R, I]` and B `[O, R]`
+//! a pair, s its scaling, k the mask of dropout `[B, I]` and c its scale 1 / (1 - p), dy the gradient of y:
+//!
+//! ```text
+//! x'  = c (k * x)                                   x without dropout
+//! y   = x W^T + b + s (x' A^T) B^T                  [B, O]
+//! u   = s dy B                                      [B, R]
+//! dx  = dy W + c (k * (u A))                        [B, I]
+//! dA  = u^T x'                                      [R, I]
+//! dB  = s dy^T (x' A^T)                             [O, R]
+//! ```
+//!
+//! The product with W is computed in the base model's type, the pair's in f32; the sum is rounded once. W and b never
+//! get a gradient.
+//!
+//! Keeps: no exception and no message of the shim is lost; tensors that come out are owned. Shapes in names: B rows, I
+//! inputs, O outputs, R lora rank.
 
 #![allow(non_snake_case)]
 
@@ -59,27 +74,27 @@ pub(super) fn maybe(value: Option<&Tensor>) -> Pointer {
     value.map_or(std::ptr::null_mut(), pointer)
 }
 
-/// The pair of one adapted linear.
+/// A and B of one adapted linear, and their scaling.
 #[derive(Debug)]
 pub struct LoraWeights {
     /// A, `[lora_rank, in]`, f32.
     pub a_RI: Tensor,
     /// B, `[out, lora_rank]`, f32.
     pub b_OR: Tensor,
-    /// Factor on `B A`.
+    /// Factor s on the product of B and A.
     pub scaling: f64,
 }
 
-/// Dropout on the input of A.
+/// The mask of dropout on the inputs of A.
 #[derive(Debug)]
 pub struct Dropout {
-    /// 1 where an element stays, shaped as the input, u8.
+    /// 1 where an element stays and 0 where it is dropped, u8, shaped as the input.
     pub keep: Tensor,
-    /// `1 / (1 - p)`.
+    /// `1 / (1 - p)`, the factor on elements that stay.
     pub scale: f64,
 }
 
-/// `input weight^T + bias + scaling * dropout(input) A^T B^T`, for a matrix of inputs.
+/// The LoRA linear: `y = x W^T + b + s (d(x) A^T) B^T`, x `[B, I]`, y `[B, O]`; x, A and B get a gradient.
 ///
 /// # Errors
 /// libtorch's.
@@ -91,8 +106,9 @@ pub fn lora_linear(
     dropout: Option<&Dropout>,
 ) -> TorchResult<Tensor> {
     let mut output: Pointer = std::ptr::null_mut();
-    // SAFETY: all pointers are live tensors or null where the shim takes null; `output` is written
-    // when and only when no message comes back.
+    // SAFETY: the borrows keep every tensor and the weight's handle alive through the call; the shim takes null for a
+    // bias or mask that is not there. What the graph keeps it holds by references of its own. It writes `output` when
+    // and only when no message comes back.
     let message = unsafe {
         shim_lora_linear(
             pointer(input_BI),
@@ -107,11 +123,11 @@ pub fn lora_linear(
         )
     };
     check(message)?;
-    // SAFETY: the shim handed over a new tensor.
+    // SAFETY: no message came back, so the shim wrote a new tensor there, which only this call holds.
     Ok(unsafe { owned(output) })
 }
 
-/// The product with a frozen weight that has no pair; only the input gets a gradient.
+/// `y = x W^T + b` with a dense frozen weight, x `[B, I]`, y `[B, O]`; only x gets a gradient.
 ///
 /// # Errors
 /// libtorch's.
@@ -123,7 +139,7 @@ pub fn frozen_linear(
     frozen_product(input_BI, &FrozenWeight::dense(weight_OI)?, bias_O)
 }
 
-/// The same with a weight that may be quantized.
+/// [`frozen_linear`] with a weight that may be quantized.
 ///
 /// # Errors
 /// libtorch's.
@@ -133,8 +149,8 @@ pub fn frozen_product(
     bias_O: Option<&Tensor>,
 ) -> TorchResult<Tensor> {
     let mut output: Pointer = std::ptr::null_mut();
-    // SAFETY: all pointers are live tensors or null where the shim takes null; `output` is written
-    // when and only when no message comes back.
+    // SAFETY: the borrows keep both tensors and the weight's handle alive through the call; the shim takes null for a
+    // bias that is not there. It writes `output` when and only when no message comes back.
     let message = unsafe {
         shim_frozen_linear(
             pointer(input_BI),
@@ -144,42 +160,45 @@ pub fn frozen_product(
         )
     };
     check(message)?;
-    // SAFETY: the shim handed over a new tensor.
+    // SAFETY: no message came back, so the shim wrote a new tensor there, which only this call holds.
     Ok(unsafe { owned(output) })
 }
 
-/// The product with a weight that learns: input and weight get a gradient.
+/// `y = x W^T` with a weight that learns, x `[B, I]`, W `[O, I]`; both get a gradient.
 ///
 /// # Errors
 /// libtorch's.
 pub fn learning_linear(input_BI: &Tensor, weight_OI: &Tensor) -> TorchResult<Tensor> {
     let mut output: Pointer = std::ptr::null_mut();
-    // SAFETY: live tensors; `output` is written when and only when no message comes back.
+    // SAFETY: the borrows keep both tensors alive through the call; `output` is written when and only when no message
+    // comes back.
     check(unsafe { shim_learning_linear(pointer(input_BI), pointer(weight_OI), &raw mut output) })?;
-    // SAFETY: the shim handed over a new tensor.
+    // SAFETY: no message came back, so the shim wrote a new tensor there, which only this call holds.
     Ok(unsafe { owned(output) })
 }
 
-/// The product of two matrices, without a graph; the same bits for any number of threads.
+/// The product of two matrices, `[M, K]` and `[K, N]`, without a graph; the same bits for any number of threads.
 ///
 /// # Errors
 /// libtorch's.
 pub fn product(left: &Tensor, right: &Tensor) -> TorchResult<Tensor> {
     let mut output: Pointer = std::ptr::null_mut();
-    // SAFETY: live tensors; `output` is written when and only when no message comes back.
+    // SAFETY: the borrows keep both tensors alive through the call; `output` is written when and only when no message
+    // comes back.
     check(unsafe { shim_product(pointer(left), pointer(right), &raw mut output) })?;
-    // SAFETY: the shim handed over a new tensor.
+    // SAFETY: no message came back, so the shim wrote a new tensor there, which only this call holds.
     Ok(unsafe { owned(output) })
 }
 
-/// Gradients of `sum(output * seed)` with respect to `inputs`; the graph is freed.
+/// Gradients of `sum(output * seed)` with respect to `inputs`, in their order; the graph is freed.
 ///
 /// # Errors
 /// libtorch's, also when an input had no part in the output.
 pub fn gradients(output: &Tensor, seed: &Tensor, inputs: &[&Tensor]) -> TorchResult<Vec<Tensor>> {
     let pointers: Vec<Pointer> = inputs.iter().map(|tensor| pointer(tensor)).collect();
     let mut found: Vec<Pointer> = vec![std::ptr::null_mut(); inputs.len()];
-    // SAFETY: live tensors, and as many places as inputs.
+    // SAFETY: the borrows keep all tensors alive through the call; `pointers` and `found` have `pointers.len()` places
+    // each, of which the shim reads and writes no more.
     let message = unsafe {
         shim_gradients(
             pointer(output),
@@ -190,7 +209,7 @@ pub fn gradients(output: &Tensor, seed: &Tensor, inputs: &[&Tensor]) -> TorchRes
         )
     };
     check(message)?;
-    // SAFETY: the shim handed over new tensors in every place.
+    // SAFETY: no message came back, so the shim wrote a new tensor into every place, which only this call holds.
     Ok(found.into_iter().map(|p| unsafe { owned(p) }).collect())
 }
 
@@ -199,13 +218,13 @@ pub fn gradients(output: &Tensor, seed: &Tensor, inputs: &[&Tensor]) -> TorchRes
 pub struct Generator(Pointer);
 
 impl Generator {
-    /// As `torch.Generator().manual_seed(seed)`.
+    /// A generator as `torch.Generator().manual_seed(seed)` makes it.
     ///
     /// # Errors
     /// libtorch's.
     pub fn new(seed: u64) -> TorchResult<Self> {
         let mut generator: Pointer = std::ptr::null_mut();
-        // SAFETY: `generator` is written when no message comes back.
+        // SAFETY: `generator` is a place of this call; it is written when no message comes back, and only then used.
         check(unsafe { shim_generator(seed, &raw mut generator) })?;
         Ok(Self(generator))
     }
@@ -216,7 +235,7 @@ impl Generator {
     /// libtorch's.
     pub fn uniform(&mut self, shape: &[i64], from: f64, to: f64) -> TorchResult<Tensor> {
         let into = Tensor::f_empty(shape, (tch::Kind::Float, tch::Device::Cpu))?;
-        // SAFETY: a live generator and a live tensor.
+        // SAFETY: the generator lives as long as `self`, which is borrowed alone; `into` is this call's own tensor.
         check(unsafe { shim_uniform(self.0, pointer(&into), from, to) })?;
         Ok(into)
     }
@@ -229,7 +248,7 @@ impl Generator {
     /// libtorch's.
     pub fn normal(&mut self, shape: &[i64], deviation: f64) -> TorchResult<Tensor> {
         let into = Tensor::f_empty(shape, (tch::Kind::Float, tch::Device::Cpu))?;
-        // SAFETY: a live generator and a live tensor.
+        // SAFETY: the generator lives as long as `self`, which is borrowed alone; `into` is this call's own tensor.
         check(unsafe { shim_normal(self.0, pointer(&into), deviation) })?;
         Ok(into)
     }
@@ -237,7 +256,8 @@ impl Generator {
 
 impl Drop for Generator {
     fn drop(&mut self) {
-        // SAFETY: made by the shim, freed once.
+        // SAFETY: `new` alone makes a `Generator`, from a pointer of the shim's, and nothing copies it: it is freed
+        // once, here.
         unsafe { shim_generator_free(self.0) };
     }
 }
@@ -247,20 +267,20 @@ impl Drop for Generator {
 /// # Errors
 /// libtorch's.
 pub fn set_deterministic() -> TorchResult<()> {
-    // SAFETY: no argument; sets flags only.
+    // SAFETY: nothing is passed; the shim sets flags of libtorch's global context.
     check(unsafe { shim_set_deterministic() })
 }
 
 /// From here on tensors on the CPU lie in memory that can be used again when they are gone.
 pub(super) fn use_plain_allocator() {
-    // SAFETY: no argument; the allocator is static, and set once whoever calls.
+    // SAFETY: nothing is passed; the allocator is static, and set once however often this is called.
     unsafe { shim_use_plain_allocator() }
 }
 
 /// Bytes that tensors on the CPU take now; 0 before [`super::open`].
 #[must_use]
 pub fn held_bytes() -> u64 {
-    // SAFETY: no argument; reads a counter.
+    // SAFETY: nothing is passed; the shim reads an atomic counter.
     unsafe { shim_held_bytes() as u64 }
 }
 
@@ -270,29 +290,30 @@ pub fn held_bytes() -> u64 {
 /// libtorch's, also for a tensor on the CPU.
 pub(super) fn device_peak(value: &Tensor) -> TorchResult<(u64, u64)> {
     let (mut in_use, mut reserved) = (0, 0);
-    // SAFETY: a live tensor, and two numbers that are written.
+    // SAFETY: the borrow keeps the tensor alive through the call; both numbers are places of this call, which the shim
+    // writes.
     check(unsafe { shim_device_peak(pointer(value), &raw mut in_use, &raw mut reserved) })?;
     Ok((in_use as u64, reserved as u64))
 }
 
 /// How many threads compute on the CPU; 0 is as many as libtorch would take. No bit depends on it.
 pub fn set_threads(threads: usize) {
-    // SAFETY: a number.
+    // SAFETY: a number is passed, and it is never negative: 0 is as many as libtorch would take.
     unsafe { shim_set_threads(i32::try_from(threads).unwrap_or(i32::MAX)) }
 }
 
 /// Whether OpenMP lets threads work together, without which bits would depend on their number.
 pub(super) fn check_threads() -> TorchResult<()> {
-    // SAFETY: no argument; nothing is computed.
+    // SAFETY: nothing is passed and nothing is computed; the shim asks OpenMP.
     check(unsafe { shim_check_threads() })
 }
 
 /// Which kernels libtorch picks on this CPU, such as `AVX512`.
 pub(super) fn cpu_capability() -> TorchResult<String> {
     let mut text: *mut c_char = std::ptr::null_mut();
-    // SAFETY: `text` is written when no message comes back.
+    // SAFETY: `text` is a place of this call; it is written when no message comes back, and only then read.
     check(unsafe { shim_cpu_capability(&raw mut text) })?;
-    // SAFETY: a text of the shim's.
+    // SAFETY: no message came back, so `text` is a C string of the shim's that nobody freed.
     Ok(unsafe { take(text) })
 }
 
@@ -304,7 +325,7 @@ pub(super) fn check(message: *mut c_char) -> TorchResult<()> {
     if message.is_null() {
         return Ok(());
     }
-    // SAFETY: a text of the shim's.
+    // SAFETY: a message is a C string of the shim's, and every caller hands it here once.
     Err(TchError::Torch(unsafe { take(message) }))
 }
 

@@ -47,7 +47,7 @@ pub fn failed(what: &str) -> impl Fn(TchError) -> Error {
 /// failure while freeing and panics: memory that runs out must not end the thread.
 ///
 /// # Errors
-/// Those of `work`, and the text of its panic.
+/// Failures of `work`, and the text of its panic.
 pub fn caught<T>(work: impl FnOnce() -> TorchResult<T>) -> TorchResult<T> {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     outcome.unwrap_or_else(|payload| {

@@ -1,10 +1,17 @@
 //! Causal attention within each sample, whether samples are rows or lie behind each other in one.
 //!
-//! In: normed hidden states, positions, a cache in generation. Out: what each position takes from
-//! those before it. Keeps: no token sees a token of another sample; nothing of the size of a mask is
-//! made but where a window is shorter than a sample or scores have a soft cap. Shapes in names: B rows,
-//! T tokens, P all positions, N heads, K key/value heads, D head size, H hidden, O heads times head
-//! size.
+//! In: normed hidden states, positions, a cache in generation. Out: for each position t of a sample, by head,
+//!
+//! ```text
+//! score_tu = scale * q_t . k_u                               or cap * tanh(that / cap), with a soft cap
+//! y_t      = sum over u of softmax_u(score_tu) v_u           u <= t, and u > t - window where there is one
+//! output   = y Wo^T                                          y [P, O], all heads side by side
+//! ```
+//!
+//! q and k are normed head by head where the family has it, and turned by their positions (see `rope`). A head of keys
+//! and values serves N / K heads of queries. Keeps: no token sees a token of another sample; nothing of the size of a
+//! mask is made but where a window is shorter than a sample or scores have a soft cap. Shapes in names: B rows, T
+//! tokens, P all positions, N heads, K key/value heads, D head size, H hidden, O heads times head size.
 
 use std::collections::HashMap;
 
@@ -15,23 +22,24 @@ use super::KeyValueCache;
 use super::norm::RmsNorm;
 use crate::device::{TorchResult, attention, has_kernels, learning_linear, rotated};
 
-/// Where the samples lie.
+/// How the samples of one pass lie in rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Samples<'a> {
-    /// Rows.
+    /// Number of rows, B.
     pub rows: i64,
-    /// Tokens of a row.
+    /// Tokens of each row, T, with padding.
     pub length: i64,
-    /// Tokens of the samples in the one row there is; `None` is a sample a row.
+    /// Tokens of each sample, in order, where all lie behind each other in one row; `None` where each sample is a row.
     pub packed: Option<&'a [i64]>,
 }
 
-/// Who sees whom, `[T, T]`, true where a token is seen; by window and length of the sample.
+/// Attention masks `[T, T]`, true where the query of a row may see the key of a column, by window and length of the
+/// sample.
 #[derive(Debug, Default)]
 pub(super) struct Visible(HashMap<(Option<i64>, i64), Tensor>);
 
 impl Visible {
-    /// The masks that a model needs for samples of these lengths.
+    /// The masks that a model needs for samples of these lengths, one for each pair of window and length.
     pub(super) fn of(
         config: &ModelConfig,
         samples: &Samples<'_>,
@@ -58,7 +66,7 @@ impl Visible {
         Ok(Self(masks))
     }
 
-    /// `None` where causal order says it all.
+    /// The mask of a sample, `None` where causal order says it all.
     fn get(&self, window: Option<usize>, length: i64) -> Option<&Tensor> {
         self.0.get(&Self::key(window, length))
     }
@@ -69,21 +77,21 @@ impl Visible {
     }
 }
 
-/// What attention needs besides what it is applied to.
+/// What the attention of one layer needs besides its input.
 pub(super) struct Attention<'a> {
     pub config: &'a ModelConfig,
     pub samples: &'a Samples<'a>,
-    /// The layer's rotary positions, if it has any.
+    /// Cosines and sines of the layer's rotary positions, each `[T, 1, D]`; `None` in a layer without them.
     pub turns: Option<&'a (Tensor, Tensor)>,
     pub visible: &'a Visible,
-    /// The layer's.
+    /// How many positions a token sees, itself included; `None` is all before it.
     pub window: Option<usize>,
-    /// The layer's norms of queries and keys.
+    /// Norms of queries and of keys, by head, where the family has them.
     pub query_key: Option<&'a (RmsNorm, RmsNorm)>,
 }
 
 impl Attention<'_> {
-    /// The attention block of one layer; `linear` is asked for its projections.
+    /// The attention block of one layer, `[P, H]` to `[P, H]`; `linear` is asked for its projections.
     pub(super) fn forward(
         &self,
         normed_PH: &Tensor,
@@ -153,7 +161,7 @@ impl Attention<'_> {
         ])
     }
 
-    /// What the positions of each row take from those before them, `[B, T, N, D]`.
+    /// The sum over values that each query takes from the keys up to its own position, `[B, T, N, D]`.
     fn causal(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> TorchResult<Tensor> {
         let length = query.size()[2];
         // One new token sees all that is there, or its window; more than one starts from an empty cache.
@@ -178,7 +186,7 @@ impl Attention<'_> {
         attention([query, &key, &value], mask, causal, self.config.query_scale)
     }
 
-    /// Attention whose scores have a soft cap, step by step.
+    /// Attention whose scores have a soft cap, operator by operator: no fused kernel has one.
     fn capped(
         &self,
         query_BNTD: &Tensor,
@@ -201,7 +209,8 @@ impl Attention<'_> {
     }
 }
 
-/// `left [B, N, T, I]` times the transpose of `right [B, K, S, I]`, whose heads serve several each.
+/// `left [B, N, T, I]` times the transpose of `right [B, K, S, I]`: `[B, N, T, S]`. Each head of `right` serves N / K
+/// heads of `left`.
 ///
 /// On the CPU one product per head: libtorch would compute one for all on its one thread.
 fn products(left_BNTI: &Tensor, right_BKSI: &Tensor) -> TorchResult<Tensor> {

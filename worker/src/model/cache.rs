@@ -11,7 +11,7 @@ pub struct KeyValueCache {
 }
 
 impl KeyValueCache {
-    /// An empty one.
+    /// An empty cache for so many layers.
     #[must_use]
     pub fn new(layers: usize) -> Self {
         Self {
@@ -19,7 +19,7 @@ impl KeyValueCache {
         }
     }
 
-    /// Tokens read so far.
+    /// Number of tokens read so far.
     #[must_use]
     pub fn length(&self) -> i64 {
         self.layers

@@ -1,8 +1,9 @@
 //! The walk from token ids to hidden states and logits, as transformers computes it.
 //!
-//! One walk for all families: the switches of [`ModelConfig`] say what is in a layer. Rows are padded on the right, attention is causal: no real token ever sees a padded one, so no
-//! mask is needed. Everything but attention works on one matrix with a row per position (P), where
-//! it makes no difference whether samples lie in rows of their own or packed behind each other.
+//! One walk for all families: the switches of [`ModelConfig`] say what is in a layer. Rows are padded on the right,
+//! attention is causal: no real token ever sees a padded one, so no mask is needed. Everything but attention works on
+//! one matrix with a row per position (P), where it makes no difference whether samples lie in rows of their own or
+//! packed behind each other.
 
 use shared::error::{Code, Error, Result};
 use shared::model::{EMBEDDING, HEAD, LayerKind, ModelConfig, Projection};
@@ -22,21 +23,21 @@ const FIRST_POSITIONS: i64 = 512;
 /// Path of the norm before the output head.
 const LAST_NORM: &str = "model.norm";
 
-/// A part of the decoder that something may be laid over.
+/// A part of the decoder that an adapter may be laid over.
 #[derive(Debug)]
 pub enum Module<'a> {
     /// The token embedding.
     Embedding(&'a mut Embedding),
     /// A linear, or the output head.
     Linear(&'a mut Linear),
-    /// A norm.
+    /// A norm over the residual stream, over queries or over keys, or the last norm.
     Norm(&'a mut RmsNorm),
 }
 
 /// A decoder with frozen weights.
 #[derive(Debug)]
 pub struct Decoder {
-    /// Its shape.
+    /// Shape of the model, and which parts its layers have.
     pub config: ModelConfig,
     embedding: Embedding,
     layers: Vec<Layer>,
@@ -45,7 +46,7 @@ pub struct Decoder {
     ropes: Vec<RopeTable>,
     kind: Kind,
     progress: Counters,
-    /// Last: the tensors above may be views of its pages.
+    /// The mapped weight files, dropped last: the tensors above may be views of their pages.
     _weights: BaseWeights,
 }
 
@@ -53,7 +54,7 @@ pub struct Decoder {
 #[derive(Debug)]
 pub struct Pass<'a> {
     samples: Samples<'a>,
-    /// For each of the model's rotary positions.
+    /// Cosines and sines for each of the model's kinds of rotary positions.
     turns: Vec<(Tensor, Tensor)>,
     visible: Visible,
 }
@@ -61,12 +62,17 @@ pub struct Pass<'a> {
 #[derive(Debug)]
 struct Layer {
     kind: LayerKind,
+    /// Norm before attention, transformers' `input_layernorm`.
     before_attention: RmsNorm,
+    /// Norm of what attention adds, where the family has four norms a layer: `post_attention_layernorm`.
     behind_attention: Option<RmsNorm>,
+    /// `post_attention_layernorm`, or `pre_feedforward_layernorm` where a layer has four norms.
     before_mlp: RmsNorm,
+    /// Norm of what the MLP adds, where a layer has four norms: `post_feedforward_layernorm`.
     behind_mlp: Option<RmsNorm>,
+    /// `q_norm` and `k_norm`, over each head.
     query_key: Option<(RmsNorm, RmsNorm)>,
-    /// What each linear is for, in model order.
+    /// What each of `linears` is for, in model order.
     projections: &'static [Projection],
     linears: Vec<Linear>,
     experts: Option<ExpertLayer>,
@@ -142,7 +148,7 @@ impl Decoder {
         layer.module(&self.config, part)
     }
 
-    /// Derives anew what follows from the adapter's values.
+    /// Computes anew what DoRA's linears derive from the adapter's values.
     ///
     /// # Errors
     /// libtorch's.
@@ -157,16 +163,16 @@ impl Decoder {
         Ok(())
     }
 
-    /// Layers.
+    /// Number of decoder layers.
     #[must_use]
     pub fn layers(&self) -> usize {
         self.layers.len()
     }
 
-    /// Prepares a pass over rows of `length` tokens that begin at position `start`.
+    /// Prepares a pass over rows of `length` tokens that begin at position `start`: rotary tables and attention masks.
     ///
-    /// `packed` says how many tokens the samples have that lie behind each other in the one row:
-    /// positions begin anew with each, and none sees another. `None` is a sample a row.
+    /// `packed` gives the tokens of each sample, where all lie behind each other in one row: positions begin anew with
+    /// each, and none sees another. `None` is a sample a row.
     ///
     /// # Errors
     /// libtorch's.
@@ -195,8 +201,8 @@ impl Decoder {
         })
     }
 
-    /// Which rotary frequencies a sample of this length has: while they stay the same, what was read
-    /// of it may be kept.
+    /// Which rotary frequencies a sample of this length has: while they stay the same, keys and values that were read
+    /// may be kept.
     pub(crate) fn stages(&self, length: i64) -> Vec<Stage> {
         self.ropes.iter().map(|rope| rope.stage(length)).collect()
     }
@@ -212,7 +218,7 @@ impl Decoder {
     /// Hidden states `[P, H]` behind the layer of this index.
     ///
     /// # Errors
-    /// libtorch's; a layer that is not there.
+    /// libtorch's; an index that no layer has.
     pub fn layer(
         &self,
         index: usize,
@@ -233,7 +239,7 @@ impl Decoder {
         Ok(output_PH)
     }
 
-    /// Where layers forward are counted; who goes back through one, or takes longer outside them, counts there too.
+    /// Counters of layers forward; who goes back through a layer, or computes long outside of layers, counts there too.
     #[must_use]
     pub fn progress(&self) -> &Counters {
         &self.progress
@@ -260,7 +266,7 @@ impl Decoder {
         Ok(hidden_PH)
     }
 
-    /// Logits `[P, V]` in f32 of hidden states.
+    /// Logits `[P, V]` in f32 of hidden states `[P, H]`: last norm, output head, soft cap.
     ///
     /// # Errors
     /// libtorch's.

@@ -1,9 +1,18 @@
 //! Weight-decomposed LoRA: lengths of the directions, and the stretched product.
 //!
-//! W + s·B·A is a direction per output with the length that a magnitude gives it (arXiv:2402.09353).
-//! Its own length counts as a constant in the backward pass, section 4.3; here it is computed once per
-//! set of values, not once per product. With dropout only the adapter's part of the change sees
-//! dropped inputs, as PEFT has it. Shapes in names: P rows, I inputs, O outputs, R rank.
+//! DoRA (arXiv:2402.09353) gives each output of a linear a direction, a row of D, and a magnitude m `[O]`. With x the
+//! inputs `[P, I]`, W `[O, I]`, A `[R, I]`, B `[O, R]`, s the scaling and |D| the length of each row `[O]`:
+//!
+//! ```text
+//! D = W + s B A                                              [O, I]
+//! g = m / |D|                                                [O]
+//! y = g * (x W^T + s (x A^T) B^T)                            [P, O], without dropout
+//! y = (x - d) W^T + g * (d W^T + s (d A^T) B^T)              d [P, I] the inputs behind dropout
+//! ```
+//!
+//! |D| counts as a constant in the backward pass, section 4.3; here it is computed once for each new value of the pair,
+//! not once per product. With dropout only the adapter's part of the change sees dropped inputs, as PEFT has it. Shapes
+//! in names: P rows, I inputs, O outputs, R rank.
 
 use tch::{Kind, Tensor};
 
@@ -14,7 +23,7 @@ use crate::device::{
 /// Rows of the weight that are widened at a time.
 const ROWS: i64 = 1024;
 
-/// Length of every row of `weight + scaling b a`, or of the weight alone, in f32.
+/// Length of every row of W + s B A, or of W alone without a pair: `[O]` in f32.
 ///
 /// # Errors
 /// libtorch's.
@@ -47,7 +56,7 @@ fn length(weight_OI: &Tensor, change_OI: Option<&Tensor>) -> TorchResult<Tensor>
     changed_OI.f_norm_scalaropt_dim(2, [1], false)
 }
 
-/// The product with the stretched directions, without a bias.
+/// The product `[P, O]` with every output stretched by its g, without a bias.
 ///
 /// # Errors
 /// libtorch's.

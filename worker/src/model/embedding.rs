@@ -1,6 +1,14 @@
 //! The token embedding, and what an adapter lays over it.
 //!
-//! Shapes in names: B rows, T tokens, P all positions, V vocabulary, H hidden, R rank.
+//! With t the id of a token, E the table `[V, H]`, A `[R, V]`, B `[H, R]`, s the pair's scaling and c the scale of
+//! embeddings:
+//!
+//! ```text
+//! y_t = c E[t] + c s (A[:, t]^T B^T)                         [H]
+//! ```
+//!
+//! The pair's part is computed in f32. Shapes in names: B rows, T tokens, P all positions, V vocabulary, H hidden, R
+//! rank.
 
 use tch::{Kind, Tensor};
 
@@ -9,29 +17,29 @@ use crate::device::{TorchResult, learning_linear};
 /// The token embedding.
 #[derive(Debug)]
 pub struct Embedding {
-    /// As the base model has it.
+    /// The table of the base model, in the type of compute.
     pub frozen_VH: Tensor,
-    /// In its place, in f32, where it learns.
+    /// A table that learns, f32, in the frozen one's place.
     pub learning_VH: Option<Tensor>,
-    /// Factor on its rows, in the type of compute.
+    /// Factor on the rows of the table and of the pair, in the type of compute.
     pub scale: Option<Tensor>,
-    /// LoRA's pair.
+    /// LoRA's pair for this table, where it is adapted.
     pub pair: Option<EmbeddingPair>,
 }
 
-/// The pair of an adapted embedding.
+/// LoRA's pair of an adapted embedding.
 #[derive(Debug)]
 pub struct EmbeddingPair {
-    /// A column per token, f32.
+    /// A, a column for each token, f32.
     pub a_RV: Tensor,
-    /// From them to hidden states, f32.
+    /// B, from rank to hidden states, f32.
     pub b_HR: Tensor,
-    /// Factor on the product.
+    /// Factor on the product of A and B.
     pub scaling: f64,
 }
 
 impl Embedding {
-    /// Rows of the tokens, `[P, H]`, in the type of compute.
+    /// Hidden states `[P, H]` of token ids, in the type of compute.
     ///
     /// # Errors
     /// libtorch's.

@@ -1,7 +1,20 @@
 //! A frozen linear, and what an adapter lays over it.
 //!
-//! In: rows of inputs in the type of compute. Out: rows of outputs in the same type. The adapter's own
-//! part is computed in f32, as PEFT does. Shapes in names: P rows, I inputs, O outputs.
+//! In: rows of inputs in the type of compute. Out: rows of outputs in the same type. With x the inputs `[P, I]`, W the
+//! frozen weight `[O, I]`, b the bias `[O]` where there is one, A `[R, I]` and B `[O, R]` the pair, s its scaling, d(x)
+//! the inputs behind dropout, all else as [`Overlay`] names it:
+//!
+//! ```text
+//! None            y = x W^T + b                              [P, O]
+//! Lora            y = x W^T + b + s (d(x) A^T) B^T
+//! Dora            y = g * (x W^T + s (x A^T) B^T) + b        g = magnitude / length, [O]; with dropout see `dora`
+//! ScaledInput     y = (x * l) W^T + b                        l [I]
+//! ScaledOutput    y = (x W^T + b) * l                        l [O]
+//! Whole           y = x V^T + b                              V [O, I]
+//! ```
+//!
+//! A bias that learns is added last, in place of b. The adapter's own part is computed in f32, as PEFT does. Shapes in
+//! names: P rows, I inputs, O outputs, R lora rank.
 
 use tch::{Device, Kind, Tensor};
 
@@ -10,50 +23,53 @@ use crate::device::{
     Dropout, FrozenWeight, LoraWeights, TorchResult, frozen_product, learning_linear, lora_linear,
 };
 
-/// Makes the dropout mask of an adapted linear by its place; `None` when nothing is dropped.
+/// Draws the dropout mask of an adapted linear, named by its site, for all P rows; `None` when nothing is dropped.
+/// Attention masks are something else: those are in `attention`.
 pub type Masks<'a> = Option<&'a dyn Fn(usize) -> TorchResult<Dropout>>;
 
-/// A frozen linear. What learns is laid over it by the adapter.
+/// A linear whose weight is frozen; the adapter lays what learns over it.
 #[derive(Debug)]
 pub struct Linear {
     /// Frozen weight, dense or quantized.
     pub weight_OI: FrozenWeight,
-    /// Frozen bias.
+    /// Bias of the base model, frozen, in the type of compute; not added where a bias learns.
     pub bias_O: Option<Tensor>,
-    /// A bias that learns, in the frozen one's place.
+    /// Bias that learns, f32, in the frozen bias's place.
     pub learning_bias_O: Option<Tensor>,
-    /// What the adapter lays over it.
+    /// What the adapter lays over the linear.
     pub overlay: Overlay,
 }
 
-/// What an adapter lays over a linear. Pairs know their place among all pairs.
+/// What an adapter lays over a linear. A pair knows its site: its index among all pairs of linears, in the order of the
+/// adapter's tensors.
 #[derive(Debug)]
 pub enum Overlay {
-    /// Nothing.
+    /// The linear is not adapted.
     None,
-    /// Two thin matrices.
+    /// LoRA: the site, and A and B, f32.
     Lora(usize, LoraWeights),
-    /// The same, and a magnitude per output.
+    /// DoRA: a LoRA pair, and a magnitude for each output.
     Dora {
-        /// Its place.
+        /// Index of the pair among all pairs of linears, which keys its dropout mask.
         site: usize,
-        /// The pair.
+        /// A and B of the pair, f32.
         pair: LoraWeights,
-        /// Magnitudes.
+        /// Magnitude of each output, f32, which learns.
         magnitude_O: Tensor,
-        /// Lengths of the directions, of the values the pair has.
+        /// Length of each row of W + s B A, f32; a constant in the backward pass, made anew by [`Linear::renew`]
+        /// whenever the pair has new values.
         length_O: Tensor,
     },
-    /// Inputs are scaled (IA3).
+    /// IA3: a factor for each input, f32.
     ScaledInput(Tensor),
-    /// Outputs are scaled (IA3).
+    /// IA3: a factor for each output, f32.
     ScaledOutput(Tensor),
-    /// A weight that learns, in the frozen one's place.
+    /// A weight that learns, f32, in the frozen weight's place.
     Whole(Tensor),
 }
 
 impl Overlay {
-    /// A pair with magnitudes; [`Linear::renew`] makes its lengths right.
+    /// A pair with magnitudes, whose lengths are 1 until [`Linear::renew`] computes them.
     ///
     /// # Errors
     /// libtorch's.
@@ -69,7 +85,7 @@ impl Overlay {
 }
 
 impl Linear {
-    /// A frozen one.
+    /// A linear without an adapter.
     #[must_use]
     pub fn frozen(weight_OI: FrozenWeight, bias_O: Option<Tensor>) -> Self {
         Self {
@@ -80,7 +96,8 @@ impl Linear {
         }
     }
 
-    /// The product for rows of inputs; `masks` is asked with the pair's place among all pairs.
+    /// The outputs `[P, O]` of the inputs `[P, I]`, by the formula of the overlay; `masks` is asked with the pair's
+    /// site.
     ///
     /// # Errors
     /// libtorch's.
@@ -132,7 +149,7 @@ impl Linear {
         self.weight_OI.value()
     }
 
-    /// Takes another frozen weight, dense.
+    /// Takes a dense weight in the frozen weight's place: what PiSSA left of it.
     ///
     /// # Errors
     /// libtorch's.
@@ -141,8 +158,8 @@ impl Linear {
         Ok(())
     }
 
-    /// Length of every row of the frozen weight, in f32; computed on the CPU, so that a GPU has the same
-    /// first adapter.
+    /// Length of every row of the frozen weight, `[O]` in f32, which DoRA's magnitudes begin with; computed on the CPU,
+    /// so that a GPU has the same first adapter.
     ///
     /// # Errors
     /// libtorch's.
@@ -150,7 +167,7 @@ impl Linear {
         directions(&self.dense()?.f_to_device(Device::Cpu)?, None)
     }
 
-    /// Derives anew what follows from the adapter's values.
+    /// Computes DoRA's lengths anew, after the pair took new values.
     ///
     /// # Errors
     /// libtorch's.

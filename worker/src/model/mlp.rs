@@ -1,10 +1,18 @@
 //! The feed-forward part: gate, activation, up, down; once, or in the experts a router chooses.
 //!
-//! In: normed hidden states. Out: what is added to the residual stream. Keeps: the router's
-//! probabilities are f32; the rows of an expert are taken by a permutation and put back by its inverse,
-//! and a token's experts are added in the router's order, so that no sum depends on who is first on a
-//! GPU. Shapes in names: P all positions, H hidden, I intermediate, E experts, K experts of a token,
-//! S places: K for each position.
+//! In: normed hidden states. Out: what is added to the residual stream. With x of one position `[H]`, act the
+//! activation:
+//!
+//! ```text
+//! mlp(x)   = (act(x Wg^T) * (x Wu^T)) Wd^T                   Wg, Wu [I, H], Wd [H, I]
+//! p        = softmax(x Wr^T)                                 [E], with a router Wr [E, H]
+//! experts  = sum over the K largest p_e of p_e mlp_e(x)      these K divided by their sum where the family norms them
+//! ```
+//!
+//! Keeps: the router's probabilities are f32; the rows of an expert are taken by a permutation and put back by its
+//! inverse, and a token's experts are added in the router's order, so that no sum depends on who is first on a GPU.
+//! Shapes in names: P all positions, H hidden, I intermediate, E experts, K experts of a token, S places: K for each
+//! position.
 
 use shared::error::Result;
 use shared::model::{Activation, Experts};
@@ -18,7 +26,7 @@ use crate::device::{TorchResult, frozen_linear, gated};
 pub(super) struct ExpertLayer {
     shape: Experts,
     router_EH: Tensor,
-    /// Gate, up and down of each.
+    /// Gate, up and down weights of each expert, in order.
     experts: Vec<[Tensor; 3]>,
 }
 
@@ -78,7 +86,8 @@ impl ExpertLayer {
             .f_to_kind(kind)
     }
 
-    /// The weights of each token's experts, and which they are.
+    /// The weights `[P, K]` of each token's experts, and the indices `[P, K]` of these experts, the most probable
+    /// first.
     fn route(&self, input_PH: &Tensor) -> TorchResult<(Tensor, Tensor)> {
         let logits_PE = frozen_linear(input_PH, &self.router_EH, None)?;
         let per_token = i64::try_from(self.shape.per_token).unwrap_or(i64::MAX);
@@ -96,13 +105,13 @@ impl ExpertLayer {
     }
 }
 
-/// Places by expert.
+/// The S places of a pass, sorted by expert.
 struct Sorted {
-    /// The place that stands here.
+    /// For each sorted position the place that stands there.
     order: Vec<i64>,
-    /// Where a place stands.
+    /// For each place its sorted position.
     inverse: Vec<i64>,
-    /// Places of each expert.
+    /// Number of places of each expert; the sorted positions are cut by it.
     counts: Vec<i64>,
 }
 

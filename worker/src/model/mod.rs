@@ -1,8 +1,9 @@
 //! One decoder whose parts are chosen by config.json.
 //!
-//! `weights` tensors straight from the mapped files · `rope` rotary positions · `linear` a frozen
-//! linear and what an adapter lays over it, `dora` directions and magnitudes · `embedding` of tokens · `norm` root mean square norms · `attention` within each sample ·
-//! `mlp` activation and experts · `decoder` the walk from token ids to hidden states and logits · `cache` keys and values of what was already read.
+//! `weights` tensors straight from the mapped files · `rope` rotary positions · `linear` a frozen linear and what an
+//! adapter lays over it, `dora` directions and magnitudes · `embedding` of tokens · `norm` root mean square norms ·
+//! `attention` within each sample · `mlp` activation and experts · `decoder` the walk from token ids to hidden states
+//! and logits · `cache` keys and values of what was already read.
 //!
 //! Tensor names carry their shape: B batch, T tokens, H hidden, N heads, K key/value heads, D head
 //! size, I intermediate or inputs, O outputs, V vocabulary, R lora rank, P rows of B and T together.

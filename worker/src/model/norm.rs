@@ -1,7 +1,13 @@
 //! Root mean square norms, in the two forms that families have.
 //!
-//! In: rows of any type. Out: the same, normed. Keeps: statistics are f32. Cast back before the
-//! weight, or behind it where the weight is meant as 1 + w: bf16 models see the difference.
+//! In: rows x `[P, H]` of any type. Out: for each of them
+//!
+//! ```text
+//! y = x / sqrt(mean over H of x^2 + eps) * w                 w [H]: the weight, or 1 + the weight
+//! ```
+//!
+//! Keeps: the mean is f32. The quotient is rounded to the type of x before the weight, or behind it where the weight is
+//! meant as 1 + w: bf16 models see the difference.
 
 use shared::error::Result;
 use shared::model::ModelConfig;
@@ -13,18 +19,18 @@ use crate::device::{TorchResult, by_rows, failed, normed, normed_by_operators};
 /// A norm over the last dimension.
 #[derive(Debug)]
 pub struct RmsNorm {
-    /// As the file has it.
+    /// The weight as the file has it.
     frozen_H: Tensor,
-    /// The same, or 1 + w in f32.
+    /// The weight that frozen norms multiply with: as in the file, or 1 + w in f32.
     weight_H: Tensor,
-    /// In the frozen one's place, in f32, where it learns.
+    /// A weight that learns, f32, in the frozen one's place.
     learning_H: Option<Tensor>,
     eps: f64,
     plus_one: bool,
 }
 
 impl RmsNorm {
-    /// The norm whose weight has this name.
+    /// Loads the norm whose weight has this name.
     pub(super) fn load(weights: &BaseWeights, config: &ModelConfig, name: &str) -> Result<Self> {
         let frozen_H = weights.tensor(&format!("{name}.weight"))?;
         let plus_one = config.norms.plus_one;
@@ -54,7 +60,7 @@ impl RmsNorm {
         self.learning_H = Some(weight_H);
     }
 
-    /// Whatever dimensions come before the one that is normed.
+    /// The normed rows; `hidden` may have any dimensions before the last one.
     pub(super) fn forward(&self, hidden: &Tensor) -> TorchResult<Tensor> {
         let hidden_PH = hidden.f_flatten(0, -2)?;
         let normed_PH = match &self.learning_H {

@@ -1,23 +1,43 @@
 //! Rotary positions: cosines and sines per position, and turning queries and keys by them.
 //!
-//! In: [`Rope`], lengths of samples. Keeps: what a position is turned by depends on its place in its
-//! sample and, in the scalings where it does at all, on that sample's length; never on what else is in
-//! a batch or was there before. Frequencies are computed in f32 in transformers' order of operations, so that angles agree to
-//! the last bit; the tables are cast to the type of compute as it does.
+//! In: [`Rope`], lengths of samples. Out, for position t and pair j of the D turned elements of a head:
+//!
+//! ```text
+//! f_j      = 1 / wavelength_j,  wavelength_j = theta^(2 j / D)         j from 0 to D/2 - 1
+//! angle_tj = t * f_j
+//! cos, sin                                                             [T, D], each angle at j and at j + D/2
+//! x'_j       = x_j cos_tj - x_(j + D/2) sin_tj                         applied by `device::rotated`
+//! x'_(j+D/2) = x_(j + D/2) cos_tj + x_j sin_tj
+//! ```
+//!
+//! and with scaling, r a ramp from 0 to 1 over the pairs:
+//!
+//! ```text
+//! linear     f_j / factor
+//! dynamic    theta' = theta (factor * length / max - (factor - 1))^(D / (D - 2)) in samples longer than max
+//! llama3     f_j / factor for wavelengths above original / low, f_j below original / high, a mixture between
+//! yarn       r_j f_j / factor + (1 - r_j) f_j,  cos and sin times attention_factor
+//! longrope   f_j / short_factor_j or f_j / long_factor_j,  cos and sin times attention_factor
+//! ```
+//!
+//! Keeps: what a position is turned by depends on its place in its sample and, in the scalings where it does at all, on
+//! that sample's length; never on what else is in a batch or was there before. Frequencies are computed in f32 in
+//! transformers' order of operations, so that angles agree to the last bit; the tables are cast to the type of compute
+//! as it does.
 
 use shared::model::{Rope, RopeScaling};
 use tch::{Device, Kind, Tensor};
 
 use crate::device::TorchResult;
 
-/// Tables of cosines and sines, grown on demand.
+/// Tables of cosines and sines for one kind of rotary positions, grown on demand.
 #[derive(Debug)]
 pub(super) struct RopeTable {
     rope: Rope,
     device: Device,
     kind: Kind,
     plain: Table,
-    /// For samples beyond the length of the first training, where those have frequencies of their own.
+    /// Table of samples beyond the length of the first training, where those have frequencies of their own.
     long: Option<Table>,
 }
 
@@ -28,14 +48,14 @@ struct Table {
     sin_TD: Tensor,
 }
 
-/// Which frequencies the positions of a sample are turned with: its length may decide.
+/// Which frequencies turn the positions of a sample: its length may decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Those of every sample, or of those that are not too long.
+    /// The frequencies of every sample, or of the samples that are not too long.
     Plain,
-    /// Those of all samples that are longer.
+    /// The frequencies of all samples that are longer than the first training's.
     Long,
-    /// Those of samples of just this length.
+    /// The frequencies of samples of exactly this length, in tokens.
     Exact(i64),
 }
 
@@ -55,7 +75,7 @@ impl RopeTable {
         })
     }
 
-    /// The stage of a sample of this length.
+    /// The stage of a sample of this length in tokens.
     #[expect(clippy::cast_precision_loss, reason = "a sample is shorter than 2^52")]
     pub(super) fn stage(&self, length: i64) -> Stage {
         match &self.rope.scaling {
@@ -77,7 +97,7 @@ impl RopeTable {
         Ok((cos.f_unsqueeze(1)?, sin.f_unsqueeze(1)?))
     }
 
-    /// The same for samples of these lengths behind each other, each from position 0.
+    /// Cosines and sines of samples of these lengths behind each other, each from position 0, `[T, 1, D]`.
     pub(super) fn restarted(&mut self, lengths: &[i64]) -> TorchResult<(Tensor, Tensor)> {
         let parts = lengths.iter().map(|&length| self.part(0, length));
         let (cos, sin): (Vec<_>, Vec<_>) =
@@ -86,7 +106,7 @@ impl RopeTable {
         Ok((all(&cos)?, all(&sin)?))
     }
 
-    /// Positions of a sample that ends with them.
+    /// Cosines and sines `[T, D]` of positions that are the last of their sample.
     fn part(&mut self, start: i64, length: i64) -> TorchResult<(Tensor, Tensor)> {
         let end = start + length;
         let stage = self.stage(end);
@@ -121,7 +141,7 @@ impl Table {
         })
     }
 
-    /// Long enough for so many positions.
+    /// The table, made anew where it is too short for so many positions.
     fn grown(&mut self, rope: &Rope, length: i64, kind: Kind) -> TorchResult<&Self> {
         let have = self.cos_TD.size()[0];
         if length > have {
@@ -155,7 +175,7 @@ fn tables(
     Ok((scaled(angles.f_cos()?)?, scaled(angles.f_sin()?)?))
 }
 
-/// One frequency per pair of a head's elements that are turned, f32 on the CPU.
+/// Frequencies `[D/2]` of the turned pairs of a head, f32 on the CPU.
 fn frequencies(rope: &Rope, stage: Stage) -> TorchResult<Tensor> {
     let dims = i64::try_from(rope.dims).unwrap_or(i64::MAX);
     let exponents = Tensor::f_arange_start_step(0, dims, 2, (Kind::Float, Device::Cpu))?
@@ -210,8 +230,7 @@ fn frequencies(rope: &Rope, stage: Stage) -> TorchResult<Tensor> {
     }
 }
 
-/// The base of the wavelengths in a sample that is longer than the model was made for, in f32 as the
-/// reference computes it.
+/// The base theta' of a sample that is longer than the model was made for, in f32 as the reference computes it.
 #[expect(clippy::cast_precision_loss, reason = "a head's width is small")]
 fn larger_base(rope: &Rope, factor: f64, max: f64, length: i64) -> TorchResult<Tensor> {
     let dims = rope.dims as f64;
@@ -224,7 +243,7 @@ fn larger_base(rope: &Rope, factor: f64, max: f64, length: i64) -> TorchResult<T
         .f_mul_scalar(rope.theta)
 }
 
-/// 0 for pairs that are not stretched, 1 for those that are, a ramp between.
+/// The ramp r `[D/2]`: 0 for pairs that are not stretched, 1 for those that are.
 #[expect(clippy::cast_precision_loss, reason = "a head's width is small")]
 fn yarn_ramp(rope: &Rope) -> TorchResult<Tensor> {
     let RopeScaling::Yarn {

@@ -51,7 +51,7 @@ impl BaseWeights {
         self
     }
 
-    /// Where it is counted.
+    /// The counters that each loaded tensor is counted in.
     pub(super) fn progress(&self) -> &Counters {
         &self.progress
     }
@@ -106,7 +106,7 @@ impl BaseWeights {
         Ok(loaded)
     }
 
-    /// In the type of compute; the same pages where that is theirs.
+    /// A mapped tensor in the type of compute; the same pages where that is the file's type.
     fn converted(&self, mapped: &Tensor) -> TorchResult<Tensor> {
         let kind = self.kind;
         if mapped.f_kind()? == kind {
@@ -139,8 +139,8 @@ impl BaseWeights {
         frozen.map_err(failed(&format!("loading {name}")))
     }
 
-    /// As transformers does: first in the type of compute, then in four bits. On the CPU, so that every
-    /// device has the same codes.
+    /// Four-bit codes of a weight as transformers makes them: first in the type of compute, then in four bits. On the
+    /// CPU, so that every device has the same codes.
     fn quantized_nf4(&self, mapped: &Tensor) -> TorchResult<Option<FrozenWeight>> {
         let dense = self.converted(mapped)?;
         let Some(mut made) = quantize_nf4(&dense, self.quantization.double)? else {
@@ -238,9 +238,8 @@ impl BaseWeights {
         let length = (bytes.len() / size) as i64;
         let aligned = (bytes.as_ptr() as usize).is_multiple_of(size);
         let tensor = if aligned {
-            // SAFETY: the bytes are there (checked when the file was opened), the map outlives the
-            // tensor because every model holds a clone of `files`, and frozen tensors are never
-            // written.
+            // SAFETY: the bytes are there (checked when the file was opened) and aligned; every decoder holds a clone
+            // of `files`, dropped last, so the map outlives the tensor; frozen tensors are never written.
             unsafe { Tensor::f_from_blob(bytes.as_ptr(), &[length], &[1], kind, Device::Cpu) }
         } else {
             Tensor::f_from_data_size(bytes, &[length], kind)
@@ -249,7 +248,7 @@ impl BaseWeights {
     }
 }
 
-/// Nothing became infinite on the way to fp16, whose largest value is 65504.
+/// Refuses a tensor that had a finite value which became infinite on the way to fp16, whose largest is 65504.
 fn check_range(name: &str, before: &Tensor, after: &Tensor) -> Result<()> {
     let sound = || -> TorchResult<i64> {
         let strange_before = before.f_isfinite()?.f_logical_not()?;

@@ -14,9 +14,9 @@ const OUTBOX: usize = 1024;
 /// Both directions of an open session.
 #[derive(Debug)]
 pub struct Stream {
-    /// What this worker says.
+    /// Messages of this worker, sent in order.
     pub outbox: mpsc::Sender<WorkerMessage>,
-    /// What it hears.
+    /// Messages of the coordinator, in the order they come.
     pub inbox: Streaming<CoordinatorMessage>,
 }
 

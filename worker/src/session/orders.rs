@@ -1,7 +1,7 @@
 //! Orders that wait for the task that reduces.
 //!
-//! In: member sets and reduces. Out: the same in order, without those that a newer member set made void. Keeps:
-//! however fast generations change, at most the newest member set waits, and what was ordered after it.
+//! In: member sets and reduces. Out: these orders one after the other, without those that a newer member set made void.
+//! Keeps: however fast generations change, at most the newest member set waits, and what was ordered after it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,17 +15,17 @@ use tokio::sync::Notify;
 use super::reducer::Contribution;
 use crate::collective::{Cancel, MemberAddress};
 
-/// Until the coordinator names it.
+/// Patience of a reduce before the coordinator has named its own.
 const FIRST_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Reduces that wait in one generation at most: a coordinator waits for the outcome of each.
+/// Most reduces that wait in one generation: a coordinator waits for the outcome of each.
 const MOST: usize = 64;
 
-/// What the task is asked to do.
+/// What the reducing task is asked to do.
 pub(super) enum Order {
-    /// Sum among these members from now on.
+    /// Reduce among these members from now on, from this slot.
     Connect(Identity, Vec<MemberAddress>, Slot),
-    /// Sum.
+    /// Sum a contribution over so many members, until it is cancelled.
     Reduce(Identity, Task, Contribution, usize, Cancel),
 }
 
@@ -67,10 +67,10 @@ impl Orders {
         self.changed.notify_one();
     }
 
-    /// A reduce, after all before it.
+    /// Appends a reduce to the orders that wait.
     ///
     /// # Errors
-    /// [`Code::Internal`] when too many wait.
+    /// [`Code::Internal`] when too many reduces wait.
     pub(super) fn reduce(&self, order: Order) -> Result<()> {
         let mut waiting = self.locked();
         if waiting.orders.len() >= MOST {

@@ -104,7 +104,7 @@ impl Running {
                 self.job(job)?;
                 Ok(None)
             }
-            // It was this worker that gave it up: nobody waits for its outcome.
+            // This worker gave the reduce up itself: nobody waits for its outcome.
             Err(failure) if failure.kind == FailureKind::Cancelled => Ok(None),
             Err(failure) => Ok(Some(Input::ReduceFailed {
                 identity,

@@ -18,18 +18,18 @@ use crate::collective::{
     PeerServer,
 };
 
-/// What came of a reduce.
+/// What came of one reduce.
 #[derive(Debug)]
 pub struct Reduced {
-    /// As it was asked for.
+    /// Step, attempt and generation that the reduce was asked for.
     pub identity: Identity,
-    /// What was summed up.
+    /// What was summed up: a step or an evaluation.
     pub task: Task,
-    /// Among so many members.
+    /// Number of members that took part.
     pub world: usize,
-    /// The sum of all members' sums; of a lone one, what it gave.
+    /// The sum of all members' sums; for a lone worker its own sum.
     pub total: std::result::Result<Arc<Vec<i64>>, CollectiveError>,
-    /// How long it took, us.
+    /// Time that the reduce took, microseconds.
     pub micros: u64,
     /// Bytes handed to all peers together for this reduce.
     pub bytes_sent: u64,
@@ -38,16 +38,16 @@ pub struct Reduced {
 /// What is heard of a reduce.
 #[derive(Debug)]
 pub enum ReduceEvent {
-    /// Nothing moves here; it goes on.
+    /// Nothing moves on this worker; the reduce goes on.
     Stalled(Identity, CollectiveError),
-    /// It has ended.
+    /// The reduce has ended, with a total or a failure.
     Ended(Reduced),
 }
 
 /// What a worker brings to a reduce.
 #[derive(Debug)]
 pub struct Contribution {
-    /// Its sum.
+    /// This worker's sum, which the reduce only reads.
     pub sum: Arc<Vec<i64>>,
     /// A buffer for the total, of any length; a lone worker needs none.
     pub total: Vec<i64>,
@@ -78,7 +78,7 @@ impl Reducer {
         }
     }
 
-    /// Among these members from now on; what is in flight or waits among others ends.
+    /// Reduces among these members from now on; a reduce among others that is in flight or waits ends.
     pub fn connect(&mut self, identity: Identity, members: Vec<Member>, slot: Slot) {
         self.abandon();
         let members = members
@@ -92,7 +92,7 @@ impl Reducer {
         self.orders.connect(identity, members, slot);
     }
 
-    /// Sums over all members.
+    /// Orders a reduce of `given` over all members.
     ///
     /// # Errors
     /// [`shared::error::Code::Internal`] when more wait than a coordinator ever orders in one generation.
@@ -109,12 +109,12 @@ impl Reducer {
             .reduce(Order::Reduce(identity, task, given, world, cancel))
     }
 
-    /// What is in flight ends: its total is of no use any more.
+    /// Ends the reduce in flight: its total is of no use any more.
     pub fn abandon(&mut self) {
         self.in_flight.cancel();
     }
 
-    /// Nothing moving for this long in a reduce is told, from the next member set on.
+    /// Sets the time without movement after which a reduce is told as stalled, from the next member set on.
     pub fn patience(&self, patience: Duration) {
         self.orders.patience(patience);
     }
@@ -182,7 +182,7 @@ impl Work {
                 attempt,
                 ..among.clone()
             };
-            // It is told again while it lasts: one that finds no room is not missed.
+            // A stalled reduce is told again while it lasts: one that finds no room here is not missed.
             let _ = events.try_send(ReduceEvent::Stalled(identity, error));
         };
         let opened = opened.map(|collective| collective.telling(patience, stalled));
@@ -216,7 +216,7 @@ impl Work {
         }
     }
 
-    /// To the members that are connected.
+    /// Bytes handed to the members that are connected, in this generation.
     fn bytes_sent(&self) -> u64 {
         match &self.connected {
             Some((_, Ok(collective))) => collective.bytes_sent(),

@@ -32,23 +32,23 @@ const TICK: Duration = Duration::from_millis(25);
 /// How long the last words may take to leave.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Outcomes waiting at most.
+/// Most outcomes that wait for the session.
 const QUEUE: usize = 64;
 
 /// What `worker join` was asked.
 #[derive(Clone, Debug)]
 pub struct JoinOptions {
-    /// The coordinator, `host:port`.
+    /// Address of the coordinator, `host:port`.
     pub address: String,
-    /// The device asked for.
+    /// The device asked for on the command line, such as `cuda:0`.
     pub device: Option<String>,
-    /// Threads for tensor work.
+    /// Threads for tensor work and for the host's share of a step.
     pub threads: usize,
-    /// Where peers may reach this worker.
+    /// Address at which peers may reach this worker; port 0 picks one.
     pub listen: SocketAddr,
-    /// The name under which they do, when not the listening address.
+    /// Host under which peers reach this worker, when not the listening address.
     pub advertise: Option<String>,
-    /// Where the base model lies here.
+    /// Folder of the base model on this machine, when not where the coordinator says.
     pub base_model: Option<PathBuf>,
     /// Faults on purpose; usually none.
     pub faults: Faults,
@@ -121,7 +121,7 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     running.work(Session::new(greeting), inlets).await
 }
 
-/// Where outcomes come in.
+/// Channels that outcomes come in through, one for each kind.
 struct Inlets {
     device: mpsc::Receiver<DeviceOutcome>,
     state: mpsc::Receiver<StateOutcome>,
@@ -129,7 +129,7 @@ struct Inlets {
     events: mpsc::Receiver<Event>,
 }
 
-/// A worker at work.
+/// A worker at work: everything that the session's actions touch.
 pub(super) struct Running {
     dial: Arc<dyn Dial>,
     /// The way to other workers: what moves there counts.

@@ -28,14 +28,14 @@ use crate::train::state_thread::StateJob;
 /// How long a peer may stand still while it hands over the state.
 const FOLLOW_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Totals that have come and are not applied yet.
+/// Most totals that have come from a peer and are not applied yet.
 const FOLLOWED_AHEAD: usize = 4;
 
-/// What a task has to say.
+/// What one of these tasks has to say.
 pub(super) enum Event {
     /// A stream is open.
     Open(Stream),
-    /// Anything else.
+    /// An outcome for the session, whatever the task was.
     Input(Input),
 }
 
@@ -60,7 +60,7 @@ pub(super) fn open(
     });
 }
 
-/// Takes the state from a peer, dialled at its address, and follows its totals until it is ended.
+/// Takes the state from a peer, dialled at its address, and follows its totals until either side ends it.
 pub(super) fn follow_peer(
     (dial, address): (Arc<dyn PeerDial>, String),
     identity: Identity,
@@ -78,7 +78,7 @@ pub(super) fn follow_peer(
             let mut following = asked.await?;
             let under_way = Arc::new(Semaphore::new(FOLLOWED_AHEAD));
             loop {
-                // Whoever applies more slowly than the run goes on reads more slowly too.
+                // A worker that applies totals more slowly than the run goes on reads more slowly too.
                 let room = Arc::clone(&under_way).acquire_owned().await;
                 let room = room.map_err(|e| {
                     Error::new(Code::Internal, "no totals any more").why(e.to_string())
@@ -111,7 +111,7 @@ pub(super) fn follow_peer(
     })
 }
 
-/// A checkpoint to be written aside.
+/// A checkpoint that is written beside the training.
 pub(super) struct Stage {
     pub(super) step: Step,
     pub(super) staging: PathBuf,

@@ -18,7 +18,7 @@ pub const IGNORED: i64 = -100;
 pub struct Segment {
     /// The sample's place in the step.
     pub position: u32,
-    /// Tokens, padding included.
+    /// Tokens of the sample in the micro-batch, padding included.
     pub length: usize,
 }
 
@@ -31,7 +31,7 @@ pub struct MicroBatch {
     pub tokens: Vec<i64>,
     /// Labels, `[P]`, [`IGNORED`] where nothing is learned; not shifted.
     pub labels: Vec<i64>,
-    /// Optimizer step, from 1.
+    /// Optimizer step that the micro-batch is of, from 1.
     pub step: u64,
     /// Predicted tokens of the whole step.
     pub step_target_tokens: u64,

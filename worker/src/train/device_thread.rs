@@ -46,64 +46,64 @@ pub enum DeviceJob {
     Compute(Identity, Task, Vec<MicroBatchId>),
 }
 
-/// What loading needs.
+/// What loading a run needs.
 #[derive(Debug)]
 pub struct LoadJob {
-    /// What the coordinator said.
+    /// Everything that the coordinator says about the run.
     pub welcome: Welcome,
-    /// Where the base model lies here, when not where the coordinator says.
+    /// Folder of the base model on this machine, when not where the coordinator says.
     pub base_model: Option<PathBuf>,
     /// The device asked for on the command line.
     pub device: Option<String>,
-    /// Threads for tensor work.
+    /// Threads for tensor work and for the host's share of a step.
     pub threads: usize,
 }
 
-/// A loaded run, as far as others need it.
+/// A loaded run, as far as the state thread and the session need it.
 #[derive(Clone, Debug)]
 pub struct LoadedRun {
     /// The resolved configuration.
     pub config: Arc<RunConfig>,
     /// Names and places of the adapter's tensors.
     pub layout: Arc<AdapterLayout>,
-    /// What PiSSA took out of the base model.
+    /// A and B of what PiSSA took out of the base model, flat and in canonical order; `None` for other inits.
     pub taken: Option<Arc<Vec<f32>>>,
-    /// Every step.
+    /// Steps and micro-batches of the whole run, the same on every worker and on the coordinator.
     pub plan: Arc<Plan>,
-    /// Every evaluation.
+    /// Micro-batches of one evaluation, and how many integers it comes to.
     pub evaluation: Arc<EvaluationPlan>,
-    /// Where the device takes its buffers from.
+    /// Pool that the device takes its buffers of integers from, and that the sums give them back to.
     pub pool: BufferPool,
 }
 
-/// What came of it.
+/// What came of a job.
 #[derive(Debug)]
 pub enum DeviceOutcome {
     /// The base model is in memory.
     Loaded(Loaded, LoadedRun),
-    /// The adapter before step 1.
+    /// The adapter before step 1, flat and in canonical order.
     Initial(Vec<f32>),
-    /// A micro-batch is computed; its integers, unless only their fingerprint was wanted.
+    /// A micro-batch is computed; without integers where only their fingerprint was wanted.
     Computed(Identity, Computed, Option<Vec<i64>>),
-    /// Withdrawn before they were begun, or of a step that is over.
+    /// Micro-batches that were withdrawn before they were begun, or are of a step that is over.
     Skipped(Step, Task, Vec<MicroBatchId>),
     /// This worker cannot go on.
     Broken(Error),
 }
 
-/// Micro-batches that need not be begun any more.
+/// Micro-batches that the device thread need not begin any more, shared with the session.
 #[derive(Clone, Debug, Default)]
 pub struct Withdrawn(Arc<Mutex<BTreeSet<(Step, Task, MicroBatchId)>>>);
 
 impl Withdrawn {
-    /// These are not wanted any more.
+    /// Marks micro-batches as not wanted any more, and forgets marks of earlier steps.
     pub fn add(&self, step: Step, task: Task, micro_batches: &[MicroBatchId]) {
         let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         set.retain(|(of, _, _)| *of >= step);
         set.extend(micro_batches.iter().map(|id| (step, task, *id)));
     }
 
-    /// Whether this one is not wanted; it is forgotten by being asked.
+    /// Whether a micro-batch is not wanted any more; its mark is forgotten by being asked for.
     fn take(&self, step: Step, task: Task, micro_batch: MicroBatchId) -> bool {
         let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         set.remove(&(step, task, micro_batch))
@@ -159,12 +159,12 @@ struct OnDevice {
     plan: Arc<Plan>,
     trainer: Trainer,
     pool: BufferPool,
-    /// Which published state the adapter's tensors hold.
+    /// Version of the published state that the adapter's tensors hold.
     holds: Option<u64>,
     step_plan: Option<StepPlan>,
     gradient: Vec<f32>,
     losses: Vec<f32>,
-    /// For the integers.
+    /// Threads that make integers and fingerprints of gradients on the host.
     host: ThreadPool,
 }
 
@@ -219,7 +219,7 @@ impl Room {
             run.holds = Some(published.version);
         }
         let loss_scale = published.state.loss_factor();
-        // Held no longer than needed: its memory serves a later step.
+        // The state is held no longer than needed: its memory serves a later step.
         drop(published);
         let started = Instant::now();
         let (mut computed, mut integers) = run.compute(step, id, task, loss_scale)?;
@@ -304,7 +304,7 @@ impl OnDevice {
     }
 }
 
-/// Gradient and losses of one of `count` micro-batches, and what travels behind them.
+/// Writes the integers of one of `count` micro-batches: its gradient at 2^44, and the extras behind it.
 fn as_integers(gradient: &[f32], losses: &[f32], count: u32, integers: &mut [i64]) {
     let (quantized, extras) = integers.split_at_mut(gradient.len());
     let overflow = numerics::quantize_into(gradient, count, quantized);
@@ -317,7 +317,7 @@ fn as_integers(gradient: &[f32], losses: &[f32], count: u32, integers: &mut [i64
     extras[Extra::MicroBatches as usize] = 1;
 }
 
-/// The micro-batch of these rows, to be computed with a loss scale.
+/// Collates the planned rows of a micro-batch, to be computed with a loss scale.
 pub(super) fn collated(
     dataset: &PreparedDataset,
     planned: &MicroBatchPlan,

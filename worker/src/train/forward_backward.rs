@@ -1,9 +1,14 @@
 //! Losses per token and the adapter's gradient of one micro-batch.
 //!
-//! In: tokens, labels, the adapter's values. Out: the cross entropy of every predicted token, and
-//! the gradient of their sum over the step's predicted tokens. The output head runs only on rows
-//! that predict something. Keeps: the frozen base model never asks for a gradient.
-//! Shapes in names: B rows, T tokens, P all positions, Q positions that predict, H hidden, V vocabulary.
+//! In: tokens, labels, the adapter's values. Out: the cross entropy of every predicted token, and the gradient of
+//!
+//! ```text
+//! L = loss_scale / step_target_tokens * sum over q of nll_q        q in Q, the positions that predict
+//! ```
+//!
+//! with respect to the adapter's N elements, after which the loss scale is taken off again. The output head runs only
+//! on rows that predict something. Keeps: the frozen base model never asks for a gradient. Shapes in names: B rows, T
+//! tokens, P all positions, Q positions that predict, H hidden, V vocabulary.
 
 #![allow(non_snake_case)]
 
@@ -34,19 +39,19 @@ pub struct Trainer {
     adapter: LiveAdapter,
     layout: AdapterLayout,
     spec: AdapterSpec,
-    /// What PiSSA took out of the base model.
+    /// A and B of what PiSSA took out of the base model, flat and in canonical order; `None` for other inits.
     taken: Option<Arc<Vec<f32>>>,
-    /// Inputs of every pair on a linear.
+    /// Number of inputs of each adapted linear, by its site: the width of its dropout mask.
     sites: Vec<usize>,
-    /// PEFT folder of the first values: `init_adapter` or `parent`.
+    /// PEFT folder that the first values are read from: `init_adapter` or `parent`.
     earlier: Option<PathBuf>,
-    /// Where the first values are drawn from, without such a folder.
+    /// Rule by which the first values are drawn, where there is no such folder.
     init: LoraInit,
     seed: u64,
     lora_dropout: f64,
     device: Device,
     kind: Kind,
-    /// Activations are computed again on the way back.
+    /// Recompute activations in the backward pass instead of keeping them.
     again: bool,
 }
 
@@ -59,8 +64,8 @@ impl Trainer {
         Self::load_counted(config, base, device, &Counters::default())
     }
 
-    /// The same, counting in `progress` each tensor that is loaded, and later each layer forward and backward, each part
-    /// of the output head and each token written.
+    /// [`Self::load`], counting in `progress` each tensor that is loaded, and later each layer forward and backward,
+    /// each part of the output head and each token written.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -111,13 +116,13 @@ impl Trainer {
         })
     }
 
-    /// Whether it computes on the CPU.
+    /// Whether the trainer computes on the CPU.
     #[must_use]
     pub fn is_on_cpu(&self) -> bool {
         self.device == Device::Cpu
     }
 
-    /// The most of a GPU's memory that was needed so far; nothing on the CPU.
+    /// The most of the GPU's memory that was needed so far; nothing on the CPU.
     ///
     /// # Errors
     /// libtorch's.
@@ -125,14 +130,14 @@ impl Trainer {
         DevicePeak::of(self.device).map_err(failed("asking for the device's memory"))
     }
 
-    /// Whether activations are computed again on the way back.
+    /// Whether activations are recomputed in the backward pass.
     #[must_use]
     pub fn computes_again(&self) -> bool {
         self.again
     }
 
-    /// Whether activations are computed again on the way back instead of being kept; the gradient
-    /// is the same to the bit.
+    /// Sets whether activations are recomputed in the backward pass instead of being kept; the gradient is the same to
+    /// the bit.
     pub fn compute_again(&mut self, again: bool) {
         self.again = again;
     }
@@ -143,13 +148,13 @@ impl Trainer {
         &self.layout
     }
 
-    /// What PiSSA took out of the base model, A and B at their places in the flat vector.
+    /// A and B of what PiSSA took out of the base model, at their places in the flat vector.
     #[must_use]
     pub fn taken(&self) -> Option<&Arc<Vec<f32>>> {
         self.taken.as_ref()
     }
 
-    /// The adapter's first values: those of `init_adapter` or `parent`, or PEFT's draws from the seed.
+    /// The adapter's first values `[N]`: those of `init_adapter` or `parent`, or PEFT's draws from the seed.
     ///
     /// # Errors
     /// [`Code::BadInitAdapter`], and libtorch's.
@@ -169,7 +174,7 @@ impl Trainer {
         }
     }
 
-    /// Takes new values of the adapter, in canonical order.
+    /// Takes new values `[N]` of the adapter, in canonical order.
     ///
     /// # Errors
     /// [`Code::Internal`] for another length, and libtorch's.
@@ -180,8 +185,8 @@ impl Trainer {
             .map_err(failed("taking a new adapter"))
     }
 
-    /// Bytes on the CPU that a micro-batch would keep from the way forward: those of the first layer
-    /// that learns, times the layers from there on.
+    /// Bytes on the CPU that a micro-batch would keep between forward and backward: those of the first layer that
+    /// learns, times the number of layers from there on.
     ///
     /// # Errors
     /// [`Code::OutOfMemory`], and libtorch's.
@@ -211,8 +216,8 @@ impl Trainer {
         measured.map_err(failed("measuring what a layer keeps"))
     }
 
-    /// Computes one micro-batch: the cross entropy of every predicted token into `losses`, and
-    /// the gradient of their sum over `step_target_tokens` into `gradient`, in canonical order.
+    /// Computes one micro-batch: the cross entropy of every predicted token into `losses` `[Q]`, and the gradient of
+    /// their sum over `step_target_tokens` into `gradient` `[N]`, in canonical order.
     ///
     /// # Errors
     /// [`Code::OutOfMemory`], and libtorch's.
@@ -388,12 +393,12 @@ impl Trainer {
     }
 }
 
-/// A micro-batch on the device.
+/// A micro-batch as tensors on the device.
 struct Here {
     tokens_BT: Tensor,
     places_Q: Tensor,
     wanted_Q: Tensor,
-    /// Samples of one length are rows, others lie behind each other in one row.
+    /// True where samples lie behind each other in one row; otherwise each is a row, all of one length.
     packed: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Gradients of the adapter's tensors on their way into one flat vector.
 //!
-//! In: those of one part of the decoder after the other, in any order. Out: canonical order, on the
-//! host. Keeps: on the CPU they are copied as they come, so that none waits for the last; from a GPU
-//! they come in one copy.
+//! In: the gradients of one part of the decoder after the other, in any order. Out: one flat vector in canonical order,
+//! on the host. Keeps: on the CPU gradients are copied as they come, so that none waits for the last; from a GPU they
+//! come in one copy.
 
 use shared::model::Part;
 use tch::Tensor;
@@ -10,7 +10,7 @@ use tch::Tensor;
 use crate::adapter::AdapterLayout;
 use crate::device::{TorchResult, copy_out, has_kernels};
 
-/// The gradients found so far.
+/// The flat vector, and the gradients of a GPU that wait to be copied into it.
 pub(super) struct Gradients<'a> {
     layout: &'a AdapterLayout,
     into: &'a mut [f32],
@@ -26,7 +26,7 @@ impl<'a> Gradients<'a> {
         }
     }
 
-    /// Takes the gradients of a part's tensors, in their order.
+    /// Takes the gradients of a part's tensors, in the order of the layout.
     ///
     /// # Errors
     /// libtorch's.

@@ -1,10 +1,18 @@
 //! The output head and the cross entropy, some rows at a time.
 //!
-//! In: hidden states of the positions that predict, and the tokens they should. Out: a loss for each,
-//! and the gradient of the hidden states or whether the likeliest token is the right one.
-//! Keeps: the logits of one part are in memory at a time: a vocabulary of 150,000 words costs
-//! megabytes. How many rows a part has depends on vocabulary and device class only, never on how
-//! much is to be computed. Shapes in names: Q positions that predict, C those of one part, H hidden, V vocabulary.
+//! In: hidden states of the positions that predict, and the tokens they should. Out: a loss for each, and the gradient
+//! of the hidden states, or whether the most probable token is the wanted one. With z the logits of position c and w
+//! its wanted token:
+//!
+//! ```text
+//! z     = head(norm(h_c))                              [V], in f32
+//! nll_c = log(sum over v of exp(z_v)) - z_w            the cross entropy, nats
+//! dL    = share * d(sum over c of nll_c)               share = loss_scale / step_target_tokens
+//! ```
+//!
+//! Keeps: the logits of one part are in memory at a time: a vocabulary of 150,000 words costs megabytes. How many rows
+//! a part has depends on vocabulary and device class only, never on how much is to be computed. Shapes in names: Q
+//! positions that predict, C those of one part, H hidden, V vocabulary.
 
 #![allow(non_snake_case)]
 
@@ -14,20 +22,21 @@ use tch::{Device, TchError, Tensor, no_grad};
 use crate::device::{Dropout, TorchResult, cross_entropy, gradients, has_kernels};
 use crate::model::{Decoder, Masks};
 
-/// The output head of a decoder.
+/// The output head of a decoder, and which of its tensors learn.
 #[derive(Clone, Copy)]
 pub(super) struct Head<'a> {
     pub(super) decoder: &'a Decoder,
-    /// Dropout for all positions, of which those that predict are taken.
+    /// Masks of dropout for all P positions, of which the rows that predict are taken.
     pub(super) masks: Masks<'a>,
+    /// Indices of the predicting positions among all P, in order.
     pub(super) places_Q: &'a Tensor,
-    /// What learns of it.
+    /// Tensors of the head's part of the adapter, in canonical order: last norm and output head.
     pub(super) windows: &'a [Tensor],
 }
 
 impl Head<'_> {
-    /// Writes the losses of all positions, and returns the gradients of `share` times their sum: that
-    /// of the hidden states, `[Q, H]`, and those of what learns.
+    /// Writes the losses of all Q positions, and returns the gradients of `share` times their sum: that of the hidden
+    /// states, `[Q, H]`, and those of `windows`, in order.
     ///
     /// # Errors
     /// libtorch's.
@@ -68,7 +77,7 @@ impl Head<'_> {
         Ok((gradient_QH, learnt))
     }
 
-    /// Writes the losses of all positions, and whether the likeliest token is the wanted one.
+    /// Writes the losses of all Q positions, and returns whether the most probable token is the wanted one.
     ///
     /// # Errors
     /// libtorch's.
@@ -90,7 +99,7 @@ impl Head<'_> {
         Ok(hits)
     }
 
-    /// Dropout of one part's positions, should the head have a pair.
+    /// The dropout mask of one part's positions, for a head that has a pair.
     fn mask(&self, site: usize, from: usize, count: i64) -> TorchResult<Dropout> {
         let missing = || TchError::Shape("nothing is dropped".into());
         let all = self.masks.ok_or_else(missing)?(site)?;

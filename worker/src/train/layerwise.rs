@@ -1,12 +1,10 @@
 //! Forward layer by layer, and back the same way.
 //!
-//! In: a decoder with its adapter, hidden states. Out: hidden states behind the last layer, then the
-//! gradients of each layer's part of the adapter, last layer first.
-//! Keeps: every layer has a graph of its own, freed as soon as its gradients are there. With
-//! checkpointing the graph is made again from the layer's input: the same kernels on the same values,
-//! so the same bits. A layer before the first that learns is never gone back to. Each layer that was gone back
-//! through is a sign of progress, as each forward is.
-//! Shapes in names: P all positions, H hidden.
+//! In: a decoder with its adapter, hidden states `[P, H]`. Out: hidden states behind the last layer, then the gradients
+//! of each layer's part of the adapter, last layer first. Keeps: every layer has a graph of its own, freed as soon as
+//! its gradients are there. With checkpointing the graph is made again from the layer's input: the same kernels on the
+//! same values, so the same bits. The backward pass ends at the first layer that learns. Each layer that it has passed
+//! is a sign of progress, as each layer forward is. Shapes in names: P all positions, H hidden.
 
 #![allow(non_snake_case)]
 
@@ -15,34 +13,34 @@ use tch::{Tensor, no_grad};
 use crate::device::{TorchResult, gradients};
 use crate::model::{Decoder, Masks, Pass};
 
-/// What is asked of every layer.
+/// The decoder, and what every one of its layers is computed with.
 #[derive(Clone, Copy)]
 pub(super) struct Layers<'a> {
     pub(super) decoder: &'a Decoder,
     pub(super) pass: &'a Pass<'a>,
     pub(super) masks: Masks<'a>,
-    /// A layer's graph is made anew on the way back.
+    /// Recompute a layer's graph in the backward pass instead of keeping it.
     pub(super) again: bool,
 }
 
-/// What the way back needs of one layer.
+/// What the backward pass needs of one layer.
 enum Trace {
-    /// Nothing learns here or before.
+    /// Nothing learns in this layer or before it: the backward pass does not come here.
     Nothing,
-    /// Its input, and its output with the graph between unless that is made again.
+    /// The layer's input, and its output with the graph between; without an output the graph is made again.
     Learning(Tensor, Option<Tensor>),
 }
 
-/// The way that was gone.
+/// What the forward pass leaves for the backward pass, layer by layer.
 pub(super) struct Path {
     traces: Vec<Trace>,
-    /// Whether somebody wants the gradient of what came in.
+    /// Whether the gradient of the hidden states that came in is wanted: the embedding learns.
     flows: bool,
 }
 
 impl Layers<'_> {
-    /// Hidden states behind the last layer, without a graph. `windows` gives what learns in a layer;
-    /// `flows` says that the gradient of the hidden states that come in is wanted too.
+    /// Hidden states `[P, H]` behind the last layer, without a graph. `windows` gives the tensors that learn in a
+    /// layer; `flows` says that the gradient of the hidden states that come in is wanted too.
     ///
     /// # Errors
     /// libtorch's.
@@ -75,8 +73,8 @@ impl Layers<'_> {
         Ok((hidden_PH, Path { traces, flows }))
     }
 
-    /// Goes back with the gradient of the hidden states behind the last layer; `found` takes the
-    /// gradients of what learns in a layer, in the order of `windows`. Returns the gradient of what
+    /// Goes back from the gradient `[P, H]` of the hidden states behind the last layer; `found` takes the gradients of
+    /// a layer's learning tensors, in the order of `windows`. Returns the gradient `[P, H]` of the hidden states that
     /// came in, where it is wanted.
     ///
     /// # Errors

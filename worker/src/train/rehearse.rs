@@ -20,10 +20,10 @@ use super::device_thread::collated;
 use super::forward_backward::Trainer;
 use crate::device::{DevicePeak, available_memory};
 
-/// Bytes per parameter of the adapter that a run has in memory beside the device's: parameters and
-/// two moments, once committed and once as a shadow,
+/// Bytes of the states per parameter of the adapter, beside the device's memory: parameters and two moments, once
+/// committed and once as a shadow.
 const STATE_BYTES: usize = 2 * 3 * 4;
-/// and one of each vector of integers.
+/// Bytes of one vector of integers per parameter of the adapter.
 const INTEGER_BYTES: usize = 8;
 
 /// Computes the largest micro-batches of the run, and forgets them; returns what each took, as it is computed from then

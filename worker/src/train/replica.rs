@@ -17,48 +17,49 @@ use super::retained::Retained;
 use super::sums::{BufferPool, EXTRAS, Extra, Sums};
 use crate::collective::slice;
 
-/// What a step's update needs to know of the plan.
+/// What one step's update takes from plan and configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepRule {
-    /// The step.
+    /// Optimizer step that the total is of, from 1.
     pub step: Step,
-    /// Micro-batches it has.
+    /// Number of micro-batches that the step has.
     pub micro_batches: u32,
-    /// Target tokens of all of them.
+    /// Target tokens of all micro-batches of the step.
     pub target_tokens: u64,
-    /// The learning rate it uses.
+    /// Learning rate of the step.
     pub learning_rate: f64,
-    /// Gradients are clipped at this L2 norm; 0 means never.
+    /// Largest L2 norm that the gradient keeps; 0 never clips.
     pub max_grad_norm: f64,
-    /// Decoupled weight decay.
+    /// Decoupled weight decay, per unit of learning rate.
     pub weight_decay: f64,
 }
 
-/// One worker's copy of the run.
+/// One worker's copy of the run: the committed state, the sums of the step in work, and the shadow.
 #[derive(Debug)]
 pub struct Replica {
     sums: Sums,
-    /// Those of an evaluation of the committed state.
+    /// Integers of an evaluation of the committed state, kept and credited like those of a step.
     evaluation: Sums,
-    /// Micro-batches of an evaluation.
+    /// Number of micro-batches that an evaluation has, by the plan.
     evaluated: usize,
     state: Arc<AdapterState>,
-    /// Digests of the committed state and of its parameters, as it was when it became that.
+    /// Digests of the committed state, as they were when it became that: what memory holds later must still have them.
     digests: StateDigests,
     shadow: Option<AdapterState>,
-    /// The same of the shadow.
+    /// Digests of the shadow, empty before the first step is applied.
     shaded: StateDigests,
+    /// The total that led to the shadow, kept so that the update can be done once more.
     total: Option<Arc<Vec<i64>>>,
-    /// Of the newest reduce: the sum that was handed out, and the total that came.
+    /// Fingerprints by slice of the newest reduce: of the sum that was handed out, and of the total that came.
     newest: SliceFingerprints,
-    /// Earlier states that are not yet on storage.
+    /// Earlier committed states that are not yet on storage.
     retained: Retained,
-    /// What learns alike; none is all of it.
+    /// Parameter groups of the optimizer in canonical order; none is one group of all elements.
     groups: Vec<Group>,
 }
 
 impl Replica {
-    /// For adapters of `parameters` elements.
+    /// An empty replica for adapters of `parameters` elements.
     #[must_use]
     pub fn new(parameters: usize) -> Self {
         Self {
@@ -76,17 +77,17 @@ impl Replica {
         }
     }
 
-    /// Elements learn in these groups.
+    /// Sets the parameter groups of the optimizer.
     pub fn learns(&mut self, groups: Vec<Group>) {
         self.groups = groups;
     }
 
-    /// Lets buffers go back to where the device takes them from.
+    /// Lets the sums give their buffers back to the pool that the device takes them from.
     pub fn share(&mut self, pool: BufferPool) {
         self.sums.share(pool);
     }
 
-    /// Evaluations come to so many integers, from so many micro-batches.
+    /// Prepares for evaluations of `width` integers, summed over `micro_batches` micro-batches.
     pub fn evaluates(&mut self, width: usize, micro_batches: usize) {
         self.evaluation = Sums::of_length(width);
         self.evaluated = micro_batches;
@@ -105,7 +106,7 @@ impl Replica {
         &self.state
     }
 
-    /// Takes a state from elsewhere; returns its digest. Earlier ones that are wanted stay.
+    /// Takes a state from elsewhere and returns its digest; the state before is retained where it is wanted.
     pub fn adopt(&mut self, state: AdapterState) -> String {
         self.retained.passed(&self.state, &self.digests.whole);
         self.state = Arc::new(state);
@@ -116,7 +117,7 @@ impl Replica {
         self.digests.whole.clone()
     }
 
-    /// Keeps a micro-batch of the step in work aside; those of other steps are let go.
+    /// Keeps a micro-batch of the step in work aside; integers of other steps are dropped.
     pub fn keep(&mut self, step: Step, task: Task, micro_batch: MicroBatchId, integers: Vec<i64>) {
         if step == self.state.step.next() {
             self.sums_of(task).keep(micro_batch, integers);
@@ -130,10 +131,10 @@ impl Replica {
         }
     }
 
-    /// Moves micro-batches into the sum.
+    /// Moves micro-batches from the side into the sum.
     ///
     /// # Errors
-    /// [`Code::Internal`] when one was never kept, or credited already.
+    /// [`Code::Internal`] when a micro-batch was never kept, or was credited already.
     pub fn credit(&mut self, task: Task, micro_batches: &[MicroBatchId]) -> Result<()> {
         let sums = self.sums_of(task);
         micro_batches
@@ -141,13 +142,13 @@ impl Replica {
             .try_for_each(|micro_batch| sums.credit(*micro_batch))
     }
 
-    /// Forgets the integers of the step in work. What is applied already may still be committed.
+    /// Forgets the integers of the step in work. A shadow that is there already may still be committed.
     pub fn forget(&mut self) {
         self.sums.clear();
         self.evaluation.clear();
     }
 
-    /// What this worker contributes to a reduce among `world` members.
+    /// This worker's sum for a reduce among `world` members, zeros where nothing is credited to it.
     pub fn sum(&mut self, task: Task, world: usize) -> Arc<Vec<i64>> {
         let sum = self.sums_of(task).sum();
         self.newest = SliceFingerprints {
@@ -157,7 +158,7 @@ impl Replica {
         sum
     }
 
-    /// Clips the total and applies it to the shadow copy.
+    /// Clips the total and applies it to the committed state; the next state becomes the shadow.
     ///
     /// # Errors
     /// [`Code::Internal`] when the total does not cover the step, [`Code::Corrupt`] when the
@@ -173,7 +174,7 @@ impl Replica {
         self.newest.received = fingerprints(&total, world);
         let loss_scale = self.state.loss_scale;
         let (grad_norm, skipped, loss) = self.shade(rule, &total)?;
-        // The shadow copy and its total go together: one that led nowhere leaves those of an earlier attempt alone.
+        // The shadow and its total go together: a total that leads nowhere leaves those of an earlier attempt alone.
         self.total = Some(total);
         Ok(Applied {
             state_digest: self.shaded.whole.clone(),
@@ -191,12 +192,12 @@ impl Replica {
     ///
     /// # Errors
     /// [`Code::Internal`] when the total does not cover the evaluation, [`Code::Corrupt`] as
-    /// [`Self::apply`].
+    /// [`Self::apply`], for the moments too.
     pub fn evaluate(&mut self, total: impl Into<Arc<Vec<i64>>>, world: usize) -> Result<Applied> {
         let total = total.into();
         // No update follows in which damaged moments would show, and a checkpoint may.
         self.is_sound(1)?;
-        // Before it is looked at: a total that does not cover the evaluation has to be explained.
+        // Before the total is looked at: one that does not cover the evaluation has to be explained.
         self.newest.received = fingerprints(&total, world);
         let summed = total.last().copied();
         if summed != i64::try_from(self.evaluated).ok() {
@@ -221,8 +222,8 @@ impl Replica {
         })
     }
 
-    /// What was computed on other parameters is wrong, and its traces may vanish in the update: no
-    /// other member would see them. Damaged moments show in the new state, where others see it.
+    /// What was computed on damaged parameters is wrong, and its traces may vanish in the update: no other member would
+    /// see them. Damaged moments show in the new state, where others see them, unless there is no other member.
     fn is_sound(&self, world: usize) -> Result<()> {
         let sound = if world == 1 {
             numerics::state_digest(&self.state) == self.digests.whole
@@ -245,8 +246,8 @@ impl Replica {
         (self.state.step, numerics::state_digest(&self.state))
     }
 
-    /// Hashes the committed state, and applies the same total again where there is one: the second
-    /// digest is empty where there is none.
+    /// Digest of the committed state from its bytes, and of the shadow after the same total was applied once more; the
+    /// second one is empty where there is no total.
     ///
     /// # Errors
     /// [`Code::Internal`] when the total is not that of the step.
@@ -301,12 +302,14 @@ impl Replica {
         newest.or_else(|| self.retained.get(step)).cloned()
     }
 
-    /// Fingerprints by slice of what went into the newest reduce and of what came out.
+    /// Fingerprints by slice of the sum that went into the newest reduce, and of the total that came out.
     #[must_use]
     pub fn explain(&self) -> SliceFingerprints {
         self.newest.clone()
     }
 
+    /// Checks that the total covers the step, and writes the next state into the shadow, with its digests. Returns
+    /// the gradient norm before clipping, whether the step was skipped, and its loss in units of 2^-40.
     fn shade(&mut self, rule: &StepRule, total: &[i64]) -> Result<(f64, bool, i64)> {
         let (gradient, extras) = total.split_at(total.len().saturating_sub(EXTRAS));
         let extra = |which: Extra| extras.get(which as usize).copied().unwrap_or(-1);
@@ -347,17 +350,17 @@ impl Replica {
         Ok((grad_norm, skipped, extra(Extra::Loss)))
     }
 
-    /// Changes one bit of the committed parameters: what damaged memory does.
+    /// Changes one bit of the committed parameters, as damaged memory does.
     pub fn flip_parameter_bit(&mut self, somewhere: usize) {
         flip_bit(&mut Arc::make_mut(&mut self.state).params, somewhere);
     }
 
-    /// The same in the first moments.
+    /// Changes one bit of the committed first moments, as damaged memory does.
     pub fn flip_moment_bit(&mut self, somewhere: usize) {
         flip_bit(&mut Arc::make_mut(&mut self.state).m, somewhere);
     }
 
-    /// Changes one bit of the sum: what damaged memory does.
+    /// Changes one bit of the sum, as damaged memory does.
     pub fn flip_sum_bit(&mut self, task: Task) {
         self.sums_of(task).flip_bit();
     }
@@ -377,13 +380,13 @@ fn nothing_applied(step: Step) -> Error {
     )
 }
 
-/// The fingerprint of a whole, from those of its slices.
+/// The fingerprint of a whole vector, from those of its slices: fingerprints add.
 fn whole(slices: &[u64]) -> u64 {
     let Fingerprint(whole) = slices.iter().map(|slice| Fingerprint(*slice)).sum();
     whole
 }
 
-/// Fingerprints of a vector, cut into the slices of `world` members.
+/// Fingerprints of the slices of a vector, one for each of `world` members, by slot.
 fn fingerprints(values: &[i64], world: usize) -> Vec<u64> {
     (0..world)
         .map(|slot| {

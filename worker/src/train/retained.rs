@@ -1,8 +1,8 @@
 //! Committed states that stay in memory beside the newest until they are on storage.
 //!
-//! In: which steps are wanted, each committed state as it is passed by. Out: the states of wanted steps, with the digests
-//! agreed on. Keeps: what is wanted and was committed here is never let go, also when another state is adopted: the one
-//! in memory may be the last copy, and whoever writes it compares digests.
+//! In: which steps are wanted, each committed state as it is passed by. Out: the states of wanted steps, with the
+//! digests agreed on. Keeps: what is wanted and was committed here is never let go, also when another state is adopted:
+//! the one in memory may be the last copy, and whoever writes it compares digests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

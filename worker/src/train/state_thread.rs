@@ -26,17 +26,17 @@ use crate::progress::Counters;
 
 /// Jobs waiting at most: the coordinator gives few at a time.
 const QUEUE: usize = 1024;
-/// So many totals wait for one follower in any case; who is slower begins anew,
+/// Totals that may wait for one follower in any case; one that is slower begins anew.
 const FOLLOWED_TOTALS: usize = 4;
-/// and more of them while they take no more memory than this.
+/// Bytes that the waiting totals of one follower may take, where more than these fit.
 const FOLLOWED_BYTES: usize = 256 << 20;
 
 /// A committed state that others may read.
 #[derive(Clone, Debug)]
 pub struct Published {
-    /// Grows with every state.
+    /// Number that grows with every published state, so that the device thread sees a new one.
     pub version: u64,
-    /// The state.
+    /// Parameters, moments and counters, read-only while anybody holds them.
     pub state: Arc<AdapterState>,
 }
 
@@ -49,25 +49,25 @@ pub fn committed(state: &CommittedState) -> Option<Published> {
     state.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// What a follower gets: the state now, and each total from then on.
+/// What a follower gets: the state now, and the total of every later step.
 #[derive(Debug)]
 pub struct Followed {
-    /// The committed state when it began.
+    /// The committed state when the follower began.
     pub state: Arc<AdapterState>,
-    /// The totals of the steps after it, in order; the end means that it was too slow.
+    /// Totals of the steps after the state, in order; the end means that the follower was too slow.
     pub totals: tokio::sync::mpsc::Receiver<(Step, Arc<Vec<i64>>)>,
 }
 
-/// What the thread is asked to do.
+/// What the state thread is asked to do.
 #[derive(Debug)]
 pub enum StateJob {
-    /// A run is loaded.
+    /// A run is loaded: make its replica.
     Begin(LoadedRun),
     /// A state from elsewhere: drawn, or taken from a member.
     Adopt(Box<AdapterState>),
     /// The adapter that was drawn for the state before step 1.
     Initial(Vec<f32>),
-    /// A checkpoint folder.
+    /// Take the state of a checkpoint folder.
     RestoreFrom(PathBuf),
     /// The total of a step that others have committed.
     FollowTotal(Step, Vec<i64>, OwnedSemaphorePermit),
@@ -81,15 +81,15 @@ pub enum StateJob {
     Forget,
     /// Hand out the sum for a reduce among so many members.
     Sum(Identity, Task, usize),
-    /// Clip and apply the total of a step to the shadow copy; that of an evaluation changes nothing.
+    /// Clip the total of a step and apply it to the shadow; the total of an evaluation changes nothing.
     Apply(Identity, Task, Arc<Vec<i64>>, usize),
-    /// Hash the committed state and apply the total again.
+    /// Hash the committed state and apply the total of the step again.
     Reapply(Identity),
     /// Hash the committed state.
     Prove,
     /// The shadow copy becomes the state.
     Commit(Step),
-    /// Serve somebody who joins.
+    /// Serve a worker that joins.
     Follow(oneshot::Sender<Followed>),
     /// Hand out the committed state of a step, the newest or one that is kept, once all earlier jobs are done.
     Freeze(Step, oneshot::Sender<Option<Arc<AdapterState>>>),
@@ -99,18 +99,18 @@ pub enum StateJob {
     Explain(Identity),
 }
 
-/// What came of it.
+/// What came of a job.
 #[derive(Debug)]
 pub enum StateOutcome {
     /// The state is at a committed step.
     Synced(Step, String),
-    /// What it was to take the state from is not whole or cannot be read: another source may be.
+    /// The source of the state is not whole or cannot be read: another source may be.
     Unsynced(Error),
-    /// The sum of this worker, among so many members.
+    /// The sum of this worker, for a reduce among so many members.
     Sum(Identity, Task, Arc<Vec<i64>>, usize),
     /// The shadow copy is ready.
     Applied(Identity, Applied),
-    /// The total is not that of the step: the reduce failed.
+    /// The total does not cover the step: the reduce failed.
     Unfit(Identity, Error),
     /// Digest of the committed state, and of the shadow copy made again.
     Reapplied(Identity, String, String),
@@ -118,7 +118,7 @@ pub enum StateOutcome {
     Proved(Step, String),
     /// The shadow copy is the state now.
     Committed(Step),
-    /// Which earlier states are kept now, with the digests they were committed with.
+    /// Digests of the earlier states that are kept now, as they were committed.
     Retained(BTreeMap<Step, String>),
     /// Fingerprints of the newest reduce by slice.
     Slices(Identity, SliceFingerprints),
@@ -173,9 +173,9 @@ struct Room {
     outcomes: tokio::sync::mpsc::Sender<StateOutcome>,
     run: Option<(LoadedRun, Replica)>,
     followers: Vec<tokio::sync::mpsc::Sender<(Step, Arc<Vec<i64>>)>>,
-    /// What is to be kept, as far as that was said before a run was loaded.
+    /// Steps whose states are to be kept, as far as that was said before a run was loaded.
     wanted: Vec<Step>,
-    /// What was told last of the earlier states that are kept.
+    /// The earlier states that were last told as kept, with their digests.
     retained: BTreeMap<Step, String>,
 }
 
@@ -226,7 +226,7 @@ impl Room {
             }
             StateJob::FollowTotal(step, total, applied) => {
                 match self.follow_total(step, total) {
-                    // What it holds itself is damaged.
+                    // What this worker holds itself is damaged: no other source helps.
                     Err(error) if error.code == Code::Corrupt => return Err(error),
                     Err(error) => self.tell(StateOutcome::Unsynced(error)),
                     Ok(()) => {}
@@ -282,7 +282,8 @@ impl Room {
         Ok(())
     }
 
-    /// Clips and applies the total of a reduce; what does not fit is told, what is damaged ends this worker.
+    /// Clips and applies the total of a reduce. A total that does not fit is told as a failed reduce; a damaged state
+    /// ends this worker.
     fn apply(
         &mut self,
         identity: Identity,
@@ -327,7 +328,7 @@ impl Room {
         let Some((_, replica)) = self.run.as_mut() else {
             return;
         };
-        // Who follows this worker would miss a piece.
+        // A follower would miss the totals between its state and this one.
         self.followers.clear();
         let step = state.step;
         let digest = replica.adopt(state);
@@ -336,7 +337,7 @@ impl Room {
         self.tell(StateOutcome::Synced(step, digest));
     }
 
-    /// Somebody who joins gets the state now and each total from then on.
+    /// Gives a worker that joins the state now and each total from then on.
     fn follow(&mut self, begin: oneshot::Sender<Followed>) {
         let Some((run, replica)) = self.run.as_ref() else {
             return;
@@ -425,7 +426,8 @@ fn followed_totals(parameters: usize) -> usize {
     (FOLLOWED_BYTES / total).max(FOLLOWED_TOTALS)
 }
 
-/// In fp16 the schedule of the learning rate does not count skipped steps: `state` says how many.
+/// The rule of a step: what the plan says, and the learning rate, whose schedule does not count steps that fp16
+/// skipped; `state` knows how many.
 fn rule(run: &LoadedRun, step: Step, state: &AdapterState) -> StepRule {
     let plan = run.plan.step(step);
     StepRule {

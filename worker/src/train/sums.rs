@@ -11,35 +11,36 @@ use shared::error::{Code, Error, Result};
 use shared::ids::MicroBatchId;
 use shared::numerics;
 
-/// Committed numbers that travel behind the gradient in the same vector.
+/// Committed numbers that travel behind the gradient in the same vector, by their index there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extra {
-    /// Sum of cross entropies, units of 2^-40.
+    /// Sum of the cross entropies, in units of 2^-40 nats.
     Loss = 0,
-    /// Targets the loss runs over.
+    /// Number of target tokens that the loss runs over.
     TargetTokens = 1,
-    /// Micro-batches with a value that was not finite or out of range.
+    /// Number of micro-batches with a value that was not finite or out of range.
     Overflows = 2,
-    /// Micro-batches in the sum.
+    /// Number of micro-batches in the sum.
     MicroBatches = 3,
 }
 
-/// How many extras there are.
+/// Number of extras behind the gradient.
 pub const EXTRAS: usize = 4;
 
-/// Buffers kept for later at most.
+/// Most buffers that a pool keeps for later.
 const SPARE: usize = 4;
 
-/// The integers of one step on one worker.
+/// The integers of one step, or of one evaluation, on one worker.
 #[derive(Debug)]
 pub struct Sums {
+    /// Integers of micro-batches that were computed here and are not credited yet.
     side: BTreeMap<MicroBatchId, Vec<i64>>,
-    /// Of what is credited; none while nothing is.
+    /// Sum of what is credited to this worker; none while nothing is.
     sum: Option<Arc<Vec<i64>>>,
     pool: BufferPool,
 }
 
-/// Buffers of one length that go to and fro between the device, the sums and their totals.
+/// Buffers of one length that go round between the device, the sums and their totals.
 #[derive(Clone, Debug)]
 pub struct BufferPool {
     length: usize,
@@ -47,7 +48,7 @@ pub struct BufferPool {
 }
 
 impl BufferPool {
-    /// For adapters of `parameters` elements.
+    /// A pool for adapters of `parameters` elements.
     #[must_use]
     pub fn new(parameters: usize) -> Self {
         Self {
@@ -56,14 +57,14 @@ impl BufferPool {
         }
     }
 
-    /// A buffer; its content is arbitrary.
+    /// A buffer of the pool or a new one; its content is arbitrary.
     #[must_use]
     pub fn take(&self) -> Vec<i64> {
         let free = self.lock().pop();
         free.unwrap_or_else(|| vec![0; self.length])
     }
 
-    /// Takes one back.
+    /// Takes a buffer back, unless it has another length or there are enough.
     pub fn put(&self, buffer: Vec<i64>) {
         let mut free = self.lock();
         if buffer.len() == self.length && free.len() < SPARE {
@@ -77,7 +78,7 @@ impl BufferPool {
 }
 
 impl Sums {
-    /// For adapters of `parameters` elements.
+    /// Sums for adapters of `parameters` elements, with the extras behind them.
     #[must_use]
     pub fn new(parameters: usize) -> Self {
         Self {
@@ -87,7 +88,7 @@ impl Sums {
         }
     }
 
-    /// For vectors of this length, whatever they mean.
+    /// Sums of vectors of this length, without the meaning of extras.
     #[must_use]
     pub fn of_length(length: usize) -> Self {
         Self {
@@ -100,17 +101,17 @@ impl Sums {
         }
     }
 
-    /// Keeps a micro-batch aside until it is credited.
+    /// Keeps the integers of a micro-batch aside until they are credited.
     pub fn keep(&mut self, micro_batch: MicroBatchId, integers: Vec<i64>) {
         if let Some(old) = self.side.insert(micro_batch, integers) {
             self.pool.put(old);
         }
     }
 
-    /// Moves a micro-batch into the sum.
+    /// Moves the integers of a micro-batch into the sum.
     ///
     /// # Errors
-    /// [`Code::Internal`] when it was never kept, or credited already.
+    /// [`Code::Internal`] when the micro-batch was never kept, or was credited already.
     pub fn credit(&mut self, micro_batch: MicroBatchId) -> Result<()> {
         let integers = self.side.remove(&micro_batch).ok_or_else(|| {
             Error::new(
@@ -138,7 +139,7 @@ impl Sums {
         }
     }
 
-    /// Changes one bit of the sum: what damaged memory does.
+    /// Changes one bit of the sum, as damaged memory does.
     pub fn flip_bit(&mut self) {
         let mut sum = self.sum();
         if let Some(first) = Arc::make_mut(&mut sum).first_mut() {
@@ -147,12 +148,12 @@ impl Sums {
         self.sum = Some(sum);
     }
 
-    /// Lets buffers go back to where others take them from.
+    /// Lets buffers go back to the pool that others take them from.
     pub fn share(&mut self, pool: BufferPool) {
         self.pool = pool;
     }
 
-    /// What this worker contributes.
+    /// This worker's contribution to a reduce: the sum, or zeros where nothing is credited.
     #[must_use]
     pub fn sum(&mut self) -> Arc<Vec<i64>> {
         let zeros = || {
@@ -163,7 +164,7 @@ impl Sums {
         Arc::clone(self.sum.get_or_insert_with(zeros))
     }
 
-    /// Forgets the step.
+    /// Forgets the step: kept integers and the sum.
     pub fn clear(&mut self) {
         while let Some((_, buffer)) = self.side.pop_first() {
             self.pool.put(buffer);

@@ -1,7 +1,7 @@
 //! Threads for what the host does of a step: integers, proofs, digests, the update.
 //!
-//! In: a name and a number. Out: a pool. The state thread runs inside one of its own, so that a device that is busy never
-//! holds it up; the device thread asks another one. libtorch knows nothing of them.
+//! In: a name and a number. Out: a pool. The state thread runs inside one of its own, so that a device that is busy
+//! never holds it up; the device thread asks another one. libtorch knows nothing of them.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use shared::error::{Code, Error, Result};

@@ -69,7 +69,7 @@ pub enum Role {
 pub struct AdapterTensor {
     /// PEFT's key, such as `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`.
     pub key: String,
-    /// Its shape.
+    /// Shape of the tensor as PEFT writes it; [`Role`] says what its dimensions are.
     pub shape: Vec<usize>,
     /// Path of the module, such as `model.layers.0.self_attn.q_proj`.
     pub module: String,
@@ -80,7 +80,7 @@ pub struct AdapterTensor {
 }
 
 impl AdapterTensor {
-    /// Elements.
+    /// Number of elements, the product of the shape.
     #[must_use]
     pub fn elements(&self) -> usize {
         self.shape.iter().product()

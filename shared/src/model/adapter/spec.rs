@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Result};
 pub struct AdapterSpec {
     /// What lies over a module.
     pub kind: AdapterKind,
-    /// Directions and magnitudes apart.
+    /// DoRA: a magnitude for each output, and a direction that the pair turns.
     pub use_dora: bool,
     /// Rank, where no pattern says another.
     pub rank: u32,
@@ -22,17 +22,17 @@ pub struct AdapterSpec {
     pub alpha: f64,
     /// Alpha is divided by the root of the rank.
     pub use_rslora: bool,
-    /// Other ranks.
+    /// Ranks of modules that differ from `rank`, by PEFT's pattern; the first pattern that matches decides.
     pub rank_pattern: Vec<(String, u32)>,
-    /// Other alphas.
+    /// Alphas of modules that differ from `alpha`, by PEFT's pattern; the first pattern that matches decides.
     pub alpha_pattern: Vec<(String, f64)>,
-    /// Which modules.
+    /// Modules that are adapted, before `layers` narrows them.
     pub targets: TargetModules,
-    /// Of which layers; `None` is all.
+    /// Layers that are adapted, by index; `None` is all.
     pub layers: Option<Vec<u32>>,
     /// Modules that are trained whole.
     pub modules_to_save: Vec<String>,
-    /// Which biases learn.
+    /// Biases that learn beside the adapter.
     pub bias: BiasMode,
     /// IA3: which are scaled at their input; `None` is the MLP's last.
     pub feedforward: Option<Vec<String>>,

@@ -7,15 +7,15 @@ use super::super::{expected_tensors, linears};
 use super::{AdapterSpec, AdapterTensor, EMBEDDING, HEAD, ModelConfig, PREFIX, Part, Role};
 use crate::error::{Code, Error, Result};
 
-/// One of them.
+/// A module of the base model that can be trained whole.
 #[derive(Clone, Debug)]
 pub(super) struct Module {
-    /// Its path.
+    /// Path of the module, such as `model.norm`.
     pub path: String,
     part: Part,
-    /// Shape of its weight.
+    /// Shape of the module's weight.
     weight: Vec<usize>,
-    /// Shape of its bias.
+    /// Shape of the module's bias, for a linear that has one.
     bias: Option<Vec<usize>>,
 }
 

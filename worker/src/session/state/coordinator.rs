@@ -53,7 +53,7 @@ impl Session {
                     self.out.push(Action::Reapply(identity));
                 }
             }
-            // One that is being brought up has nothing to prove.
+            // A worker that is being brought up has no state to prove.
             ToWorker::Prove => {
                 if self.state.is_some() {
                     self.out.push(Action::Prove);
@@ -102,13 +102,13 @@ impl Session {
             self.kept.clear();
             self.out.push(Action::Forget);
         }
-        // What the session before was told of leaving ended with it.
+        // What was said of leaving in the session before ended with that session.
         if self.draining {
             self.ask_to_leave();
         }
     }
 
-    /// The steps whose states are wanted; before loading there is nobody to tell.
+    /// Hands on the steps whose states are wanted; before loading there is no replica to keep them.
     pub(super) fn retain(&mut self) {
         if self.loaded.is_some() {
             self.out.push(Action::Retain(self.wanted.clone()));
@@ -178,7 +178,7 @@ impl Session {
 
     fn credit(&mut self, task: Task, mut list: Vec<MicroBatchId>) {
         self.turn_to(task);
-        // Said twice is said once.
+        // A credit that is said twice counts once.
         list.retain(|id| !self.credited.contains_key(id));
         for id in &list {
             let Some(fingerprint) = self.kept.remove(id) else {

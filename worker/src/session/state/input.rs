@@ -23,43 +23,43 @@ pub enum Input {
     Loaded(Loaded),
     /// The state is at a committed step: taken from a source, or followed there.
     Synced {
-        /// Which.
+        /// Committed step that the state is at.
         step: Step,
-        /// Digest of the state.
+        /// Digest of the state at that step.
         state_digest: String,
     },
     /// The source of the state failed.
     SyncFailed(String),
     /// The shadow copy has become the state.
     Committed(Step),
-    /// A task is done.
+    /// A micro-batch is computed.
     Computed {
         /// Where the run stood when it was assigned.
         identity: Identity,
-        /// The outcome.
+        /// Outcome of the micro-batch, as the coordinator will hear it.
         result: Computed,
     },
     /// Tasks that were withdrawn before they were begun.
     Skipped {
-        /// Their step.
+        /// Step that the micro-batches belong to.
         step: Step,
-        /// What for.
+        /// What the micro-batches were to be computed for.
         task: Task,
-        /// Which.
+        /// The micro-batches that were withdrawn, by their index in the step.
         micro_batches: Vec<MicroBatchId>,
     },
     /// The total is reduced and applied to the shadow copy.
     Applied {
         /// The reduce it belongs to.
         identity: Identity,
-        /// The outcome.
+        /// Outcome of the reduce and the update, as the coordinator will hear it.
         report: Applied,
     },
     /// The committed state is hashed.
     Proved {
-        /// Its step.
+        /// Committed step of the state that was hashed.
         step: Step,
-        /// Its digest, from its bytes.
+        /// Digest of that state, from its bytes.
         state_digest: String,
     },
     /// The newest reduce is told by slice.
@@ -89,7 +89,7 @@ pub enum Input {
     },
     /// A checkpoint is staged, or not.
     Staged {
-        /// Its step.
+        /// Committed step whose state was to be staged.
         step: Step,
         /// The files, or why not.
         outcome: Result<Vec<FileDigest>, String>,
@@ -110,43 +110,43 @@ pub enum Action {
         /// The pause before it is tried.
         after: Duration,
     },
-    /// Tell the coordinator.
+    /// Say this to the coordinator.
     Say(Box<Envelope<FromWorker>>),
     /// Verify and load the base model.
     Load(Box<Welcome>),
-    /// How long an all-reduce may stand still.
+    /// Time without movement after which an all-reduce is told as stalled.
     Patience(Duration),
     /// The all-reduce in flight is of no use any more.
     Abandon,
     /// Bring the state to a committed step.
     Sync(Identity, Sync),
-    /// Follow nobody any more.
+    /// Follow no peer any more.
     Unfollow,
     /// Connect to the members of a generation; a reduce in flight is void.
     Connect {
-        /// Where the run stands.
+        /// Run, term and generation that the members are of.
         identity: Identity,
-        /// Ordered by slot.
+        /// All members, in the order of their slots.
         members: Vec<Member>,
-        /// This worker's place.
+        /// Slot of this worker among the members.
         slot: Slot,
     },
     /// Compute micro-batches, in order.
     Compute {
         /// The step they belong to.
         identity: Identity,
-        /// What for.
+        /// What the micro-batches are computed for.
         task: Task,
-        /// Which.
+        /// The micro-batches to compute, by their index in the step.
         micro_batches: Vec<MicroBatchId>,
     },
     /// Do not begin these; forget their integers.
     Withdraw {
-        /// Their step.
+        /// Step that the micro-batches belong to.
         step: Step,
-        /// What for.
+        /// What the micro-batches were to be computed for.
         task: Task,
-        /// Which.
+        /// The micro-batches to leave, by their index in the step.
         micro_batches: Vec<MicroBatchId>,
     },
     /// Move the integers of micro-batches into the sum.
@@ -155,11 +155,11 @@ pub enum Action {
     Forget,
     /// Reduce the sum with the others; a step's total is applied to the shadow copy.
     Reduce {
-        /// Which reduce.
+        /// Step and attempt of the reduce, and the generation it is among.
         identity: Identity,
         /// What the sum is of.
         task: Task,
-        /// Among so many members.
+        /// Number of members that take part.
         world: usize,
     },
     /// Hash the committed state and apply the total once more.
@@ -174,9 +174,9 @@ pub enum Action {
     Commit(Step),
     /// Stage the committed state.
     Stage {
-        /// Its step.
+        /// Committed step whose state is written.
         step: Step,
-        /// Where.
+        /// Staging folder, absolute, as the coordinator named it.
         staging: String,
     },
     /// The session is over.
@@ -192,12 +192,12 @@ pub enum Ending {
     Drained,
     /// The coordinator was stopped on purpose after this step, which is on storage.
     Stopped(Step),
-    /// With an error.
+    /// The session ended with an error.
     Failed(Error),
 }
 
 impl Ending {
-    /// For people.
+    /// How the session ended, in words for people.
     #[must_use]
     pub fn words(&self) -> String {
         match self {

@@ -8,20 +8,20 @@ use shared::wire::message::{FromWorker, Hello, Position, Progress};
 use super::times::BackOff;
 use super::{Action, Ending, Session};
 
-/// Whether there is a stream, and what was said on it when.
+/// Whether there is a stream, and when something was last said and heard on it.
 #[derive(Debug)]
 pub(super) struct Link {
     open: bool,
     opened: Duration,
     heard: Duration,
     said: Duration,
-    /// The newest sign of life that told what moves, and what it told.
+    /// When the newest sign of life that told what moves was said, and the counters it told.
     beaten: (Duration, Progress),
-    /// When something useful was last heard: an order. Signs of life count once a session has lasted a
-    /// lease, a welcome never: one that nothing follows may come of any number of sessions that all break.
-    /// It counts from the first session on; before that nobody was there.
+    /// When something useful was last heard: an order. Signs of life count once a session has lasted a lease, a welcome
+    /// never: one that nothing follows may come of any number of sessions that all break. None before the first
+    /// session.
     useful: Option<Duration>,
-    /// Whether that was in this session.
+    /// Whether something useful was heard in this session.
     of_use: bool,
     back_off: BackOff,
 }
@@ -73,7 +73,7 @@ impl Link {
         self.heard.saturating_sub(self.opened) >= lease
     }
 
-    /// The session is over; whether anything useful was heard in it.
+    /// Ends the session; returns whether anything useful was heard in it.
     fn close(&mut self, lease: Duration) -> bool {
         if !std::mem::take(&mut self.open) {
             return false;

@@ -32,7 +32,7 @@ use link::Link;
 use roster::Roster;
 use times::Times;
 
-/// The state of one worker's part in a run.
+/// One worker's part in a run, as a pure state machine.
 #[derive(Debug)]
 pub struct Session {
     greeting: Hello,
@@ -41,32 +41,33 @@ pub struct Session {
     link: Link,
     times: Times,
     loaded: Option<Loaded>,
-    /// The committed state in memory, and its digest.
+    /// Step and digest of the committed state in memory.
     state: Option<(Step, String)>,
-    /// The committed step that the device may compute on.
+    /// The committed step that the device may compute on: behind `state` while a commit is on its way, none while a
+    /// sync is.
     settled: Option<Step>,
-    /// The step that is applied and not committed, and its digest.
+    /// Step and digest of the shadow: applied and not committed.
     shadow: Option<(Step, String)>,
-    /// What the sum is of, and what is kept for it.
+    /// What `kept` and `credited` are of: a step or an evaluation.
     task: Task,
-    /// Computed and not credited, with their fingerprints.
+    /// Fingerprints of micro-batches that are computed and not credited.
     kept: BTreeMap<MicroBatchId, u64>,
-    /// In the sum, with their fingerprints.
+    /// Fingerprints of micro-batches that are in the sum.
     credited: BTreeMap<MicroBatchId, u64>,
-    /// With the device, not answered.
+    /// Micro-batches that the device has been given and has not answered.
     queued: BTreeSet<(Step, Task, MicroBatchId)>,
-    /// Assigned before the state they need is here.
+    /// Micro-batches that were assigned before the state they need is here.
     waiting: Vec<(Identity, Task, Vec<MicroBatchId>)>,
-    /// Members of the generation.
+    /// Members of the newest generation, by slot.
     roster: Roster,
     following: bool,
-    /// Asked to leave, and not yet released.
+    /// Somebody asked this worker to leave, and it is not released yet.
     draining: bool,
-    /// The coordinator was stopped on purpose after this step, and none of this run was heard since.
+    /// The step after which the coordinator was stopped on purpose, as long as none of this run was heard since.
     stopped_after: Option<Step>,
     /// Steps whose states the coordinator wants kept.
     wanted: Vec<Step>,
-    /// Earlier states that are held, with their digests.
+    /// Digests of the earlier states that are held.
     retained: BTreeMap<Step, String>,
     now: Duration,
     over: bool,
@@ -74,7 +75,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Before the first stream is open; `greeting` is what it says of itself.
+    /// A session before its first stream is open; `greeting` is what the worker says of itself.
     #[must_use]
     pub fn new(greeting: Hello) -> Self {
         Self {
@@ -172,7 +173,7 @@ impl Session {
             Input::ReduceFailed { identity, failed } if identity == self.identity => {
                 self.say(FromWorker::Failed(failed));
             }
-            // Of an earlier generation or attempt: nobody waits for it any more.
+            // An outcome of an earlier generation or attempt: nobody waits for it any more.
             Input::Applied { .. }
             | Input::Reapplied { .. }
             | Input::ReduceFailed { .. }
@@ -187,13 +188,13 @@ impl Session {
         }
     }
 
-    /// The step that micro-batches are computed for on the state in memory.
+    /// The step that the state in memory is computed on for: the one behind it.
     fn step_in_work(&self) -> Option<Step> {
         self.state.as_ref().map(|(step, _)| step.next())
     }
 
     fn synced(&mut self, step: Step, state_digest: String) {
-        // What was on its way when the following ended still changed the state: it is known, not told.
+        // A total that was on its way when the following ended still changed the state: it is known, not told.
         self.forget();
         self.state = Some((step, state_digest.clone()));
         if self.following {
@@ -202,7 +203,7 @@ impl Session {
         self.settle(step);
     }
 
-    /// The device may compute on this state: what waited for it begins.
+    /// Lets the device compute on the state of this step: micro-batches that waited for it begin.
     fn settle(&mut self, step: Step) {
         self.settled = Some(step);
         for (identity, task, micro_batches) in std::mem::take(&mut self.waiting) {
@@ -223,7 +224,7 @@ impl Session {
                 continue;
             }
             match self.kept.get(&id) {
-                // Computed before the session broke, and never credited to anybody.
+                // The micro-batch was computed before the session broke, and never credited to anybody.
                 Some(fingerprint) if own => {
                     let fingerprint = *fingerprint;
                     self.say_of(
@@ -271,8 +272,8 @@ impl Session {
         self.say_of(step, FromWorker::Skipped(task, micro_batches));
     }
 
-    /// Between two steps the committed state may be evaluated: the sums of one are nothing to the
-    /// other.
+    /// Turns from a step to an evaluation or back: between two steps the committed state may be evaluated, and the sums
+    /// of one are nothing to the other.
     fn turn_to(&mut self, task: Task) {
         if task.counts() && task != self.task {
             self.task = task;
@@ -282,7 +283,7 @@ impl Session {
         }
     }
 
-    /// Nothing of the step in work counts any more.
+    /// Forgets what is kept and credited, and the shadow: nothing of the step in work counts any more.
     fn forget(&mut self) {
         self.kept.clear();
         self.credited.clear();
@@ -303,7 +304,7 @@ impl Session {
         self.tell(identity, body);
     }
 
-    /// About a step that may not be the newest.
+    /// Says something about a step that may not be the newest.
     fn say_of(&mut self, step: Step, body: FromWorker) {
         let identity = Identity {
             step,

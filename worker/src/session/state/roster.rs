@@ -12,9 +12,9 @@ use shared::wire::message::{Member, MemberChange};
 /// The members of the newest generation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Roster {
-    /// The generation of the list; nothing before the first one of a session.
+    /// The generation that the list is of; nothing before the first list of a session.
     generation: Option<Generation>,
-    /// By slot.
+    /// Members of the generation in the order of their slots.
     members: Vec<Member>,
 }
 
@@ -65,17 +65,17 @@ impl Roster {
         Ok(())
     }
 
-    /// By slot.
+    /// Members of the generation in the order of their slots.
     pub(super) fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// How many there are, at least this worker.
+    /// Number of members, at least this worker.
     pub(super) fn world(&self) -> usize {
         self.members.len().max(1)
     }
 
-    /// Where a worker stands.
+    /// Slot of a worker; nothing when it is no member.
     pub(super) fn slot_of(&self, worker: Option<&WorkerId>) -> Option<Slot> {
         let place = self.members.iter().find(|m| Some(&m.worker) == worker);
         place.map(|m| m.slot)

@@ -7,22 +7,26 @@ use std::time::Duration;
 
 use shared::wire::message::Welcome;
 
-/// Before the coordinator has named its own times.
+/// The lease before the coordinator has named its own.
 const FIRST_LEASE: Duration = Duration::from_secs(8);
 /// A coordinator that nobody has ever heard may be started a little later than its workers.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The shortest pause before a stream is opened again,
+/// The shortest pause before a stream is opened again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-/// and the longest.
+/// The longest pause before a stream is opened again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the coordinator said about time.
+/// The deadlines that the coordinator named in its welcome.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
+    /// Silence of the coordinator that ends the session.
     pub(super) lease: Duration,
+    /// Longest time without a message of this worker's.
     pub(super) beat: Duration,
+    /// How long the worker holds what it has while the coordinator is away.
     pub(super) ride_through: Duration,
+    /// Time without movement after which a reduce is told as stalled.
     pub(super) reduce_patience: Duration,
 }
 
@@ -53,7 +57,7 @@ impl Times {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackOff {
     pause: Duration,
-    /// Sessions in a row that did not last.
+    /// Sessions in a row that did not last a lease.
     short: u32,
 }
 
@@ -65,7 +69,8 @@ impl BackOff {
         }
     }
 
-    /// A session is over. Tries that never became one leave the pause as it is.
+    /// A session is over; the pause follows from how many in a row were short. Tries that never became a session leave
+    /// it as it is.
     pub(super) fn session_ended(&mut self, lasted: bool) {
         self.short = if lasted {
             0
