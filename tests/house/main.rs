@@ -324,7 +324,7 @@ const ARGUED: &[&str] = &[
     "CoordinatorMessage::from",
     "Notice::fmt",
     "Notice::fmt_trouble",
-    "Room::take",
+    "StateThread::handle",
 ];
 
 #[test]

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coordinator::engine::{Cost, Engine, Event, Ladder, Options, Schedule};
+use coordinator::engine::{Cost, Engine, Event, Options, Schedule, Timeouts};
 use shared::ids::{Identity, MicroBatchId, RunId, Step, Term, WorkerId};
 use shared::wire::message::{Envelope, FromWorker, ToWorker, Welcome};
 
@@ -77,7 +77,7 @@ impl Schedule for Sizeless {
 }
 
 /// What a coordinator of this term is told.
-pub(crate) fn options(setting: &Setting, term: Term, ladder: Ladder) -> Options {
+pub(crate) fn options(setting: &Setting, term: Term, timeouts: Timeouts) -> Options {
     Options {
         run: RunId("r".into()),
         term,
@@ -99,7 +99,7 @@ pub(crate) fn options(setting: &Setting, term: Term, ladder: Ladder) -> Options 
         audit_rate: setting.audit_rate,
         stability: Default::default(),
         patience: evaluation::patience(setting),
-        ladder,
+        timeouts,
         staging: PathBuf::from("/s"),
     }
 }
@@ -139,7 +139,7 @@ impl World {
         self.engine_started = self.now;
         self.expect_members();
         let remembered = self.planted.remembers(remembered);
-        let options = options(&self.setting, self.term, self.ladder);
+        let options = options(&self.setting, self.term, self.timeouts);
         self.moment = if remembered.awaited.is_empty() {
             Moment::Gathering
         } else {
@@ -183,10 +183,10 @@ impl World {
     pub(crate) fn stall_coordinator(&mut self, micros: u64) {
         // One stall right after another is one to the workers: together they stay below what these ride through.
         let (began, ended) = self.last_stall;
-        let goes_on = self.now < ended + self.ladder.lease;
+        let goes_on = self.now < ended + self.timeouts.lease;
         let began = if goes_on { began } else { self.now };
         let until = self.now + Duration::from_micros(micros);
-        let until = until.min(began + self.ladder.lease * 5);
+        let until = until.min(began + self.timeouts.lease * 5);
         if until <= self.now {
             return;
         }
@@ -275,7 +275,7 @@ impl World {
     /// Who holds a committed state, as far as the engine can know: members by their sessions, and those whose
     /// lines broke a short while ago.
     pub(crate) fn holders(&self, without: Option<&WorkerId>) -> Vec<Holder> {
-        let rejoin = self.ladder.rejoin * 7 / 8;
+        let rejoin = self.timeouts.rejoin * 7 / 8;
         let best = self.judge.best();
         let has_best = |m: usize| {
             let replica = &self.machines[m].replica;

@@ -117,7 +117,7 @@ impl World {
             Kind::Join => self.after(0, Item::NewMachine),
             Kind::CoordinatorKill => self.stop_coordinator(short),
             Kind::CoordinatorStalls => {
-                let lease = self.ladder.lease.as_micros() as u64;
+                let lease = self.timeouts.lease.as_micros() as u64;
                 let stall = self.dice.within(short, 4 * lease);
                 self.stall_coordinator(stall);
             }

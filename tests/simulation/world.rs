@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::engine::{Engine, Event, Ladder};
+use coordinator::engine::{Engine, Event, Timeouts};
 use shared::ids::{Attempt, Generation, Identity, Step, Term, WorkerId};
 use shared::numerics::AdapterState;
 use shared::wire::message::{Computed, Envelope, Task, ToWorker};
@@ -114,7 +114,7 @@ pub(crate) struct World {
     pub(crate) duplicates: bool,
     pub(crate) trace: Vec<String>,
     pub(crate) complete: bool,
-    pub(crate) ladder: Ladder,
+    pub(crate) timeouts: Timeouts,
 }
 
 impl World {
@@ -122,7 +122,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let setting = Setting::draw(&mut dice, Kind::ALL);
         let judge = Judge::new(&setting);
-        let ladder = Ladder::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap();
+        let timeouts = Timeouts::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap();
         let pending = setting.faults.clone();
         let mut world = Self {
             dice,
@@ -153,7 +153,7 @@ impl World {
             duplicates: false,
             trace: Vec::new(),
             complete: false,
-            ladder,
+            timeouts,
             setting,
         };
         world.after(0, Item::CoordinatorStarts);

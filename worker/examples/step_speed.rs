@@ -51,7 +51,7 @@ fn main() -> Result<()> {
         _ => Quantization::None,
     };
     let mut trainer = Trainer::load(&config, &base, device)?;
-    trainer.compute_again(has("again"));
+    trainer.recompute_activations(has("again"));
     let mut state = AdapterState::new(trainer.initial_adapter()?);
     trainer.set_adapter(&state.params)?;
     let count = state.params.len();

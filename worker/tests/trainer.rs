@@ -348,7 +348,7 @@ fn activations_computed_again_give_the_same_bits() {
         trainer.set_adapter(&adapter).unwrap();
         for batch in &batches {
             let mut computed = |again: bool| {
-                trainer.compute_again(again);
+                trainer.recompute_activations(again);
                 let (mut gradient, mut losses) = (vec![f32::NAN; adapter.len()], Vec::new());
                 trainer
                     .micro_batch(batch, &mut gradient, &mut losses)
@@ -424,7 +424,7 @@ fn what_the_device_does_is_counted_layer_by_layer() {
     let batch = batch(&case, &[0, 1], 20, 0);
     let (mut gradient, mut losses) = (vec![0f32; trainer.layout().len()], Vec::new());
     for (again, ways) in [(false, 2), (true, 3)] {
-        trainer.compute_again(again);
+        trainer.recompute_activations(again);
         let before = progress.read().device;
         trainer
             .micro_batch(&batch, &mut gradient, &mut losses)

@@ -22,14 +22,13 @@ use shared::plan::{Plan, StepPlan};
 use super::files::Files;
 use super::memory::Memory;
 use crate::engine::{Committed, Evaluated, Notice};
-use crate::estimate::engines::refusals;
+use crate::estimate::serving::refusals;
 use crate::history::{
-    Answers, EvaluationEntry, GrowingFile, HistoryEntry, Reporter, Sentinel, StepRecord,
-    TrainerState,
+    Answers, AppendLog, EvaluationEntry, HistoryEntry, Reporter, Sentinel, StepRecord, TrainerState,
 };
 
 /// The steps and evaluations that the ledger has after the checkpoint that a run goes on from.
-pub struct Since<'a> {
+pub struct LedgerHistory<'a> {
     /// Commits after the checkpoint that still stand, in order.
     pub commits: &'a [Commit],
     /// Commits after these that were rewound, in order: the run may go forward to them.
@@ -51,7 +50,7 @@ pub struct Journal {
     /// The trainer state at every step since this start.
     memory: Memory,
     files: Files,
-    cluster: GrowingFile,
+    cluster: AppendLog,
     sentinel: Sentinel,
     course: Course,
     sets: Vec<EvaluationSet>,
@@ -72,7 +71,7 @@ impl Journal {
         mut reporter: Reporter,
         from: Step,
         checkpoint: Option<&Path>,
-        since: &Since<'_>,
+        since: &LedgerHistory<'_>,
     ) -> Result<Self> {
         let stands = since.commits.last().map_or(from, |commit| commit.step);
         reporter.start(plan.total_steps(), config.logging_steps, stands);
@@ -83,7 +82,7 @@ impl Journal {
             }
             None => TrainerState::new(&config, &plan),
         };
-        let cluster = GrowingFile::open(&paths.cluster_log(), "the log cannot be written")?;
+        let cluster = AppendLog::open(&paths.cluster_log(), "the log cannot be written")?;
         let mut journal = Self {
             memory: Memory::new(TrainerState::new(&config, &plan), trainer_state.clone()),
             trainer_state,
@@ -112,7 +111,7 @@ impl Journal {
         Ok(journal)
     }
 
-    fn remember_evaluation(&mut self, since: &Since<'_>, step: Step) {
+    fn remember_evaluation(&mut self, since: &LedgerHistory<'_>, step: Step) {
         if let Some(sums) = since.evaluations.get(&step) {
             let entry = self.entry(step, sums);
             self.keep_evaluation(step, &entry);
@@ -120,7 +119,7 @@ impl Journal {
     }
 
     /// Remembers a rewound step, which is no history unless the run goes forward to it.
-    fn remember_ahead(&mut self, since: &Since<'_>, commit: &Commit) {
+    fn remember_ahead(&mut self, since: &LedgerHistory<'_>, commit: &Commit) {
         let (step, record) = (commit.step, self.remembered(commit));
         self.memory.step(&record);
         if let Some(sums) = since.evaluations.get(&step) {

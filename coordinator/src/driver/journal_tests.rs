@@ -35,7 +35,7 @@ impl Told {
         let config = Arc::new(config(folder.path()));
         let plan = Arc::new(Plan::new(&config, vec![1; 8], vec![2; 8]));
         let reporter = quiet();
-        let since = Since {
+        let since = LedgerHistory {
             commits,
             ahead,
             evaluations: &BTreeMap::new(),

@@ -39,12 +39,12 @@ use shared::wire::message::{Envelope, ToWorker};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::engine::{Engine, Event, Ladder};
+use crate::engine::{Engine, Event, Timeouts};
 use crate::rpc::{Outbox, SessionEvent, Traffic};
 use crate::store::{Leading, Store};
 
 pub(crate) use export::converted;
-pub use journal::{Journal, Since};
+pub use journal::{Journal, LedgerHistory};
 use recorder::Recorder;
 pub(crate) use storage::{free_name_aside, set_aside};
 pub use workers::LocalWorkers;
@@ -58,7 +58,7 @@ const DONE: usize = 8;
 /// The facts about the run that the driver needs.
 pub struct Run {
     /// All cluster timeouts; the driver uses the tick and the beat.
-    pub ladder: Ladder,
+    pub timeouts: Timeouts,
     /// The run and the term of this start.
     pub record: Leading,
     /// Every path in the output folder, absolute.
@@ -185,8 +185,8 @@ impl Driver {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         };
-        let mut tick = every(self.run.ladder.tick());
-        let mut beat = every(self.run.ladder.beat);
+        let mut tick = every(self.run.timeouts.tick());
+        let mut beat = every(self.run.timeouts.beat);
         let mut signals = LeaveSignal::listen()?;
         loop {
             let event = tokio::select! {

@@ -373,7 +373,7 @@ impl Engine {
 
     /// Ends a try of which no byte has moved for `stage`, and begins the next round when its pause is over.
     pub(super) fn checkpoint_overdue(&mut self) {
-        let (now, stage) = (self.now, self.options.ladder.stage);
+        let (now, stage) = (self.now, self.options.timeouts.stage);
         let members = &self.members;
         if let Some(writing) = &mut self.checkpoints.writing {
             let member = members.get(&writing.writer).filter(|_| !writing.staged);

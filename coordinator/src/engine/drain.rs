@@ -15,7 +15,7 @@ use super::state::Phase;
 
 impl Engine {
     pub(super) fn drains(&mut self, worker: &WorkerId) {
-        let deadline = self.now + self.options.ladder.drain;
+        let deadline = self.now + self.options.timeouts.drain;
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };

@@ -137,7 +137,7 @@ impl Engine {
         let behind = |state: &MemberState| matches!(state, MemberState::Ready { step, .. } if step.next() == self.committed);
         let syncing = |state: &MemberState| matches!(state, MemberState::Syncing { .. });
         let nobody_works = self.working() == 0;
-        let held = self.now < self.committed_at + self.options.ladder.catch_up;
+        let held = self.now < self.committed_at + self.options.timeouts.catch_up;
         self.members
             .values()
             .any(|m| (nobody_works && syncing(m.state())) || (behind(m.state()) && held))
@@ -225,8 +225,8 @@ impl Engine {
         };
         // A peer that cannot be reached now may be in a while: the tries are spread over time.
         let doubled = 1 << member.syncs.min(8);
-        let pause = (self.options.ladder.beat / 4).saturating_mul(doubled);
-        member.sync_after = self.now + pause.min(self.options.ladder.lease);
+        let pause = (self.options.timeouts.beat / 4).saturating_mul(doubled);
+        member.sync_after = self.now + pause.min(self.options.timeouts.lease);
         self.set_state(worker, MemberState::Loaded);
         self.notice(Notice::SyncAgain {
             worker: worker.clone(),
@@ -381,7 +381,7 @@ impl Engine {
 
     /// A joiner that follows a peer and gets nothing any more takes the state from another peer.
     pub(super) fn sync_those_left_behind(&mut self) {
-        let (now, lease, committed) = (self.now, self.options.ladder.lease, self.committed);
+        let (now, lease, committed) = (self.now, self.options.timeouts.lease, self.committed);
         let behind = |m: &Member| match *m.state() {
             MemberState::Ready { step, follows } => follows && step < committed,
             _ => false,

@@ -108,13 +108,13 @@ impl Engine {
     }
 
     pub(super) fn welcome(&mut self, worker: &WorkerId, keep_sums: bool) {
-        let ladder = &self.options.ladder;
+        let timeouts = &self.options.timeouts;
         let welcome = Welcome {
             worker_id: worker.0.clone(),
-            lease_ms: millis(ladder.lease),
-            ride_through_ms: millis(ladder.ride_through),
-            beat_ms: millis(ladder.beat).max(1),
-            reduce_patience_ms: millis(ladder.reduce_patience),
+            lease_ms: millis(timeouts.lease),
+            ride_through_ms: millis(timeouts.ride_through),
+            beat_ms: millis(timeouts.beat).max(1),
+            reduce_patience_ms: millis(timeouts.reduce_patience),
             keep_sums,
             ..self.options.welcome.clone()
         };
@@ -206,7 +206,7 @@ impl Engine {
         let held = member.has_state(self.committed) || !member.retains.is_empty();
         let line = matches!(why, Notice::Left { .. } | Notice::Silent { .. });
         if held && line && !member.hello.incarnation.is_empty() {
-            let until = self.now + self.options.ladder.rejoin;
+            let until = self.now + self.options.timeouts.rejoin;
             self.absent.insert(member.hello.incarnation.clone(), until);
         }
         if why.evicts() {
@@ -224,9 +224,9 @@ impl Engine {
     }
 
     pub(super) fn tick(&mut self) {
-        let (now, ladder) = (self.now, self.options.ladder);
+        let (now, timeouts) = (self.now, self.options.timeouts);
         for (worker, member) in self.members.iter_mut() {
-            if now.saturating_sub(member.heard) > ladder.suspect && !member.suspect {
+            if now.saturating_sub(member.heard) > timeouts.suspect && !member.suspect {
                 member.suspect = true;
                 let worker = worker.clone();
                 self.out.push(Command::Notice(Notice::Suspect { worker }));
@@ -277,16 +277,16 @@ impl Engine {
 
     /// Whether the worker was silent for its lease, or loads or takes the state while nothing moves.
     fn is_silent(&self, member: &Member) -> bool {
-        let (now, ladder) = (self.now, &self.options.ladder);
+        let (now, timeouts) = (self.now, &self.options.timeouts);
         let moved = member.moved();
         let stands = |since: Duration, most: Duration| now.saturating_sub(since) > most;
-        stands(member.heard, ladder.lease)
+        stands(member.heard, timeouts.lease)
             || match member.state() {
                 MemberState::Joining { since } => {
-                    stands((*since).max(moved.device).max(moved.storage), ladder.load)
+                    stands((*since).max(moved.device).max(moved.storage), timeouts.load)
                 }
                 MemberState::Syncing { since, .. } => {
-                    stands((*since).max(moved.peers).max(moved.storage), ladder.sync)
+                    stands((*since).max(moved.peers).max(moved.storage), timeouts.sync)
                 }
                 _ => false,
             }
@@ -300,12 +300,13 @@ impl Engine {
         if member.suspect {
             return false;
         }
-        let ladder = &self.options.ladder;
-        let mut deadline = member
-            .pace
-            .deadline(first.cost, ladder.progress, ladder.first_compute);
+        let timeouts = &self.options.timeouts;
+        let mut deadline =
+            member
+                .pace
+                .deadline(first.cost, timeouts.progress, timeouts.first_compute);
         if self.hung_on.contains(&first.micro_batch) {
-            deadline = deadline.max(ladder.first_compute);
+            deadline = deadline.max(timeouts.first_compute);
         }
         let since = first.since.max(member.moved().device);
         self.now.saturating_sub(since) > deadline

@@ -17,7 +17,7 @@
 //! stopping · `drain` the polite leave · `options` what the engine is told once · `owed` which states storage is owed ·
 //! `retain` which members keep these states until then · `checkpoint` which member writes them, `failures` which could
 //! not · `fork` a replay that differs · `clock` time without the coordinator's own stalls · `invariants` what holds
-//! after every event · `ladder` all cluster timeouts, derived from `failure_detection`.
+//! after every event · `timeouts` all cluster timeouts, derived from `failure_detection`.
 //!
 //! Keeps: a micro-batch is credited to one worker only; a step commits once, and only when every live member agrees on
 //! the new state; the assignments and credits of a lost worker go back to the pool of the same step, the others keep
@@ -36,7 +36,6 @@ mod fork;
 mod generation;
 mod invariants;
 mod join;
-mod ladder;
 mod members;
 mod membership;
 mod non_finite;
@@ -51,6 +50,7 @@ mod relief;
 mod retain;
 mod state;
 mod step;
+mod timeouts;
 mod work;
 
 #[cfg(test)]
@@ -70,12 +70,12 @@ use clock::Clock;
 pub use event::{
     Command, Committed, Evaluated, Event, ExportFailure, MemberSet, PublishFailure, Rewind, Stored,
 };
-pub use ladder::Ladder;
 use members::{Member, MemberState, Members};
 pub use notice::Notice;
 use options::beginnings;
 pub use options::{Cost, Options, Remembered, Restorable, Schedule, WorkKind};
 use state::Phase;
+pub use timeouts::Timeouts;
 pub use work::Credited;
 
 /// The engine's whole state: no decision depends on anything else.
@@ -142,7 +142,7 @@ impl Engine {
             Phase::Gathering
         } else {
             Phase::Recovering {
-                until: options.ladder.rejoin,
+                until: options.timeouts.rejoin,
                 awaited: remembered.awaited,
             }
         };
@@ -170,9 +170,9 @@ impl Engine {
             digests.insert(from.step, digest.clone());
         }
         let (origin, stored) = beginnings(&from, remembered.begins_after, remembered.stored);
-        let tick = options.ladder.tick();
+        let tick = options.timeouts.tick();
         Self {
-            clock: Clock::new(options.ladder.beat, tick),
+            clock: Clock::new(options.timeouts.beat, tick),
             options,
             schedule,
             members: Members::default(),

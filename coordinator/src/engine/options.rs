@@ -9,7 +9,7 @@ use shared::ledger::Parts;
 use shared::wire::message::{SyncSource, Welcome};
 
 use super::event::Stored;
-use super::ladder::Ladder;
+use super::timeouts::Timeouts;
 
 /// The kinds of work that have a time for a token of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +87,7 @@ pub struct Options {
     /// How many evaluations without improvement end the run, and what counts as one.
     pub patience: Patience,
     /// All cluster timeouts, derived from `failure_detection`.
-    pub ladder: Ladder,
+    pub timeouts: Timeouts,
     /// Folder for staged checkpoints; workers open it under this very path.
     pub staging: std::path::PathBuf,
 }

@@ -160,9 +160,9 @@ impl Engine {
         };
         let mut waiting = reducing.slots.iter().filter(|w| !reducing.has_reduced(w));
         let complete = waiting.all(|w| stalled.contains_key(w));
-        let ladder = &self.options.ladder;
-        let heard = complete || self.now.saturating_sub(first) >= ladder.beat;
-        if !heard || stands < ladder.reduce_patience {
+        let timeouts = &self.options.timeouts;
+        let heard = complete || self.now.saturating_sub(first) >= timeouts.beat;
+        if !heard || stands < timeouts.reduce_patience {
             return;
         }
         let told = stalled
@@ -241,7 +241,7 @@ impl Engine {
     /// patience, and [`APPLY_ONE`] per trained parameter.
     pub(super) fn reduce_patience(&self) -> Duration {
         let elements = u32::try_from(self.options.parameters).unwrap_or(u32::MAX);
-        self.options.ladder.reduce_patience * 2 + APPLY_ONE.saturating_mul(elements)
+        self.options.timeouts.reduce_patience * 2 + APPLY_ONE.saturating_mul(elements)
     }
 }
 

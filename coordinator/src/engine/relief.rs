@@ -140,7 +140,7 @@ impl Engine {
         id: MicroBatchId,
         unit: (WorkKind, f64),
     ) -> Option<Duration> {
-        let late = self.options.ladder.late;
+        let late = self.options.timeouts.late;
         let step = self.committed.next();
         let place = holder
             .outstanding
@@ -170,7 +170,7 @@ impl Engine {
 
     fn name_the_slow(&mut self, unit: (WorkKind, f64)) {
         let mut slow = Vec::new();
-        let floor = self.options.ladder.late;
+        let floor = self.options.timeouts.late;
         let Phase::Computing(work) = &self.phase else {
             return;
         };

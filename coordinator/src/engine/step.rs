@@ -66,7 +66,7 @@ impl Engine {
 
     /// Hands out micro-batches and audits to some of the members, without straggler relief.
     fn deal_to(&mut self, workers: &[WorkerId]) {
-        let (now, at, beat) = (self.now, self.identity(), self.options.ladder.beat);
+        let (now, at, beat) = (self.now, self.identity(), self.options.timeouts.beat);
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };

@@ -1,7 +1,7 @@
 //! What a run will compute, store, send, need and take, before any weight is read.
 //!
 //! `counts` steps, tokens and padding · `memory` of a worker · `learned` what the trained tensors add to it · `weights`
-//! as a worker holds them · `files` bytes on disk · `wire` bytes between workers · `descriptors` open files · `engines`
+//! as a worker holds them · `files` bytes on disk · `wire` bytes between workers · `descriptors` open files · `serving`
 //! which serving engines load the adapter · `pace` time · `advice` on rank, rate, targets and workers · `page` the text
 //! for people.
 //! In: the configuration, the base model's shape, the plan and the samples' lengths. Out: [`Estimate`]. Keeps: pure
@@ -11,13 +11,13 @@
 pub mod advice;
 pub mod counts;
 pub mod descriptors;
-pub mod engines;
 pub mod files;
 pub mod gpu;
 mod learned;
 pub mod memory;
 pub mod pace;
 mod page;
+pub mod serving;
 pub mod weights;
 pub mod wire;
 
@@ -30,10 +30,10 @@ use shared::plan::Plan;
 use advice::{Advice, Facts};
 pub use counts::{Counts, Samples, Size};
 use descriptors::Descriptors;
-use engines::Engine;
 use gpu::Gpu;
 use memory::{Memory, Model};
 use pace::{Measured, Time};
+use serving::ServingEngine;
 
 /// Bytes of the JSON files of a checkpoint that do not grow: configuration, manifest and the frame of
 /// trainer_state.json, rounded up.
@@ -126,7 +126,7 @@ pub struct Estimate {
     /// Memory of the card of a worker on a GPU, in bytes.
     pub gpu: Gpu,
     /// Whether each serving engine loads the adapter.
-    pub engines: Vec<Engine>,
+    pub engines: Vec<ServingEngine>,
     /// Time of the whole run, or why it is not known.
     pub time: Time,
     /// Advice on the configuration, each piece with its evidence.
@@ -178,7 +178,7 @@ impl Estimate {
             },
             memory: memory::memory(&model, &sizes),
             gpu: gpu::gpu(&model, &sizes),
-            engines: engines::engines(config),
+            engines: serving::engines(config),
             descriptors,
             advice,
             parameters,

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::Estimate;
-use super::engines::Verdict;
+use super::serving::Verdict;
 
 impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 
-use super::growing::{self, GrowingFile};
+use super::append_log::{self, AppendLog};
 use super::record::StepRecord;
 
 const FAILURE: &str = "writing metrics failed";
@@ -18,7 +18,7 @@ const FAILURE: &str = "writing metrics failed";
 /// The open `metrics.jsonl` of a run.
 #[derive(Debug)]
 pub struct MetricsLog {
-    file: GrowingFile,
+    file: AppendLog,
     missing: u64,
 }
 
@@ -37,14 +37,14 @@ impl MetricsLog {
         let old = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(growing::error(FAILURE, path, &e)),
+            Err(e) => return Err(append_log::error(FAILURE, path, &e)),
         };
         let (kept, lines) = keep(&old, resumed.0);
         if kept.len() != old.len() {
             shared::storage::write_atomic(path, &kept)?;
         }
         Ok(Self {
-            file: GrowingFile::open(path, FAILURE)?,
+            file: AppendLog::open(path, FAILURE)?,
             missing: resumed.0 - lines,
         })
     }

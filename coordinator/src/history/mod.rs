@@ -2,13 +2,13 @@
 //!
 //! In: one [`StepRecord`] per committed step. Out: `trainer_state.json` with `log_history` ([`TrainerState`]),
 //! `metrics.jsonl` ([`MetricsLog`]), TensorBoard events ([`EventFile`]), the answers to fixed prompts ([`Answers`]),
-//! the terminal and the JSON event stream ([`Reporter`]); append-only logs without partial writes ([`GrowingFile`]).
+//! the terminal and the JSON event stream ([`Reporter`]); append-only logs without partial writes ([`AppendLog`]).
 //! Keeps: `log_history` depends on the committed numbers alone, never on workers, clocks or restarts. Not here:
 //! deciding what is committed, writing checkpoints.
 
 mod answers;
+mod append_log;
 mod evaluation;
-mod growing;
 mod metrics;
 mod number;
 mod progress;
@@ -20,8 +20,8 @@ mod tensorboard;
 mod trainer_state;
 
 pub use answers::Answers;
+pub use append_log::AppendLog;
 pub use evaluation::EvaluationEntry;
-pub use growing::GrowingFile;
 pub use metrics::MetricsLog;
 pub use record::StepRecord;
 pub use reporter::{OutputFormat, Reporter};

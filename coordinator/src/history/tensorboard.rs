@@ -12,8 +12,8 @@ use prost::Message;
 use shared::error::Result;
 use shared::ids::Step;
 
+use super::append_log::{self, AppendLog};
 use super::evaluation::EvaluationEntry;
-use super::growing::{self, GrowingFile};
 use super::trainer_state::LogEntry;
 
 const FAILURE: &str = "writing TensorBoard events failed";
@@ -58,7 +58,7 @@ struct SessionLog {
 /// The open event file.
 #[derive(Debug)]
 pub struct EventFile {
-    file: GrowingFile,
+    file: AppendLog,
 }
 
 impl EventFile {
@@ -67,13 +67,13 @@ impl EventFile {
     /// # Errors
     /// [`Code::Io`] with the path.
     pub fn create(folder: &Path, resumed: Step, now: SystemTime) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(|e| growing::error(FAILURE, folder, &e))?;
+        std::fs::create_dir_all(folder).map_err(|e| append_log::error(FAILURE, folder, &e))?;
         let (secs, process) = (seconds(now) as u64, std::process::id());
         let name = |n| format!("events.out.tfevents.{secs}.{}.{process}.{n}", host());
         // The counter keeps a run that goes back within a second from taking the older file's name.
         let paths = (0..u32::MAX).map(|n| folder.join(name(n)));
         let mut events = Self {
-            file: GrowingFile::create_new(paths, FAILURE)?,
+            file: AppendLog::create_new(paths, FAILURE)?,
         };
         let version = Some("brain.Event:2".to_owned());
         events.write(&Event {

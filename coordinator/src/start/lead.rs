@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::options::{Crew, options};
 use super::schedule::RunSchedule;
 use super::setup::RunSetup;
-use crate::driver::{Driver, End, Journal, LocalWorkers, Run, Since};
+use crate::driver::{Driver, End, Journal, LedgerHistory, LocalWorkers, Run};
 use crate::engine::Engine;
 use crate::history::{Answers, Reporter};
 use crate::rpc::{SessionService, Traffic, incoming};
@@ -46,7 +46,7 @@ pub async fn lead(
         reporter.notice(notice);
     }
     let options = options(&setup, crew)?;
-    reporter.notice(&options.ladder.to_string());
+    reporter.notice(&options.timeouts.to_string());
     let paths = RunPaths::new(&setup.config.output_dir);
     log.open(&paths.coordinator_log())?;
     let course = Course::new(
@@ -78,7 +78,7 @@ pub async fn lead(
     journal.listening(&address.to_string());
     let local = LocalWorkers::start(crew.local_workers, address, &paths.logs())?;
     let run = Run {
-        ladder: options.ladder,
+        timeouts: options.timeouts,
         paths,
         plan: Arc::clone(&setup.work.plan),
         evaluation_sets: setup.work.evaluation_sets,
@@ -115,7 +115,7 @@ fn journal(setup: &RunSetup, reporter: Reporter, course: Course) -> Result<Journ
         reporter,
         setup.from.step,
         checkpoint,
-        &Since {
+        &LedgerHistory {
             commits: &setup.recalled.since,
             ahead: &setup.recalled.ahead,
             evaluations: &setup.recalled.evaluations,

@@ -11,7 +11,7 @@ use shared::paths::RunPaths;
 use shared::wire::message::{SyncSource, Welcome};
 
 use super::setup::RunSetup;
-use crate::engine::{Ladder, Options};
+use crate::engine::{Options, Timeouts};
 
 /// How many workers are asked for on the command line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,7 +63,7 @@ pub(super) fn options(setup: &RunSetup, crew: Crew) -> Result<Options> {
             evaluations: config.evaluation.patience,
             threshold: config.evaluation.threshold,
         },
-        ladder: Ladder::new(
+        timeouts: Timeouts::new(
             Duration::from_secs_f64(config.failure_detection),
             Duration::from_secs_f64(config.ride_through),
         )?,

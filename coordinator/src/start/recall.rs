@@ -17,7 +17,7 @@ use shared::paths::RunPaths;
 use shared::wire::message::SyncSource;
 
 use crate::engine::{Remembered, Restorable, Stored};
-use crate::store::{Replay, Since, Store};
+use crate::store::{CommitsAfter, Replay, Store};
 
 /// What is remembered.
 pub(super) struct Recalled {
@@ -81,7 +81,7 @@ pub(super) fn recall(
 }
 
 /// The newest checkpoint in the ledger is not the one that the run goes on from.
-fn again(store: &dyn Store, from: Step) -> Result<Since> {
+fn again(store: &dyn Store, from: Step) -> Result<CommitsAfter> {
     let mut replay = Replay::after(from);
     store.replay(&mut |record| replay.follow(record))?;
     Ok(replay.since(from).unwrap_or_default())

@@ -28,7 +28,7 @@ pub use decide::{Existing, Start, decide, refuse_other};
 pub use file::FileStore;
 pub use memory::{MemoryLedger, MemoryStore};
 pub use read::{Reading, read, read_on};
-pub use replay::{Replay, Since};
+pub use replay::{CommitsAfter, Replay};
 
 /// An open ledger. Every implementation has an `open` of its own, which gives an [`Opened`].
 pub trait Store: Send {

@@ -31,7 +31,7 @@ pub struct Replay {
 
 /// The commits after a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Since {
+pub struct CommitsAfter {
     /// Commits of steps that stand, in order.
     pub commits: Vec<Commit>,
     /// Commits of steps that were rewound and may come again, in order.
@@ -104,11 +104,11 @@ impl Replay {
 
     /// The commits after a step; `None` when some of them were not kept.
     #[must_use]
-    pub fn since(&self, step: Step) -> Option<Since> {
+    pub fn since(&self, step: Step) -> Option<CommitsAfter> {
         (step >= self.kept_after).then(|| {
             let later = self.commits.range(step.next()..).map(|(_, c)| c.clone());
             let (commits, rewound) = later.partition(|commit| commit.step <= self.committed);
-            Since { commits, rewound }
+            CommitsAfter { commits, rewound }
         })
     }
 

@@ -12,7 +12,7 @@
 //! m' = beta1 * m + (1 - beta1) * g
 //! v' = beta2 * v + (1 - beta2) * g^2
 //! p' = p * (1 - lr * decay) - lr / (1 - beta1^t) * m' / (sqrt(v') / sqrt(1 - beta2^t) + eps)
-//! lr = learning_rate * the group's rate;  decay = weight_decay, or 0 where the group does not decay
+//! lr = learning_rate * the group's lr_factor;  decay = weight_decay, or 0 where the group does not decay
 //! ```
 //!
 //! Keeps: bitwise the same for any number of threads and on any machine; c is computed in f32, the other factors in f64
@@ -50,11 +50,11 @@ impl Default for AdamW {
 
 /// A contiguous range of elements with its own learning rate factor and weight decay: torch's parameter group.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Group {
+pub struct ParamGroup {
     /// Index behind the group's last element; the group begins where the one before ends.
     pub end: usize,
     /// Factor on the learning rate.
-    pub rate: f64,
+    pub lr_factor: f64,
     /// Whether weight decay applies to the group.
     pub decays: bool,
 }
@@ -71,7 +71,7 @@ pub struct Update<'a> {
     /// The optimizer's constants.
     pub adamw: AdamW,
     /// Parameter groups in the order of their elements; none is one group of all elements, which decays, with factor 1.
-    pub groups: &'a [Group],
+    pub groups: &'a [ParamGroup],
 }
 
 /// Factors of the update that are the same for every element of a group in one step.
@@ -81,14 +81,14 @@ struct Factors {
     clip: f32,
     /// `1 - lr * decay`, on the parameter.
     decay: f32,
-    /// `1 - beta1`, how far the first moment goes towards the gradient.
-    towards: f32,
+    /// `1 - beta1`, how far the first moment goes one_minus_beta1 the gradient.
+    one_minus_beta1: f32,
     /// `beta2`, the share of the second moment that stays.
-    keep: f32,
+    beta2: f32,
     /// `1 - beta2`, the weight of the squared gradient.
-    fresh: f32,
+    one_minus_beta2: f32,
     /// `sqrt(1 - beta2^t)`, the bias correction of the second moment.
-    root: f32,
+    sqrt_bias_correction2: f32,
     eps: f32,
     /// `-lr / (1 - beta1^t)`, with the bias correction of the first moment.
     step_size: f32,
@@ -104,9 +104,9 @@ pub fn apply(state: &AdapterState, next: &mut AdapterState, total: &[i64], updat
     for values in [&mut next.params, &mut next.m, &mut next.v] {
         values.resize(n, 0.0);
     }
-    let all = [Group {
+    let all = [ParamGroup {
         end: n,
-        rate: 1.0,
+        lr_factor: 1.0,
         decays: true,
     }];
     let groups = if update.groups.is_empty() {
@@ -171,8 +171,8 @@ fn update_groups(
     }
 }
 
-fn factors(number: u64, update: &Update<'_>, group: &Group) -> Factors {
-    let (adamw, learning_rate) = (&update.adamw, update.learning_rate * group.rate);
+fn factors(number: u64, update: &Update<'_>, group: &ParamGroup) -> Factors {
+    let (adamw, learning_rate) = (&update.adamw, update.learning_rate * group.lr_factor);
     let weight_decay = if group.decays {
         adamw.weight_decay
     } else {
@@ -189,10 +189,10 @@ fn factors(number: u64, update: &Update<'_>, group: &Group) -> Factors {
     Factors {
         clip,
         decay: (1.0 - learning_rate * weight_decay) as f32,
-        towards: (1.0 - adamw.beta1) as f32,
-        keep: adamw.beta2 as f32,
-        fresh: (1.0 - adamw.beta2) as f32,
-        root: correction2.sqrt() as f32,
+        one_minus_beta1: (1.0 - adamw.beta1) as f32,
+        beta2: adamw.beta2 as f32,
+        one_minus_beta2: (1.0 - adamw.beta2) as f32,
+        sqrt_bias_correction2: correction2.sqrt() as f32,
         eps: adamw.eps as f32,
         step_size: -(learning_rate / correction1) as f32,
     }
@@ -221,13 +221,13 @@ fn update(old: Old<'_>, new: New<'_>, total: &[i64], f: &Factors) {
     let (next_p, next_m, next_v) = (&mut new.0[..n], &mut new.1[..n], &mut new.2[..n]);
     for i in 0..n {
         let g = dequantize(total[i]) as f32 * f.clip;
-        let mi = if f.towards < 0.5 {
-            m[i] + f.towards * (g - m[i])
+        let mi = if f.one_minus_beta1 < 0.5 {
+            m[i] + f.one_minus_beta1 * (g - m[i])
         } else {
-            g - (g - m[i]) * (1.0 - f.towards)
+            g - (g - m[i]) * (1.0 - f.one_minus_beta1)
         };
-        let vi = v[i] * f.keep + (f.fresh * g) * g;
-        let denominator = vi.sqrt() / f.root + f.eps;
+        let vi = v[i] * f.beta2 + (f.one_minus_beta2 * g) * g;
+        let denominator = vi.sqrt() / f.sqrt_bias_correction2 + f.eps;
         next_p[i] = p[i] * f.decay + (f.step_size * mi) / denominator;
         next_m[i] = mi;
         next_v[i] = vi;

@@ -178,7 +178,11 @@ fn a_group_learns_at_its_own_rate_and_decay_whoever_shares_the_work() {
         next
     };
     let (plain, fast) = (alone(1e-3, decaying), alone(16e-3, AdamW::default()));
-    let group = |end, rate, decays| Group { end, rate, decays };
+    let group = |end, lr_factor, decays| ParamGroup {
+        end,
+        lr_factor,
+        decays,
+    };
     // One is a single element, one goes over several shares.
     let groups = [
         group(700, 1.0, true),

@@ -18,7 +18,7 @@ mod parallel;
 mod quantize;
 mod state;
 
-pub use adamw::{AdamW, Group, Update, apply};
+pub use adamw::{AdamW, ParamGroup, Update, apply};
 pub use dropout::{dropout_mask, dropout_threshold};
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use loss_scale::{GROWTH_INTERVAL, LARGEST_LOSS_SCALE, LossScale, unscale};

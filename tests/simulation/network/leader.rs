@@ -43,7 +43,7 @@ pub(super) async fn lead(scene: Handle) -> turmoil::Result {
             .serve_with_incoming(incoming),
     );
     let (answers, mut answered) = mpsc::channel(64);
-    let ladder = scene.lock().ladder;
+    let timeouts = scene.lock().timeouts;
     let mut leader = Leader {
         engine,
         scene,
@@ -52,8 +52,8 @@ pub(super) async fn lead(scene: Handle) -> turmoil::Result {
         started: Instant::now(),
         over: false,
     };
-    let mut tick = tokio::time::interval(ladder.tick());
-    let mut beat = tokio::time::interval(ladder.beat);
+    let mut tick = tokio::time::interval(timeouts.tick());
+    let mut beat = tokio::time::interval(timeouts.beat);
     while !leader.over {
         let event = tokio::select! {
             Some(event) = sessions.recv() => leader.session(event),
@@ -87,7 +87,7 @@ fn start(scene: &mut Scene) -> Engine {
     let committed = remembered.committed;
     scene.say(|| format!("coordinator term {term} from {} of {committed}", from.step));
     Engine::new(
-        options(&scene.setting, term, scene.ladder),
+        options(&scene.setting, term, scene.timeouts),
         schedule(&scene.setting, true),
         from,
         remembered,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coordinator::engine::Ladder;
+use coordinator::engine::Timeouts;
 use shared::ids::{Step, Term};
 
 use crate::invariants::{Judge, Violation};
@@ -14,7 +14,7 @@ use crate::store::Store;
 /// Shared between the hosts of one run, which all live in one thread.
 pub(super) struct Scene {
     pub(super) setting: Setting,
-    pub(super) ladder: Ladder,
+    pub(super) timeouts: Timeouts,
     pub(super) dice: Dice,
     pub(super) store: Store,
     pub(super) term: Term,
@@ -49,7 +49,7 @@ impl Handle {
         judge.any_peer();
         Self(Arc::new(Mutex::new(Scene {
             setting,
-            ladder: Ladder::new(Duration::from_secs(4), Duration::from_secs(60)).unwrap(),
+            timeouts: Timeouts::new(Duration::from_secs(4), Duration::from_secs(60)).unwrap(),
             dice,
             store,
             term: Term(0),

@@ -36,9 +36,9 @@ pub(super) struct Samples<'a> {
 /// Attention masks `[T, T]`, true where the query of a row may see the key of a column, by window and length of the
 /// sample.
 #[derive(Debug, Default)]
-pub(super) struct Visible(HashMap<(Option<i64>, i64), Tensor>);
+pub(super) struct AttentionMasks(HashMap<(Option<i64>, i64), Tensor>);
 
-impl Visible {
+impl AttentionMasks {
     /// The masks that a model needs for samples of these lengths, one for each pair of window and length.
     pub(super) fn of(
         config: &ModelConfig,
@@ -83,7 +83,7 @@ pub(super) struct Attention<'a> {
     pub samples: &'a Samples<'a>,
     /// Cosines and sines of the layer's rotary positions, each `[T, 1, D]`; `None` in a layer without them.
     pub turns: Option<&'a (Tensor, Tensor)>,
-    pub visible: &'a Visible,
+    pub visible: &'a AttentionMasks,
     /// How many positions a token sees, itself included; `None` is all before it.
     pub window: Option<usize>,
     /// Norms of queries and of keys, by head, where the family has them.

@@ -9,11 +9,11 @@ use shared::error::{Code, Error, Result};
 use shared::model::{EMBEDDING, HEAD, LayerKind, ModelConfig, Projection};
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::attention::{Attention, Samples, Visible};
+use super::attention::{Attention, AttentionMasks, Samples};
 use super::mlp::ExpertLayer;
 use super::norm::RmsNorm;
 use super::rope::{RopeTable, Stage};
-use super::{BaseWeights, Embedding, KeyValueCache, Linear, Masks};
+use super::{BaseWeights, DropoutMasks, Embedding, KeyValueCache, Linear};
 use crate::device::{FrozenWeight, TorchResult, by_rows, failed, gated};
 use crate::progress::Counters;
 
@@ -56,20 +56,20 @@ pub struct Pass<'a> {
     samples: Samples<'a>,
     /// Cosines and sines for each of the model's kinds of rotary positions.
     turns: Vec<(Tensor, Tensor)>,
-    visible: Visible,
+    visible: AttentionMasks,
 }
 
 #[derive(Debug)]
 struct Layer {
     kind: LayerKind,
     /// Norm before attention, transformers' `input_layernorm`.
-    before_attention: RmsNorm,
+    input_layernorm: RmsNorm,
     /// Norm of what attention adds, where the family has four norms a layer: `post_attention_layernorm`.
-    behind_attention: Option<RmsNorm>,
+    post_attention_layernorm: Option<RmsNorm>,
     /// `post_attention_layernorm`, or `pre_feedforward_layernorm` where a layer has four norms.
-    before_mlp: RmsNorm,
+    pre_mlp_layernorm: RmsNorm,
     /// Norm of what the MLP adds, where a layer has four norms: `post_feedforward_layernorm`.
-    behind_mlp: Option<RmsNorm>,
+    post_mlp_layernorm: Option<RmsNorm>,
     /// `q_norm` and `k_norm`, over each head.
     query_key: Option<(RmsNorm, RmsNorm)>,
     /// What each of `linears` is for, in model order.
@@ -193,7 +193,8 @@ impl Decoder {
             length,
             packed,
         };
-        let visible = Visible::of(&self.config, &samples, self.embedding.frozen_VH.device())?;
+        let visible =
+            AttentionMasks::of(&self.config, &samples, self.embedding.frozen_VH.device())?;
         Ok(Pass {
             samples,
             turns,
@@ -224,7 +225,7 @@ impl Decoder {
         index: usize,
         hidden_PH: &Tensor,
         pass: &Pass<'_>,
-        masks: Masks<'_>,
+        masks: DropoutMasks<'_>,
         cache: Option<&mut KeyValueCache>,
     ) -> TorchResult<Tensor> {
         let layer = self.layers.get(index).ok_or_else(|| {
@@ -253,7 +254,7 @@ impl Decoder {
         &mut self,
         tokens_BT: &Tensor,
         packed: Option<&[i64]>,
-        masks: Masks<'_>,
+        masks: DropoutMasks<'_>,
         mut cache: Option<&mut KeyValueCache>,
     ) -> TorchResult<Tensor> {
         let (rows, length) = tokens_BT.size2()?;
@@ -270,7 +271,7 @@ impl Decoder {
     ///
     /// # Errors
     /// libtorch's.
-    pub fn logits(&self, hidden_PH: &Tensor, masks: Masks<'_>) -> TorchResult<Tensor> {
+    pub fn logits(&self, hidden_PH: &Tensor, masks: DropoutMasks<'_>) -> TorchResult<Tensor> {
         let normed_PH = self.norm.forward(hidden_PH)?;
         let logits_PV = self.head.forward(&normed_PH, masks)?;
         let cap = self.config.logit_soft_cap;
@@ -307,9 +308,9 @@ impl Layer {
         let mut next = || norms.next().transpose();
         let missing = || Error::new(Code::Internal, "a layer has two norms or four");
         let first = next()?.ok_or_else(missing)?;
-        let behind_attention = if config.norms.around { next()? } else { None };
-        let before_mlp = next()?.ok_or_else(missing)?;
-        let behind_mlp = next()?;
+        let post_attention_layernorm = if config.norms.around { next()? } else { None };
+        let pre_mlp_layernorm = next()?.ok_or_else(missing)?;
+        let post_mlp_layernorm = next()?;
         let query_key = config
             .norms
             .query_key
@@ -319,10 +320,10 @@ impl Layer {
         let projections = config.projections(layer);
         Ok(Self {
             kind,
-            before_attention: first,
-            behind_attention,
-            before_mlp,
-            behind_mlp,
+            input_layernorm: first,
+            post_attention_layernorm,
+            pre_mlp_layernorm,
+            post_mlp_layernorm,
             query_key: query_key.transpose()?,
             projections,
             linears: projections.iter().map(linear).collect::<Result<_>>()?,
@@ -347,10 +348,10 @@ impl Layer {
                 let mut names = config.norms.of_layer().iter();
                 let place = names.position(|name| *name == part)?;
                 let norms = [
-                    Some(&mut self.before_attention),
-                    self.behind_attention.as_mut(),
-                    Some(&mut self.before_mlp),
-                    self.behind_mlp.as_mut(),
+                    Some(&mut self.input_layernorm),
+                    self.post_attention_layernorm.as_mut(),
+                    Some(&mut self.pre_mlp_layernorm),
+                    self.post_mlp_layernorm.as_mut(),
                 ];
                 norms.into_iter().flatten().nth(place)
             }
@@ -363,7 +364,7 @@ impl Layer {
         config: &ModelConfig,
         hidden_PH: &Tensor,
         pass: &Pass<'_>,
-        masks: Masks<'_>,
+        masks: DropoutMasks<'_>,
         cache: Option<(usize, &mut KeyValueCache)>,
     ) -> TorchResult<Tensor> {
         let linear = |projection: Projection, input: &Tensor| {
@@ -387,11 +388,11 @@ impl Layer {
             Some(norm) => norm.forward(&output),
             None => Ok(output),
         };
-        let normed_PH = self.before_attention.forward(hidden_PH)?;
+        let normed_PH = self.input_layernorm.forward(hidden_PH)?;
         let attended_PH = attention.forward(&normed_PH, cache, &linear)?;
-        let hidden_PH = hidden_PH.f_add(&behind(&self.behind_attention, attended_PH)?)?;
+        let hidden_PH = hidden_PH.f_add(&behind(&self.post_attention_layernorm, attended_PH)?)?;
 
-        let normed_PH = self.before_mlp.forward(&hidden_PH)?;
+        let normed_PH = self.pre_mlp_layernorm.forward(&hidden_PH)?;
         let output_PH = match &self.experts {
             Some(experts) => experts.forward(config.activation, &normed_PH)?,
             None => {
@@ -413,6 +414,6 @@ impl Layer {
                 )?
             }
         };
-        hidden_PH.f_add(&behind(&self.behind_mlp, output_PH)?)
+        hidden_PH.f_add(&behind(&self.post_mlp_layernorm, output_PH)?)
     }
 }

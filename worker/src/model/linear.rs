@@ -25,7 +25,7 @@ use crate::device::{
 
 /// Draws the dropout mask of an adapted linear, named by its site, for all P rows; `None` when nothing is dropped.
 /// Attention masks are something else: those are in `attention`.
-pub type Masks<'a> = Option<&'a dyn Fn(usize) -> TorchResult<Dropout>>;
+pub type DropoutMasks<'a> = Option<&'a dyn Fn(usize) -> TorchResult<Dropout>>;
 
 /// A linear whose weight is frozen; the adapter lays what learns over it.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Linear {
     ///
     /// # Errors
     /// libtorch's.
-    pub fn forward(&self, input_PI: &Tensor, masks: Masks<'_>) -> TorchResult<Tensor> {
+    pub fn forward(&self, input_PI: &Tensor, masks: DropoutMasks<'_>) -> TorchResult<Tensor> {
         let frozen_bias = self
             .bias_O
             .as_ref()

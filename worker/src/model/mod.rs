@@ -24,6 +24,6 @@ mod weights;
 pub use cache::KeyValueCache;
 pub use decoder::{Decoder, Module, Pass};
 pub use embedding::{Embedding, EmbeddingPair};
-pub use linear::{Linear, Masks, Overlay};
+pub use linear::{DropoutMasks, Linear, Overlay};
 pub use norm::RmsNorm;
 pub use weights::BaseWeights;

@@ -125,7 +125,7 @@ pub fn spawn(
     std::thread::Builder::new()
         .name("device".into())
         .spawn(move || {
-            let mut room = Room {
+            let mut thread = DeviceThread {
                 state,
                 withdrawn,
                 faults,
@@ -134,8 +134,8 @@ pub fn spawn(
                 loaded: None,
             };
             for job in jobs {
-                if let Err(error) = room.run(job) {
-                    room.tell(DeviceOutcome::Broken(error));
+                if let Err(error) = thread.run(job) {
+                    thread.report(DeviceOutcome::Broken(error));
                     return;
                 }
             }
@@ -144,7 +144,7 @@ pub fn spawn(
     Ok(sender)
 }
 
-struct Room {
+struct DeviceThread {
     state: CommittedState,
     withdrawn: Withdrawn,
     faults: Faults,
@@ -168,8 +168,8 @@ struct OnDevice {
     host: ThreadPool,
 }
 
-impl Room {
-    fn tell(&self, outcome: DeviceOutcome) {
+impl DeviceThread {
+    fn report(&self, outcome: DeviceOutcome) {
         // A closed channel means that the session is over: nobody wants the outcome.
         let _ = self.outcomes.blocking_send(outcome);
     }
@@ -178,7 +178,7 @@ impl Room {
         if let DeviceJob::Load(load) = job {
             let (loaded, run, on_device) = load_run(*load, &self.progress)?;
             self.loaded = Some(on_device);
-            self.tell(DeviceOutcome::Loaded(loaded, run));
+            self.report(DeviceOutcome::Loaded(loaded, run));
             return Ok(());
         }
         let Some(run) = self.loaded.as_mut() else {
@@ -191,7 +191,7 @@ impl Room {
             DeviceJob::Load(_) => {}
             DeviceJob::Initial => {
                 let first = run.trainer.initial_adapter()?;
-                self.tell(DeviceOutcome::Initial(first));
+                self.report(DeviceOutcome::Initial(first));
             }
             DeviceJob::Compute(identity, task, micro_batches) => {
                 for micro_batch in micro_batches {
@@ -211,7 +211,7 @@ impl Room {
         let current = committed(&self.state).filter(|p| p.state.step.next() == step);
         let wanted = !self.withdrawn.take(step, task, id);
         let (Some(published), true) = (current, wanted) else {
-            self.tell(DeviceOutcome::Skipped(step, task, vec![id]));
+            self.report(DeviceOutcome::Skipped(step, task, vec![id]));
             return Ok(());
         };
         if run.holds != Some(published.version) {
@@ -239,7 +239,7 @@ impl Room {
                 None
             }
         };
-        self.tell(DeviceOutcome::Computed(
+        self.report(DeviceOutcome::Computed(
             identity.clone(),
             computed,
             integers,

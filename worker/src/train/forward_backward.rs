@@ -29,7 +29,7 @@ use super::layerwise::Layers;
 use crate::adapter::{AdapterLayout, Draw, LiveAdapter, PeftAdapter, drawn, from_peft, take_out};
 use crate::device::{DevicePeak, Dropout, TorchResult, caught, failed, gradients, held_bytes};
 use crate::generate::generate_greedy;
-use crate::model::{BaseWeights, Decoder, Masks};
+use crate::model::{BaseWeights, Decoder, DropoutMasks};
 use crate::progress::Counters;
 
 /// A base model and the adapter that learns on it, on one device.
@@ -52,7 +52,7 @@ pub struct Trainer {
     device: Device,
     kind: Kind,
     /// Recompute activations in the backward pass instead of keeping them.
-    again: bool,
+    recompute: bool,
 }
 
 impl Trainer {
@@ -112,7 +112,7 @@ impl Trainer {
             lora_dropout: config.lora_dropout,
             device,
             kind,
-            again: false,
+            recompute: false,
         })
     }
 
@@ -132,14 +132,14 @@ impl Trainer {
 
     /// Whether activations are recomputed in the backward pass.
     #[must_use]
-    pub fn computes_again(&self) -> bool {
-        self.again
+    pub fn recomputes_activations(&self) -> bool {
+        self.recompute
     }
 
     /// Sets whether activations are recomputed in the backward pass instead of being kept; the gradient is the same to
     /// the bit.
-    pub fn compute_again(&mut self, again: bool) {
-        self.again = again;
+    pub fn recompute_activations(&mut self, recompute: bool) {
+        self.recompute = recompute;
     }
 
     /// Names and places of the adapter's tensors.
@@ -328,7 +328,7 @@ impl Trainer {
             keys.mask(site, sites.get(site).copied().unwrap_or(0), device)
         };
         let drops = self.lora_dropout > 0.0;
-        let masks: Masks<'_> = if drops { Some(&mask) } else { None };
+        let masks: DropoutMasks<'_> = if drops { Some(&mask) } else { None };
         let here = Here::of(batch, places, wanted, device)?;
         let lengths = batch.lengths();
         let packed = here.packed.then_some(&lengths[..]);
@@ -338,7 +338,7 @@ impl Trainer {
             decoder: &self.decoder,
             pass: &pass,
             masks,
-            again: self.again,
+            recompute: self.recompute,
         };
         let windows = |part: Part| {
             let all = self.adapter.windows();

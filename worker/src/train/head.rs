@@ -20,14 +20,14 @@ use shared::model::head_rows;
 use tch::{Device, TchError, Tensor, no_grad};
 
 use crate::device::{Dropout, TorchResult, cross_entropy, gradients, has_kernels};
-use crate::model::{Decoder, Masks};
+use crate::model::{Decoder, DropoutMasks};
 
 /// The output head of a decoder, and which of its tensors learn.
 #[derive(Clone, Copy)]
 pub(super) struct Head<'a> {
     pub(super) decoder: &'a Decoder,
-    /// Masks of dropout for all P positions, of which the rows that predict are taken.
-    pub(super) masks: Masks<'a>,
+    /// DropoutMasks of dropout for all P positions, of which the rows that predict are taken.
+    pub(super) masks: DropoutMasks<'a>,
     /// Indices of the predicting positions among all P, in order.
     pub(super) places_Q: &'a Tensor,
     /// Tensors of the head's part of the adapter, in canonical order: last norm and output head.
@@ -52,7 +52,7 @@ impl Head<'_> {
         self.each_part(hidden_QH, wanted_Q, |from, hidden_CH, wanted_C| {
             let leaf_CH = hidden_CH.f_detach()?.f_set_requires_grad(true)?;
             let mask = |site: usize| self.mask(site, from, leaf_CH.size()[0]);
-            let masks: Masks<'_> = self.masks.is_some().then_some(&mask);
+            let masks: DropoutMasks<'_> = self.masks.is_some().then_some(&mask);
             let logits_CV = self.decoder.logits(&leaf_CH, masks)?;
             let losses_C = cross_entropy(&logits_CV, wanted_C)?;
             drop(logits_CV);

@@ -11,16 +11,16 @@
 use tch::{Tensor, no_grad};
 
 use crate::device::{TorchResult, gradients};
-use crate::model::{Decoder, Masks, Pass};
+use crate::model::{Decoder, DropoutMasks, Pass};
 
 /// The decoder, and what every one of its layers is computed with.
 #[derive(Clone, Copy)]
 pub(super) struct Layers<'a> {
     pub(super) decoder: &'a Decoder,
     pub(super) pass: &'a Pass<'a>,
-    pub(super) masks: Masks<'a>,
+    pub(super) masks: DropoutMasks<'a>,
     /// Recompute a layer's graph in the backward pass instead of keeping it.
-    pub(super) again: bool,
+    pub(super) recompute: bool,
 }
 
 /// What the backward pass needs of one layer.
@@ -61,7 +61,7 @@ impl Layers<'_> {
             }
             let input_PH = hidden_PH.f_set_requires_grad(learning)?;
             learning = true;
-            if self.again {
+            if self.recompute {
                 hidden_PH = no_grad(|| self.layer(index, &input_PH))?;
                 traces.push(Trace::Learning(input_PH, None));
             } else {

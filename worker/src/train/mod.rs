@@ -28,7 +28,7 @@
 //!
 //! 3. Forward. `Trainer::compute` in `forward_backward.rs` embeds the tokens `[P, H]`; `Layers::forward` in
 //!    `layerwise.rs` goes through the decoder (`Decoder::layer` in `model/decoder.rs`) one layer at a time, each with
-//!    an autograd graph of its own, or with none where activations are computed again. Masks of dropout are drawn per
+//!    an autograd graph of its own, or with none where activations are computed again. DropoutMasks of dropout are drawn per
 //!    adapted linear by `DropoutKeys::mask` in `dropout.rs`.
 //!
 //! 4. Loss. `Head::losses_and_gradient` in `head.rs` computes logits `[C, V]` for some of the Q positions at a time,

@@ -58,10 +58,10 @@ pub(super) fn rehearse(
         }
         let mut started = Instant::now();
         let mut tried = trainer.micro_batch(&batch, gradient, &mut losses);
-        let again = may_change && !trainer.computes_again();
+        let again = may_change && !trainer.recomputes_activations();
         if again && tried.as_ref().is_err_and(|e| e.code == Code::OutOfMemory) {
             tracing::warn!("activations do not fit beside the model: they are computed again");
-            trainer.compute_again(true);
+            trainer.recompute_activations(true);
             started = Instant::now();
             tried = trainer.micro_batch(&batch, gradient, &mut losses);
         }
@@ -85,14 +85,14 @@ pub(super) fn rehearse(
 
 /// Does what the configuration says; whether it is left to the machine.
 fn settle(said: Checkpointing, trainer: &mut Trainer) -> bool {
-    trainer.compute_again(said == Checkpointing::On);
+    trainer.recompute_activations(said == Checkpointing::On);
     said == Checkpointing::Auto
 }
 
 /// Too much on the CPU is no error but the end of the process, so it is measured first: activations
 /// that would take over half of what is left are computed again.
 fn decide_on_cpu(trainer: &mut Trainer, batch: &MicroBatch) -> Result<()> {
-    let Some(left) = available_memory().filter(|_| !trainer.computes_again()) else {
+    let Some(left) = available_memory().filter(|_| !trainer.recomputes_activations()) else {
         return Ok(());
     };
     let kept = trainer.keeps(batch)?;
@@ -100,7 +100,7 @@ fn decide_on_cpu(trainer: &mut Trainer, batch: &MicroBatch) -> Result<()> {
         tracing::warn!(
             "activations would take {kept} bytes of the {left} that are left: they are computed again"
         );
-        trainer.compute_again(true);
+        trainer.recompute_activations(true);
     }
     Ok(())
 }

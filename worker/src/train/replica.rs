@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::{MicroBatchId, Step};
-use shared::numerics::{self, AdamW, AdapterState, Fingerprint, Group, StateDigests, Update};
+use shared::numerics::{self, AdamW, AdapterState, Fingerprint, ParamGroup, StateDigests, Update};
 use shared::wire::message::{Applied, SliceFingerprints, Task};
 
 use super::retained::Retained;
@@ -47,7 +47,7 @@ pub struct Replica {
     digests: StateDigests,
     shadow: Option<AdapterState>,
     /// Digests of the shadow, empty before the first step is applied.
-    shaded: StateDigests,
+    shadow_digests: StateDigests,
     /// The total that led to the shadow, kept so that the update can be done once more.
     total: Option<Arc<Vec<i64>>>,
     /// Fingerprints by slice of the newest reduce: of the sum that was handed out, and of the total that came.
@@ -55,7 +55,7 @@ pub struct Replica {
     /// Earlier committed states that are not yet on storage.
     retained: Retained,
     /// Parameter groups of the optimizer in canonical order; none is one group of all elements.
-    groups: Vec<Group>,
+    groups: Vec<ParamGroup>,
 }
 
 impl Replica {
@@ -69,7 +69,7 @@ impl Replica {
             state: Arc::default(),
             digests: StateDigests::default(),
             shadow: None,
-            shaded: StateDigests::default(),
+            shadow_digests: StateDigests::default(),
             total: None,
             newest: SliceFingerprints::default(),
             retained: Retained::default(),
@@ -78,7 +78,7 @@ impl Replica {
     }
 
     /// Sets the parameter groups of the optimizer.
-    pub fn learns(&mut self, groups: Vec<Group>) {
+    pub fn learns(&mut self, groups: Vec<ParamGroup>) {
         self.groups = groups;
     }
 
@@ -173,11 +173,11 @@ impl Replica {
         let total = total.into();
         self.newest.received = fingerprints(&total, world);
         let loss_scale = self.state.loss_scale;
-        let (grad_norm, skipped, loss) = self.shade(rule, &total)?;
+        let (grad_norm, skipped, loss) = self.apply_to_shadow(rule, &total)?;
         // The shadow and its total go together: a total that leads nowhere leaves those of an earlier attempt alone.
         self.total = Some(total);
         Ok(Applied {
-            state_digest: self.shaded.whole.clone(),
+            state_digest: self.shadow_digests.whole.clone(),
             fingerprint: whole(&self.newest.received),
             sum: whole(&self.newest.sent),
             loss,
@@ -256,8 +256,8 @@ impl Replica {
         let Some(total) = self.total.clone() else {
             return Ok((committed, String::new()));
         };
-        self.shade(rule, &total)?;
-        Ok((committed, self.shaded.whole.clone()))
+        self.apply_to_shadow(rule, &total)?;
+        Ok((committed, self.shadow_digests.whole.clone()))
     }
 
     /// The shadow copy becomes the state; the total that led there and the state before are
@@ -270,7 +270,7 @@ impl Replica {
         let shadow = shadow.ok_or_else(|| nothing_applied(step))?;
         let total = self.total.take().ok_or_else(|| nothing_applied(step))?;
         self.retained.passed(&self.state, &self.digests.whole);
-        self.digests = std::mem::take(&mut self.shaded);
+        self.digests = std::mem::take(&mut self.shadow_digests);
         let old = std::mem::replace(&mut self.state, Arc::new(shadow));
         self.forget();
         Ok((total, old))
@@ -310,7 +310,7 @@ impl Replica {
 
     /// Checks that the total covers the step, and writes the next state into the shadow, with its digests. Returns
     /// the gradient norm before clipping, whether the step was skipped, and its loss in units of 2^-40.
-    fn shade(&mut self, rule: &StepRule, total: &[i64]) -> Result<(f64, bool, i64)> {
+    fn apply_to_shadow(&mut self, rule: &StepRule, total: &[i64]) -> Result<(f64, bool, i64)> {
         let (gradient, extras) = total.split_at(total.len().saturating_sub(EXTRAS));
         let extra = |which: Extra| extras.get(which as usize).copied().unwrap_or(-1);
         let summed = (extra(Extra::MicroBatches), extra(Extra::TargetTokens));
@@ -345,7 +345,7 @@ impl Replica {
             };
             numerics::apply(&self.state, &mut next, gradient, &update);
         }
-        self.shaded = StateDigests::of(&next);
+        self.shadow_digests = StateDigests::of(&next);
         self.shadow = Some(next);
         Ok((grad_norm, skipped, extra(Extra::Loss)))
     }

@@ -143,7 +143,7 @@ pub fn spawn(
     std::thread::Builder::new()
         .name("state".into())
         .spawn(move || {
-            let mut room = Room {
+            let mut thread = StateThread {
                 published,
                 faults,
                 progress,
@@ -155,8 +155,8 @@ pub fn spawn(
             };
             pool.install(move || {
                 for job in jobs {
-                    if let Err(error) = room.take(job) {
-                        room.tell(StateOutcome::Broken(error));
+                    if let Err(error) = thread.handle(job) {
+                        thread.report(StateOutcome::Broken(error));
                         return;
                     }
                 }
@@ -166,7 +166,7 @@ pub fn spawn(
     Ok(sender)
 }
 
-struct Room {
+struct StateThread {
     published: CommittedState,
     faults: Faults,
     progress: Counters,
@@ -179,8 +179,8 @@ struct Room {
     retained: BTreeMap<Step, String>,
 }
 
-impl Room {
-    fn tell(&self, outcome: StateOutcome) {
+impl StateThread {
+    fn report(&self, outcome: StateOutcome) {
         // A closed channel means that the session is over: nobody wants the outcome.
         let _ = self.outcomes.blocking_send(outcome);
     }
@@ -195,7 +195,7 @@ impl Room {
         self.run = Some((run, replica));
     }
 
-    fn take(&mut self, job: StateJob) -> Result<()> {
+    fn handle(&mut self, job: StateJob) -> Result<()> {
         if let StateJob::Begin(run) = job {
             self.begin(run);
             return Ok(());
@@ -221,14 +221,14 @@ impl Room {
             StateJob::RestoreFrom(folder) => {
                 match checkpoint::read_checkpoint(&folder, &run.layout, &progress) {
                     Ok(state) => self.adopt(state),
-                    Err(error) => self.tell(StateOutcome::Unsynced(error)),
+                    Err(error) => self.report(StateOutcome::Unsynced(error)),
                 }
             }
             StateJob::FollowTotal(step, total, applied) => {
                 match self.follow_total(step, total) {
                     // What this worker holds itself is damaged: no other source helps.
                     Err(error) if error.code == Code::Corrupt => return Err(error),
-                    Err(error) => self.tell(StateOutcome::Unsynced(error)),
+                    Err(error) => self.report(StateOutcome::Unsynced(error)),
                     Ok(()) => {}
                 }
                 drop(applied);
@@ -247,7 +247,7 @@ impl Room {
                     replica.flip_sum_bit(task);
                 }
                 let sum = replica.sum(task, world);
-                self.tell(StateOutcome::Sum(identity, task, sum, world));
+                self.report(StateOutcome::Sum(identity, task, sum, world));
             }
             StateJob::Apply(identity, task, total, world) => {
                 self.apply(identity, task, total, world)?;
@@ -255,11 +255,11 @@ impl Room {
             StateJob::Reapply(identity) => {
                 let rule = rule(run, identity.step, replica.state());
                 let (committed, shadow) = replica.reapply(&rule)?;
-                self.tell(StateOutcome::Reapplied(identity, committed, shadow));
+                self.report(StateOutcome::Reapplied(identity, committed, shadow));
             }
             StateJob::Prove => {
                 let (step, state_digest) = replica.prove();
-                self.tell(StateOutcome::Proved(step, state_digest));
+                self.report(StateOutcome::Proved(step, state_digest));
             }
             StateJob::Commit(step) => {
                 let _ = faults.hold("commit", step, Default::default());
@@ -276,7 +276,7 @@ impl Room {
             }
             StateJob::Explain(identity) => {
                 let slices = replica.explain();
-                self.tell(StateOutcome::Slices(identity, slices));
+                self.report(StateOutcome::Slices(identity, slices));
             }
         }
         Ok(())
@@ -320,7 +320,7 @@ impl Room {
             Err(error) if error.code == Code::Corrupt => return Err(error),
             Err(error) => StateOutcome::Unfit(identity, error),
         };
-        self.tell(outcome);
+        self.report(outcome);
         Ok(())
     }
 
@@ -334,7 +334,7 @@ impl Room {
         let digest = replica.adopt(state);
         self.tell_retained();
         self.publish();
-        self.tell(StateOutcome::Synced(step, digest));
+        self.report(StateOutcome::Synced(step, digest));
     }
 
     /// Gives a worker that joins the state now and each total from then on.
@@ -363,7 +363,7 @@ impl Room {
         self.publish();
         self.tell_retained();
         self.reuse(old);
-        self.tell(StateOutcome::Synced(step, applied.state_digest));
+        self.report(StateOutcome::Synced(step, applied.state_digest));
         Ok(())
     }
 
@@ -381,7 +381,7 @@ impl Room {
         if let Some(buffer) = Arc::into_inner(total) {
             pool.put(buffer);
         }
-        self.tell(StateOutcome::Committed(step));
+        self.report(StateOutcome::Committed(step));
         Ok(())
     }
 
@@ -399,7 +399,7 @@ impl Room {
         let now = replica.retained();
         if now != self.retained {
             self.retained.clone_from(&now);
-            self.tell(StateOutcome::Retained(now));
+            self.report(StateOutcome::Retained(now));
         }
     }
 

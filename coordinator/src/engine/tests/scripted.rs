@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::ids::{Identity, MicroBatchId, RunId, Step, Term, WorkerId};
 use shared::wire::message::{Task, Welcome};
 
-use super::super::{Cost, Ladder, Options, Schedule, WorkKind};
+use super::super::{Cost, Options, Schedule, Timeouts, WorkKind};
 
 pub(super) struct Fixed {
     pub(super) steps: u64,
@@ -97,7 +97,7 @@ pub(super) fn options(min: usize, wait: usize, save_steps: u64) -> Options {
         audit_rate: 0.0,
         patience: Default::default(),
         stability: Default::default(),
-        ladder: Ladder::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap(),
+        timeouts: Timeouts::new(Duration::from_secs(8), Duration::from_secs(60)).unwrap(),
         staging: PathBuf::from("/s"),
     }
 }

@@ -6,31 +6,37 @@
 
 use super::{AdapterTensor, Role};
 use crate::config::RunConfig;
-use crate::numerics::Group;
+use crate::numerics::ParamGroup;
 
 /// The groups of these tensors, in their order.
 #[must_use]
-pub fn groups(config: &RunConfig, tensors: &[AdapterTensor]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+pub fn groups(config: &RunConfig, tensors: &[AdapterTensor]) -> Vec<ParamGroup> {
+    let mut groups: Vec<ParamGroup> = Vec::new();
     let mut end = 0;
     for tensor in tensors {
         end += tensor.elements();
-        let (rate, decays) = (rate(config, tensor), decays(tensor));
+        let (lr_factor, decays) = (lr_factor(config, tensor), decays(tensor));
         match groups.last_mut() {
-            Some(last) if last.rate.to_bits() == rate.to_bits() && last.decays == decays => {
+            Some(last)
+                if last.lr_factor.to_bits() == lr_factor.to_bits() && last.decays == decays =>
+            {
                 last.end = end;
             }
-            _ => groups.push(Group { end, rate, decays }),
+            _ => groups.push(ParamGroup {
+                end,
+                lr_factor,
+                decays,
+            }),
         }
     }
     let alike = groups
         .iter()
-        .all(|g| g.decays && g.rate.to_bits() == 1f64.to_bits());
+        .all(|g| g.decays && g.lr_factor.to_bits() == 1f64.to_bits());
     if alike { Vec::new() } else { groups }
 }
 
 /// Factor on the learning rate.
-fn rate(config: &RunConfig, tensor: &AdapterTensor) -> f64 {
+fn lr_factor(config: &RunConfig, tensor: &AdapterTensor) -> f64 {
     let Some(ratio) = config.adapter.loraplus_lr_ratio else {
         return 1.0;
     };

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::linears;
 use super::*;
 use crate::config::{BiasMode, TargetModules, testing};
-use crate::numerics::Group;
+use crate::numerics::ParamGroup;
 
 fn model(extra: serde_json::Value) -> ModelConfig {
     let mut config = json!({"model_type": "llama", "vocab_size": 64, "hidden_size": 32,
@@ -217,7 +217,11 @@ fn only_what_learns_otherwise_makes_groups() {
     };
     assert_eq!(of("", &plain()), []);
     assert_eq!(of("use_dora: true\n", &plain()), []);
-    let group = |end, rate, decays| Group { end, rate, decays };
+    let group = |end, lr_factor, decays| ParamGroup {
+        end,
+        lr_factor,
+        decays,
+    };
     let plus = "lora_rank: 2\ntarget_modules: [q_proj, embed_tokens]\nlayers_to_transform: null\nloraplus_lr_ratio: 16\nlearning_rate: 1.0e-4\n";
     let found = of(plus, &model(json!({"num_hidden_layers": 1})));
     assert_eq!(

@@ -11,7 +11,7 @@ use shared::error::{Code, Error, Result};
 
 /// The open append-only file.
 #[derive(Debug)]
-pub struct GrowingFile {
+pub struct AppendLog {
     file: File,
     path: PathBuf,
     /// Bytes of the whole pieces, to which a partial write is cut back.
@@ -20,7 +20,7 @@ pub struct GrowingFile {
     failure: &'static str,
 }
 
-impl GrowingFile {
+impl AppendLog {
     /// Opens a file to append at its end, or creates it.
     ///
     /// # Errors

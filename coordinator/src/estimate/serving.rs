@@ -25,7 +25,7 @@ pub enum Verdict {
 
 /// The verdict on one serving engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Engine {
+pub struct ServingEngine {
     /// Name of the engine, as its authors write it.
     pub name: &'static str,
     /// Whether it loads the adapter, with the setting below where one is named.
@@ -38,13 +38,13 @@ pub struct Engine {
 
 /// The verdict on every engine that is known here, PEFT first.
 #[must_use]
-pub fn engines(config: &RunConfig) -> Vec<Engine> {
+pub fn engines(config: &RunConfig) -> Vec<ServingEngine> {
     let scaling = if config.use_rslora {
         "reads use_rslora"
     } else {
         "plain scaling"
     };
-    let same_folder = |name, why: &str| Engine {
+    let same_folder = |name, why: &str| ServingEngine {
         name,
         accepts: Verdict::Yes,
         setting: String::new(),
@@ -70,7 +70,7 @@ pub fn engines(config: &RunConfig) -> Vec<Engine> {
     });
     for (name, why) in others {
         engines.push(match &unknown {
-            Some(why) => Engine {
+            Some(why) => ServingEngine {
                 name,
                 accepts: Verdict::Unknown,
                 setting: String::new(),
@@ -127,10 +127,10 @@ pub fn refusals(config: &RunConfig) -> Vec<String> {
         .collect()
 }
 
-fn vllm(config: &RunConfig) -> Engine {
+fn vllm(config: &RunConfig) -> ServingEngine {
     let name = "vLLM";
     if let Some(why) = beyond_plain_lora(config) {
-        return Engine {
+        return ServingEngine {
             name,
             accepts: Verdict::No,
             setting: String::new(),
@@ -153,7 +153,7 @@ fn vllm(config: &RunConfig) -> Engine {
             format!("rank {rank} is above its default max_lora_rank of {VLLM_DEFAULT}"),
         ),
     };
-    Engine {
+    ServingEngine {
         name,
         accepts: allowed.map_or(Verdict::No, |_| Verdict::Yes),
         setting,
@@ -172,7 +172,7 @@ mod tests {
             use_rslora: rslora,
             ..config()
         };
-        let verdict = |engine: Engine| (engine.name, engine.accepts, engine.setting);
+        let verdict = |engine: ServingEngine| (engine.name, engine.accepts, engine.setting);
         engines(&config).into_iter().map(verdict).collect()
     }
 

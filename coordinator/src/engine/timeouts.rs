@@ -20,9 +20,9 @@ const STAGE: Duration = Duration::from_secs(120);
 /// The longest a step boundary is held for a joiner that is one step behind.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
-/// All cluster timeouts, as [`Ladder::new`] derives them.
+/// All cluster timeouts, as [`Timeouts::new`] derives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ladder {
+pub struct Timeouts {
     /// Both sides of a session send something at least this often.
     pub beat: Duration,
     /// Silence after which a worker gets no more work, and its work may be given to a second worker.
@@ -53,7 +53,7 @@ pub struct Ladder {
     pub stage: Duration,
 }
 
-impl Ladder {
+impl Timeouts {
     /// Derives all timeouts. `failure_detection` is the lease; most others are fractions of it, the rest have floors.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Ladder {
     }
 }
 
-impl fmt::Display for Ladder {
+impl fmt::Display for Timeouts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -116,22 +116,22 @@ mod tests {
     fn every_rung_is_above_the_one_before() {
         for millis in [200, 1000, 8000, 3_600_000] {
             let lease = Duration::from_millis(millis);
-            let ladder = Ladder::new(lease, lease).unwrap();
+            let timeouts = Timeouts::new(lease, lease).unwrap();
             let rungs = [
-                ladder.late,
-                ladder.beat,
-                ladder.suspect,
-                ladder.progress,
-                ladder.lease,
+                timeouts.late,
+                timeouts.beat,
+                timeouts.suspect,
+                timeouts.progress,
+                timeouts.lease,
             ];
             assert!(rungs.windows(2).all(|w| w[0] < w[1]), "{rungs:?}");
-            assert!(ladder.tick() < ladder.beat);
+            assert!(timeouts.tick() < timeouts.beat);
         }
     }
 
     #[test]
     fn workers_that_would_give_up_too_early_are_refused() {
-        let error = Ladder::new(Duration::from_secs(8), Duration::from_secs(7)).unwrap_err();
+        let error = Timeouts::new(Duration::from_secs(8), Duration::from_secs(7)).unwrap_err();
         assert_eq!(error.code, Code::Contradiction);
         assert!(error.what.contains("7s") && error.what.contains("8s"));
     }
