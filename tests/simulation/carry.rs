@@ -82,8 +82,8 @@ impl World {
             Action::Reduce {
                 identity,
                 task,
-                world,
-            } => self.hand_out(m, identity, task, world),
+                world_size,
+            } => self.hand_out(m, identity, task, world_size),
             Action::Reapply(identity) => self.reapply(m, identity)?,
             Action::Explain(identity) => {
                 let slices = self.machines[m].replica.explain();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use shared::error::{Code, Error};
 use shared::ids::{Attempt, Generation, Identity, Step, Term};
 use shared::numerics;
-use shared::wire::message::{Ends, Failed, Task};
+use shared::wire::message::{Failed, FailureScope, Task};
 use worker::collective::slice;
 use worker::session::Input;
 
@@ -61,20 +61,20 @@ pub(crate) fn reduce_failed(identity: Identity, error: Error) -> Input {
     let failed = Failed {
         error,
         culprit: None,
-        ends: Ends::Reduce,
+        scope: FailureScope::Reduce,
     };
     Input::ReduceFailed { identity, failed }
 }
 
 impl World {
     /// The sum of what is credited, on its way to the reduce.
-    pub(crate) fn hand_out(&mut self, m: usize, identity: Identity, task: Task, world: usize) {
+    pub(crate) fn hand_out(&mut self, m: usize, identity: Identity, task: Task, world_size: usize) {
         let machine = &mut self.machines[m];
         let spoiled = std::mem::take(&mut machine.damage.sum);
         if spoiled {
             machine.replica.flip_sum_bit(task);
         }
-        let sum = machine.replica.sum(task, world);
+        let sum = machine.replica.sum(task, world_size);
         let delay = self.dice.within(50, MS);
         self.after(delay, Item::SumReady(m, identity, task, sum, spoiled));
     }
@@ -127,14 +127,14 @@ impl World {
         task: Task,
         mut spoiled: bool,
     ) {
-        let world = members.len();
+        let world_size = members.len();
         let length = joined[&members[0]].len();
         let mut total = vec![0_i64; length];
         for sum in joined.values() {
             numerics::accumulate(&mut total, sum);
         }
         for (slot, owner) in members.iter().enumerate() {
-            let range = slice(length, world, slot);
+            let range = slice(length, world_size, slot);
             if !range.is_empty() && std::mem::take(&mut self.machines[*owner].damage.slice) {
                 total[range.start] ^= 2;
                 spoiled = true;
@@ -190,7 +190,7 @@ impl World {
             members,
             spoiled,
         } = total;
-        let world = members.len();
+        let world_size = members.len();
         let rule = rule(identity.step, self.setting.micro_batches(identity.step));
         let either = self.dice.one_in(2);
         let machine = &mut self.machines[m];
@@ -205,8 +205,8 @@ impl World {
             }
         }
         let applied = match task {
-            Task::Evaluate => machine.replica.evaluate(values, world),
-            Task::Train | Task::Audit => machine.replica.apply(&rule, values, world),
+            Task::Evaluate => machine.replica.evaluate(values, world_size),
+            Task::Train | Task::Audit => machine.replica.apply(&rule, values, world_size),
         };
         match applied {
             Ok(mut report) => {
@@ -253,7 +253,7 @@ impl World {
             failed: Failed {
                 error: self::lost("nothing moves"),
                 culprit,
-                ends: Ends::Nothing,
+                scope: FailureScope::Nothing,
             },
         };
         self.input(m, stalled)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::error::{Code, Error, Result};
 use shared::ids::{Identity, Step, WorkerId};
 use shared::ledger::Evicted;
-use shared::wire::message::{Ends, Failed, Hello, Loaded, PROTOCOL, ToWorker, Welcome};
+use shared::wire::message::{Failed, FailureScope, Hello, Loaded, PROTOCOL, ToWorker, Welcome};
 
 use super::event::Command;
 use super::members::{Member, MemberState, Outstanding};
@@ -162,10 +162,10 @@ impl Engine {
     }
 
     pub(super) fn failed(&mut self, worker: &WorkerId, identity: &Identity, failed: Failed) {
-        match failed.ends {
-            Ends::Reduce => self.reduce_failed(worker, identity, failed),
-            Ends::Nothing => self.reduce_stalled(worker, identity, failed),
-            Ends::Work => {
+        match failed.scope {
+            FailureScope::Reduce => self.reduce_failed(worker, identity, failed),
+            FailureScope::Nothing => self.reduce_stalled(worker, identity, failed),
+            FailureScope::Work => {
                 self.look_through_its_source(worker);
                 let notice = Notice::Failed {
                     worker: worker.clone(),

@@ -241,12 +241,12 @@ pub struct Failed {
     /// The member to blame in a collective, when known.
     pub culprit: Option<WorkerId>,
     /// What ended with it.
-    pub ends: Ends,
+    pub scope: FailureScope,
 }
 
 /// What a failure puts an end to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ends {
+pub enum FailureScope {
     /// The worker's part in the run.
     Work,
     /// The all-reduce; the worker stays and can try again.

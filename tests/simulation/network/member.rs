@@ -263,8 +263,8 @@ impl Member {
             Action::Reduce {
                 identity,
                 task,
-                world,
-            } => self.reduce(identity, task, world),
+                world_size,
+            } => self.reduce(identity, task, world_size),
             Action::Reapply(identity) => {
                 let again = self
                     .own
@@ -299,7 +299,7 @@ impl Member {
         None
     }
 
-    fn reduce(&mut self, identity: Identity, task: Task, world: usize) {
+    fn reduce(&mut self, identity: Identity, task: Task, world_size: usize) {
         self.scene.lock().moment = Moment::Reduce;
         let mut held = self.own.lock();
         let spoiled = std::mem::take(&mut held.machine.damage.sum);
@@ -307,11 +307,11 @@ impl Member {
         if spoiled {
             held.machine.replica.flip_sum_bit(task);
         }
-        let sum = held.machine.replica.sum(task, world);
+        let sum = held.machine.replica.sum(task, world_size);
         drop(held);
         let total = Vec::new();
         let given = Contribution { sum, total };
-        let ordered = self.reducer.reduce(identity, task, given, world);
+        let ordered = self.reducer.reduce(identity, task, given, world_size);
         self.must(ordered);
     }
 

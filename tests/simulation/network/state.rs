@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use shared::error::Code;
 use shared::ids::Step;
 use shared::numerics::AdapterState;
-use shared::wire::message::{Ends, Task};
+use shared::wire::message::{FailureScope, Task};
 use tokio::sync::mpsc;
 use worker::checkpoint::encode_snapshot;
 use worker::collective::{FailureKind, Feed, Feeding, StateSource};
@@ -86,7 +86,7 @@ impl Member {
     pub(super) fn reduced(&self, event: ReduceEvent) -> Option<Input> {
         let reduced = match event {
             ReduceEvent::Stalled(identity, failure) => {
-                let failed = failure.told(Ends::Nothing);
+                let failed = failure.told(FailureScope::Nothing);
                 return Some(Input::ReduceFailed { identity, failed });
             }
             ReduceEvent::Ended(reduced) => reduced,
@@ -96,7 +96,7 @@ impl Member {
             Ok(total) => total,
             Err(failure) if failure.kind == FailureKind::Cancelled => return None,
             Err(failure) => {
-                let failed = failure.told(Ends::Reduce);
+                let failed = failure.told(FailureScope::Reduce);
                 return Some(Input::ReduceFailed { identity, failed });
             }
         };
@@ -107,8 +107,8 @@ impl Member {
         }
         let replica = &mut held.machine.replica;
         let applied = match reduced.task {
-            Task::Evaluate => replica.evaluate(total, reduced.world),
-            _ => replica.apply(&rule, total, reduced.world),
+            Task::Evaluate => replica.evaluate(total, reduced.world_size),
+            _ => replica.apply(&rule, total, reduced.world_size),
         };
         let now = held.machine.session.identity().clone();
         drop(held);

@@ -5,7 +5,7 @@
 
 use shared::error::{Code, Error};
 use shared::ids::WorkerId;
-use shared::wire::message::{Ends, Failed};
+use shared::wire::message::{Failed, FailureScope};
 
 /// Kinds of failure; they differ in what the session does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +53,11 @@ impl CollectiveError {
 
     /// The failure as the coordinator hears it.
     #[must_use]
-    pub fn told(self, ends: Ends) -> Failed {
+    pub fn told(self, scope: FailureScope) -> Failed {
         Failed {
             culprit: self.culprit.clone(),
             error: self.into(),
-            ends,
+            scope,
         }
     }
 }

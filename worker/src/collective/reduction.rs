@@ -28,9 +28,9 @@ impl<'a> Reduction<'a> {
     pub(super) fn new(slices: Slices, me: usize, input: &[i64], total: &'a mut [i64]) -> Self {
         let mine = slices.of(me);
         total[mine.clone()].copy_from_slice(&input[mine.clone()]);
-        let mut partials = vec![mine.start; slices.world()];
+        let mut partials = vec![mine.start; slices.world_size()];
         partials[me] = mine.end;
-        let mut totals: Vec<_> = (0..slices.world())
+        let mut totals: Vec<_> = (0..slices.world_size())
             .map(|slot| slices.of(slot).start)
             .collect();
         totals[me] = mine.end;
@@ -100,12 +100,12 @@ impl<'a> Reduction<'a> {
 
     /// Whether this member's slice is final.
     pub(super) fn owns_final(&self) -> bool {
-        (0..self.slices.world()).all(|slot| !self.misses_partial(slot))
+        (0..self.slices.world_size()).all(|slot| !self.misses_partial(slot))
     }
 
     /// Whether the whole total is here.
     pub(super) fn is_complete(&self) -> bool {
-        (0..self.slices.world()).all(|slot| !self.needs(slot))
+        (0..self.slices.world_size()).all(|slot| !self.needs(slot))
     }
 }
 

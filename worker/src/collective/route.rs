@@ -86,10 +86,10 @@ impl Hub {
     pub(super) fn open(
         &self,
         key: &Key,
-        world: usize,
+        world_size: usize,
         tally: Tally,
     ) -> Result<Vec<mpsc::Receiver<Delivery>>, CollectiveError> {
-        let (doors, inboxes): (Vec<_>, Vec<_>) = (0..world)
+        let (doors, inboxes): (Vec<_>, Vec<_>) = (0..world_size)
             .map(|_| {
                 let (door, inbox) = mpsc::channel(QUEUED_CHUNKS);
                 (Some(door), inbox)

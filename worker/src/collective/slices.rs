@@ -11,34 +11,34 @@ use bytes::Bytes;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slices {
     length: usize,
-    world: usize,
+    world_size: usize,
 }
 
 impl Slices {
-    pub(super) fn new(length: usize, world: usize) -> Self {
+    pub(super) fn new(length: usize, world_size: usize) -> Self {
         Self {
             length,
-            world: world.max(1),
+            world_size: world_size.max(1),
         }
     }
 
     /// Number of slots in the generation.
-    pub(super) fn world(self) -> usize {
-        self.world
+    pub(super) fn world_size(self) -> usize {
+        self.world_size
     }
 
     /// The range of elements that a slot owns; the first ranges are longer by one when the length does not divide.
     pub(super) fn of(self, slot: usize) -> Range<usize> {
-        let (base, longer) = (self.length / self.world, self.length % self.world);
+        let (base, longer) = (self.length / self.world_size, self.length % self.world_size);
         let start = slot * base + slot.min(longer);
         start..start + base + usize::from(slot < longer)
     }
 }
 
-/// The range that `slot` of `world` members owns in a vector of this length.
+/// The range that `slot` of `world_size` members owns in a vector of this length.
 #[must_use]
-pub fn slice(length: usize, world: usize, slot: usize) -> Range<usize> {
-    Slices::new(length, world).of(slot)
+pub fn slice(length: usize, world_size: usize, slot: usize) -> Range<usize> {
+    Slices::new(length, world_size).of(slot)
 }
 
 /// Cuts a range into chunks.
@@ -78,14 +78,14 @@ mod tests {
 
     #[test]
     fn slices_cover_every_element_once_and_differ_by_at_most_one() {
-        for world in 1..=9 {
+        for world_size in 1..=9 {
             for length in [0, 1, 2, 3, 8, 9, 10, 1000, 3_000_001] {
-                let slices = Slices::new(length, world);
+                let slices = Slices::new(length, world_size);
                 let mut next = 0;
-                for slot in 0..world {
+                for slot in 0..world_size {
                     let slice = slices.of(slot);
                     assert_eq!(slice.start, next);
-                    assert!(slice.len().abs_diff(length / world) <= 1);
+                    assert!(slice.len().abs_diff(length / world_size) <= 1);
                     next = slice.end;
                 }
                 assert_eq!(next, length);

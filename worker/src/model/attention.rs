@@ -82,7 +82,7 @@ pub(super) struct Attention<'a> {
     pub config: &'a ModelConfig,
     pub samples: &'a Samples<'a>,
     /// Cosines and sines of the layer's rotary positions, each `[T, 1, D]`; `None` in a layer without them.
-    pub turns: Option<&'a (Tensor, Tensor)>,
+    pub cos_sin: Option<&'a (Tensor, Tensor)>,
     pub visible: &'a AttentionMasks,
     /// How many positions a token sees, itself included; `None` is all before it.
     pub window: Option<usize>,
@@ -104,7 +104,7 @@ impl Attention<'_> {
             Some((of_query, of_key)) => (of_query.forward(&query)?, of_key.forward(&key)?),
             None => (query, key),
         };
-        let turned = |all: Tensor| match self.turns {
+        let turned = |all: Tensor| match self.cos_sin {
             Some((cos, sin)) => rotated(&all, cos, sin),
             None => Ok(all),
         };

@@ -55,7 +55,7 @@ pub struct Decoder {
 pub struct Pass<'a> {
     samples: Samples<'a>,
     /// Cosines and sines for each of the model's kinds of rotary positions.
-    turns: Vec<(Tensor, Tensor)>,
+    cos_sin: Vec<(Tensor, Tensor)>,
     visible: AttentionMasks,
 }
 
@@ -183,11 +183,11 @@ impl Decoder {
         packed: Option<&'a [i64]>,
         start: i64,
     ) -> TorchResult<Pass<'a>> {
-        let turns = self.ropes.iter_mut().map(|rope| match packed {
+        let cos_sin = self.ropes.iter_mut().map(|rope| match packed {
             Some(lengths) => rope.restarted(lengths),
             None => rope.at(start, length),
         });
-        let turns = turns.collect::<TorchResult<_>>()?;
+        let cos_sin = cos_sin.collect::<TorchResult<_>>()?;
         let samples = Samples {
             rows,
             length,
@@ -197,7 +197,7 @@ impl Decoder {
             AttentionMasks::of(&self.config, &samples, self.embedding.frozen_VH.device())?;
         Ok(Pass {
             samples,
-            turns,
+            cos_sin,
             visible,
         })
     }
@@ -373,13 +373,13 @@ impl Layer {
             let missing = || TchError::Shape(format!("a layer has no {}", projection.path()));
             found.ok_or_else(missing)?.forward(input, masks)
         };
-        let no_turns = || TchError::Shape("no rotary positions".into());
-        let turns = self.kind.rope;
-        let turns = turns.map(|rope| pass.turns.get(rope).ok_or_else(no_turns));
+        let no_cos_sin = || TchError::Shape("no rotary positions".into());
+        let cos_sin = self.kind.rope;
+        let cos_sin = cos_sin.map(|rope| pass.cos_sin.get(rope).ok_or_else(no_cos_sin));
         let attention = Attention {
             config,
             samples: &pass.samples,
-            turns: turns.transpose()?,
+            cos_sin: cos_sin.transpose()?,
             visible: &pass.visible,
             window: self.kind.window,
             query_key: self.query_key.as_ref(),

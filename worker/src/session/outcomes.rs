@@ -4,7 +4,7 @@
 //! decision: a sum goes on to the all-reduce, a total to the state.
 
 use shared::error::{Result, render};
-use shared::wire::message::{Applied, Ends, Failed, Task};
+use shared::wire::message::{Applied, Failed, FailureScope, Task};
 
 use super::reducer::{Contribution, ReduceEvent};
 use super::run::Running;
@@ -45,14 +45,14 @@ impl Running {
     pub(super) fn stated(&mut self, outcome: StateOutcome) -> Result<Option<Input>> {
         Ok(Some(match outcome {
             StateOutcome::Synced(step, state_digest) => Input::Synced { step, state_digest },
-            StateOutcome::Sum(identity, task, sum, world) => {
+            StateOutcome::Sum(identity, task, sum, world_size) => {
                 let pool = self.run.as_ref().map(|run| &run.pool);
-                let total = match pool.filter(|_| world > 1 && task != Task::Evaluate) {
+                let total = match pool.filter(|_| world_size > 1 && task != Task::Evaluate) {
                     Some(pool) => pool.take(),
                     None => Vec::new(),
                 };
                 let given = Contribution { sum, total };
-                self.reducer.reduce(identity, task, given, world)?;
+                self.reducer.reduce(identity, task, given, world_size)?;
                 return Ok(None);
             }
             StateOutcome::Applied(identity, report) => {
@@ -71,7 +71,7 @@ impl Running {
                 failed: Failed {
                     error,
                     culprit: None,
-                    ends: Ends::Reduce,
+                    scope: FailureScope::Reduce,
                 },
             },
             StateOutcome::Reapplied(identity, committed_digest, state_digest) => Input::Reapplied {
@@ -91,7 +91,7 @@ impl Running {
     pub(super) fn reduced(&mut self, event: ReduceEvent) -> Result<Option<Input>> {
         let reduced = match event {
             ReduceEvent::Stalled(identity, failure) => {
-                let failed = failure.told(Ends::Nothing);
+                let failed = failure.told(FailureScope::Nothing);
                 return Ok(Some(Input::ReduceFailed { identity, failed }));
             }
             ReduceEvent::Ended(reduced) => reduced,
@@ -100,7 +100,7 @@ impl Running {
         match reduced.total {
             Ok(total) => {
                 self.last_reduce = (reduced.micros, reduced.bytes_sent);
-                let job = StateJob::Apply(identity, reduced.task, total, reduced.world);
+                let job = StateJob::Apply(identity, reduced.task, total, reduced.world_size);
                 self.job(job)?;
                 Ok(None)
             }
@@ -108,7 +108,7 @@ impl Running {
             Err(failure) if failure.kind == FailureKind::Cancelled => Ok(None),
             Err(failure) => Ok(Some(Input::ReduceFailed {
                 identity,
-                failed: failure.told(Ends::Reduce),
+                failed: failure.told(FailureScope::Reduce),
             })),
         }
     }

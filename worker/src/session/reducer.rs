@@ -26,7 +26,7 @@ pub struct Reduced {
     /// What was summed up: a step or an evaluation.
     pub task: Task,
     /// Number of members that took part.
-    pub world: usize,
+    pub world_size: usize,
     /// The sum of all members' sums; for a lone worker its own sum.
     pub total: std::result::Result<Arc<Vec<i64>>, CollectiveError>,
     /// Time that the reduce took, microseconds.
@@ -101,12 +101,12 @@ impl Reducer {
         identity: Identity,
         task: Task,
         given: Contribution,
-        world: usize,
+        world_size: usize,
     ) -> Result<()> {
         self.in_flight = CancelSource::new();
         let cancel = self.in_flight.token();
         self.orders
-            .reduce(Order::Reduce(identity, task, given, world, cancel))
+            .reduce(Order::Reduce(identity, task, given, world_size, cancel))
     }
 
     /// Ends the reduce in flight: its total is of no use any more.
@@ -145,15 +145,15 @@ impl Work {
                 Order::Connect(identity, members, slot) => {
                     self.connect(identity, members, slot).await;
                 }
-                Order::Reduce(identity, task, given, world, cancel) => {
+                Order::Reduce(identity, task, given, world_size, cancel) => {
                     let _ = self.faults.at("reduce", identity.step);
                     let started = Instant::now();
                     let before = self.bytes_sent();
-                    let total = self.reduce(&identity, given, world, cancel).await;
+                    let total = self.reduce(&identity, given, world_size, cancel).await;
                     let reduced = Reduced {
                         identity,
                         task,
-                        world,
+                        world_size,
                         total,
                         micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
                         bytes_sent: self.bytes_sent().saturating_sub(before),
@@ -193,14 +193,14 @@ impl Work {
         &mut self,
         identity: &Identity,
         given: Contribution,
-        world: usize,
+        world_size: usize,
         cancel: crate::collective::Cancel,
     ) -> std::result::Result<Arc<Vec<i64>>, CollectiveError> {
         let Contribution { sum, mut total } = given;
         match self.connected.as_mut() {
             // The sum was asked for among members that are not connected any more.
             Some((among, _)) if !same_members(among, identity) => Err(other_members()),
-            Some((_, Ok(_))) if world == 1 => Ok(sum),
+            Some((_, Ok(_))) if world_size == 1 => Ok(sum),
             Some((_, Ok(collective))) => {
                 let (step, attempt) = (identity.step, identity.attempt);
                 collective

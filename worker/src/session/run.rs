@@ -278,8 +278,8 @@ impl Running {
             Action::Reduce {
                 identity,
                 task,
-                world,
-            } => self.job(StateJob::Sum(identity, task, world))?,
+                world_size,
+            } => self.job(StateJob::Sum(identity, task, world_size))?,
             Action::Reapply(identity) => self.job(StateJob::Reapply(identity))?,
             Action::Prove => self.job(StateJob::Prove)?,
             Action::Explain(identity) => self.job(StateJob::Explain(identity))?,

@@ -148,11 +148,11 @@ impl Replica {
         self.evaluation.clear();
     }
 
-    /// This worker's sum for a reduce among `world` members, zeros where nothing is credited to it.
-    pub fn sum(&mut self, task: Task, world: usize) -> Arc<Vec<i64>> {
+    /// This worker's sum for a reduce among `world_size` members, zeros where nothing is credited to it.
+    pub fn sum(&mut self, task: Task, world_size: usize) -> Arc<Vec<i64>> {
         let sum = self.sums_of(task).sum();
         self.newest = SliceFingerprints {
-            sent: fingerprints(&sum, world),
+            sent: fingerprints(&sum, world_size),
             received: Vec::new(),
         };
         sum
@@ -167,11 +167,11 @@ impl Replica {
         &mut self,
         rule: &StepRule,
         total: impl Into<Arc<Vec<i64>>>,
-        world: usize,
+        world_size: usize,
     ) -> Result<Applied> {
-        self.is_sound(world)?;
+        self.is_sound(world_size)?;
         let total = total.into();
-        self.newest.received = fingerprints(&total, world);
+        self.newest.received = fingerprints(&total, world_size);
         let loss_scale = self.state.loss_scale;
         let (grad_norm, skipped, loss) = self.apply_to_shadow(rule, &total)?;
         // The shadow and its total go together: a total that leads nowhere leaves those of an earlier attempt alone.
@@ -193,12 +193,16 @@ impl Replica {
     /// # Errors
     /// [`Code::Internal`] when the total does not cover the evaluation, [`Code::Corrupt`] as
     /// [`Self::apply`], for the moments too.
-    pub fn evaluate(&mut self, total: impl Into<Arc<Vec<i64>>>, world: usize) -> Result<Applied> {
+    pub fn evaluate(
+        &mut self,
+        total: impl Into<Arc<Vec<i64>>>,
+        world_size: usize,
+    ) -> Result<Applied> {
         let total = total.into();
         // No update follows in which damaged moments would show, and a checkpoint may.
         self.is_sound(1)?;
         // Before the total is looked at: one that does not cover the evaluation has to be explained.
-        self.newest.received = fingerprints(&total, world);
+        self.newest.received = fingerprints(&total, world_size);
         let summed = total.last().copied();
         if summed != i64::try_from(self.evaluated).ok() {
             return Err(Error::new(
@@ -224,8 +228,8 @@ impl Replica {
 
     /// What was computed on damaged parameters is wrong, and its traces may vanish in the update: no other member would
     /// see them. Damaged moments show in the new state, where others see them, unless there is no other member.
-    fn is_sound(&self, world: usize) -> Result<()> {
-        let sound = if world == 1 {
+    fn is_sound(&self, world_size: usize) -> Result<()> {
+        let sound = if world_size == 1 {
             numerics::state_digest(&self.state) == self.digests.whole
         } else {
             numerics::params_digest(&self.state) == self.digests.params
@@ -386,11 +390,11 @@ fn whole(slices: &[u64]) -> u64 {
     whole
 }
 
-/// Fingerprints of the slices of a vector, one for each of `world` members, by slot.
-fn fingerprints(values: &[i64], world: usize) -> Vec<u64> {
-    (0..world)
+/// Fingerprints of the slices of a vector, one for each of `world_size` members, by slot.
+fn fingerprints(values: &[i64], world_size: usize) -> Vec<u64> {
+    (0..world_size)
         .map(|slot| {
-            let range = slice(values.len(), world, slot);
+            let range = slice(values.len(), world_size, slot);
             let first = range.start as u64;
             numerics::fingerprint(&values[range], first).0
         })

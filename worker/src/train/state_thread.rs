@@ -241,16 +241,16 @@ impl StateThread {
             }
             StateJob::Credit(task, micro_batches) => replica.credit(task, &micro_batches)?,
             StateJob::Forget => replica.forget(),
-            StateJob::Sum(identity, task, world) => {
+            StateJob::Sum(identity, task, world_size) => {
                 let step = identity.step;
                 if faults.hold("sum", step, Default::default()) == Some(Effect::Flip) {
                     replica.flip_sum_bit(task);
                 }
-                let sum = replica.sum(task, world);
-                self.report(StateOutcome::Sum(identity, task, sum, world));
+                let sum = replica.sum(task, world_size);
+                self.report(StateOutcome::Sum(identity, task, sum, world_size));
             }
-            StateJob::Apply(identity, task, total, world) => {
-                self.apply(identity, task, total, world)?;
+            StateJob::Apply(identity, task, total, world_size) => {
+                self.apply(identity, task, total, world_size)?;
             }
             StateJob::Reapply(identity) => {
                 let rule = rule(run, identity.step, replica.state());
@@ -289,7 +289,7 @@ impl StateThread {
         identity: Identity,
         task: Task,
         mut total: Arc<Vec<i64>>,
-        world: usize,
+        world_size: usize,
     ) -> Result<()> {
         let step = identity.step;
         let Some((run, replica)) = self.run.as_mut() else {
@@ -308,8 +308,8 @@ impl StateThread {
         }
         let started = Instant::now();
         let applied = match task {
-            Task::Evaluate => replica.evaluate(total, world),
-            _ => replica.apply(&rule(run, step, replica.state()), total, world),
+            Task::Evaluate => replica.evaluate(total, world_size),
+            _ => replica.apply(&rule(run, step, replica.state()), total, world_size),
         };
         let outcome = match applied {
             Ok(mut applied) => {

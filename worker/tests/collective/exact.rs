@@ -11,11 +11,11 @@ use crate::group::{LIMIT, connect, inputs, join, members, reduce_all, servers, s
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_member_gets_the_plain_wrapping_sum() {
-    for world in 1..=5 {
-        let servers = servers(world).await;
+    for world_size in 1..=5 {
+        let servers = servers(world_size).await;
         let mut group = connect(&servers.iter().collect::<Vec<_>>(), 1).await;
         for (step, length) in (1..).zip([0, 1, 3, 1000, 3_000_001]) {
-            group = reduce_all(group, (step, 0), &inputs(world, length, step)).await;
+            group = reduce_all(group, (step, 0), &inputs(world_size, length, step)).await;
         }
     }
 }
@@ -85,15 +85,21 @@ async fn two_hundred_steps_over_the_same_buffers_stay_exact() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_carries_exactly_one_part_out_and_one_total_back() {
-    let (world, length) = (3, 1_000_001_usize);
-    let slice = |slot: usize| (length / world + usize::from(slot < length % world)) as u64;
-    let received = |me: usize| (world as u64 - 1) * slice(me) + length as u64 - slice(me);
-    let servers = servers(world).await;
+    let (world_size, length) = (3, 1_000_001_usize);
+    let slice =
+        |slot: usize| (length / world_size + usize::from(slot < length % world_size)) as u64;
+    let received = |me: usize| (world_size as u64 - 1) * slice(me) + length as u64 - slice(me);
+    let servers = servers(world_size).await;
     for generation in 1..=3 {
         let group = connect(&servers.iter().collect::<Vec<_>>(), generation).await;
-        let group = reduce_all(group, (generation, 0), &inputs(world, length, generation)).await;
+        let group = reduce_all(
+            group,
+            (generation, 0),
+            &inputs(world_size, length, generation),
+        )
+        .await;
         for (me, member) in group.iter().enumerate() {
-            let expected: BTreeMap<_, _> = (0..world)
+            let expected: BTreeMap<_, _> = (0..world_size)
                 .filter(|peer| *peer != me)
                 .map(|peer| (worker(peer), 8 * (slice(peer) + slice(me))))
                 .collect();

@@ -51,8 +51,8 @@ pub fn integers(seed: u64, count: usize) -> Vec<i64> {
 }
 
 /// One vector per member.
-pub fn inputs(world: usize, length: usize, seed: u64) -> Vec<Arc<Vec<i64>>> {
-    (0..world)
+pub fn inputs(world_size: usize, length: usize, seed: u64) -> Vec<Arc<Vec<i64>>> {
+    (0..world_size)
         .map(|slot| Arc::new(integers(seed * 1000 + slot as u64, length)))
         .collect()
 }

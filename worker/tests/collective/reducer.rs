@@ -26,11 +26,11 @@ impl Seat {
         Self { reducer, results }
     }
 
-    fn reduce(&mut self, generation: u64, sum: &Arc<Vec<i64>>, total: Vec<i64>, world: usize) {
+    fn reduce(&mut self, generation: u64, sum: &Arc<Vec<i64>>, total: Vec<i64>, world_size: usize) {
         let sum = Arc::clone(sum);
         let given = Contribution { sum, total };
         self.reducer
-            .reduce(identity(generation), Task::Train, given, world)
+            .reduce(identity(generation), Task::Train, given, world_size)
             .unwrap();
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::error::{Code, Error};
 use shared::ids::Identity;
-use shared::wire::message::{Ends, Failed, FromWorker, Progress};
+use shared::wire::message::{Failed, FailureScope, FromWorker, Progress};
 
 use super::super::notice::Notice;
 use super::cluster::Cluster;
@@ -27,7 +27,7 @@ fn stalls(cluster: &mut Cluster, name: &str, for_whom: &str) {
     let stalled = Failed {
         error: Error::new(Code::SessionLost, "nothing moves"),
         culprit: Some(worker(for_whom)),
-        ends: Ends::Nothing,
+        scope: FailureScope::Nothing,
     };
     cluster.say(&worker(name), identity, FromWorker::Failed(stalled));
 }

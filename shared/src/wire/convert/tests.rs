@@ -1,8 +1,8 @@
 //! What is said survives the wire, both ways.
 
 use super::super::message::{
-    Applied, Computed, Ends, Envelope, Failed, FileDigest, FromWorker, Hello, Loaded, Member,
-    MemberChange, Position, Progress, Rehearsal, SliceFingerprints, Sync, SyncSource, Task,
+    Applied, Computed, Envelope, Failed, FailureScope, FileDigest, FromWorker, Hello, Loaded,
+    Member, MemberChange, Position, Progress, Rehearsal, SliceFingerprints, Sync, SyncSource, Task,
     ToWorker, Welcome,
 };
 use super::super::session as pb;
@@ -194,11 +194,15 @@ fn a_message_without_identity_is_refused() {
 
 #[test]
 fn what_a_failure_ends_survives_the_wire() {
-    for ends in [Ends::Work, Ends::Reduce, Ends::Nothing] {
+    for scope in [
+        FailureScope::Work,
+        FailureScope::Reduce,
+        FailureScope::Nothing,
+    ] {
         let failed = Failed {
             error: Error::new(Code::NoDevice, "no GPU").fix("device: cpu"),
             culprit: Some(WorkerId("w".into())),
-            ends,
+            scope,
         };
         let sent = Envelope {
             identity: identity(),

@@ -5,8 +5,8 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{MicroBatchId, RunId, Step, WorkerId};
 use crate::numerics::LossScale;
 use crate::wire::message::{
-    Applied, Computed, Ends, Envelope, Failed, FromWorker, Hello, Loaded, Position, Progress,
-    Rehearsal, SliceFingerprints, Task,
+    Applied, Computed, Envelope, Failed, FailureScope, FromWorker, Hello, Loaded, Position,
+    Progress, Rehearsal, SliceFingerprints, Task,
 };
 use crate::wire::session::{self as pb, worker_message};
 
@@ -68,7 +68,7 @@ impl From<Envelope<FromWorker>> for pb::WorkerMessage {
                 code: failed.error.code.to_string(),
                 error_json: error_json(&failed.error),
                 culprit: failed.culprit.map(|w| w.0).unwrap_or_default(),
-                ends: pb::Ends::from(failed.ends).into(),
+                scope: pb::FailureScope::from(failed.scope).into(),
             }),
             FromWorker::Slices(slices) => Body::Slices(pb::SliceFingerprints {
                 sent: slices.sent,
@@ -142,7 +142,7 @@ impl TryFrom<pb::WorkerMessage> for Envelope<FromWorker> {
                 drains: leaving.drains,
             },
             Body::Failed(failed) => FromWorker::Failed(Failed {
-                ends: failed.ends().into(),
+                scope: failed.scope().into(),
                 error: parse_error(&failed.code, &failed.error_json),
                 culprit: (!failed.culprit.is_empty()).then_some(WorkerId(failed.culprit)),
             }),
@@ -314,22 +314,22 @@ pub(super) fn task(kind: i32) -> Result<Task> {
     }
 }
 
-impl From<Ends> for pb::Ends {
-    fn from(ends: Ends) -> Self {
-        match ends {
-            Ends::Work => Self::WorkUnspecified,
-            Ends::Reduce => Self::Reduce,
-            Ends::Nothing => Self::Nothing,
+impl From<FailureScope> for pb::FailureScope {
+    fn from(scope: FailureScope) -> Self {
+        match scope {
+            FailureScope::Work => Self::WorkUnspecified,
+            FailureScope::Reduce => Self::Reduce,
+            FailureScope::Nothing => Self::Nothing,
         }
     }
 }
 
-impl From<pb::Ends> for Ends {
-    fn from(ends: pb::Ends) -> Self {
-        match ends {
-            pb::Ends::WorkUnspecified => Self::Work,
-            pb::Ends::Reduce => Self::Reduce,
-            pb::Ends::Nothing => Self::Nothing,
+impl From<pb::FailureScope> for FailureScope {
+    fn from(scope: pb::FailureScope) -> Self {
+        match scope {
+            pb::FailureScope::WorkUnspecified => Self::Work,
+            pb::FailureScope::Reduce => Self::Reduce,
+            pb::FailureScope::Nothing => Self::Nothing,
         }
     }
 }

@@ -41,11 +41,11 @@ impl Session {
             ToWorker::Reduce { task, .. } => {
                 self.identity = identity.clone();
                 self.turn_to(task);
-                let world = self.roster.world();
+                let world_size = self.roster.world_size();
                 self.out.push(Action::Reduce {
                     identity,
                     task,
-                    world,
+                    world_size,
                 });
             }
             ToWorker::Reapply => {

@@ -160,7 +160,7 @@ pub enum Action {
         /// What the sum is of.
         task: Task,
         /// Number of members that take part.
-        world: usize,
+        world_size: usize,
     },
     /// Hash the committed state and apply the total once more.
     Reapply(Identity),

@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use shared::error::Error;
 use shared::ids::{Identity, MicroBatchId, Step, WorkerId};
-use shared::wire::message::{Computed, Ends, Envelope, Failed, FromWorker, Hello, Loaded, Task};
+use shared::wire::message::{
+    Computed, Envelope, Failed, FailureScope, FromWorker, Hello, Loaded, Task,
+};
 
 pub use input::{Action, Ending, Input};
 use link::Link;
@@ -294,7 +296,7 @@ impl Session {
         self.say(FromWorker::Failed(Failed {
             error: error.clone(),
             culprit: None,
-            ends: Ends::Work,
+            scope: FailureScope::Work,
         }));
         self.end(Ending::Failed(error));
     }

@@ -71,7 +71,7 @@ impl Roster {
     }
 
     /// Number of members, at least this worker.
-    pub(super) fn world(&self) -> usize {
+    pub(super) fn world_size(&self) -> usize {
         self.members.len().max(1)
     }
 
