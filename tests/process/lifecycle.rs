@@ -129,6 +129,44 @@ fn an_interrupted_coordinator_makes_the_state_safe_and_goes_on() {
 }
 
 #[test]
+fn a_coordinator_that_is_stopped_tells_its_workers_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        LINES,
+        &[
+            ("save_steps", "100"),
+            ("ride_through", "3"),
+            ("max_steps", "1000"),
+        ],
+    ]
+    .concat();
+    let config = Run::config(folder.path(), &lines);
+    let arguments = ["--local-workers", "1", "--wait-workers", "2"];
+    let mut run = Run::start(folder.path(), &config, &arguments);
+    let elsewhere = run.worker(&[]);
+    run.event("step");
+    run.signal("TERM");
+    let interrupted = run.finish();
+    assert_eq!(interrupted.code, Some(6), "{}", interrupted.stderr);
+    assert!(interrupted.stderr.contains("asked to stop"));
+    // Its own process was told to go, and went before it could be ended.
+    let own = std::fs::read_to_string(interrupted.output.join("logs/worker-1.log")).unwrap();
+    assert!(
+        own.contains("the run was stopped, the state of step"),
+        "{own}"
+    );
+    // One from elsewhere waits for a coordinator that is started again, and was not lost when none is.
+    let (code, said) = elsewhere.finish();
+    assert_eq!(code, Some(6), "{said}");
+    for words in [
+        "holding on for one that is started again",
+        "the run was stopped",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
 fn an_export_that_fails_says_what_is_safe_and_is_done_by_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let config = Run::config(folder.path(), LINES);

@@ -200,7 +200,7 @@ impl Running {
             Ok(envelope) => {
                 match &envelope.body {
                     ToWorker::Welcome(welcome) => tracing::info!("joined as {}", welcome.worker_id),
-                    ToWorker::Stopped { step, hold: true } => tracing::info!(
+                    ToWorker::Stopped { step, hold: true } => tracing::warn!(
                         "the coordinator was stopped, the state of step {step} is on storage: holding on for one that \
                          is started again (a signal ends this worker)"
                     ),
