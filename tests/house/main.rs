@@ -93,6 +93,23 @@ fn coordinator_and_worker_never_import_each_other() {
     assert!(!shared.contains("tch"), "shared must not need libtorch");
 }
 
+/// A value that cannot be written must not travel as an empty text. An error's text is for people: without it the code
+/// still travels.
+#[test]
+fn no_failed_serialisation_is_hidden() {
+    for name in sources::CRATES {
+        for path in sources(&repository().join(name).join("src")) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let hides = |line: &&str| {
+                line.contains("serde_json::to_") && line.contains("unwrap_or_default")
+            };
+            let hidden = text.lines().filter(hides).count();
+            let argued = usize::from(path.ends_with("wire/convert/mod.rs"));
+            assert_eq!(hidden, argued, "{}", path.display());
+        }
+    }
+}
+
 #[test]
 fn the_engine_knows_no_world() {
     for path in sources(&repository().join("coordinator/src/engine")) {

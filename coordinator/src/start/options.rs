@@ -27,7 +27,7 @@ pub struct Crew {
 /// The engine's options.
 ///
 /// # Errors
-/// Those of the times, and of the checkpoint the run goes on from.
+/// Those of the times, of the checkpoint the run goes on from, and of a configuration that is no JSON.
 pub(super) fn options(setup: &RunSetup, crew: Crew) -> Result<Options> {
     let config = &setup.config;
     let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
@@ -39,7 +39,7 @@ pub(super) fn options(setup: &RunSetup, crew: Crew) -> Result<Options> {
         run: setup.record.run_id.clone(),
         term: setup.record.term,
         welcome: Welcome {
-            config_json: serde_json::to_string(&**config).unwrap_or_default(),
+            config_json: config.to_json()?,
             base_digest: setup.base.digest.clone(),
             dataset_path: setup.work.dataset.display().to_string(),
             run_identity: setup.record.run_identity.clone(),
