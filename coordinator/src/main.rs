@@ -4,7 +4,7 @@ use clap::Parser;
 use coordinator::cli::data::DataCommand;
 use coordinator::cli::{self, Cli, Command, Output};
 use coordinator::driver::End;
-use coordinator::history::{OutputFormat, Reporter};
+use coordinator::history::{EventSink, OutputFormat, Reporter, RunEvent};
 use coordinator::start::progress;
 use shared::error::{Code, Error, ExitCode, render};
 use shared::telemetry::LogFile;
@@ -160,6 +160,7 @@ fn up(args: &cli::UpArgs, cwd: &std::path::Path, log: &LogFile) -> Result<ExitCo
 
 /// An error that scripts and the text log have been told.
 fn told(format: OutputFormat, error: Error) -> Error {
-    Reporter::new(format).error(&error);
+    let told = Reporter::new(format).take(&RunEvent::Error(error.clone()));
+    debug_assert!(told.is_ok(), "an error has a JSON form");
     error
 }

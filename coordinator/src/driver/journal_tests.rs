@@ -1,7 +1,16 @@
 //! The journal stands where the run stands, whatever lies on storage.
 
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use shared::evaluation::Course;
+use shared::ledger::Commit;
+
+use super::super::events;
+use super::super::history_at_step::HistoryAtStep;
 use super::*;
-use crate::history::OutputFormat;
+use crate::engine::Committed;
+use crate::history::{OutputFormat, StepRecord};
 
 fn config(output_dir: &Path) -> RunConfig {
     let lines =
@@ -14,7 +23,7 @@ fn config(output_dir: &Path) -> RunConfig {
 
 fn quiet() -> Reporter {
     let nowhere = || Box::new(std::io::sink());
-    Reporter::to(OutputFormat::Json, nowhere(), nowhere(), false)
+    Reporter::with_writers(OutputFormat::Json, nowhere(), nowhere(), false)
 }
 
 struct Told {
@@ -39,7 +48,7 @@ impl Told {
             commits,
             ahead,
             evaluations: &BTreeMap::new(),
-            course: Course::new(shared::evaluation::Patience::default(), BTreeMap::new()),
+            course: &Course::default(),
             sets: &[],
         };
         let journal = Journal::open(config, plan.clone(), reporter, Step(0), None, &since);
@@ -59,22 +68,27 @@ impl Told {
                 bytes_sent: (0..3).map(|w| (worker(w), 100 * step)).collect(),
                 ..Committed::default()
             };
-            let plan = self.plan.step(committed.step);
-            self.journal.commit(&committed, &plan, (0, 0)).unwrap();
+            let event = events::step(&committed, &self.plan, CoordinatorTraffic::default());
+            self.journal.take(&event).unwrap();
         }
     }
 
     fn state(&mut self, step: u64) -> String {
-        let folder = self.folder.path().to_path_buf();
-        self.journal
-            .trainer_state(Step(step), &RunPaths::new(folder))
-            .unwrap()
+        self.journal.trainer_state(Step(step)).unwrap()
     }
 
     fn rewind(&mut self, step: u64, void: bool) {
-        let folder = self.folder.path().to_path_buf();
-        self.journal
-            .rewind(Step(step), void, &RunPaths::new(folder));
+        let forked = if void {
+            vec!["class".to_owned()]
+        } else {
+            vec![]
+        };
+        let rewind = shared::ledger::Rewind {
+            step: Step(step),
+            forked,
+            ..shared::ledger::Rewind::default()
+        };
+        self.journal.take(&RunEvent::Rewind(rewind)).unwrap();
     }
 
     fn metrics(&self) -> Vec<u64> {
@@ -106,7 +120,7 @@ fn it_goes_back_and_forward_to_steps_without_a_checkpoint() {
     told.commit(1..=10);
     let at = [told.state(4), told.state(8), told.state(10)];
     told.rewind(4, false);
-    assert_eq!(told.journal.stands(), Step(4));
+    assert_eq!(told.journal.newest(), Step(4));
     assert_eq!(told.metrics(), [1, 2, 3, 4]);
     assert_eq!(told.state(4), at[0]);
     // A holder of step 8 comes back after all.
@@ -132,7 +146,7 @@ fn it_goes_forward_to_what_was_rewound_before_it_was_opened() {
     };
     let mut told = Told::after(&commits(1..=4), &commits(5..=6));
     assert_eq!(
-        (told.journal.stands(), told.metrics()),
+        (told.journal.newest(), told.metrics()),
         (Step(4), vec![1, 2, 3, 4])
     );
     told.rewind(6, false);
@@ -146,7 +160,7 @@ fn what_a_fork_made_void_is_forgotten() {
     let mut told = Told::new();
     told.commit(1..=6);
     told.rewind(2, true);
-    assert_eq!(told.journal.memory.steps(Step(2), Step(6)), []);
+    assert_eq!(told.journal.history.memory.steps(Step(2), Step(6)), []);
     told.commit(3..=4);
     assert_eq!(told.metrics(), [1, 2, 3, 4]);
 }
@@ -173,12 +187,10 @@ fn a_full_disk_or_a_checkpoint_that_is_gone_ends_no_run() {
     assert_eq!(told.metrics(), [4, 5, 6, 7]);
     assert!(std::fs::read_dir(&logs).unwrap().count() > 0);
     // A step of which nothing is known: its checkpoint is gone.
-    told.journal.memory = Memory::new(
-        told.journal.trainer_state.clone(),
-        told.journal.trainer_state.clone(),
-    );
+    let state = told.journal.history.trainer_state.clone();
+    told.journal.history.memory = HistoryAtStep::new(state.clone(), state);
     told.rewind(3, false);
-    assert_eq!(told.journal.stands(), Step(3));
+    assert_eq!(told.journal.newest(), Step(3));
     told.commit(4..=4);
 }
 

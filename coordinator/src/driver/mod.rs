@@ -1,15 +1,17 @@
 //! The only loop that meets the world: hears sessions, time, signals and finished blocking work, asks the engine, and
 //! carries out its commands.
 //!
-//! `orders` carries commands out · `recorder` writes the ledger, `records` what its lines say · `journal` writes what a
-//! run leaves for people: `files` are its growing files, `memory` its history at every step · `publish` turns staged
-//! files into checkpoints, `storage` verifies, sets aside and removes checkpoints, `export` brings the adapter to where
+//! `orders` carries commands out · `events` what they mean for the run, as events · `recorder` writes the ledger,
+//! `records` what its lines say of an event · `journal` tells everything else of the events: `history` is the trainer
+//! state at every step, `history_at_step` how it is found again, `files` its growing files · `publish` turns staged files into checkpoints, `storage` verifies, sets aside and removes checkpoints, `export` brings the adapter to where
 //! loaders look, `plain_lora` turns one kind of it into another · `workers` are the processes of `--local-workers`.
 
+mod events;
 mod export;
 mod files;
+mod history;
+mod history_at_step;
 mod journal;
-mod memory;
 mod orders;
 mod plain_lora;
 mod publish;
@@ -27,10 +29,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::error::{Code, Error, Result};
-use shared::evaluation::{Course, EvaluationSet};
+use shared::evaluation::EvaluationSet;
 use shared::faults::Faults;
 use shared::ids::{Identity, Step, WorkerId};
-use shared::ledger::{Members, Record};
+use shared::ledger::Members;
 use shared::manifest::ExpectedTensor;
 use shared::paths::RunPaths;
 use shared::plan::Plan;
@@ -40,11 +42,13 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use crate::engine::{Engine, Event, Timeouts};
+use crate::history::RunEvent;
 use crate::rpc::{Outbox, SessionEvent, Traffic};
 use crate::store::{Leading, Store};
 
 pub(crate) use export::converted;
-pub use journal::{Journal, LedgerHistory};
+pub use history::LedgerHistory;
+pub use journal::Journal;
 use recorder::Recorder;
 pub(crate) use storage::{free_name_aside, set_aside};
 pub use workers::LocalWorkers;
@@ -53,7 +57,7 @@ pub use workers::LocalWorkers;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Largest number of outcomes of blocking threads that wait for the loop.
-const DONE: usize = 8;
+const FINISHED: usize = 8;
 
 /// The facts about the run that the driver needs.
 pub struct Run {
@@ -67,8 +71,6 @@ pub struct Run {
     pub plan: Arc<Plan>,
     /// The evaluation sets, in the order of the sums in an evaluation.
     pub evaluation_sets: Vec<EvaluationSet>,
-    /// The evaluations of the run so far.
-    pub course: Course,
     /// Keys and shapes that the adapter file must hold, in canonical order.
     pub expected: Vec<ExpectedTensor>,
     /// The base model's tokenizer files, which are copied beside the adapter.
@@ -85,7 +87,7 @@ pub enum End {
 }
 
 /// The outcome of work on a blocking thread.
-enum Done {
+enum WorkOutcome {
     /// An outcome that only the engine needs.
     Event(Event),
     /// The adapter was exported, or not; with its SHA-256 if it was.
@@ -107,13 +109,13 @@ pub struct Driver {
     /// Device classes of all members since this start, for the manifests.
     device_classes: BTreeSet<String>,
     /// State digests of the checkpoints on storage that this start published, by step.
-    known: BTreeMap<Step, String>,
+    published_digests: BTreeMap<Step, String>,
     /// SHA-256 of the exported adapter, for the ledger's last line.
     adapter_sha256: Option<String>,
-    done: (mpsc::Sender<Done>, mpsc::Receiver<Done>),
+    finished_work: (mpsc::Sender<WorkOutcome>, mpsc::Receiver<WorkOutcome>),
     last_failure: Option<Error>,
     /// Open sessions of the workers that this process started.
-    own: BTreeSet<WorkerId>,
+    local_sessions: BTreeSet<WorkerId>,
     /// Whether any worker that this process did not start has opened a session.
     others_joined: bool,
     started: Instant,
@@ -141,11 +143,11 @@ impl Driver {
             local,
             outboxes: BTreeMap::new(),
             device_classes: BTreeSet::new(),
-            known: BTreeMap::new(),
+            published_digests: BTreeMap::new(),
             adapter_sha256: None,
-            done: mpsc::channel(DONE),
+            finished_work: mpsc::channel(FINISHED),
             last_failure: None,
-            own: BTreeSet::new(),
+            local_sessions: BTreeSet::new(),
             others_joined: false,
             started: Instant::now(),
         }
@@ -163,12 +165,8 @@ impl Driver {
             self.journal.say(&shared::error::render(&error));
         }
         match &outcome {
-            Ok(End::Complete(step)) => {
-                let totals = self.traffic.totals();
-                self.journal.complete(*step, &self.run.paths, totals);
-            }
             Ok(End::Interrupted(step)) => self.stops(*step),
-            Err(_) => {}
+            Ok(End::Complete(_)) | Err(_) => {}
         }
         // Outboxes deliver what they hold, then end the sessions.
         self.outboxes.clear();
@@ -191,7 +189,7 @@ impl Driver {
         loop {
             let event = tokio::select! {
                 Some(event) = sessions.recv() => self.session(event),
-                Some(done) = self.done.1.recv() => match self.done(done) {
+                Some(done) = self.finished_work.1.recv() => match self.finish_work(done) {
                     Some(event) => event,
                     None => continue,
                 },
@@ -214,7 +212,7 @@ impl Driver {
                         generation: self.engine.generation(),
                         ..Members::default()
                     };
-                    self.record(Record::Members(nobody))?;
+                    self.happened(&RunEvent::Members(nobody))?;
                     return Err(self.local_workers_ended(&ends));
                 }
                 () = signals.recv() => {
@@ -256,8 +254,8 @@ impl Driver {
                 return Ok(Some(end));
             }
         }
-        for done in waiting(&mut self.done.1) {
-            let Some(event) = self.done(done) else {
+        for done in waiting(&mut self.finished_work.1) {
+            let Some(event) = self.finish_work(done) else {
                 continue;
             };
             if let Some(end) = self.tell_engine(event)? {
@@ -275,7 +273,7 @@ impl Driver {
                 outbox,
             } => {
                 if self.local.is_own(&hello.incarnation) {
-                    self.own.insert(worker.clone());
+                    self.local_sessions.insert(worker.clone());
                 } else {
                     self.others_joined = true;
                 }
@@ -286,7 +284,7 @@ impl Driver {
             SessionEvent::Closed { worker, reason } => {
                 // A name belongs to one session: a later session of the same worker is not meant.
                 self.outboxes.remove(&worker);
-                self.own.remove(&worker);
+                self.local_sessions.remove(&worker);
                 Event::Closed { worker, reason }
             }
         }
@@ -303,7 +301,7 @@ impl Driver {
             ..Identity::default()
         };
         for (worker, outbox) in &self.outboxes {
-            let hold = !self.own.contains(worker);
+            let hold = !self.local_sessions.contains(worker);
             // A worker that does not get the message holds on as well.
             let _ = outbox.send(Envelope {
                 identity: identity.clone(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use shared::error::{Error, Result};
 use shared::ids::{Step, WorkerId};
-use shared::ledger::{self, Record};
+use shared::ledger;
 use shared::manifest::{FORMAT, FileDigest, Manifest};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
 use shared::paths::checkpoint_name;
@@ -18,8 +18,9 @@ use tokio::sync::mpsc;
 
 use super::export::{Export, export};
 use super::publish::{Publication, publish};
-use super::{Done, Driver, End, records, storage};
+use super::{Driver, End, WorkOutcome, events, records, storage};
 use crate::engine::{Command, Committed, Evaluated, Event, MemberSet, Notice, Rewind, Stored};
+use crate::history::RunEvent;
 
 /// Bytes after which a publication reports to the engine that it goes on.
 const TOLD: u64 = 64 << 20;
@@ -36,7 +37,7 @@ impl Driver {
             Command::Commit(committed) => self.commit(&committed)?,
             Command::Evaluated(evaluated) => self.evaluated(&evaluated)?,
             Command::Members(set) => self.members(set)?,
-            Command::Evicted(evicted) => self.record(Record::Evicted(evicted))?,
+            Command::Evicted(evicted) => self.happened(&RunEvent::Evicted(evicted))?,
             Command::Publish {
                 step,
                 state_digest,
@@ -45,7 +46,7 @@ impl Driver {
             } => self.publish(step, state_digest, &staging, files)?,
             Command::Discard(folder) => {
                 let staging = self.run.paths.staging();
-                self.beside(move || {
+                self.spawn_blocking(move || {
                     storage::discard(&staging, &folder);
                     None
                 });
@@ -55,8 +56,8 @@ impl Driver {
             Command::Stored(stored) => self.stored(&stored)?,
             Command::SetAside { step, reason } => self.set_aside(step, &reason)?,
             Command::Export { result, last } => self.export(result, last),
-            Command::Rewind(rewind) => self.rewind(rewind)?,
-            Command::Notice(notice) => self.tell(&notice),
+            Command::Rewind(rewind) => self.rewind(&rewind)?,
+            Command::Notice(notice) => self.tell(notice)?,
             Command::Complete(step) => {
                 self.finish(step)?;
                 return Ok(Some(End::Complete(step)));
@@ -67,9 +68,20 @@ impl Driver {
         Ok(None)
     }
 
-    /// Writes a record to the ledger, or lets it wait while the ledger cannot be written.
-    pub(super) fn record(&mut self, record: Record) -> Result<()> {
-        if let Some(news) = self.recorder.write(record)? {
+    /// Tells every sink of an event, the ledger first: nobody hears of what it does not have.
+    ///
+    /// # Errors
+    /// When the ledger must not go on, or the history has a gap.
+    pub(super) fn happened(&mut self, event: &RunEvent) -> Result<()> {
+        self.record(event)?;
+        self.journal.take(event)
+    }
+
+    /// Writes an event to the ledger, or lets it wait while the ledger cannot be written.
+    fn record(&mut self, event: &RunEvent) -> Result<()> {
+        if let Some(record) = records::record(event)
+            && let Some(news) = self.recorder.write(record)?
+        {
             self.journal.say(&news);
         }
         Ok(())
@@ -100,42 +112,43 @@ impl Driver {
     }
 
     fn commit(&mut self, committed: &Committed) -> Result<()> {
-        let plan = self.run.plan.step(committed.step);
         let _ = self.faults.at("record", committed.step);
-        self.record(records::commit(committed, &self.run.plan, &plan))?;
-        let traffic = self.traffic.totals();
-        self.journal.commit(committed, &plan, traffic)
+        let traffic = self.traffic.totals().into();
+        self.happened(&events::step(committed, &self.run.plan, traffic))
     }
 
     fn evaluated(&mut self, evaluated: &Evaluated) -> Result<()> {
         let _ = self.faults.at("evaluation", evaluated.step);
         self.journal.answered(evaluated);
+        let epoch = self.journal.epoch();
         let sets = &self.run.evaluation_sets;
-        self.record(records::evaluation(evaluated, sets))?;
-        self.run.course.add(evaluated.step, evaluated.sums.clone());
-        self.journal.evaluated(evaluated)
+        self.happened(&events::evaluation(evaluated, epoch, sets))
     }
 
     fn members(&mut self, set: MemberSet) -> Result<()> {
         self.device_classes
             .extend(set.device_classes.iter().cloned());
-        self.record(records::members(set))
+        self.happened(&events::members(set))
     }
 
-    fn rewind(&mut self, rewind: Rewind) -> Result<()> {
-        let stood = self.journal.stands();
-        self.record(records::rewind(&rewind, stood))?;
-        let forked = !rewind.forked.is_empty();
-        let paths = &self.run.paths;
-        self.journal.rewind(rewind.step, forked, paths);
-        Ok(())
+    fn rewind(&mut self, rewind: &Rewind) -> Result<()> {
+        let stood = self.journal.newest();
+        self.happened(&events::rewind(rewind, stood))
     }
 
-    fn tell(&mut self, notice: &Notice) {
-        if let Notice::Failed { error, .. } = notice {
-            self.last_failure = Some(error.clone());
+    fn tell(&mut self, notice: Notice) -> Result<()> {
+        match &notice {
+            Notice::Failed { error, .. } => self.last_failure = Some(error.clone()),
+            Notice::Loaded { worker, .. } => {
+                let joined = RunEvent::WorkerJoined {
+                    worker: worker.clone(),
+                    workers: self.engine.loaded_workers(),
+                };
+                self.happened(&joined)?;
+            }
+            _ => {}
         }
-        self.journal.notice(notice, self.engine.loaded_workers());
+        self.happened(&events::notice(notice))
     }
 
     /// Publishes staged files on a blocking thread; the outcome comes back as [`Event::Published`].
@@ -159,7 +172,7 @@ impl Driver {
             state_digest,
             scale_bits: (GRADIENT_SCALE_BITS, LOSS_SCALE_BITS),
             parent: record.parent.clone(),
-            evaluations: self.run.course.up_to(step),
+            evaluations: self.engine.course().up_to(step),
             device_classes: self.device_classes.clone(),
             parameters: expected.iter().map(|t| t.key.clone()).collect(),
             files: Vec::new(),
@@ -169,16 +182,16 @@ impl Driver {
             paths: self.run.paths.clone(),
             staging: staging.to_path_buf(),
             files,
-            trainer_state: self.journal.trainer_state(step, &self.run.paths)?,
+            trainer_state: self.journal.trainer_state(step)?,
             manifest,
             expected,
             synced: self.recorder.synced(),
         };
         let staging = staging.to_path_buf();
-        let mut moving = Moving::new(staging.clone(), self.done.0.clone());
-        self.beside(move || {
+        let mut moving = Moving::new(staging.clone(), self.finished_work.0.clone());
+        self.spawn_blocking(move || {
             let outcome = publish(publication, &mut |bytes| moving.moved(bytes));
-            Some(Done::Event(Event::Published {
+            Some(WorkOutcome::Event(Event::Published {
                 step,
                 staging,
                 outcome,
@@ -188,12 +201,12 @@ impl Driver {
     }
 
     fn remove(&mut self, step: Step) {
-        self.known.remove(&step);
+        self.published_digests.remove(&step);
         match storage::remove(&self.run.paths, step) {
             Ok(None) => {}
-            Ok(Some(hidden)) => self.beside(move || {
+            Ok(Some(hidden)) => self.spawn_blocking(move || {
                 let deleted = storage::delete(&hidden);
-                deleted.err().map(Done::Complaint)
+                deleted.err().map(WorkOutcome::Complaint)
             }),
             Err(error) => self.complain(&error),
         }
@@ -201,17 +214,17 @@ impl Driver {
 
     fn verify(&mut self, stored: Stored) {
         let order = self.order();
-        self.beside(move || {
+        self.spawn_blocking(move || {
             let outcome = storage::verify(&stored, &order);
             let step = stored.step;
-            Some(Done::Event(Event::Verified { step, outcome }))
+            Some(WorkOutcome::Event(Event::Verified { step, outcome }))
         });
     }
 
     /// Renames a damaged checkpoint and records it in the ledger, so that an audit can tell discarded checkpoints from
     /// the ones that the run rests on.
     fn set_aside(&mut self, step: Step, reason: &str) -> Result<()> {
-        let known = self.known.remove(&step).unwrap_or_default();
+        let known = self.published_digests.remove(&step).unwrap_or_default();
         let mut lies = checkpoint_name(step);
         match storage::set_aside(&self.run.paths, step) {
             Ok(folder) => {
@@ -224,8 +237,8 @@ impl Driver {
             }
             Err(error) => self.complain(&error.why(reason)),
         }
-        let line = ledger::Checkpoint::set_aside(step, lies, known, reason);
-        self.record(Record::Checkpoint(line))
+        let checkpoint = ledger::Checkpoint::set_aside(step, lies, known, reason);
+        self.happened(&RunEvent::CheckpointSetAside(checkpoint))
     }
 
     fn export(&mut self, result: Step, last: Step) {
@@ -234,7 +247,7 @@ impl Driver {
                 "the result is the best adapter, that of step {result}"
             ));
         }
-        let known = |step| (step, self.known.get(&step).cloned());
+        let known = |step| (step, self.published_digests.get(&step).cloned());
         let order = Export {
             paths: self.run.paths.clone(),
             result: known(result),
@@ -242,42 +255,41 @@ impl Driver {
             tokenizer_files: self.run.tokenizer_files.clone(),
             expected: self.run.expected.clone(),
         };
-        self.beside(move || {
+        self.spawn_blocking(move || {
             let (outcome, sha256) = match export(&order) {
                 Ok(sha256) => (Ok(()), Some(sha256)),
                 Err(failure) => (Err(failure), None),
             };
             let event = Event::Exported { result, outcome };
-            Some(Done::Exported(event, sha256))
+            Some(WorkOutcome::Exported(event, sha256))
         });
     }
 
     /// Turns the outcome of blocking work into the engine's event; `None` for a mere complaint.
-    pub(super) fn done(&mut self, done: Done) -> Option<Event> {
-        let event = match done {
-            Done::Complaint(error) => {
+    pub(super) fn finish_work(&mut self, outcome: WorkOutcome) -> Option<Event> {
+        let event = match outcome {
+            WorkOutcome::Complaint(error) => {
                 self.complain(&error);
                 return None;
             }
-            Done::Exported(event, sha256) => {
+            WorkOutcome::Exported(event, sha256) => {
                 self.adapter_sha256 = sha256;
                 event
             }
-            Done::Event(event) => event,
+            WorkOutcome::Event(event) => event,
         };
         Some(event)
     }
 
     fn stored(&mut self, stored: &Stored) -> Result<()> {
-        let step = stored.step;
-        self.journal.published(step, &stored.folder);
-        self.known.insert(step, stored.state_digest.clone());
-        self.record(Record::Checkpoint(ledger::Checkpoint {
-            step,
-            folder: checkpoint_name(step),
-            state_digest: stored.state_digest.clone(),
-            ..ledger::Checkpoint::default()
-        }))
+        let state_digest = stored.state_digest.clone();
+        self.published_digests
+            .insert(stored.step, state_digest.clone());
+        self.happened(&RunEvent::Checkpoint {
+            step: stored.step,
+            path: stored.folder.clone(),
+            state_digest,
+        })
     }
 
     /// The adapter is where loaders look: removes the staging folder and writes the ledger's last line.
@@ -288,11 +300,11 @@ impl Driver {
             Some(sha256) => sha256,
             None => shared::manifest::file_digest(&self.run.paths.adapter())?.sha256,
         };
-        self.record(Record::Complete(ledger::Complete {
-            step,
-            adapter_sha256,
-        }))?;
-        self.recorder.finish()
+        let traffic = self.traffic.totals().into();
+        let complete = self.journal.completion(step, adapter_sha256, traffic);
+        self.record(&complete)?;
+        self.recorder.finish()?;
+        self.journal.take(&complete)
     }
 
     fn complain(&mut self, error: &Error) {
@@ -307,8 +319,8 @@ impl Driver {
     }
 
     /// Runs work that may take long on a blocking thread.
-    fn beside(&self, work: impl FnOnce() -> Option<Done> + Send + 'static) {
-        let done = self.done.0.clone();
+    fn spawn_blocking(&self, work: impl FnOnce() -> Option<WorkOutcome> + Send + 'static) {
+        let done = self.finished_work.0.clone();
         tokio::task::spawn_blocking(move || {
             if let Some(outcome) = work() {
                 // Sending fails only when the run is over and nobody listens.
@@ -322,13 +334,13 @@ impl Driver {
 struct Moving {
     /// Staging folder of the publication, which tells the engine which try moves.
     staging: PathBuf,
-    to: mpsc::Sender<Done>,
+    to: mpsc::Sender<WorkOutcome>,
     bytes: u64,
     told: Instant,
 }
 
 impl Moving {
-    fn new(staging: PathBuf, to: mpsc::Sender<Done>) -> Self {
+    fn new(staging: PathBuf, to: mpsc::Sender<WorkOutcome>) -> Self {
         Self {
             staging,
             to,
@@ -345,7 +357,9 @@ impl Moving {
         (self.bytes, self.told) = (0, Instant::now());
         // A full queue already holds reports that say the same.
         let staging = self.staging.clone();
-        let _ = self.to.try_send(Done::Event(Event::Publishing { staging }));
+        let _ = self
+            .to
+            .try_send(WorkOutcome::Event(Event::Publishing { staging }));
     }
 }
 
@@ -361,7 +375,7 @@ mod tests {
             moving.moved(8 << 20);
         }
         let mut heard = 0;
-        while let Ok(Done::Event(Event::Publishing { staging })) = hears.try_recv() {
+        while let Ok(WorkOutcome::Event(Event::Publishing { staging })) = hears.try_recv() {
             assert_eq!(staging, PathBuf::from("a"));
             heard += 1;
         }

@@ -231,6 +231,12 @@ impl Engine {
         std::mem::take(&mut self.out)
     }
 
+    /// The run's evaluations: the only account of them in the program.
+    #[must_use]
+    pub fn course(&self) -> &Course {
+        &self.course
+    }
+
     /// The last committed step.
     #[must_use]
     pub fn committed(&self) -> Step {

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use shared::error::{Code, Error};
 use shared::ids::{Generation, MicroBatchId, Step, WorkerId};
 
-/// A reason why the cluster looks as it does; `Display` gives the sentence for the operator.
-#[derive(Clone, Debug, PartialEq)]
+/// A reason why the cluster looks as it does; `Display` gives the sentence for the operator, serde the values under
+/// the reason's name.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "notice", rename_all = "snake_case")]
 pub enum Notice {
     /// A worker's session opened; the worker loads its base model now.
     Admitted {
@@ -94,8 +97,10 @@ pub enum Notice {
         /// The worker that is slow.
         worker: WorkerId,
         /// The worker's usual time for the step's largest micro-batch.
+        #[serde(serialize_with = "seconds")]
         own: Duration,
         /// The median worker's usual time for the same micro-batch.
+        #[serde(serialize_with = "seconds")]
         typical: Duration,
     },
     /// More workers hold the state than `max_workers` lets in.
@@ -434,4 +439,8 @@ impl Notice {
 fn names(workers: &[WorkerId]) -> String {
     let names: Vec<_> = workers.iter().map(ToString::to_string).collect();
     names.join(", ")
+}
+
+fn seconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(time.as_secs_f64())
 }

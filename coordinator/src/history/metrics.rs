@@ -112,7 +112,7 @@ mod tests {
         })
         .unwrap();
         insta::assert_snapshot!(std::fs::read_to_string(&path).unwrap(), @r#"
-        {"step":1,"epoch":0.3333333333333333,"loss":3.0,"grad_norm":0.6428571428571428,"learning_rate":0.00015,"num_tokens":101,"workers":2}
+        {"step":1,"epoch":0.3333333333333333,"loss":3.0,"grad_norm":0.6428571428571428,"learning_rate":0.00015,"num_tokens":101,"skipped":false,"workers":2}
         {"step":2,"epoch":0.6666666666666666,"loss":null,"grad_norm":0.7857142857142857,"learning_rate":0.000075,"num_tokens":102,"skipped":true,"workers":2}
         "#);
     }

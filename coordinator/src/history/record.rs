@@ -23,7 +23,7 @@ pub struct StepRecord {
     /// Target tokens of the step's samples.
     pub num_tokens: u64,
     /// Whether the update was skipped because a value was not finite or out of range.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub skipped: bool,
     /// The loss scale that the gradients were computed with; `None` outside fp16.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::Serialize;
+
 use super::evaluation::EvaluationEntry;
 
 /// Share of the best loss by which a later loss must be above it to count as risen.
@@ -17,7 +19,7 @@ const IN_A_ROW: usize = 2;
 const BY_HEART: f64 = 0.5;
 
 /// Kinds of overfitting that the sentinel tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Sign {
     /// The validation loss rises while the training rows' loss falls.
     CurvesDiverge,
@@ -28,7 +30,7 @@ pub enum Sign {
 }
 
 /// A sign of overfitting, with its numbers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alarm {
     /// The kind of overfitting that was seen.
     pub sign: Sign,
@@ -40,8 +42,10 @@ pub struct Alarm {
     pub best_loss: f64,
     /// The validation loss at [`Self::step`], in nats.
     pub loss: f64,
-    /// The loss of the training rows at [`Self::best_step`] and at [`Self::step`].
-    pub trained: (f64, f64),
+    /// The loss of the training rows at [`Self::best_step`], in nats.
+    pub best_train_loss: f64,
+    /// The loss of the training rows at [`Self::step`], in nats.
+    pub train_loss: f64,
     /// Share of the sampled training rows that the model would write word for word, at [`Self::step`].
     pub verbatim: f64,
 }
@@ -76,7 +80,8 @@ fn signs(evaluations: &[EvaluationEntry]) -> Vec<Alarm> {
         best_step: best.step,
         best_loss: best.eval_loss,
         loss: last.eval_loss,
-        trained: (best.eval_train_sample_loss, last.eval_train_sample_loss),
+        best_train_loss: best.eval_train_sample_loss,
+        train_loss: last.eval_train_sample_loss,
         verbatim: last.eval_train_sample_verbatim,
     };
     let since = evaluations.iter().filter(|e| e.step > best.step);
@@ -106,7 +111,8 @@ impl fmt::Display for Alarm {
             best_step,
             best_loss,
             loss,
-            trained,
+            best_train_loss,
+            train_loss,
             verbatim,
             ..
         } = self;
@@ -115,8 +121,7 @@ impl fmt::Display for Alarm {
                 f,
                 "overfitting at step {step}: the validation loss rose from {best_loss:.4} (step \
                  {best_step}, the best) to {loss:.4}, while that of the training rows fell from \
-                 {:.4} to {:.4}",
-                trained.0, trained.1
+                 {best_train_loss:.4} to {train_loss:.4}"
             )?,
             Sign::LossRisesAgain => write!(
                 f,
@@ -126,10 +131,9 @@ impl fmt::Display for Alarm {
             Sign::LearnedByHeart => write!(
                 f,
                 "overfitting at step {step}: the model would write {:.0} % of the training rows \
-                 looked at word for word (loss {:.4}), and has a loss of {loss:.4} on the \
+                 looked at word for word (loss {train_loss:.4}), and has a loss of {loss:.4} on the \
                  validation rows; the best was step {best_step} with {best_loss:.4}",
-                verbatim * 100.0,
-                trained.1
+                verbatim * 100.0
             )?,
         }
         f.write_str(

@@ -38,7 +38,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn count(&mut self, record: &StepRecord) {
+    /// Counts a committed step.
+    pub fn count(&mut self, record: &StepRecord) {
         self.steps += 1;
         self.epoch = record.epoch;
         if !record.skipped {

@@ -35,7 +35,7 @@ const EVENTS: usize = 4096;
 /// # Errors
 /// Whatever stops the run, coded.
 pub async fn lead(
-    setup: RunSetup,
+    mut setup: RunSetup,
     crew: Crew,
     door: (TcpListener, SocketAddr),
     mut reporter: Reporter,
@@ -47,13 +47,17 @@ pub async fn lead(
     }
     let options = options(&setup, crew)?;
     reporter.notice(&options.timeouts.to_string());
+    let timeouts = options.timeouts;
     let paths = RunPaths::new(&setup.config.output_dir);
     log.open(&paths.coordinator_log())?;
-    let course = Course::new(
-        options.patience,
-        setup.recalled.remembered.evaluations.clone(),
+    let schedule = RunSchedule::new(
+        Arc::clone(&setup.work.plan),
+        setup.work.evaluation.clone(),
+        &setup.base.prompts,
     );
-    let mut journal = journal(&setup, reporter, course.clone())?;
+    let remembered = std::mem::take(&mut setup.recalled.remembered);
+    let engine = Engine::new(options, Box::new(schedule), setup.from.clone(), remembered);
+    let mut journal = journal(&setup, reporter, engine.course())?;
     let tokenizer_files = setup.base.tokenizer.files().to_vec();
     keep_answers(
         &mut journal,
@@ -78,22 +82,14 @@ pub async fn lead(
     journal.listening(&address.to_string());
     let local = LocalWorkers::start(crew.local_workers, address, &paths.logs())?;
     let run = Run {
-        timeouts: options.timeouts,
+        timeouts,
         paths,
-        plan: Arc::clone(&setup.work.plan),
+        plan: setup.work.plan,
         evaluation_sets: setup.work.evaluation_sets,
-        course,
         expected: setup.base.expected,
         tokenizer_files,
         record: setup.record,
     };
-    let schedule = RunSchedule::new(setup.work.plan, setup.work.evaluation, &setup.base.prompts);
-    let engine = Engine::new(
-        options,
-        Box::new(schedule),
-        setup.from,
-        setup.recalled.remembered,
-    );
     let driver = Driver::new(engine, run, setup.store, faults, journal, traffic, local);
     // On the process's first thread: while it waits for a slow disk the sessions' tasks go on.
     let end = driver.run(sessions).await;
@@ -104,7 +100,7 @@ pub async fn lead(
 }
 
 /// The history of the run so far, opened behind the state that the run goes on from.
-fn journal(setup: &RunSetup, reporter: Reporter, course: Course) -> Result<Journal> {
+fn journal(setup: &RunSetup, reporter: Reporter, course: &Course) -> Result<Journal> {
     let checkpoint = match &setup.from.source {
         SyncSource::Checkpoint(folder) => Some(Path::new(folder)),
         _ => None,

@@ -12,14 +12,15 @@ use shared::ids::Step;
 use crate::history::{EvaluationEntry, StepRecord, TrainerState};
 
 /// Records of the steps since this start of the program, and the trainer states they follow.
-pub(super) struct Memory {
+pub(super) struct HistoryAtStep {
     /// Trainer states from files, and the one before step 1.
     bases: BTreeMap<Step, TrainerState>,
     steps: BTreeMap<Step, StepRecord>,
-    evaluations: BTreeMap<Step, EvaluationEntry>,
+    /// Each evaluation with the best step up to it.
+    evaluations: BTreeMap<Step, (EvaluationEntry, Option<(Step, f64)>)>,
 }
 
-impl Memory {
+impl HistoryAtStep {
     /// The memory of a run whose state before step 1 is `first` and whose newest is `now`.
     pub(super) fn new(first: TrainerState, now: TrainerState) -> Self {
         let mut memory = Self {
@@ -42,9 +43,14 @@ impl Memory {
         self.steps.insert(record.step, record.clone());
     }
 
-    /// Adds the evaluation of a step.
-    pub(super) fn evaluated(&mut self, step: Step, entry: &EvaluationEntry) {
-        self.evaluations.insert(step, entry.clone());
+    /// Adds the evaluation of a step, with the best step up to it and that one's loss.
+    pub(super) fn evaluated(
+        &mut self,
+        step: Step,
+        entry: EvaluationEntry,
+        best: Option<(Step, f64)>,
+    ) {
+        self.evaluations.insert(step, (entry, best));
     }
 
     /// Forgets everything after a step, because a fork made it void.
@@ -61,18 +67,13 @@ impl Memory {
         between.map(|(_, record)| record.clone()).collect()
     }
 
-    /// The trainer state after a step, `None` when a step before it is not known; `best` is the best
-    /// evaluation up to a step.
-    pub(super) fn at(
-        &self,
-        step: Step,
-        best: &impl Fn(Step) -> Option<(Step, f64)>,
-    ) -> Option<TrainerState> {
+    /// The trainer state after a step, `None` when a step before it is not known.
+    pub(super) fn at(&self, step: Step) -> Option<TrainerState> {
         let (base, state) = self.bases.range(..=step).next_back()?;
         let mut state = state.clone();
         let evaluate = |state: &mut TrainerState, step: Step| {
-            if let Some(entry) = self.evaluations.get(&step) {
-                state.evaluated(entry, best(step));
+            if let Some((entry, best)) = self.evaluations.get(&step) {
+                state.evaluated(entry, *best);
             }
         };
         evaluate(&mut state, *base);
