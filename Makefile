@@ -82,8 +82,10 @@ lint: setup ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
-deny: ## licences, advisories and sources of all dependencies (needs cargo-deny)
-	$(CARGO) deny --locked check
+deny: ## licences, bans and sources of all dependencies, and advisories where they can be fetched (needs cargo-deny)
+	$(CARGO) deny --locked check bans licenses sources
+	@if $(CARGO) deny --locked fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
+	else echo "advisories: not checked, their database cannot be reached from here"; fi
 
 law-qa: build ## configs/law_qa.yaml on the small base model to its end, in fp16 and in bf16
 	LAW_QA=full $(CARGO) test --release --locked -p cluster-tests --test precision -- shipped --nocapture
