@@ -40,8 +40,8 @@ pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> R
         config: &config,
         shape: &shape,
         adapter: &adapter,
-        stored: stored(&config.base_model),
-        lies: model::announced_in(&config.base_model)?,
+        stored_value_bytes: stored(&config.base_model),
+        stored_quantization: model::announced_in(&config.base_model)?,
         plan: &plan,
         samples: &Samples {
             lengths,

@@ -9,11 +9,11 @@ use serde::Serialize;
 use shared::model::head_rows;
 
 use super::counts::Size;
-use super::memory::{Model, Place, Way, held, value_bytes, way};
+use super::memory::{MemoryInputs, PerPosition, value_bytes};
 
 /// Bytes of the driver's context, libtorch's kernels and cuBLAS' workspaces, measured.
 pub const CONTEXT: u64 = 687 << 20;
-/// Bytes that one part of a quantized weight needs while it is made dense (`worker/cshim/quantized.cpp`).
+/// Bytes that one part of a quantized weight needs while it is made dense.
 const PARTS: u64 = 50 << 20;
 const F32: u64 = 4;
 
@@ -40,32 +40,32 @@ pub struct Gpu {
 /// Peak memory of the card, in bytes, over micro-batches of these `sizes` (P computed, Q predicting positions).
 ///
 /// `peak = context + weights + 12 n + max over sizes of (P kept + max(min(Q, rows) V (2 E + 12) + head_gradients, P
-/// around + dense_weight))`, with `kept` and `around` in bytes per position and `rows` the positions that the head
+/// backward + dense_weight))`, with `kept` and `backward` in bytes per position and `rows` the positions that the head
 /// takes at once.
-pub(super) fn gpu(model: &Model<'_>, sizes: &[Size]) -> Gpu {
-    let (held, learned) = (held(model), model.learned());
-    let vocabulary = model.shape.vocab_size;
+pub(super) fn gpu(inputs: &MemoryInputs<'_>, sizes: &[Size]) -> Gpu {
+    let (held, gradients) = (inputs.weights(), inputs.gradients());
+    let vocabulary = inputs.shape.vocab_size;
     let rows = head_rows(vocabulary, true) as u64;
     // Bytes of one logit: in the compute type and its gradient there; in f32 the logit, its logarithm and their
     // gradient.
-    let logit = 2 * value_bytes(model.config) + 3 * F32;
-    let needs = |size: &Size, way: &Way| {
-        let head = size.targets.min(rows) * vocabulary as u64 * logit + learned.head_bytes;
-        let in_layer = size.computed * way.around + held.temporary;
-        (size.computed * way.kept, head.max(in_layer))
+    let logit = 2 * value_bytes(inputs.config) + 3 * F32;
+    let needs = |size: &Size, position: &PerPosition| {
+        let head = size.targets.min(rows) * vocabulary as u64 * logit + gradients.head;
+        let in_layer = size.computed * position.backward + held.temporary;
+        (size.computed * position.kept, head.max(in_layer))
     };
-    let largest = |again: bool| {
-        let way = way(model, &learned, again, Place::Gpu);
-        let needs = sizes.iter().map(|size| needs(size, &way));
+    let largest = |recomputed: bool| {
+        let position = inputs.per_position(recomputed, true);
+        let needs = sizes.iter().map(|size| needs(size, &position));
         needs
-            .max_by_key(|(kept, around)| kept + around)
+            .max_by_key(|(kept, transient)| kept + transient)
             .unwrap_or((0, 0))
     };
-    let (kept, again) = (largest(false), largest(true));
+    let (kept, recomputed) = (largest(false), largest(true));
     let parts = if held.quantized > 0 { PARTS } else { 0 };
     let (weights, adapter) = (
         held.quantized + held.dense,
-        3 * model.adapter.elements() * F32,
+        3 * inputs.adapter.elements() * F32,
     );
     let fixed = CONTEXT + parts + weights + adapter;
     Gpu {
@@ -75,6 +75,6 @@ pub(super) fn gpu(model: &Model<'_>, sizes: &[Size]) -> Gpu {
         activations: kept.0,
         transient: kept.1,
         peak: fixed + kept.0 + kept.1,
-        peak_checkpointed: fixed + again.0 + again.1,
+        peak_checkpointed: fixed + recomputed.0 + recomputed.1,
     }
 }

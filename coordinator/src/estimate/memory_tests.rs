@@ -50,19 +50,19 @@ fn of_shape(
     config.lora_rank = 3;
     config.target_modules = targets.clone();
     change(&mut config);
-    let model = Model {
+    let inputs = MemoryInputs {
         adapter: &AdapterShape::new(&(&config).into(), shape).unwrap(),
         shape,
         config: &config,
         base: 20_000,
-        stored,
-        lies: QuantizationConfig::default(),
+        stored_value_bytes: stored,
+        stored_quantization: QuantizationConfig::default(),
         samples: 4,
         tokens: 30,
         longest: 10,
         integer_vectors: 4,
     };
-    memory(&model, &[SIZE])
+    memory(&inputs, &[SIZE])
 }
 
 fn names(list: &[&str]) -> TargetModules {

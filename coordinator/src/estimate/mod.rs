@@ -1,6 +1,6 @@
 //! What a run will compute, store, send, need and take, before any weight is read.
 //!
-//! `counts` steps, tokens and padding · `memory` of a worker · `learned` what the trained tensors add to it · `weights`
+//! `counts` steps, tokens and padding · `memory` of a worker · `gradients` of the trained tensors · `weights`
 //! as a worker holds them · `files` bytes on disk · `wire` bytes between workers · `descriptors` open files · `serving`
 //! which serving engines load the adapter · `pace` time · `advice` on rank, rate, targets and workers · `page` the text
 //! for people.
@@ -13,7 +13,7 @@ pub mod counts;
 pub mod descriptors;
 pub mod files;
 pub mod gpu;
-mod learned;
+mod gradients;
 pub mod memory;
 pub mod pace;
 mod page;
@@ -31,7 +31,7 @@ use advice::{Advice, Facts};
 pub use counts::{Counts, Samples, Size};
 use descriptors::Descriptors;
 use gpu::Gpu;
-use memory::{Memory, Model};
+use memory::{Memory, MemoryInputs};
 use pace::{Measured, Time};
 use serving::ServingEngine;
 
@@ -52,9 +52,9 @@ pub struct Subject<'a> {
     /// Shapes of the tensors that are trained.
     pub adapter: &'a AdapterShape,
     /// Bytes of a value in the weight files, as `config.json` names their type.
-    pub stored: u64,
+    pub stored_value_bytes: u64,
     /// Quantization of the linears in the weight files.
-    pub lies: QuantizationConfig,
+    pub stored_quantization: QuantizationConfig,
     /// Every step of the run, with its micro-batches.
     pub plan: &'a Plan,
     /// Length and target tokens of each prepared sample.
@@ -148,13 +148,13 @@ impl Estimate {
             workers: subject.workers,
             busy: counts.micro_batches_per_step,
         };
-        let model = Model {
+        let inputs = MemoryInputs {
             shape: subject.shape,
             adapter: subject.adapter,
             config,
             base: parameters.base,
-            stored: subject.stored,
-            lies: subject.lies,
+            stored_value_bytes: subject.stored_value_bytes,
+            stored_quantization: subject.stored_quantization,
             samples: counts.samples,
             tokens: counts.dataset_tokens,
             longest: counts.longest,
@@ -176,8 +176,8 @@ impl Estimate {
                 sent_per_worker: wire::sent_per_step(parameters.trainable, subject.workers),
                 sent_by_all: wire::sent_by_all(parameters.trainable, subject.workers),
             },
-            memory: memory::memory(&model, &sizes),
-            gpu: gpu::gpu(&model, &sizes),
+            memory: memory::memory(&inputs, &sizes),
+            gpu: gpu::gpu(&inputs, &sizes),
             engines: serving::engines(config),
             descriptors,
             advice,

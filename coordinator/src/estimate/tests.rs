@@ -41,8 +41,8 @@ fn estimate(config: &RunConfig, shape: &ModelConfig, workers: u64, rate: Option<
         config,
         shape,
         adapter: &adapter,
-        stored: 2,
-        lies: shared::config::QuantizationConfig::default(),
+        stored_value_bytes: 2,
+        stored_quantization: shared::config::QuantizationConfig::default(),
         plan: &plan,
         samples: &samples,
         workers,
@@ -79,13 +79,13 @@ fn seven_billion_parameters_in_four_bits_fit_eight_gib() {
     let card = |form, rows: u64| {
         let mut config = config.clone();
         config.quantization.form = form;
-        let model = Model {
+        let inputs = MemoryInputs {
             shape: &shape,
             adapter: &adapter,
             config: &config,
             base: 6_738_415_616,
-            stored: 2,
-            lies: QuantizationConfig::default(),
+            stored_value_bytes: 2,
+            stored_quantization: QuantizationConfig::default(),
             samples: 1000,
             tokens: 512_000,
             longest: 512,
@@ -95,7 +95,7 @@ fn seven_billion_parameters_in_four_bits_fit_eight_gib() {
             computed: rows * 512,
             targets: rows * 511,
         };
-        gpu::gpu(&model, &[size])
+        gpu::gpu(&inputs, &[size])
     };
     // 6.48e9 elements of linears: half a byte and 1/64 each, less than a thousandth for the rest.
     let linears = 6_476_005_376_u64;

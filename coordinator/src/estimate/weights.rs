@@ -30,31 +30,35 @@ pub struct Weights {
 
 /// The base model and the forms in which its weights are held.
 #[derive(Clone, Copy, Debug)]
-pub struct Held<'a> {
+pub struct WeightInputs<'a> {
     /// Shape of the base model.
     pub shape: &'a ModelConfig,
     /// Parameters of the base model.
     pub parameters: u64,
     /// Bytes of a value in the files, where it is not quantized.
-    pub stored: u64,
+    pub stored_value_bytes: u64,
     /// Quantization of the linears in the files.
-    pub lies: QuantizationConfig,
+    pub stored_quantization: QuantizationConfig,
     /// Quantization that the configuration asks for; files that are quantized already stay as they are.
     pub asked: QuantizationConfig,
     /// Bytes of a value in compute.
-    pub width: u64,
+    pub value_bytes: u64,
 }
 
 /// Bytes of the weights of one worker.
 ///
 /// With N parameters, of which `e = sum of out in` are in quantized linears: `quantized` is the sum of their codes and
-/// scales, `dense = (N - e) width`, `temporary = max(out in) width`. Without quantization `e = 0`.
+/// scales, `dense = (N - e) E`, `temporary = max(out in) E`, E `value_bytes`. Without quantization `e = 0`.
 #[must_use]
-pub fn weights(held: &Held<'_>) -> Weights {
-    let already = held.lies.form != Quantization::None;
-    let form = if already { held.lies } else { held.asked };
+pub fn weights(inputs: &WeightInputs<'_>) -> Weights {
+    let already = inputs.stored_quantization.form != Quantization::None;
+    let form = if already {
+        inputs.stored_quantization
+    } else {
+        inputs.asked
+    };
     let none = form.form == Quantization::None;
-    let sizes = linears(held.shape)
+    let sizes = linears(inputs.shape)
         .into_iter()
         .filter(|_| !none)
         .map(|linear| (linear.out_features as u64, linear.in_features as u64));
@@ -64,19 +68,23 @@ pub fn weights(held: &Held<'_>) -> Weights {
         elements += rows * columns;
         largest = largest.max(rows * columns);
     }
-    let rest = held.parameters.saturating_sub(elements);
-    let dense = rest * held.width;
+    let rest = inputs.parameters.saturating_sub(elements);
+    let dense = rest * inputs.value_bytes;
     Weights {
         quantized,
         dense,
         made: if already { 0 } else { quantized },
-        converted: if held.stored == held.width { 0 } else { dense },
-        files: if already {
-            quantized + rest * held.stored
+        converted: if inputs.stored_value_bytes == inputs.value_bytes {
+            0
         } else {
-            held.parameters * held.stored
+            dense
         },
-        temporary: largest * held.width,
+        files: if already {
+            quantized + rest * inputs.stored_value_bytes
+        } else {
+            inputs.parameters * inputs.stored_value_bytes
+        },
+        temporary: largest * inputs.value_bytes,
     }
 }
 
@@ -113,13 +121,13 @@ mod tests {
             "model_type": "llama", "vocab_size": 100, "hidden_size": 40,
             "intermediate_size": 56, "num_hidden_layers": 1, "num_attention_heads": 4,
         }));
-        weights(&Held {
+        weights(&WeightInputs {
             shape: &shape.unwrap(),
             parameters: 4 * 1600 + 3 * 2240 + 8120,
-            stored,
-            lies,
+            stored_value_bytes: stored,
+            stored_quantization: lies,
             asked,
-            width: 2,
+            value_bytes: 2,
         })
     }
 

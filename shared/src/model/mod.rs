@@ -5,8 +5,9 @@
 //! built · `layers` what differs from layer to layer · `rope` rotary positions · `listing` which linears exist ·
 //! `weights` safetensors headers checked against the architecture · `experts` where experts lie in them · `head` rows
 //! of logits at a time · `quantized` weights that lie quantized · `adapter` which modules are adapted, an adapter's
-//! tensors · `digest` what makes two folders the same base model. Nothing here writes into the base model's folder.
+//! tensors · `activations` what training keeps of a layer · `digest` what makes two folders the same base model. Nothing here writes into the base model's folder.
 
+mod activations;
 mod adapter;
 mod config;
 mod digest;
@@ -23,6 +24,9 @@ mod refused;
 mod rope;
 mod weights;
 
+pub use activations::{
+    ActivationSettings, KeptActivations, backward_bytes, kept_activations, logits_bytes,
+};
 pub use adapter::{
     AdapterShape, AdapterSpec, AdapterTensor, EMBEDDING, HEAD, Part, Role, groups, match_targets,
 };
