@@ -206,6 +206,7 @@ const COORDINATOR: &[(&str, &[&str])] = &[
         ],
     ),
     ("driver", &["engine", "estimate", "history", "rpc", "store"]),
+    ("history", &["engine"]),
     ("import", &["data"]),
     ("main", &["cli", "driver", "history", "start"]),
     (
