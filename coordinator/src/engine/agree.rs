@@ -27,7 +27,7 @@ impl Engine {
             return;
         };
         reducing.applied.insert(worker.clone(), report);
-        if reducing.applied.len() + reducing.unfit.len() >= reducing.slots.len() {
+        if reducing.applied.len() + reducing.incomplete_totals.len() >= reducing.slots.len() {
             self.commit_when_agreed();
         }
     }
@@ -38,7 +38,7 @@ impl Engine {
             return;
         };
         let complete = working.iter().all(|w| reducing.has_reduced(w));
-        let asked = reducing.again.is_some() || reducing.slices.is_some();
+        let asked = reducing.second_opinions.is_some() || reducing.slice_fingerprints.is_some();
         if working.is_empty() || !complete || asked {
             return;
         }
@@ -46,7 +46,7 @@ impl Engine {
             self.evict_as_corrupt(&culprit, "its sum is not the sum of its credits");
             return;
         }
-        if !reducing.unfit.is_empty() {
+        if !reducing.incomplete_totals.is_empty() {
             self.ask_for_slices();
             return;
         }
@@ -82,7 +82,7 @@ impl Engine {
     /// A total is not the sum of the credits: asks every member for its fingerprints by slice.
     fn ask_for_slices(&mut self) {
         if let Phase::Reducing(reducing) = &mut self.phase {
-            reducing.slices = Some(BTreeMap::new());
+            reducing.slice_fingerprints = Some(BTreeMap::new());
             reducing.since = self.now;
         }
         self.send_working(&ToWorker::Explain);
@@ -103,7 +103,7 @@ impl Engine {
         let Phase::Reducing(reducing) = &mut self.phase else {
             return;
         };
-        let Some(told) = &mut reducing.slices else {
+        let Some(told) = &mut reducing.slice_fingerprints else {
             return;
         };
         told.insert(worker.clone(), slices);
@@ -120,7 +120,7 @@ impl Engine {
     /// Asks every member to hash its committed state and to apply the total once more.
     pub(super) fn look_again(&mut self) {
         if let Phase::Reducing(reducing) = &mut self.phase {
-            reducing.again = Some(BTreeMap::new());
+            reducing.second_opinions = Some(BTreeMap::new());
             reducing.since = self.now;
         }
         self.send_working(&ToWorker::Reapply);
@@ -148,7 +148,7 @@ impl Engine {
             Task::Evaluate => committed_digest.clone(),
             _ => state_digest,
         };
-        let Some(again) = &mut reducing.again else {
+        let Some(again) = &mut reducing.second_opinions else {
             return;
         };
         again.insert(worker.clone(), (committed_digest, state_digest));
@@ -212,7 +212,7 @@ impl Engine {
                 report.loss = right.loss;
                 report.evaluation.clone_from(&right.evaluation);
             }
-            reducing.again = None;
+            reducing.second_opinions = None;
         }
         if dissent.is_empty() {
             self.commit_when_agreed();
@@ -254,9 +254,9 @@ impl Engine {
             .is_some_and(super::members::Member::is_working);
         if works && let Phase::Reducing(reducing) = &mut self.phase {
             reducing.applied.clear();
-            reducing.unfit.clear();
-            reducing.again = None;
-            reducing.slices = None;
+            reducing.incomplete_totals.clear();
+            reducing.second_opinions = None;
+            reducing.slice_fingerprints = None;
         }
         self.refuse(culprit, error);
     }
@@ -293,7 +293,7 @@ impl Engine {
             loss_scale: agreed.loss_scale,
             state_digest: agreed.state_digest.clone(),
             contributions: work.contributions(),
-            recomputed: work.lost,
+            recomputed: work.lost_credits,
             bytes_sent: applied
                 .iter()
                 .map(|(w, a)| (w.clone(), a.bytes_sent))
@@ -303,7 +303,8 @@ impl Engine {
             credits: work.credited,
         };
         // The commit is recorded before any worker is told.
-        self.parts.took(&self.classes_at_work(), step);
+        self.device_classes_by_step
+            .took(&self.classes_at_work(), step);
         self.out.push(Command::Commit(Box::new(committed)));
         let state_digest = agreed.state_digest.clone();
         self.send_working(&ToWorker::Commit { state_digest });

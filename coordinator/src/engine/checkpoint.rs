@@ -40,13 +40,13 @@ pub(super) struct Checkpoints {
     /// Failed exports of the adapter.
     export: Failures,
     /// Steps of `save_steps` whose states nobody could write: the training goes on without these checkpoints.
-    pub(super) given_up: BTreeSet<Step>,
+    pub(super) unwritable: BTreeSet<Step>,
     /// Steps whose states the members were last told to keep.
     pub(super) retained: BTreeSet<Step>,
     exporting: bool,
     /// The checkpoint that the coordinator is verifying, and the workers that restored another state from it, with
     /// their digests.
-    pub(super) doubted: Option<(Stored, Vec<(WorkerId, String)>)>,
+    pub(super) verifying: Option<(Stored, Vec<(WorkerId, String)>)>,
 }
 
 /// A checkpoint on its way to storage.
@@ -167,7 +167,7 @@ impl Engine {
         if !waits && self.best() != Some(step) {
             // The training goes on, and the next due state is tried.
             self.checkpoints.failures.remove(&written);
-            self.checkpoints.given_up.insert(step);
+            self.checkpoints.unwritable.insert(step);
             self.retain_owed();
             return;
         }
@@ -250,7 +250,7 @@ impl Engine {
     pub(super) fn void_states_after(&mut self, step: Step) {
         let checkpoints = &mut self.checkpoints;
         checkpoints.writing.take_if(|writing| writing.step > step);
-        checkpoints.given_up.retain(|at| *at <= step);
+        checkpoints.unwritable.retain(|at| *at <= step);
         checkpoints.failures.retain(|at, _| *at <= step);
         let void = |m: &Member| m.retains.iter().any(|at| *at > step);
         let keep: BTreeSet<_> = self.kept().into_iter().filter(|at| *at <= step).collect();
@@ -321,7 +321,7 @@ impl Engine {
         self.checkpoints.stored_at.insert(step, self.now);
         self.checkpoints.stored.insert(step, stored);
         self.checkpoints.failures.remove(&step);
-        self.checkpoints.given_up.retain(|s| *s > step);
+        self.checkpoints.unwritable.retain(|s| *s > step);
         self.remove_oldest();
     }
 
@@ -373,11 +373,11 @@ impl Engine {
 
     /// Ends a try of which no byte has moved for `stage`, and begins the next round when its pause is over.
     pub(super) fn checkpoint_overdue(&mut self) {
-        let (now, stage) = (self.now, self.options.timeouts.stage);
+        let (now, stage) = (self.now, self.options.timeouts.stage_stall);
         let members = &self.members;
         if let Some(writing) = &mut self.checkpoints.writing {
             let member = members.get(&writing.writer).filter(|_| !writing.staged);
-            let moved = member.map_or(writing.moved, |m| m.moved().storage);
+            let moved = member.map_or(writing.moved, |m| m.progress_times().storage);
             writing.moved = writing.moved.max(moved);
             if now.saturating_sub(writing.moved) > stage {
                 self.checkpoint_failed(format!("nothing of it has moved for {stage:?}"), false);

@@ -19,10 +19,10 @@ impl Engine {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
-        if member.draining.is_some() {
+        if member.drain_deadline.is_some() {
             return;
         }
-        member.draining = Some(deadline);
+        member.drain_deadline = Some(deadline);
         let works = member.is_working();
         let task = match &self.phase {
             Phase::Computing(work) => work.task,
@@ -68,7 +68,7 @@ impl Engine {
     /// asked.
     fn may_hold_what_nobody_else_does(&mut self, worker: &WorkerId) -> bool {
         let committed = self.committed;
-        let told = |m: &Member| m.asked.is_some() || m.hello.resume.is_some();
+        let told = |m: &Member| m.sync_order.is_some() || m.hello.resume.is_some();
         let may = |m: &Member| {
             told(m) && !m.has_state(committed) && m.asked_what_it_holds != Some(committed)
         };
@@ -78,7 +78,7 @@ impl Engine {
         }
         let deadline = self.now + self.reduce_patience();
         if let Some(member) = self.members.get_mut(worker) {
-            member.proving = Some(deadline);
+            member.proof_deadline = Some(deadline);
             member.asked_what_it_holds = Some(committed);
         }
         self.send(worker, ToWorker::Prove);
@@ -101,7 +101,7 @@ impl Engine {
     /// Whether a member of the generation does not drain.
     fn somebody_stays(&self) -> bool {
         let mut members = self.members.values();
-        members.any(|m| m.is_working() && m.draining.is_none())
+        members.any(|m| m.is_working() && m.drain_deadline.is_none())
     }
 
     /// All members drain: nobody could take the open micro-batches, and finishing them may take longer than the drain.
@@ -115,7 +115,10 @@ impl Engine {
         let work = std::mem::take(work);
         if work.task == Task::Train {
             let lost = u32::try_from(work.credited.len()).unwrap_or(u32::MAX);
-            self.abandoned = (self.committed.next(), work.lost.saturating_add(lost));
+            self.abandoned = (
+                self.committed.next(),
+                work.lost_credits.saturating_add(lost),
+            );
         }
         self.phase = Phase::Gathering;
         for worker in self.members.working().iter() {
@@ -152,7 +155,7 @@ impl Engine {
     /// holds the committed state.
     pub(super) fn release_drained(&mut self) -> bool {
         let mut goes_on = true;
-        for worker in self.members.those(|_, m| m.draining.is_some()) {
+        for worker in self.members.those(|_, m| m.drain_deadline.is_some()) {
             goes_on &= self.release_unless_needed(&worker);
         }
         goes_on || self.somebody_stays_with_the_state()
@@ -161,7 +164,7 @@ impl Engine {
     fn somebody_stays_with_the_state(&self) -> bool {
         let committed = self.committed;
         let mut members = self.members.values();
-        members.any(|m| m.has_state(committed) && m.draining.is_none() && !m.suspect)
+        members.any(|m| m.has_state(committed) && m.drain_deadline.is_none() && !m.suspect)
     }
 
     /// Releases the workers whose drain is over, whatever they compute; a last holder stays.
@@ -170,7 +173,7 @@ impl Engine {
             return;
         }
         let now = self.now;
-        let late = |m: &Member| m.draining.is_some_and(|deadline| now > deadline);
+        let late = |m: &Member| m.drain_deadline.is_some_and(|deadline| now > deadline);
         for worker in self.members.those(|_, m| late(m)) {
             self.release_unless_needed(&worker);
         }
@@ -182,7 +185,7 @@ impl Engine {
         let asked = self
             .members
             .get(worker)
-            .is_some_and(|m| m.proving.is_some());
+            .is_some_and(|m| m.proof_deadline.is_some());
         if asked || self.may_hold_what_nobody_else_does(worker) {
             self.store_owed();
             return false;

@@ -26,7 +26,7 @@ impl Engine {
         }
         let step = self.committed.next();
         let mut work = StepWork::new(Task::Train, self.schedule.micro_batches(step));
-        work.lost = match self.abandoned {
+        work.lost_credits = match self.abandoned {
             (of, lost) if of == step => lost,
             _ => 0,
         };

@@ -18,7 +18,7 @@ impl Engine {
     /// Whether the run may go on although a step came out differently than before. If so, forgets everything after the
     /// committed step; if not, the run has failed.
     pub(super) fn forks(&mut self, differs: Step, what: &str, why: Vec<String>) -> bool {
-        let mut classes = self.parts.from(differs);
+        let mut classes = self.device_classes_by_step.from(differs);
         classes.extend(self.classes_at_work());
         if classes.len() < 2 {
             let mut error = Error::new(
@@ -37,7 +37,7 @@ impl Engine {
             return false;
         }
         let (step, forked) = (self.committed, classes);
-        self.parts.void_after(step);
+        self.device_classes_by_step.void_after(step);
         self.notice(Notice::Forked {
             what: what.to_owned(),
             step,

@@ -22,7 +22,7 @@ impl Engine {
             .members
             .iter()
             .filter(|(_, m)| m.has_state(committed) && !m.is_working())
-            .filter(|(_, m)| m.draining.is_none())
+            .filter(|(_, m)| m.drain_deadline.is_none())
             .map(|(id, _)| id.clone())
             .collect();
         let (joining, spare) = at_hand.split_at(at_hand.len().min(room));
@@ -39,7 +39,7 @@ impl Engine {
         for (slot, worker) in (taken..).zip(joining) {
             self.set_state(worker, MemberState::Working { slot: Slot(slot) });
             if let Some(member) = self.members.get_mut(worker) {
-                member.syncs = 0;
+                member.sync_tries = 0;
             }
         }
         self.next_generation();
@@ -65,7 +65,7 @@ impl Engine {
             let Some(member) = self.members.get_mut(worker) else {
                 continue;
             };
-            let knows = member.told.replace(self.generation) == Some(before);
+            let knows = member.told_generation.replace(self.generation) == Some(before);
             let members = match &change {
                 Some(change) if knows => change.clone(),
                 _ => MemberChange {
@@ -76,7 +76,8 @@ impl Engine {
             self.send(worker, ToWorker::Members(members));
         }
         let classes = self.classes_at_work();
-        self.parts.took(&classes, self.committed.next());
+        self.device_classes_by_step
+            .took(&classes, self.committed.next());
         let incarnation = |w: &WorkerId| self.members.get(w).map(|m| m.hello.incarnation.clone());
         self.out.push(Command::Members(MemberSet {
             generation: self.generation,
@@ -84,7 +85,7 @@ impl Engine {
             device_classes: classes,
             workers: working.to_vec(),
         }));
-        self.told_members = (self.generation, working.to_vec());
+        self.newest_member_set = (self.generation, working.to_vec());
         let (generation, workers) = (self.generation, working.len());
         self.notice(Notice::Generation {
             generation,
@@ -94,7 +95,7 @@ impl Engine {
 
     /// The difference to the generation before; `None` where its members are not known or the slots have moved.
     fn change_since(&self, before: Generation, working: &[WorkerId]) -> Option<MemberChange> {
-        let (generation, old) = &self.told_members;
+        let (generation, old) = &self.newest_member_set;
         if *generation != before {
             return None;
         }

@@ -38,7 +38,7 @@ impl Engine {
         if self.hold_for_checkpoint() {
             return;
         }
-        if self.failing.is_some() {
+        if self.pending_failure.is_some() {
             self.fail_safely();
             return;
         }
@@ -58,7 +58,7 @@ impl Engine {
         let ready = self
             .members
             .values()
-            .filter(|m| m.has_state(committed) && m.draining.is_none())
+            .filter(|m| m.has_state(committed) && m.drain_deadline.is_none())
             .count();
         let needed = self.needed();
         self.short_of_workers = ready < needed;
@@ -158,10 +158,10 @@ impl Engine {
         else {
             return;
         };
-        if member.asked.as_ref() != Some(identity) {
+        if member.sync_order.as_ref() != Some(identity) {
             return;
         }
-        member.proved = self.now;
+        member.last_proof = self.now;
         if step > self.committed {
             // The run went back to a checkpoint meanwhile.
             self.set_state(worker, MemberState::Loaded);
@@ -209,7 +209,7 @@ impl Engine {
             self.set_state(worker, MemberState::Ready { step, follows });
             return;
         }
-        if member.syncs > SYNC_TRIES {
+        if member.sync_tries > SYNC_TRIES {
             let error = Error::new(Code::SyncFailed, "the state could not be brought up")
                 .why(reason)
                 .why(format!(
@@ -224,9 +224,9 @@ impl Engine {
             return;
         };
         // A peer that cannot be reached now may be in a while: the tries are spread over time.
-        let doubled = 1 << member.syncs.min(8);
+        let doubled = 1 << member.sync_tries.min(8);
         let pause = (self.options.timeouts.beat / 4).saturating_mul(doubled);
-        member.sync_after = self.now + pause.min(self.options.timeouts.lease);
+        member.next_sync_at = self.now + pause.min(self.options.timeouts.lease);
         self.set_state(worker, MemberState::Loaded);
         self.notice(Notice::SyncAgain {
             worker: worker.clone(),
@@ -238,9 +238,15 @@ impl Engine {
         let loaded: Vec<_> = self
             .members
             .iter()
-            .filter(|(_, m)| *m.state() == MemberState::Loaded && m.draining.is_none())
-            .filter(|(_, m)| self.now >= m.sync_after)
-            .map(|(id, m)| (id.clone(), m.syncs + m.unlike, m.unlike > 0))
+            .filter(|(_, m)| *m.state() == MemberState::Loaded && m.drain_deadline.is_none())
+            .filter(|(_, m)| self.now >= m.next_sync_at)
+            .map(|(id, m)| {
+                (
+                    id.clone(),
+                    m.sync_tries + m.wrong_proofs,
+                    m.wrong_proofs > 0,
+                )
+            })
             .collect();
         for (worker, tries, only_from_peers) in loaded {
             let Some(source) = self.state_source(tries, only_from_peers) else {
@@ -263,10 +269,10 @@ impl Engine {
             if let Some(member) = self.members.get_mut(&worker) {
                 // With a new state the worker forgets its assignments.
                 member.outstanding.clear();
-                member.syncs += 1;
-                member.source = Some(sync.source.clone());
-                member.asked = Some(at.clone());
-                member.proving = None;
+                member.sync_tries += 1;
+                member.sync_source = Some(sync.source.clone());
+                member.sync_order = Some(at.clone());
+                member.proof_deadline = None;
             }
             self.send_at(&worker, at, ToWorker::Sync(sync));
         }
@@ -282,9 +288,10 @@ impl Engine {
             && let Some(here) = here
         {
             // A checkpoint that the coordinator is verifying is nobody's source meanwhile.
-            return (!self.is_doubted(here.step)).then_some(here.source);
+            return (!self.is_verifying(here.step)).then_some(here.source);
         }
-        let gives = |m: &&Member| m.has_state(self.committed) && !m.suspect && m.proving.is_none();
+        let gives =
+            |m: &&Member| m.has_state(self.committed) && !m.suspect && m.proof_deadline.is_none();
         let count = self.members.values().filter(gives).count();
         let nth = tries % count.max(1);
         if let Some(holder) = self.members.values().filter(gives).nth(nth) {
@@ -299,7 +306,7 @@ impl Engine {
             return None;
         }
         if let Some(point) = self.restart_point()
-            && (self.is_doubted(point.step) || self.arrives_after(point.step))
+            && (self.is_verifying(point.step) || self.arrives_after(point.step))
         {
             return None;
         }
@@ -386,15 +393,19 @@ impl Engine {
             MemberState::Ready { step, follows } => follows && step < committed,
             _ => false,
         };
-        for worker in self.members.those(|_, m| m.behind.is_some() != behind(m)) {
+        for worker in self
+            .members
+            .those(|_, m| m.behind_since.is_some() != behind(m))
+        {
             if let Some(member) = self.members.get_mut(&worker) {
-                member.behind = behind(member).then_some(now);
+                member.behind_since = behind(member).then_some(now);
             }
         }
         // Later commits extend no deadline: the totals that the joiner gets show in its own progress.
         let left_behind = |m: &Member| {
-            m.behind
-                .is_some_and(|since| now > since.max(m.proved).max(m.moved().peers) + lease)
+            m.behind_since.is_some_and(|since| {
+                now > since.max(m.last_proof).max(m.progress_times().peers) + lease
+            })
         };
         for worker in self.members.those(|_, m| left_behind(m)) {
             self.set_state(&worker, MemberState::Loaded);

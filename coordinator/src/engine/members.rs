@@ -23,47 +23,47 @@ pub(super) struct Member {
     pub(super) hello: Hello,
     pub(super) device_class: String,
     state: MemberState,
-    pub(super) heard: Duration,
+    pub(super) last_heard: Duration,
     pub(super) suspect: bool,
     /// The worker's progress counters, as its newest beat says, and when each of them last grew.
     progress: Progress,
-    moved: Moved,
+    progress_times: ProgressTimes,
     /// Set while the worker drains: the time from which it is released, unless it is the last holder of a state.
-    pub(super) draining: Option<Duration>,
+    pub(super) drain_deadline: Option<Duration>,
     /// Assignments without an answer, oldest first; the worker computes the first.
     pub(super) outstanding: VecDeque<Outstanding>,
     pub(super) pace: Pace,
     /// Assignments that the worker refused to begin, since it last delivered a result.
     pub(super) skips: usize,
     /// When the worker last proved the digest of a state.
-    pub(super) proved: Duration,
+    pub(super) last_proof: Duration,
     /// Sources tried for this joiner; 0 again once it counts.
-    pub(super) syncs: usize,
+    pub(super) sync_tries: usize,
     /// Time before which no further source is tried.
-    pub(super) sync_after: Duration,
+    pub(super) next_sync_at: Duration,
     /// The source in the newest `Sync` order.
-    pub(super) source: Option<SyncSource>,
+    pub(super) sync_source: Option<SyncSource>,
     /// Identity of the newest `Sync` order: an answer with another identity is to an older order.
-    pub(super) asked: Option<Identity>,
+    pub(super) sync_order: Option<Identity>,
     /// How often the worker proved another state than the agreed one.
-    pub(super) unlike: usize,
+    pub(super) wrong_proofs: usize,
     /// Set while the worker is asked to hash its committed state: the deadline for its answer.
-    pub(super) proving: Option<Duration>,
+    pub(super) proof_deadline: Option<Duration>,
     /// The committed step at which the draining worker was asked which state it holds.
     pub(super) asked_what_it_holds: Option<Step>,
     /// Whether the worker was reported as slow.
-    pub(super) named_slow: bool,
+    pub(super) reported_slow: bool,
     /// Steps whose committed states the worker keeps in memory until they are on storage.
     pub(super) retains: BTreeSet<Step>,
     /// Since when the worker follows a peer without having reached the committed state.
-    pub(super) behind: Option<Duration>,
+    pub(super) behind_since: Option<Duration>,
     /// The newest generation whose members this session was told.
-    pub(super) told: Option<Generation>,
+    pub(super) told_generation: Option<Generation>,
 }
 
 /// When each of a worker's progress counters last grew.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Moved {
+pub(super) struct ProgressTimes {
     /// The device has finished something.
     pub(super) device: Duration,
     /// Bytes went to peers or came from them.
@@ -108,30 +108,30 @@ impl Member {
             hello,
             device_class: String::new(),
             state,
-            heard: now,
+            last_heard: now,
             suspect: false,
             progress: Progress::default(),
-            moved: Moved {
+            progress_times: ProgressTimes {
                 device: now,
                 peers: now,
                 storage: now,
             },
-            draining: None,
+            drain_deadline: None,
             outstanding: VecDeque::new(),
             pace: Pace::default(),
             skips: 0,
-            proved: now,
-            syncs: 0,
-            sync_after: now,
-            source: None,
-            asked: None,
-            unlike: 0,
-            proving: None,
+            last_proof: now,
+            sync_tries: 0,
+            next_sync_at: now,
+            sync_source: None,
+            sync_order: None,
+            wrong_proofs: 0,
+            proof_deadline: None,
             asked_what_it_holds: None,
-            named_slow: false,
+            reported_slow: false,
             retains: BTreeSet::new(),
-            behind: None,
-            told: None,
+            behind_since: None,
+            told_generation: None,
         }
     }
 
@@ -159,16 +159,25 @@ impl Member {
 
     /// Whether the worker may be given work.
     pub(super) fn is_free(&self) -> bool {
-        self.is_working() && !self.suspect && self.draining.is_none()
+        self.is_working() && !self.suspect && self.drain_deadline.is_none()
     }
 
     /// Takes in the worker's progress counters.
     pub(super) fn progresses(&mut self, progress: Progress, now: Duration) {
         let before = std::mem::replace(&mut self.progress, progress);
         for (grown, at) in [
-            (progress.device > before.device, &mut self.moved.device),
-            (progress.moved > before.moved, &mut self.moved.peers),
-            (progress.stored > before.stored, &mut self.moved.storage),
+            (
+                progress.device > before.device,
+                &mut self.progress_times.device,
+            ),
+            (
+                progress.moved > before.moved,
+                &mut self.progress_times.peers,
+            ),
+            (
+                progress.stored > before.stored,
+                &mut self.progress_times.storage,
+            ),
         ] {
             if grown {
                 *at = now;
@@ -177,8 +186,8 @@ impl Member {
     }
 
     /// When each of the worker's progress counters last grew.
-    pub(super) fn moved(&self) -> Moved {
-        self.moved
+    pub(super) fn progress_times(&self) -> ProgressTimes {
+        self.progress_times
     }
 
     pub(super) fn give(

@@ -207,7 +207,8 @@ impl Engine {
         let line = matches!(why, Notice::Left { .. } | Notice::Silent { .. });
         if held && line && !member.hello.incarnation.is_empty() {
             let until = self.now + self.options.timeouts.rejoin;
-            self.absent.insert(member.hello.incarnation.clone(), until);
+            self.awaited_incarnations
+                .insert(member.hello.incarnation.clone(), until);
         }
         if why.evicts() {
             self.out.push(Command::Evicted(Evicted {
@@ -226,7 +227,7 @@ impl Engine {
     pub(super) fn tick(&mut self) {
         let (now, timeouts) = (self.now, self.options.timeouts);
         for (worker, member) in self.members.iter_mut() {
-            if now.saturating_sub(member.heard) > timeouts.suspect && !member.suspect {
+            if now.saturating_sub(member.last_heard) > timeouts.suspect && !member.suspect {
                 member.suspect = true;
                 let worker = worker.clone();
                 self.out.push(Command::Notice(Notice::Suspect { worker }));
@@ -241,7 +242,7 @@ impl Engine {
         }
         self.sync_those_left_behind();
         self.reduce_overdue();
-        self.doubt_overdue();
+        self.state_check_overdue();
         self.proof_overdue();
         self.release_overdue();
         self.checkpoint_overdue();
@@ -278,16 +279,18 @@ impl Engine {
     /// Whether the worker was silent for its lease, or loads or takes the state while nothing moves.
     fn is_silent(&self, member: &Member) -> bool {
         let (now, timeouts) = (self.now, &self.options.timeouts);
-        let moved = member.moved();
+        let moved = member.progress_times();
         let stands = |since: Duration, most: Duration| now.saturating_sub(since) > most;
-        stands(member.heard, timeouts.lease)
+        stands(member.last_heard, timeouts.lease)
             || match member.state() {
-                MemberState::Joining { since } => {
-                    stands((*since).max(moved.device).max(moved.storage), timeouts.load)
-                }
-                MemberState::Syncing { since, .. } => {
-                    stands((*since).max(moved.peers).max(moved.storage), timeouts.sync)
-                }
+                MemberState::Joining { since } => stands(
+                    (*since).max(moved.device).max(moved.storage),
+                    timeouts.load_stall,
+                ),
+                MemberState::Syncing { since, .. } => stands(
+                    (*since).max(moved.peers).max(moved.storage),
+                    timeouts.sync_stall,
+                ),
                 _ => false,
             }
     }
@@ -308,7 +311,7 @@ impl Engine {
         if self.hung_on.contains(&first.micro_batch) {
             deadline = deadline.max(timeouts.first_compute);
         }
-        let since = first.since.max(member.moved().device);
+        let since = first.since.max(member.progress_times().device);
         self.now.saturating_sub(since) > deadline
     }
 }

@@ -101,7 +101,7 @@ pub struct Engine {
     started: bool,
     interrupted: bool,
     /// Error that ends the run as soon as its state is on storage.
-    failing: Option<Error>,
+    pending_failure: Option<Error>,
     /// Committed steps that applied nothing, steps after a rewind included; the value is true where no smaller loss
     /// scale could have helped.
     skipped: BTreeMap<Step, bool>,
@@ -113,19 +113,19 @@ pub struct Engine {
     evaluated: Option<Step>,
     checkpoints: Checkpoints,
     /// Incarnations of workers that held a state when their session broke, and until when they are waited for.
-    absent: BTreeMap<String, Duration>,
+    awaited_incarnations: BTreeMap<String, Duration>,
     /// Micro-batches of the step in work on which a device hung: on these the next worker gets more time.
     hung_on: BTreeSet<MicroBatchId>,
     /// Device classes that computed each step: only where they differ may a replay come out differently.
-    parts: Parts,
+    device_classes_by_step: Parts,
     /// Whether the run waits at a boundary for more workers.
     short_of_workers: bool,
     /// The step that was given up because every member drained, and how many credited micro-batches it lost.
     abandoned: (Step, u32),
     /// The newest generation and its members by slot: the next generation is told as the difference.
-    told_members: (Generation, Vec<WorkerId>),
+    newest_member_set: (Generation, Vec<WorkerId>),
     last_waiting: Option<Notice>,
-    told: BTreeSet<String>,
+    notices_given: BTreeSet<String>,
     out: Vec<Command>,
 }
 
@@ -191,20 +191,20 @@ impl Engine {
             phase,
             started: false,
             interrupted: false,
-            failing: None,
+            pending_failure: None,
             skipped: remembered.skipped,
             committed_at: Duration::ZERO,
             course,
             evaluated,
             checkpoints: Checkpoints::new(stored),
-            absent: BTreeMap::new(),
+            awaited_incarnations: BTreeMap::new(),
             hung_on: BTreeSet::new(),
-            parts: remembered.parts,
+            device_classes_by_step: remembered.parts,
             short_of_workers: false,
             abandoned: (Step(0), 0),
-            told_members: (Generation(0), Vec::new()),
+            newest_member_set: (Generation(0), Vec::new()),
             last_waiting: None,
-            told: BTreeSet::new(),
+            notices_given: BTreeSet::new(),
             out,
         }
     }
@@ -278,7 +278,7 @@ impl Engine {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
-        member.heard = self.now;
+        member.last_heard = self.now;
         if std::mem::take(&mut member.suspect) {
             member.begins_now(self.now);
         }
@@ -368,7 +368,7 @@ impl Engine {
             } => format!("{} idle, {micro_batches} to do", workers.len()),
             other => other.to_string(),
         };
-        if self.told.insert(about) {
+        if self.notices_given.insert(about) {
             self.notice(notice);
         }
     }

@@ -60,7 +60,7 @@ impl Engine {
 
     /// At a boundary: ends the run when too many steps in a row were not finite.
     pub(super) fn fail_when_too_many_are_skipped(&mut self) {
-        if self.failing.is_some() || !self.too_many_skipped() {
+        if self.pending_failure.is_some() || !self.too_many_skipped() {
             return;
         }
         let what = format!(
@@ -111,7 +111,7 @@ impl Engine {
         if scaled {
             error = error.fix("float16 has a small range: --set fp16=false --set bf16=true");
         }
-        self.failing = Some(error.fix("or look at the data of these steps"));
+        self.pending_failure = Some(error.fix("or look at the data of these steps"));
     }
 
     /// At a boundary: fails the run once its state is on storage or nobody holds it.
@@ -119,7 +119,7 @@ impl Engine {
         if !self.made_safe() {
             return;
         }
-        let Some(error) = self.failing.take() else {
+        let Some(error) = self.pending_failure.take() else {
             return;
         };
         let error = match self.checkpoints.stored.last_key_value() {

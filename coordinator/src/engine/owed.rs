@@ -23,7 +23,7 @@ impl Engine {
         let alone = self.short_of_workers && matches!(self.phase, Phase::Gathering);
         let committed = self.committed;
         let paused = (alone && !self.is_on_storage(committed)).then_some(committed);
-        let paused = paused.filter(|step| !self.checkpoints.given_up.contains(step));
+        let paused = paused.filter(|step| !self.checkpoints.unwritable.contains(step));
         [self.best_owed(), self.due(), last, paused]
             .into_iter()
             .flatten()
@@ -61,7 +61,7 @@ impl Engine {
         // A checkpoint holds its state's evaluation, which comes first; the last state is owed as the run's end.
         let later = due == self.committed && (self.evaluation_due() || self.ends());
         let begun = self.origin.as_ref().map_or(Step(0), |o| o.step);
-        (due > newest.max(begun) && !later && !self.checkpoints.given_up.contains(&due))
+        (due > newest.max(begun) && !later && !self.checkpoints.unwritable.contains(&due))
             .then_some(due)
     }
 
@@ -75,12 +75,12 @@ impl Engine {
     /// Whether every holder of the committed state drains.
     fn only_drainers_hold(&self) -> bool {
         let mut holding = self.holding(self.committed).peekable();
-        holding.peek().is_some() && holding.all(|(_, m)| m.draining.is_some())
+        holding.peek().is_some() && holding.all(|(_, m)| m.drain_deadline.is_some())
     }
 
     /// Whether the run ends as soon as its state is on storage: it was interrupted, or it fails.
     pub(super) fn ends_soon(&self) -> bool {
-        self.interrupted || self.failing.is_some()
+        self.interrupted || self.pending_failure.is_some()
     }
 
     /// Whether a state can be had from this run's storage, or from its seed.
@@ -93,7 +93,7 @@ impl Engine {
     pub(super) fn holders(&self, step: Step) -> Vec<WorkerId> {
         let rank = |m: &Member| {
             let slot = m.slot();
-            (m.suspect, m.draining.is_some(), slot.is_none(), slot)
+            (m.suspect, m.drain_deadline.is_some(), slot.is_none(), slot)
         };
         let holders = self.holding(step).map(|(worker, m)| (rank(m), worker));
         let mut holders: Vec<_> = holders.collect();
@@ -118,7 +118,7 @@ impl Engine {
 
     /// Whether the worker holds an owed state that no staying worker holds.
     pub(super) fn is_the_last_holder(&self, worker: &WorkerId) -> bool {
-        let stays = |m: &Member| m.draining.is_none() && !m.suspect;
+        let stays = |m: &Member| m.drain_deadline.is_none() && !m.suspect;
         let alone = |step: Step| {
             let mut holds = false;
             for (holder, member) in self.holding(step) {

@@ -15,7 +15,7 @@ use super::members::{Member, MemberState};
 use super::notice::Notice;
 
 /// Number of times a joiner may prove another state than the agreed one.
-const UNLIKE_TRIES: usize = 3;
+const WRONG_PROOFS: usize = 3;
 
 impl Engine {
     pub(super) fn proves_another(
@@ -31,9 +31,9 @@ impl Engine {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
-        member.unlike += 1;
-        let reason = match &member.source {
-            _ if member.unlike > UNLIKE_TRIES => None,
+        member.wrong_proofs += 1;
+        let reason = match &member.sync_source {
+            _ if member.wrong_proofs > WRONG_PROOFS => None,
             Some(SyncSource::Peer(_)) => Some("what it got has another digest"),
             // Before step 1 each worker draws the first adapter, and unlike devices draw unlike ones.
             Some(SyncSource::Initial) if !self.options.strict_devices => {
@@ -41,7 +41,7 @@ impl Engine {
             }
             _ => None,
         };
-        let source = member.source.clone();
+        let source = member.sync_source.clone();
         if let Some(SyncSource::Peer(address)) = &source {
             self.ask_for_proof(address);
         }
@@ -54,7 +54,7 @@ impl Engine {
             // A checkpoint that was set aside meanwhile accuses no worker, whether another took its place or not.
             let told = self.members.get(worker).map(|m| match *m.state() {
                 MemberState::Syncing { since, .. } => since,
-                _ => m.proved,
+                _ => m.last_proof,
             });
             let renewed = self.checkpoints.stored_at.get(&step).copied() > told;
             if renewed {
@@ -70,7 +70,7 @@ impl Engine {
                 self.takes_it_from_elsewhere(worker);
                 return;
             }
-            if self.doubt(step, worker, digest) {
+            if self.verify_accused(step, worker, digest) {
                 return;
             }
         }
@@ -96,8 +96,11 @@ impl Engine {
     /// drawn, and unlike devices draw unlike ones. Steps that followed from the other first adapter are a course that
     /// the run leaves.
     fn begins_otherwise(&mut self, worker: &WorkerId, step: Step, digest: &str) -> bool {
-        let drawn =
-            self.members.get(worker).and_then(|m| m.source.as_ref()) == Some(&SyncSource::Initial);
+        let drawn = self
+            .members
+            .get(worker)
+            .and_then(|m| m.sync_source.as_ref())
+            == Some(&SyncSource::Initial);
         let alone = !self.anybody_holds(step) && !self.somebody_is_on_its_way();
         let may = !self.options.strict_devices
             && self.committed == step
@@ -119,9 +122,9 @@ impl Engine {
         let source = self.members.those(|_, m| holds(m)).into_iter().next();
         let Some(source) = source else { return };
         if let Some(member) = self.members.get_mut(&source)
-            && member.proving.is_none()
+            && member.proof_deadline.is_none()
         {
-            member.proving = Some(deadline);
+            member.proof_deadline = Some(deadline);
             self.send(&source, ToWorker::Prove);
         }
     }
@@ -131,8 +134,8 @@ impl Engine {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
-        member.proving = None;
-        if member.draining.is_some() && !member.has_state(self.committed) {
+        member.proof_deadline = None;
+        if member.drain_deadline.is_some() && !member.has_state(self.committed) {
             self.proved_in_leaving(worker, step, digest);
             return;
         }
@@ -148,7 +151,7 @@ impl Engine {
     /// Removes workers that do not hash their state in time.
     pub(super) fn proof_overdue(&mut self) {
         let now = self.now;
-        let late = |m: &Member| m.proving.is_some_and(|deadline| now > deadline);
+        let late = |m: &Member| m.proof_deadline.is_some_and(|deadline| now > deadline);
         for worker in self.members.those(|_, m| late(m)) {
             self.left(
                 &worker,
@@ -159,9 +162,9 @@ impl Engine {
 
     /// A worker restored another state from a checkpoint than the recorded one: orders the checkpoint verified. False
     /// when another is being verified, or when this is no checkpoint of this run.
-    fn doubt(&mut self, step: Step, worker: &WorkerId, digest: &str) -> bool {
+    fn verify_accused(&mut self, step: Step, worker: &WorkerId, digest: &str) -> bool {
         let accused = (worker.clone(), digest.to_owned());
-        if let Some((stored, accusers)) = &mut self.checkpoints.doubted {
+        if let Some((stored, accusers)) = &mut self.checkpoints.verifying {
             let same = stored.step == step;
             if same {
                 accusers.push(accused);
@@ -172,7 +175,7 @@ impl Engine {
         let Some(stored) = self.checkpoints.stored.get(&step).cloned() else {
             return false;
         };
-        self.checkpoints.doubted = Some((stored.clone(), vec![accused]));
+        self.checkpoints.verifying = Some((stored.clone(), vec![accused]));
         self.set_state(worker, MemberState::Loaded);
         self.out.push(Command::Verify(stored));
         true
@@ -184,14 +187,14 @@ impl Engine {
             return;
         };
         let takes = matches!(member.state(), MemberState::Syncing { .. });
-        let folder = match &member.source {
+        let folder = match &member.sync_source {
             Some(SyncSource::Checkpoint(folder)) if takes => folder,
             _ => return,
         };
         let mut stored = self.checkpoints.stored.values();
         let stored = stored.find(|stored| stored.folder == *folder).cloned();
-        if let Some(stored) = stored.filter(|_| self.checkpoints.doubted.is_none()) {
-            self.checkpoints.doubted = Some((stored.clone(), Vec::new()));
+        if let Some(stored) = stored.filter(|_| self.checkpoints.verifying.is_none()) {
+            self.checkpoints.verifying = Some((stored.clone(), Vec::new()));
             self.out.push(Command::Verify(stored));
         }
     }
@@ -199,25 +202,25 @@ impl Engine {
     /// Clears the worker, because its checkpoint was to blame, and gives it another source.
     fn takes_it_from_elsewhere(&mut self, worker: &WorkerId) {
         if let Some(member) = self.members.get_mut(worker) {
-            member.unlike = 0;
+            member.wrong_proofs = 0;
         }
         self.set_state(worker, MemberState::Loaded);
     }
 
     /// Whether the checkpoint of a step is being verified.
-    pub(super) fn is_doubted(&self, step: Step) -> bool {
-        let doubted = self.checkpoints.doubted.as_ref();
-        doubted.is_some_and(|(stored, _)| stored.step == step)
+    pub(super) fn is_verifying(&self, step: Step) -> bool {
+        let verifying = self.checkpoints.verifying.as_ref();
+        verifying.is_some_and(|(stored, _)| stored.step == step)
     }
 
     /// The coordinator has verified a checkpoint: either it does not hold what the ledger says and is set aside, or the
     /// workers that accused it are refused.
     pub(super) fn verified(&mut self, step: Step, outcome: Result<()>) {
-        let doubted = self
+        let verifying = self
             .checkpoints
-            .doubted
+            .verifying
             .take_if(|(stored, _)| stored.step == step);
-        let Some((stored, accusers)) = doubted else {
+        let Some((stored, accusers)) = verifying else {
             return;
         };
         if let Err(error) = outcome {
@@ -227,7 +230,7 @@ impl Engine {
             }
             for (worker, _) in accusers {
                 if let Some(member) = self.members.get_mut(&worker) {
-                    member.unlike = 0;
+                    member.wrong_proofs = 0;
                 }
             }
             return;

@@ -26,7 +26,7 @@ impl Engine {
     /// A loaded worker opens a new session.
     pub(super) fn returned(&mut self, worker: WorkerId, hello: Hello, position: Position) {
         let pace = self.end_earlier_session(&hello.incarnation);
-        self.absent.remove(&hello.incarnation);
+        self.awaited_incarnations.remove(&hello.incarnation);
         let loaded = position.loaded.clone().unwrap_or_default();
         let state = MemberState::Returned(Box::new(position.clone()));
         let mut member = Member::new(hello, state, self.now);
@@ -72,13 +72,13 @@ impl Engine {
 
     /// Whether a worker that held a state lost its session a moment ago and may come back.
     pub(super) fn somebody_is_on_its_way(&self) -> bool {
-        !self.absent.is_empty()
+        !self.awaited_incarnations.is_empty()
     }
 
     /// Stops waiting for workers that have not come back within `rejoin`.
     pub(super) fn forget_the_absent(&mut self) {
         let now = self.now;
-        self.absent.retain(|_, until| now < *until);
+        self.awaited_incarnations.retain(|_, until| now < *until);
     }
 
     /// The committed step whose state a returning worker has, or gets by a commit that it missed; `None` when its
@@ -160,7 +160,7 @@ impl Engine {
         let slot = shared::ids::Slot(slot);
         self.set_state(worker, MemberState::Working { slot });
         if let Some(member) = self.members.get_mut(worker) {
-            member.syncs = 0;
+            member.sync_tries = 0;
         }
     }
 

@@ -53,8 +53,8 @@ impl Engine {
         match &mut self.phase {
             // The lost member's part is in the total that all survivors have applied.
             Phase::Reducing(reducing)
-                if reducing.again.is_none()
-                    && reducing.slices.is_none()
+                if reducing.second_opinions.is_none()
+                    && reducing.slice_fingerprints.is_none()
                     && survivors.iter().all(|s| reducing.has_reduced(s)) =>
             {
                 self.next_generation();
@@ -96,11 +96,11 @@ impl Engine {
         };
         // A total that does not cover the step is wrong on every member: the one that noticed is not to blame.
         if failed.error.code == Code::Internal && failed.culprit.is_none() {
-            reducing.unfit.insert(worker.clone());
+            reducing.incomplete_totals.insert(worker.clone());
             self.commit_when_agreed();
             return;
         }
-        if reducing.work.retries >= REDUCE_RETRIES {
+        if reducing.work.failed_reduces >= REDUCE_RETRIES {
             let culprit = failed.culprit.filter(|c| self.members.contains(c));
             let culprit = culprit.unwrap_or_else(|| worker.clone());
             let error = Error::new(
@@ -183,7 +183,7 @@ impl Engine {
             if member.suspect {
                 return None;
             }
-            last = last.max(member.moved().peers);
+            last = last.max(member.progress_times().peers);
         }
         Some(self.now.saturating_sub(last))
     }
@@ -194,8 +194,8 @@ impl Engine {
         };
         let mut work = std::mem::take(&mut reducing.work);
         let step = self.committed.next();
-        work.retries += 1;
-        if work.retries > REDUCE_RETRIES * 2 {
+        work.failed_reduces += 1;
+        if work.failed_reduces > REDUCE_RETRIES * 2 {
             let error = Error::new(
                 Code::Evicted,
                 format!("step {step}: nobody can finish the all-reduce"),

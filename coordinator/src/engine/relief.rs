@@ -133,14 +133,15 @@ impl Engine {
         })
     }
 
-    /// Time that a holder will still take for one of its assignments; `None` when no more than `late` is left.
+    /// Time that a holder will still take for one of its assignments; `None` when no more than
+    /// `min_time_left_to_double` is left.
     fn time_left(
         &self,
         holder: &Member,
         id: MicroBatchId,
         unit: (WorkKind, f64),
     ) -> Option<Duration> {
-        let late = self.options.timeouts.late;
+        let late = self.options.timeouts.min_time_left_to_double;
         let step = self.committed.next();
         let place = holder
             .outstanding
@@ -170,7 +171,7 @@ impl Engine {
 
     fn name_the_slow(&mut self, unit: (WorkKind, f64)) {
         let mut slow = Vec::new();
-        let floor = self.options.timeouts.late;
+        let floor = self.options.timeouts.min_time_left_to_double;
         let Phase::Computing(work) = &self.phase else {
             return;
         };
@@ -181,10 +182,10 @@ impl Engine {
                 continue;
             };
             let is_slow = own > typical * SLOW && own > floor;
-            if is_slow && !member.named_slow {
+            if is_slow && !member.reported_slow {
                 slow.push((worker.clone(), own));
             }
-            member.named_slow = is_slow || (member.named_slow && own > typical * 2);
+            member.reported_slow = is_slow || (member.reported_slow && own > typical * 2);
         }
         for (worker, own) in slow {
             self.notice(Notice::Slow {

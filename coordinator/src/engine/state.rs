@@ -38,11 +38,11 @@ pub(super) struct Reducing {
     pub(super) slots: Arc<[WorkerId]>,
     pub(super) applied: BTreeMap<WorkerId, Applied>,
     /// Members whose total does not cover the step.
-    pub(super) unfit: BTreeSet<WorkerId>,
+    pub(super) incomplete_totals: BTreeSet<WorkerId>,
     /// Set once the new states differed: each member's committed and new digest, hashed and applied once more.
-    pub(super) again: Option<BTreeMap<WorkerId, (String, String)>>,
+    pub(super) second_opinions: Option<BTreeMap<WorkerId, (String, String)>>,
     /// Set once a total was not the sum of the credits: each member's fingerprints by slice.
-    pub(super) slices: Option<BTreeMap<WorkerId, SliceFingerprints>>,
+    pub(super) slice_fingerprints: Option<BTreeMap<WorkerId, SliceFingerprints>>,
     /// Members on which nothing moves: when each last said so, and what it said.
     pub(super) stalled: BTreeMap<WorkerId, (Duration, Failed)>,
     /// When the reduce began, or when the members were last asked for slices or second opinions.
@@ -55,23 +55,23 @@ impl Reducing {
             work,
             slots,
             applied: BTreeMap::new(),
-            unfit: BTreeSet::new(),
-            again: None,
-            slices: None,
+            incomplete_totals: BTreeSet::new(),
+            second_opinions: None,
+            slice_fingerprints: None,
             stalled: BTreeMap::new(),
             since,
         }
     }
 
-    /// Whether the member has received a total, fit or unfit.
+    /// Whether the member has received a total, complete or not.
     pub(super) fn has_reduced(&self, worker: &WorkerId) -> bool {
-        self.applied.contains_key(worker) || self.unfit.contains(worker)
+        self.applied.contains_key(worker) || self.incomplete_totals.contains(worker)
     }
 
     /// Whether the member has answered the newest question: second opinion, slices, or the reduce itself.
     pub(super) fn has_answered(&self, worker: &WorkerId) -> bool {
-        match (&self.again, &self.slices) {
-            (Some(again), _) => again.contains_key(worker),
+        match (&self.second_opinions, &self.slice_fingerprints) {
+            (Some(opinions), _) => opinions.contains_key(worker),
             (None, Some(slices)) => slices.contains_key(worker),
             (None, None) => self.has_reduced(worker),
         }

@@ -92,12 +92,12 @@ impl Engine {
                 }
                 let audit = work.audits.iter_mut().find(|(_, audit)| {
                     let peers = audit.peers(&classes);
-                    let late = now > audit.heard + beat;
+                    let late = now > audit.last_opinion_at + beat;
                     peers.len() > 1 && peers.contains(worker) && audit.next(worker, &peers, late)
                 });
                 if let Some((micro_batch, audit)) = audit {
                     let micro_batch = *micro_batch;
-                    audit.asked = Some(worker.clone());
+                    audit.asked_worker = Some(worker.clone());
                     member.give(&at, Task::Audit, (micro_batch, work.cost(micro_batch)), now);
                     let audits = dealt.entry((place, Task::Audit)).or_default();
                     audits.push(micro_batch);
@@ -203,8 +203,8 @@ impl Engine {
             }
             let audits = answered && task == Task::Audit;
             let audit = work.audits.get_mut(id).filter(|_| audits);
-            if let Some(audit) = audit.filter(|a| a.asked.as_ref() == Some(worker)) {
-                audit.asked = None;
+            if let Some(audit) = audit.filter(|a| a.asked_worker.as_ref() == Some(worker)) {
+                audit.asked_worker = None;
             }
         }
         if member.skips > SKIPS {

@@ -26,16 +26,16 @@ pub(super) struct StepWork {
     pub(super) audits: BTreeMap<MicroBatchId, Audit>,
     pub(super) compute_us: BTreeMap<WorkerId, u64>,
     /// Number of credited micro-batches that were lost with their worker.
-    pub(super) lost: u32,
+    pub(super) lost_credits: u32,
     /// Number of failed reduces in an unchanged member set.
-    pub(super) retries: u32,
+    pub(super) failed_reduces: u32,
     /// Set while the claims about an audited micro-batch cannot decide who is wrong.
-    pub(super) doubt: Option<Doubt>,
+    pub(super) state_check: Option<StateCheck>,
 }
 
 /// A check of all committed states: every member hashes its own, as one of them may be spoiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Doubt {
+pub(super) struct StateCheck {
     /// The audited micro-batch that two workers computed differently.
     pub(super) micro_batch: MicroBatchId,
     /// Members whose committed state has the agreed digest.
@@ -94,9 +94,14 @@ impl StepWork {
         for worker in &gone {
             self.give_back(worker);
         }
-        let asks_nobody = |audit: &Audit| audit.asked.as_ref().is_some_and(|w| !those.contains(w));
+        let asks_nobody = |audit: &Audit| {
+            audit
+                .asked_worker
+                .as_ref()
+                .is_some_and(|w| !those.contains(w))
+        };
         for audit in self.audits.values_mut().filter(|a| asks_nobody(a)) {
-            audit.asked = None;
+            audit.asked_worker = None;
         }
     }
 
@@ -189,7 +194,7 @@ impl StepWork {
             .map(|(m, _)| m)
             .collect();
         for micro_batch in lost {
-            self.lost += 1;
+            self.lost_credits += 1;
             self.audits.remove(&micro_batch);
             self.back(micro_batch);
         }
@@ -270,7 +275,7 @@ mod tests {
         work.credit(second, &a, 1).unwrap();
         work.give_back(&a);
         assert_eq!(work.pool, [second]);
-        assert_eq!(work.lost, 1);
+        assert_eq!(work.lost_credits, 1);
         assert!(work.assigned[&first].contains(&b));
     }
 
@@ -284,7 +289,10 @@ mod tests {
         }
         work.keep_only(std::slice::from_ref(&a));
         assert_eq!(work.pool, [MicroBatchId(1), MicroBatchId(2)]);
-        assert_eq!((work.lost, work.contributions()), (2, [(a, 1)].into()));
+        assert_eq!(
+            (work.lost_credits, work.contributions()),
+            (2, [(a, 1)].into())
+        );
     }
 
     #[test]
