@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::error::{Code, Error};
-use shared::ids::{Identity, WorkerId};
+use shared::ids::{Identity, Step, WorkerId};
 use shared::numerics::Fingerprint;
 use shared::wire::message::{Applied, SliceFingerprints, Task, ToWorker};
 
@@ -71,11 +71,11 @@ impl Engine {
             self.commit(first);
             return;
         }
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         let digests = live()
             .map(|(w, a)| format!("{w} {}", a.state_digest))
             .collect();
-        self.notice(Notice::StatesDiffer { step, digests });
+        self.outbox.notice(Notice::StatesDiffer { step, digests });
         self.look_again();
     }
 
@@ -156,7 +156,7 @@ impl Engine {
             return;
         }
         let again = again.clone();
-        let agreed = self.state_digest.clone();
+        let agreed = self.states.state_digest.clone();
         let spoiled: Vec<_> = working
             .iter()
             .filter(|w| agreed.as_ref().is_some_and(|a| again[*w].0 != *a))
@@ -223,7 +223,7 @@ impl Engine {
     }
 
     fn fail_disagreement(&mut self, again: &BTreeMap<WorkerId, (String, String)>) {
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         let mut error = Error::new(
             Code::ReplicasDisagree,
             format!("step {step}: the replicas disagree, and no majority is right"),
@@ -235,8 +235,8 @@ impl Engine {
     }
 
     pub(super) fn evict_as_corrupt(&mut self, culprit: &WorkerId, what: &str) {
-        let step = self.committed.next();
-        self.notice(Notice::Corrupt {
+        let step = self.states.committed.next();
+        self.outbox.notice(Notice::Corrupt {
             worker: culprit.clone(),
             step,
             what: what.to_owned(),
@@ -262,12 +262,12 @@ impl Engine {
     }
 
     fn commit(&mut self, agreed: Applied) {
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         if matches!(&self.phase, Phase::Reducing(r) if r.work.task == Task::Evaluate) {
             self.commit_evaluation(&agreed);
             return;
         }
-        let known = self.digests.get(&step);
+        let known = self.states.digests.get(&step);
         if let Some(known) = known.filter(|known| **known != agreed.state_digest) {
             let why = format!("now {}, before {known}", agreed.state_digest);
             if !self.forks(step, &format!("step {step}"), vec![why]) {
@@ -280,42 +280,42 @@ impl Engine {
         let Phase::Reducing(reducing) = std::mem::replace(&mut self.phase, Phase::Gathering) else {
             return;
         };
-        let Reducing { work, applied, .. } = reducing;
-        let identity = self.identity();
-        let slowest = |time: fn(&Applied) -> u64| applied.values().map(time).max().unwrap_or(0);
-        let committed = Committed {
-            step,
-            term: identity.term,
-            generation: identity.generation,
-            loss: agreed.loss,
-            grad_norm: agreed.grad_norm,
-            skipped: agreed.skipped,
-            loss_scale: agreed.loss_scale,
-            state_digest: agreed.state_digest.clone(),
-            contributions: work.contributions(),
-            recomputed: work.lost_credits,
-            bytes_sent: applied
-                .iter()
-                .map(|(w, a)| (w.clone(), a.bytes_sent))
-                .collect(),
-            slowest_us: (slowest(|a| a.reduce_us), slowest(|a| a.apply_us)),
-            compute_us: work.compute_us,
-            credits: work.credited,
-        };
+        let committed = committed(step, &self.identity(), reducing, &agreed);
         // The commit is recorded before any worker is told.
-        self.device_classes_by_step
-            .took(&self.classes_at_work(), step);
-        self.out.push(Command::Commit(Box::new(committed)));
+        let classes = self.members.classes_at_work();
+        self.states.computed_by(&classes, step);
+        self.outbox.push(Command::Commit(Box::new(committed)));
         let state_digest = agreed.state_digest.clone();
         self.send_working(&ToWorker::Commit { state_digest });
-        self.committed = step;
+        self.states
+            .commit(step, agreed.state_digest.clone(), self.now);
         self.count_skipped(step, &agreed);
-        self.digests.insert(step, agreed.state_digest.clone());
-        self.state_digest = Some(agreed.state_digest);
-        self.committed_at = self.now;
-        self.outdate_those_who_do_not_follow();
-        self.hung_on.clear();
+        self.members.outdate_those_who_do_not_follow();
+        self.step.hung_on.clear();
         self.store_owed();
+    }
+}
+
+/// The record of a step whose members all agree.
+fn committed(step: Step, identity: &Identity, reducing: Reducing, agreed: &Applied) -> Committed {
+    let Reducing { work, applied, .. } = reducing;
+    let slowest = |time: fn(&Applied) -> u64| applied.values().map(time).max().unwrap_or(0);
+    let sent = applied.iter().map(|(w, a)| (w.clone(), a.bytes_sent));
+    Committed {
+        step,
+        term: identity.term,
+        generation: identity.generation,
+        loss: agreed.loss,
+        grad_norm: agreed.grad_norm,
+        skipped: agreed.skipped,
+        loss_scale: agreed.loss_scale,
+        state_digest: agreed.state_digest.clone(),
+        contributions: work.contributions(),
+        recomputed: work.lost_credits,
+        bytes_sent: sent.collect(),
+        slowest_us: (slowest(|a| a.reduce_us), slowest(|a| a.apply_us)),
+        compute_us: work.compute_us,
+        credits: work.credited,
     }
 }
 

@@ -85,11 +85,8 @@ impl Engine {
         let Some(check) = &mut work.state_check else {
             return;
         };
-        if self
-            .state_digest
-            .as_ref()
-            .is_some_and(|d| d != committed_digest)
-        {
+        let agreed = self.states.state_digest.as_deref();
+        if agreed.is_some_and(|agreed| agreed != committed_digest) {
             work.state_check = None;
             self.evict_as_corrupt(worker, "its committed state changed in memory");
             return;
@@ -98,7 +95,7 @@ impl Engine {
         if !working.iter().all(|w| check.sound.contains(w)) {
             return;
         }
-        let (step, id) = (self.committed.next(), check.micro_batch);
+        let (step, id) = (self.states.committed.next(), check.micro_batch);
         let claims = work
             .audits
             .get(&id)
@@ -123,7 +120,7 @@ impl Engine {
         let Some(check) = work.state_check.as_ref().filter(overdue) else {
             return;
         };
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         let sound = check.sound.clone();
         for worker in self.members.working().iter() {
             if !sound.contains(worker) {
@@ -137,7 +134,7 @@ impl Engine {
     }
 
     fn evict_as_wrong(&mut self, culprit: &WorkerId, id: MicroBatchId, claims: &str) {
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         let error = Error::new(
             Code::WrongCompute,
             format!("step {step}: {culprit} computed micro-batch {id} wrongly"),

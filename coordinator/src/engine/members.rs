@@ -157,9 +157,14 @@ impl Member {
             || matches!(self.state, MemberState::Ready { step, .. } if step == committed)
     }
 
+    /// Whether the worker is heard and does not drain.
+    pub(super) fn stays(&self) -> bool {
+        !self.suspect && self.drain_deadline.is_none()
+    }
+
     /// Whether the worker may be given work.
     pub(super) fn is_free(&self) -> bool {
-        self.is_working() && !self.suspect && self.drain_deadline.is_none()
+        self.is_working() && self.stays()
     }
 
     /// Takes in the worker's progress counters.
@@ -246,6 +251,8 @@ pub(super) struct Members {
     working: OnceLock<Arc<[WorkerId]>>,
     /// Number of workers in [`MemberState::Loaded`].
     loaded: usize,
+    /// Incarnations of workers that held a state when their session broke, and until when they are waited for.
+    awaited_incarnations: BTreeMap<String, Duration>,
 }
 
 impl Members {
@@ -344,6 +351,57 @@ impl Members {
             working.into_iter().map(|(_, id)| id).collect()
         });
         Arc::clone(list)
+    }
+
+    /// Device classes of the generation's members.
+    pub(super) fn classes_at_work(&self) -> BTreeSet<String> {
+        let working = self.all.values().filter(|m| m.is_working());
+        let classes: BTreeSet<_> = working.map(|m| &m.device_class).collect();
+        classes.into_iter().cloned().collect()
+    }
+
+    /// Whether a member of the generation does not drain.
+    pub(super) fn somebody_stays(&self) -> bool {
+        let mut members = self.all.values();
+        members.any(|m| m.is_working() && m.drain_deadline.is_none())
+    }
+
+    /// Clears a worker of its wrong proofs, because its checkpoint was to blame, and gives it another source.
+    pub(super) fn clear_of_wrong_proofs(&mut self, worker: &WorkerId) {
+        if let Some(member) = self.all.get_mut(worker) {
+            member.wrong_proofs = 0;
+        }
+        self.set_state(worker, MemberState::Loaded);
+    }
+
+    /// After a commit: workers that hold the state before and follow nobody must take the state anew.
+    pub(super) fn outdate_those_who_do_not_follow(&mut self) {
+        let outdated = |_: &WorkerId, m: &Member| {
+            matches!(m.state(), MemberState::Ready { follows: false, .. })
+        };
+        for worker in self.those(outdated) {
+            self.set_state(&worker, MemberState::Loaded);
+        }
+    }
+
+    /// Waits for a process that held a state when its session broke.
+    pub(super) fn awaits(&mut self, incarnation: String, until: Duration) {
+        self.awaited_incarnations.insert(incarnation, until);
+    }
+
+    /// The process is back.
+    pub(super) fn awaits_no_more(&mut self, incarnation: &str) {
+        self.awaited_incarnations.remove(incarnation);
+    }
+
+    /// Whether a worker that held a state lost its session a moment ago and may come back.
+    pub(super) fn somebody_is_on_its_way(&self) -> bool {
+        !self.awaited_incarnations.is_empty()
+    }
+
+    /// Stops waiting for workers that have not come back in time.
+    pub(super) fn forget_the_absent(&mut self, now: Duration) {
+        self.awaited_incarnations.retain(|_, until| now < *until);
     }
 
     /// Members of the generation with their device classes.

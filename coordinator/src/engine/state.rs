@@ -4,10 +4,44 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::ids::WorkerId;
+use shared::ids::{Attempt, MicroBatchId, Step, WorkerId};
 use shared::wire::message::{Applied, Failed, SliceFingerprints};
 
 use super::work::StepWork;
+
+/// What is known of the step in work whatever its phase.
+#[derive(Debug, Default)]
+pub(super) struct CurrentStep {
+    pub(super) attempt: Attempt,
+    /// Micro-batches on which a device hung: on these the next worker gets more time.
+    pub(super) hung_on: BTreeSet<MicroBatchId>,
+    abandoned: Option<AbandonedStep>,
+}
+
+/// The step that was given up because every member drained.
+#[derive(Debug)]
+struct AbandonedStep {
+    step: Step,
+    /// Number of credited micro-batches that it lost.
+    lost_credits: u32,
+}
+
+impl CurrentStep {
+    /// All members drain: their sums count for nothing, and the step is computed anew.
+    pub(super) fn abandon(&mut self, step: Step, work: &StepWork) {
+        let lost = u32::try_from(work.credited.len()).unwrap_or(u32::MAX);
+        self.abandoned = Some(AbandonedStep {
+            step,
+            lost_credits: work.lost_credits.saturating_add(lost),
+        });
+    }
+
+    /// Number of credited micro-batches that this step has lost before it is computed anew.
+    pub(super) fn lost_before(&self, step: Step) -> u32 {
+        let abandoned = self.abandoned.as_ref().filter(|a| a.step == step);
+        abandoned.map_or(0, |a| a.lost_credits)
+    }
+}
 
 /// What the run is doing.
 #[derive(Debug)]
