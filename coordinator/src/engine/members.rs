@@ -411,4 +411,37 @@ impl Members {
             .map(|(id, m)| (id.clone(), m.device_class.clone()))
             .collect()
     }
+
+    /// One process has one session, and what is counted beside the members is what a look at each of them gives.
+    ///
+    /// # Errors
+    /// What differs, in words for people.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let loaded = |m: &&Member| m.state == MemberState::Loaded;
+        if self.all.values().filter(loaded).count() != self.loaded {
+            return Err(format!("{} workers are counted as loaded", self.loaded));
+        }
+        let mut seen = BTreeSet::new();
+        for (worker, member) in &self.all {
+            let incarnation = &member.hello.incarnation;
+            if incarnation.is_empty() {
+                continue;
+            }
+            if !seen.insert(incarnation) {
+                return Err(format!("{worker} is a second session of {incarnation}"));
+            }
+            if self.of_incarnation(incarnation) != Some(worker) {
+                return Err(format!("{worker} is not found as {incarnation}"));
+            }
+        }
+        let works = |(id, m): (&WorkerId, &Member)| m.is_working().then(|| id.clone());
+        let working: BTreeSet<_> = self.all.iter().filter_map(works).collect();
+        if !working
+            .iter()
+            .eq(self.working().iter().collect::<BTreeSet<_>>())
+        {
+            return Err(format!("the members of the generation are {working:?}"));
+        }
+        Ok(())
+    }
 }

@@ -17,7 +17,7 @@ use super::work::StepWork;
 use super::{Cost, WorkKind};
 
 /// Largest number of workers that compute the same micro-batch.
-const COPIES: usize = 2;
+pub(super) const COPIES: usize = 2;
 /// Largest cluster in which each worker is relieved as soon as it is idle; larger ones wait for the next tick.
 const FEW: usize = 32;
 

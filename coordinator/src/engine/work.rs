@@ -211,6 +211,36 @@ impl StepWork {
         self.pool.is_empty() && self.assigned.is_empty()
     }
 
+    /// Every micro-batch of the step is in exactly one of pool, assigned and credited; what is credited is not given out
+    /// again; only what is credited is audited.
+    ///
+    /// # Errors
+    /// The first micro-batch of which that is not so, in words for people.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for id in (0..).map(MicroBatchId).take(self.costs.len()) {
+            let in_pool = self.pool.iter().filter(|m| **m == id).count();
+            let assigned = usize::from(self.assigned.contains_key(&id));
+            let credited = usize::from(self.credited.contains_key(&id));
+            match in_pool + assigned + credited {
+                1 => {}
+                0 => return Err(format!("micro-batch {id} is lost")),
+                _ if credited > 0 => {
+                    return Err(format!("micro-batch {id} is credited and given out again"));
+                }
+                _ => return Err(format!("micro-batch {id} is in two places")),
+            }
+        }
+        let places = self.pool.len() + self.assigned.len() + self.credited.len();
+        if places != self.costs.len() {
+            return Err(format!("the step has {places} micro-batches"));
+        }
+        let mut audits = self.audits.keys();
+        match audits.find(|id| !self.credited.contains_key(id)) {
+            Some(id) => Err(format!("micro-batch {id} is audited and not credited")),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn contributions(&self) -> BTreeMap<WorkerId, u32> {
         let mut counts = BTreeMap::new();
         for credited in self.credited.values() {
