@@ -38,8 +38,7 @@ impl Engine {
             return;
         };
         let complete = working.iter().all(|w| reducing.has_reduced(w));
-        let asked = reducing.second_opinions.is_some() || reducing.slice_fingerprints.is_some();
-        if working.is_empty() || !complete || asked {
+        if working.is_empty() || !complete || reducing.is_questioned() {
             return;
         }
         if let Some(culprit) = wrong_sum(reducing) {
@@ -175,15 +174,9 @@ impl Engine {
     /// total wrongly and are evicted.
     fn follow_the_majority(&mut self, again: &BTreeMap<WorkerId, (String, String)>) {
         let working = self.members.working();
-        let mut votes: BTreeMap<&String, usize> = BTreeMap::new();
-        for worker in working.iter() {
-            *votes.entry(&again[worker].1).or_default() += 1;
-        }
-        let most = votes
-            .iter()
-            .max_by_key(|(_, n)| **n)
-            .map(|(d, n)| ((*d).clone(), *n));
-        let Some((digest, count)) = most else { return };
+        let Some((digest, count)) = most_frequent(again, &working) else {
+            return;
+        };
         if count * 2 <= working.len() {
             self.fail_disagreement(again);
             return;
@@ -193,26 +186,11 @@ impl Engine {
             .filter(|w| again[*w].1 != digest)
             .cloned()
             .collect();
-        // The majority's outcome replaces the first reports.
-        if let Phase::Reducing(reducing) = &mut self.phase {
-            let right = reducing
-                .applied
-                .values()
-                .find(|a| a.state_digest == digest)
-                .cloned();
-            let Some(right) = right else {
-                self.fail_disagreement(again);
-                return;
-            };
-            for report in reducing.applied.values_mut() {
-                report.state_digest.clone_from(&digest);
-                report.grad_norm = right.grad_norm;
-                report.skipped = right.skipped;
-                report.loss_scale = right.loss_scale;
-                report.loss = right.loss;
-                report.evaluation.clone_from(&right.evaluation);
-            }
-            reducing.second_opinions = None;
+        if let Phase::Reducing(reducing) = &mut self.phase
+            && !reducing.settle_on(&digest)
+        {
+            self.fail_disagreement(again);
+            return;
         }
         if dissent.is_empty() {
             self.commit_when_agreed();
@@ -253,10 +231,7 @@ impl Engine {
             .get(culprit)
             .is_some_and(super::members::Member::is_working);
         if works && let Phase::Reducing(reducing) = &mut self.phase {
-            reducing.applied.clear();
-            reducing.incomplete_totals.clear();
-            reducing.second_opinions = None;
-            reducing.slice_fingerprints = None;
+            reducing.forget_reports();
         }
         self.refuse(culprit, error);
     }
@@ -382,4 +357,17 @@ fn agrees(one: &Applied, other: &Applied) -> bool {
         && one.skipped == other.skipped
         && one.loss_scale == other.loss_scale
         && one.evaluation == other.evaluation
+}
+
+/// The new state that most members have, and how many have it.
+fn most_frequent(
+    opinions: &BTreeMap<WorkerId, (String, String)>,
+    working: &[WorkerId],
+) -> Option<(String, usize)> {
+    let mut votes: BTreeMap<&String, usize> = BTreeMap::new();
+    for worker in working {
+        *votes.entry(&opinions[worker].1).or_default() += 1;
+    }
+    let most = votes.into_iter().max_by_key(|(_, n)| *n);
+    most.map(|(digest, n)| (digest.clone(), n))
 }

@@ -18,7 +18,7 @@ use super::{Engine, Schedule};
 pub(super) struct Evaluations {
     /// Every evaluation whose steps stand or may come again: evaluated again after a rewind, a state must reproduce
     /// its sums.
-    course: Course,
+    pub(super) course: Course,
     /// Step of the newest evaluation that no rewind has made void.
     newest: Option<Step>,
 }

@@ -54,8 +54,7 @@ impl Engine {
         match &mut self.phase {
             // The lost member's part is in the total that all survivors have applied.
             Phase::Reducing(reducing)
-                if reducing.second_opinions.is_none()
-                    && reducing.slice_fingerprints.is_none()
+                if !reducing.is_questioned()
                     && survivors.iter().all(|s| reducing.has_reduced(s)) =>
             {
                 self.next_generation();

@@ -102,6 +102,37 @@ impl Reducing {
         self.applied.contains_key(worker) || self.incomplete_totals.contains(worker)
     }
 
+    /// Whether the members were asked for second opinions or slices, because their reports do not agree.
+    pub(super) fn is_questioned(&self) -> bool {
+        self.second_opinions.is_some() || self.slice_fingerprints.is_some()
+    }
+
+    /// Forgets every report: one that a corrupt member took part in counts no more.
+    pub(super) fn forget_reports(&mut self) {
+        self.applied.clear();
+        self.incomplete_totals.clear();
+        self.second_opinions = None;
+        self.slice_fingerprints = None;
+    }
+
+    /// Replaces the first reports by the outcome of those that reported this new state; false where none did.
+    pub(super) fn settle_on(&mut self, state_digest: &str) -> bool {
+        let mut reports = self.applied.values();
+        let Some(right) = reports.find(|a| a.state_digest == state_digest).cloned() else {
+            return false;
+        };
+        for report in self.applied.values_mut() {
+            report.state_digest.clone_from(&right.state_digest);
+            report.grad_norm = right.grad_norm;
+            report.skipped = right.skipped;
+            report.loss_scale = right.loss_scale;
+            report.loss = right.loss;
+            report.evaluation.clone_from(&right.evaluation);
+        }
+        self.second_opinions = None;
+        true
+    }
+
     /// Whether the member has answered the newest question: second opinion, slices, or the reduce itself.
     pub(super) fn has_answered(&self, worker: &WorkerId) -> bool {
         match (&self.second_opinions, &self.slice_fingerprints) {
