@@ -1,8 +1,8 @@
 //! Checkpoints on storage and on their way there, and where the run can begin again.
 //!
 //! In: what was ordered, staged, published, verified. Out: whether a state can be had from storage, and which one the
-//! run can go back to. Keeps: news of an abandoned try never touch the current one; failed tries are counted by step, so
-//! that a state that nobody can write keeps no other from storage. Not here: who writes what, and when (`write`).
+//! run can go back to. Keeps: news of an abandoned try never touches the current one; failed tries are counted by step,
+//! so that a state that nobody can write keeps no other from storage. Not here: who writes what, and when (`write`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -259,7 +259,7 @@ impl Checkpoints {
         }
     }
 
-    /// Orders a checkpoint read whole; none other is meanwhile.
+    /// Orders a checkpoint read whole; no other is read meanwhile.
     pub(super) fn verify(
         &mut self,
         stored: Stored,

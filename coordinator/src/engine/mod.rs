@@ -96,8 +96,8 @@ use stop::Stopping;
 pub use timeouts::Timeouts;
 pub use work::Credited;
 
-/// The engine's whole state: no decision depends on anything else. What several files need is a struct of the file that
-/// it is named after; files borrow the ones they need.
+/// The engine's whole state: no decision depends on anything else. Each part is a struct in the file that is about it;
+/// a decision borrows the parts it needs, and only what orders the whole is a method of the engine.
 pub struct Engine {
     options: Options,
     schedule: Box<dyn Schedule>,

@@ -77,8 +77,7 @@ impl Lateness<'_> {
         })
     }
 
-    /// Time that a holder will still take for one of its assignments; `None` when no more than
-    /// `min_time_left` is left.
+    /// Time that a holder will still take for one of its assignments; `None` when no more than `min_time_left` is left.
     fn time_left(self, holder: &Member, id: MicroBatchId) -> Option<Duration> {
         let place = holder
             .outstanding

@@ -1,4 +1,4 @@
-//! The run goes on from another committed step: back to a state on storage, or forward to one that a worker brings back.
+//! The run goes on from another committed step: back to a state on storage, or forward to one that a worker brings.
 //!
 //! In: who holds what, what is on storage. Out: the step to go on from, told to the driver before anything else. Keeps:
 //! steps that are repeated must reproduce their digests; a state that is ahead of the run and held by a worker wins.

@@ -1,8 +1,8 @@
 //! How a run ends before its last step: it was interrupted, it fails, or its storage does.
 //!
-//! In: the interrupt, the error. Out: the end, once the state is safe. Keeps: a run that was interrupted or fails in its
-//! numbers ends at a boundary, with its owed states on storage or held by nobody; workers of a run that may be started
-//! again keep their states.
+//! In: the interrupt, the error. Out: the end, once the state is safe. Keeps: a run that was interrupted or whose numbers
+//! are not finite ends at a boundary, with its owed states on storage or held by nobody; workers of a run that may be
+//! started again keep their states.
 
 use shared::error::Error;
 use shared::wire::message::ToWorker;

@@ -211,8 +211,8 @@ impl StepWork {
         self.pool.is_empty() && self.assigned.is_empty()
     }
 
-    /// Every micro-batch of the step is in exactly one of pool, assigned and credited; what is credited is not given out
-    /// again; only what is credited is audited.
+    /// Every micro-batch of the step is in exactly one of pool, assigned and credited; what is credited is not given
+    /// out again; only what is credited is audited.
     ///
     /// # Errors
     /// The first micro-batch of which that is not so, in words for people.
