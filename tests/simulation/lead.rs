@@ -254,8 +254,7 @@ impl World {
         } else {
             format!("> {event:?}")
         };
-        let commands = engine.on(event, since);
-        let sound = engine.check_invariants();
+        let (commands, sound) = engine.on_checked(event, since);
         if !quiet {
             self.say(|| text.chars().take(300).collect());
         }

@@ -17,7 +17,7 @@ impl World {
     /// How long a checkpoint moves; that it does is said once a second, unless storage hangs.
     pub(crate) fn moves_storage(&mut self, staging: &str) -> u64 {
         if std::mem::take(&mut self.publication_hangs) {
-            let stage = self.timeouts.stage.as_micros() as u64;
+            let stage = self.timeouts.stage_stall.as_micros() as u64;
             return self.dice.within(stage / 2, 3 * stage);
         }
         let most = self.setting.sizes.transfer.max(50 * MS);

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::error::{Code, Error};
-use shared::ids::{Identity, WorkerId};
+use shared::ids::{Identity, Step, WorkerId};
 use shared::numerics::Fingerprint;
 use shared::wire::message::{Applied, SliceFingerprints, Task, ToWorker};
 
@@ -27,7 +27,7 @@ impl Engine {
             return;
         };
         reducing.applied.insert(worker.clone(), report);
-        if reducing.applied.len() + reducing.unfit.len() >= reducing.slots.len() {
+        if reducing.applied.len() + reducing.incomplete_totals.len() >= reducing.slots.len() {
             self.commit_when_agreed();
         }
     }
@@ -38,15 +38,14 @@ impl Engine {
             return;
         };
         let complete = working.iter().all(|w| reducing.has_reduced(w));
-        let asked = reducing.again.is_some() || reducing.slices.is_some();
-        if working.is_empty() || !complete || asked {
+        if working.is_empty() || !complete || reducing.is_questioned() {
             return;
         }
         if let Some(culprit) = wrong_sum(reducing) {
             self.evict_as_corrupt(&culprit, "its sum is not the sum of its credits");
             return;
         }
-        if !reducing.unfit.is_empty() {
+        if !reducing.incomplete_totals.is_empty() {
             self.ask_for_slices();
             return;
         }
@@ -71,18 +70,18 @@ impl Engine {
             self.commit(first);
             return;
         }
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         let digests = live()
             .map(|(w, a)| format!("{w} {}", a.state_digest))
             .collect();
-        self.notice(Notice::StatesDiffer { step, digests });
+        self.outbox.notice(Notice::StatesDiffer { step, digests });
         self.look_again();
     }
 
     /// A total is not the sum of the credits: asks every member for its fingerprints by slice.
     fn ask_for_slices(&mut self) {
         if let Phase::Reducing(reducing) = &mut self.phase {
-            reducing.slices = Some(BTreeMap::new());
+            reducing.slice_fingerprints = Some(BTreeMap::new());
             reducing.since = self.now;
         }
         self.send_working(&ToWorker::Explain);
@@ -103,7 +102,7 @@ impl Engine {
         let Phase::Reducing(reducing) = &mut self.phase else {
             return;
         };
-        let Some(told) = &mut reducing.slices else {
+        let Some(told) = &mut reducing.slice_fingerprints else {
             return;
         };
         told.insert(worker.clone(), slices);
@@ -120,7 +119,7 @@ impl Engine {
     /// Asks every member to hash its committed state and to apply the total once more.
     pub(super) fn look_again(&mut self) {
         if let Phase::Reducing(reducing) = &mut self.phase {
-            reducing.again = Some(BTreeMap::new());
+            reducing.second_opinions = Some(BTreeMap::new());
             reducing.since = self.now;
         }
         self.send_working(&ToWorker::Reapply);
@@ -148,7 +147,7 @@ impl Engine {
             Task::Evaluate => committed_digest.clone(),
             _ => state_digest,
         };
-        let Some(again) = &mut reducing.again else {
+        let Some(again) = &mut reducing.second_opinions else {
             return;
         };
         again.insert(worker.clone(), (committed_digest, state_digest));
@@ -156,7 +155,7 @@ impl Engine {
             return;
         }
         let again = again.clone();
-        let agreed = self.state_digest.clone();
+        let agreed = self.states.state_digest.clone();
         let spoiled: Vec<_> = working
             .iter()
             .filter(|w| agreed.as_ref().is_some_and(|a| again[*w].0 != *a))
@@ -175,15 +174,9 @@ impl Engine {
     /// total wrongly and are evicted.
     fn follow_the_majority(&mut self, again: &BTreeMap<WorkerId, (String, String)>) {
         let working = self.members.working();
-        let mut votes: BTreeMap<&String, usize> = BTreeMap::new();
-        for worker in working.iter() {
-            *votes.entry(&again[worker].1).or_default() += 1;
-        }
-        let most = votes
-            .iter()
-            .max_by_key(|(_, n)| **n)
-            .map(|(d, n)| ((*d).clone(), *n));
-        let Some((digest, count)) = most else { return };
+        let Some((digest, count)) = most_frequent(again, &working) else {
+            return;
+        };
         if count * 2 <= working.len() {
             self.fail_disagreement(again);
             return;
@@ -193,26 +186,11 @@ impl Engine {
             .filter(|w| again[*w].1 != digest)
             .cloned()
             .collect();
-        // The majority's outcome replaces the first reports.
-        if let Phase::Reducing(reducing) = &mut self.phase {
-            let right = reducing
-                .applied
-                .values()
-                .find(|a| a.state_digest == digest)
-                .cloned();
-            let Some(right) = right else {
-                self.fail_disagreement(again);
-                return;
-            };
-            for report in reducing.applied.values_mut() {
-                report.state_digest.clone_from(&digest);
-                report.grad_norm = right.grad_norm;
-                report.skipped = right.skipped;
-                report.loss_scale = right.loss_scale;
-                report.loss = right.loss;
-                report.evaluation.clone_from(&right.evaluation);
-            }
-            reducing.again = None;
+        if let Phase::Reducing(reducing) = &mut self.phase
+            && !reducing.settle_on(&digest)
+        {
+            self.fail_disagreement(again);
+            return;
         }
         if dissent.is_empty() {
             self.commit_when_agreed();
@@ -223,7 +201,7 @@ impl Engine {
     }
 
     fn fail_disagreement(&mut self, again: &BTreeMap<WorkerId, (String, String)>) {
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         let mut error = Error::new(
             Code::ReplicasDisagree,
             format!("step {step}: the replicas disagree, and no majority is right"),
@@ -235,8 +213,8 @@ impl Engine {
     }
 
     pub(super) fn evict_as_corrupt(&mut self, culprit: &WorkerId, what: &str) {
-        let step = self.committed.next();
-        self.notice(Notice::Corrupt {
+        let step = self.states.committed.next();
+        self.outbox.notice(Notice::Corrupt {
             worker: culprit.clone(),
             step,
             what: what.to_owned(),
@@ -253,21 +231,18 @@ impl Engine {
             .get(culprit)
             .is_some_and(super::members::Member::is_working);
         if works && let Phase::Reducing(reducing) = &mut self.phase {
-            reducing.applied.clear();
-            reducing.unfit.clear();
-            reducing.again = None;
-            reducing.slices = None;
+            reducing.forget_reports();
         }
         self.refuse(culprit, error);
     }
 
     fn commit(&mut self, agreed: Applied) {
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         if matches!(&self.phase, Phase::Reducing(r) if r.work.task == Task::Evaluate) {
             self.commit_evaluation(&agreed);
             return;
         }
-        let known = self.digests.get(&step);
+        let known = self.states.digests.get(&step);
         if let Some(known) = known.filter(|known| **known != agreed.state_digest) {
             let why = format!("now {}, before {known}", agreed.state_digest);
             if !self.forks(step, &format!("step {step}"), vec![why]) {
@@ -280,41 +255,42 @@ impl Engine {
         let Phase::Reducing(reducing) = std::mem::replace(&mut self.phase, Phase::Gathering) else {
             return;
         };
-        let Reducing { work, applied, .. } = reducing;
-        let identity = self.identity();
-        let slowest = |time: fn(&Applied) -> u64| applied.values().map(time).max().unwrap_or(0);
-        let committed = Committed {
-            step,
-            term: identity.term,
-            generation: identity.generation,
-            loss: agreed.loss,
-            grad_norm: agreed.grad_norm,
-            skipped: agreed.skipped,
-            loss_scale: agreed.loss_scale,
-            state_digest: agreed.state_digest.clone(),
-            contributions: work.contributions(),
-            recomputed: work.lost,
-            bytes_sent: applied
-                .iter()
-                .map(|(w, a)| (w.clone(), a.bytes_sent))
-                .collect(),
-            slowest_us: (slowest(|a| a.reduce_us), slowest(|a| a.apply_us)),
-            compute_us: work.compute_us,
-            credits: work.credited,
-        };
+        let committed = committed(step, &self.identity(), reducing, &agreed);
         // The commit is recorded before any worker is told.
-        self.parts.took(&self.classes_at_work(), step);
-        self.out.push(Command::Commit(Box::new(committed)));
+        let classes = self.members.classes_at_work();
+        self.states.computed_by(&classes, step);
+        self.outbox.push(Command::Commit(Box::new(committed)));
         let state_digest = agreed.state_digest.clone();
         self.send_working(&ToWorker::Commit { state_digest });
-        self.committed = step;
+        self.states
+            .commit(step, agreed.state_digest.clone(), self.now);
         self.count_skipped(step, &agreed);
-        self.digests.insert(step, agreed.state_digest.clone());
-        self.state_digest = Some(agreed.state_digest);
-        self.committed_at = self.now;
-        self.outdate_those_who_do_not_follow();
-        self.hung_on.clear();
+        self.members.outdate_those_who_do_not_follow();
+        self.step.hung_on.clear();
         self.store_owed();
+    }
+}
+
+/// The record of a step whose members all agree.
+fn committed(step: Step, identity: &Identity, reducing: Reducing, agreed: &Applied) -> Committed {
+    let Reducing { work, applied, .. } = reducing;
+    let slowest = |time: fn(&Applied) -> u64| applied.values().map(time).max().unwrap_or(0);
+    let sent = applied.iter().map(|(w, a)| (w.clone(), a.bytes_sent));
+    Committed {
+        step,
+        term: identity.term,
+        generation: identity.generation,
+        loss: agreed.loss,
+        grad_norm: agreed.grad_norm,
+        skipped: agreed.skipped,
+        loss_scale: agreed.loss_scale,
+        state_digest: agreed.state_digest.clone(),
+        contributions: work.contributions(),
+        recomputed: work.lost_credits,
+        bytes_sent: sent.collect(),
+        slowest_us: (slowest(|a| a.reduce_us), slowest(|a| a.apply_us)),
+        compute_us: work.compute_us,
+        credits: work.credited,
     }
 }
 
@@ -381,4 +357,17 @@ fn agrees(one: &Applied, other: &Applied) -> bool {
         && one.skipped == other.skipped
         && one.loss_scale == other.loss_scale
         && one.evaluation == other.evaluation
+}
+
+/// The new state that most members have, and how many have it.
+fn most_frequent(
+    opinions: &BTreeMap<WorkerId, (String, String)>,
+    working: &[WorkerId],
+) -> Option<(String, usize)> {
+    let mut votes: BTreeMap<&String, usize> = BTreeMap::new();
+    for worker in working {
+        *votes.entry(&opinions[worker].1).or_default() += 1;
+    }
+    let most = votes.into_iter().max_by_key(|(_, n)| *n);
+    most.map(|(digest, n)| (digest.clone(), n))
 }

@@ -15,9 +15,9 @@ pub(super) struct Audit {
     /// Each worker's claimed fingerprint, in order; the first claim is the credited one.
     claims: Vec<(WorkerId, u64)>,
     /// The worker that computes the second opinion now.
-    pub(super) asked: Option<WorkerId>,
+    pub(super) asked_worker: Option<WorkerId>,
     /// When the newest second opinion was heard; zero before any.
-    pub(super) heard: Duration,
+    pub(super) last_opinion_at: Duration,
 }
 
 /// What the claims about a micro-batch say.
@@ -38,8 +38,8 @@ impl Audit {
     pub(super) fn new(worker: WorkerId, fingerprint: u64) -> Self {
         Self {
             claims: vec![(worker, fingerprint)],
-            asked: None,
-            heard: Duration::ZERO,
+            asked_worker: None,
+            last_opinion_at: Duration::ZERO,
         }
     }
 
@@ -61,13 +61,13 @@ impl Audit {
 
     pub(super) fn claim(&mut self, worker: &WorkerId, fingerprint: u64, now: Duration) {
         self.claims.push((worker.clone(), fingerprint));
-        (self.asked, self.heard) = (None, now);
+        (self.asked_worker, self.last_opinion_at) = (None, now);
     }
 
     /// Whether to ask the worker `free` next: a worker without a claim first; then, once `late`, those with one claim
     /// again. The delay keeps a repeated first answer from being taken for the second one.
     pub(super) fn next(&self, free: &WorkerId, all: &[WorkerId], late: bool) -> bool {
-        if self.asked.is_some() {
+        if self.asked_worker.is_some() {
             return false;
         }
         let said = |w: &WorkerId| self.claims.iter().filter(|(c, _)| c == w).count();

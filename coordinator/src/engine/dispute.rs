@@ -12,7 +12,7 @@ use super::Engine;
 use super::audit::Verdict;
 use super::notice::Notice;
 use super::state::Phase;
-use super::work::Doubt;
+use super::work::StateCheck;
 
 impl Engine {
     /// Takes a second opinion; false when this worker was not asked for it.
@@ -26,7 +26,7 @@ impl Engine {
             return false;
         };
         let audit = work.audits.get_mut(&id);
-        let Some(audit) = audit.filter(|a| a.asked.as_ref() == Some(worker)) else {
+        let Some(audit) = audit.filter(|a| a.asked_worker.as_ref() == Some(worker)) else {
             return false;
         };
         audit.claim(worker, fingerprint, self.now);
@@ -39,7 +39,7 @@ impl Engine {
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
-        work.doubt = None;
+        work.state_check = None;
         for id in work.audits.keys().copied().collect::<Vec<_>>() {
             self.judge(id);
         }
@@ -57,8 +57,8 @@ impl Engine {
         match audit.verdict(&audit.peers(&working)) {
             Verdict::Open => {}
             Verdict::Undecided => {
-                if work.doubt.is_none() {
-                    work.doubt = Some(Doubt {
+                if work.state_check.is_none() {
+                    work.state_check = Some(StateCheck {
                         micro_batch: id,
                         sound: [].into(),
                         since: now,
@@ -82,21 +82,20 @@ impl Engine {
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
-        let Some(doubt) = &mut work.doubt else { return };
-        if self
-            .state_digest
-            .as_ref()
-            .is_some_and(|d| d != committed_digest)
-        {
-            work.doubt = None;
+        let Some(check) = &mut work.state_check else {
+            return;
+        };
+        let agreed = self.states.state_digest.as_deref();
+        if agreed.is_some_and(|agreed| agreed != committed_digest) {
+            work.state_check = None;
             self.evict_as_corrupt(worker, "its committed state changed in memory");
             return;
         }
-        doubt.sound.insert(worker.clone());
-        if !working.iter().all(|w| doubt.sound.contains(w)) {
+        check.sound.insert(worker.clone());
+        if !working.iter().all(|w| check.sound.contains(w)) {
             return;
         }
-        let (step, id) = (self.committed.next(), doubt.micro_batch);
+        let (step, id) = (self.states.committed.next(), check.micro_batch);
         let claims = work
             .audits
             .get(&id)
@@ -112,17 +111,17 @@ impl Engine {
     }
 
     /// Evicts members that do not hash their state in time: they are hung.
-    pub(super) fn doubt_overdue(&mut self) {
+    pub(super) fn state_check_overdue(&mut self) {
         let patience = self.reduce_patience();
         let Phase::Computing(work) = &self.phase else {
             return;
         };
-        let overdue = |d: &&Doubt| self.now.saturating_sub(d.since) > patience;
-        let Some(doubt) = work.doubt.as_ref().filter(overdue) else {
+        let overdue = |d: &&StateCheck| self.now.saturating_sub(d.since) > patience;
+        let Some(check) = work.state_check.as_ref().filter(overdue) else {
             return;
         };
-        let step = self.committed.next();
-        let sound = doubt.sound.clone();
+        let step = self.states.committed.next();
+        let sound = check.sound.clone();
         for worker in self.members.working().iter() {
             if !sound.contains(worker) {
                 let notice = Notice::HungInReduce {
@@ -135,7 +134,7 @@ impl Engine {
     }
 
     fn evict_as_wrong(&mut self, culprit: &WorkerId, id: MicroBatchId, claims: &str) {
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         let error = Error::new(
             Code::WrongCompute,
             format!("step {step}: {culprit} computed micro-batch {id} wrongly"),

@@ -19,10 +19,10 @@ impl Engine {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
-        if member.draining.is_some() {
+        if member.drain_deadline.is_some() {
             return;
         }
-        member.draining = Some(deadline);
+        member.drain_deadline = Some(deadline);
         let works = member.is_working();
         let task = match &self.phase {
             Phase::Computing(work) => work.task,
@@ -36,7 +36,7 @@ impl Engine {
             .filter(|o| o.task == task)
             .map(|o| o.micro_batch)
             .collect();
-        self.notice(Notice::Draining {
+        self.outbox.notice(Notice::Draining {
             worker: worker.clone(),
         });
         // Who is the last holder can be judged only when the recovery is over.
@@ -47,7 +47,7 @@ impl Engine {
             self.release_unless_needed(worker);
             return;
         }
-        if !self.somebody_stays() {
+        if !self.members.somebody_stays() {
             self.abandon_step();
             return;
         }
@@ -67,18 +67,18 @@ impl Engine {
     /// one: its last transfer may have been called off, or it came back in the middle of a step. Returns whether it was
     /// asked.
     fn may_hold_what_nobody_else_does(&mut self, worker: &WorkerId) -> bool {
-        let committed = self.committed;
-        let told = |m: &Member| m.asked.is_some() || m.hello.resume.is_some();
+        let committed = self.states.committed;
+        let told = |m: &Member| m.sync_order.is_some() || m.hello.resume.is_some();
         let may = |m: &Member| {
             told(m) && !m.has_state(committed) && m.asked_what_it_holds != Some(committed)
         };
         let may = self.members.get(worker).is_some_and(may);
-        if !may || self.is_on_storage(committed) || self.somebody_stays_with_the_state() {
+        if !may || self.checkpoints.is_on_storage(committed) || self.holders().somebody_stays() {
             return false;
         }
         let deadline = self.now + self.reduce_patience();
         if let Some(member) = self.members.get_mut(worker) {
-            member.proving = Some(deadline);
+            member.proof_deadline = Some(deadline);
             member.asked_what_it_holds = Some(committed);
         }
         self.send(worker, ToWorker::Prove);
@@ -87,21 +87,13 @@ impl Engine {
 
     /// A draining worker has told which state it holds.
     pub(super) fn proved_in_leaving(&mut self, worker: &WorkerId, step: Step, digest: &str) {
-        let agreed = self
-            .digests
-            .get(&step)
-            .is_some_and(|agreed| agreed == digest);
-        if step == self.committed && agreed {
+        let agreed = self.states.vouches_for(step, digest);
+        if step == self.states.committed && agreed {
             let follows = false;
-            self.set_state(worker, MemberState::Ready { step, follows });
+            self.members
+                .set_state(worker, MemberState::Ready { step, follows });
         }
         self.release_unless_last(worker);
-    }
-
-    /// Whether a member of the generation does not drain.
-    fn somebody_stays(&self) -> bool {
-        let mut members = self.members.values();
-        members.any(|m| m.is_working() && m.draining.is_none())
     }
 
     /// All members drain: nobody could take the open micro-batches, and finishing them may take longer than the drain.
@@ -114,8 +106,7 @@ impl Engine {
         };
         let work = std::mem::take(work);
         if work.task == Task::Train {
-            let lost = u32::try_from(work.credited.len()).unwrap_or(u32::MAX);
-            self.abandoned = (self.committed.next(), work.lost.saturating_add(lost));
+            self.step.abandon(self.states.committed.next(), &work);
         }
         self.phase = Phase::Gathering;
         for worker in self.members.working().iter() {
@@ -131,8 +122,9 @@ impl Engine {
                 self.send(worker, ToWorker::Withdraw(task, list));
             }
             // The worker's sum counts for nothing: it takes part in no later reduce.
-            let (step, follows) = (self.committed, false);
-            self.set_state(worker, MemberState::Ready { step, follows });
+            let (step, follows) = (self.states.committed, false);
+            self.members
+                .set_state(worker, MemberState::Ready { step, follows });
         }
         self.store_owed();
     }
@@ -152,16 +144,10 @@ impl Engine {
     /// holds the committed state.
     pub(super) fn release_drained(&mut self) -> bool {
         let mut goes_on = true;
-        for worker in self.members.those(|_, m| m.draining.is_some()) {
+        for worker in self.members.those(|_, m| m.drain_deadline.is_some()) {
             goes_on &= self.release_unless_needed(&worker);
         }
-        goes_on || self.somebody_stays_with_the_state()
-    }
-
-    fn somebody_stays_with_the_state(&self) -> bool {
-        let committed = self.committed;
-        let mut members = self.members.values();
-        members.any(|m| m.has_state(committed) && m.draining.is_none() && !m.suspect)
+        goes_on || self.holders().somebody_stays()
     }
 
     /// Releases the workers whose drain is over, whatever they compute; a last holder stays.
@@ -170,7 +156,7 @@ impl Engine {
             return;
         }
         let now = self.now;
-        let late = |m: &Member| m.draining.is_some_and(|deadline| now > deadline);
+        let late = |m: &Member| m.drain_deadline.is_some_and(|deadline| now > deadline);
         for worker in self.members.those(|_, m| late(m)) {
             self.release_unless_needed(&worker);
         }
@@ -182,7 +168,7 @@ impl Engine {
         let asked = self
             .members
             .get(worker)
-            .is_some_and(|m| m.proving.is_some());
+            .is_some_and(|m| m.proof_deadline.is_some());
         if asked || self.may_hold_what_nobody_else_does(worker) {
             self.store_owed();
             return false;

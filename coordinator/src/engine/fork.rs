@@ -5,8 +5,6 @@
 //! after it are void.
 //! Keeps: with one class nothing differs unsaid; nothing of the void course is ever restored, exported or best.
 
-use std::collections::BTreeSet;
-
 use shared::error::{Code, Error};
 use shared::ids::Step;
 
@@ -18,8 +16,8 @@ impl Engine {
     /// Whether the run may go on although a step came out differently than before. If so, forgets everything after the
     /// committed step; if not, the run has failed.
     pub(super) fn forks(&mut self, differs: Step, what: &str, why: Vec<String>) -> bool {
-        let mut classes = self.parts.from(differs);
-        classes.extend(self.classes_at_work());
+        let mut classes = self.states.device_classes_from(differs);
+        classes.extend(self.members.classes_at_work());
         if classes.len() < 2 {
             let mut error = Error::new(
                 Code::ReplayDiffers,
@@ -36,38 +34,27 @@ impl Engine {
             self.fail(error);
             return false;
         }
-        let (step, forked) = (self.committed, classes);
-        self.parts.void_after(step);
-        self.notice(Notice::Forked {
+        let (step, forked) = (self.states.committed, classes);
+        self.states.void_later();
+        self.outbox.notice(Notice::Forked {
             what: what.to_owned(),
             step,
             classes: forked.iter().cloned().collect(),
         });
-        let state_digest = self.digests.get(&step).cloned();
-        self.out.push(Command::Rewind(Rewind {
+        let state_digest = self.states.digests.get(&step).cloned();
+        self.outbox.push(Command::Rewind(Rewind {
             step,
             state_digest,
             forked,
         }));
-        let stands = self.evaluated;
-        self.course.retain(|at| Some(at) <= stands);
-        self.digests.retain(|at, _| *at <= step);
+        self.evaluations.void_later();
         self.void_states_after(step);
-        self.skipped.retain(|at, _| *at <= step);
+        self.skipped.void_after(step);
         let void: Vec<Step> = self.checkpoints.stored.keys().copied().collect();
         for at in void.into_iter().filter(|at| *at > step) {
-            self.set_aside(
-                at,
-                format!("the run has taken another course after step {step}"),
-            );
+            let reason = format!("the run has taken another course after step {step}");
+            self.checkpoints.set_aside(at, reason, &mut self.outbox);
         }
         true
-    }
-
-    /// Device classes of the generation's members.
-    pub(super) fn classes_at_work(&self) -> BTreeSet<String> {
-        let working = self.members.values().filter(|m| m.is_working());
-        let classes: BTreeSet<_> = working.map(|m| &m.device_class).collect();
-        classes.into_iter().cloned().collect()
     }
 }

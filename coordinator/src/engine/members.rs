@@ -23,47 +23,47 @@ pub(super) struct Member {
     pub(super) hello: Hello,
     pub(super) device_class: String,
     state: MemberState,
-    pub(super) heard: Duration,
+    pub(super) last_heard: Duration,
     pub(super) suspect: bool,
     /// The worker's progress counters, as its newest beat says, and when each of them last grew.
     progress: Progress,
-    moved: Moved,
+    progress_times: ProgressTimes,
     /// Set while the worker drains: the time from which it is released, unless it is the last holder of a state.
-    pub(super) draining: Option<Duration>,
+    pub(super) drain_deadline: Option<Duration>,
     /// Assignments without an answer, oldest first; the worker computes the first.
     pub(super) outstanding: VecDeque<Outstanding>,
     pub(super) pace: Pace,
     /// Assignments that the worker refused to begin, since it last delivered a result.
     pub(super) skips: usize,
     /// When the worker last proved the digest of a state.
-    pub(super) proved: Duration,
+    pub(super) last_proof: Duration,
     /// Sources tried for this joiner; 0 again once it counts.
-    pub(super) syncs: usize,
+    pub(super) sync_tries: usize,
     /// Time before which no further source is tried.
-    pub(super) sync_after: Duration,
+    pub(super) next_sync_at: Duration,
     /// The source in the newest `Sync` order.
-    pub(super) source: Option<SyncSource>,
+    pub(super) sync_source: Option<SyncSource>,
     /// Identity of the newest `Sync` order: an answer with another identity is to an older order.
-    pub(super) asked: Option<Identity>,
+    pub(super) sync_order: Option<Identity>,
     /// How often the worker proved another state than the agreed one.
-    pub(super) unlike: usize,
+    pub(super) wrong_proofs: usize,
     /// Set while the worker is asked to hash its committed state: the deadline for its answer.
-    pub(super) proving: Option<Duration>,
+    pub(super) proof_deadline: Option<Duration>,
     /// The committed step at which the draining worker was asked which state it holds.
     pub(super) asked_what_it_holds: Option<Step>,
     /// Whether the worker was reported as slow.
-    pub(super) named_slow: bool,
+    pub(super) reported_slow: bool,
     /// Steps whose committed states the worker keeps in memory until they are on storage.
     pub(super) retains: BTreeSet<Step>,
     /// Since when the worker follows a peer without having reached the committed state.
-    pub(super) behind: Option<Duration>,
+    pub(super) behind_since: Option<Duration>,
     /// The newest generation whose members this session was told.
-    pub(super) told: Option<Generation>,
+    pub(super) told_generation: Option<Generation>,
 }
 
 /// When each of a worker's progress counters last grew.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Moved {
+pub(super) struct ProgressTimes {
     /// The device has finished something.
     pub(super) device: Duration,
     /// Bytes went to peers or came from them.
@@ -108,30 +108,30 @@ impl Member {
             hello,
             device_class: String::new(),
             state,
-            heard: now,
+            last_heard: now,
             suspect: false,
             progress: Progress::default(),
-            moved: Moved {
+            progress_times: ProgressTimes {
                 device: now,
                 peers: now,
                 storage: now,
             },
-            draining: None,
+            drain_deadline: None,
             outstanding: VecDeque::new(),
             pace: Pace::default(),
             skips: 0,
-            proved: now,
-            syncs: 0,
-            sync_after: now,
-            source: None,
-            asked: None,
-            unlike: 0,
-            proving: None,
+            last_proof: now,
+            sync_tries: 0,
+            next_sync_at: now,
+            sync_source: None,
+            sync_order: None,
+            wrong_proofs: 0,
+            proof_deadline: None,
             asked_what_it_holds: None,
-            named_slow: false,
+            reported_slow: false,
             retains: BTreeSet::new(),
-            behind: None,
-            told: None,
+            behind_since: None,
+            told_generation: None,
         }
     }
 
@@ -157,18 +157,32 @@ impl Member {
             || matches!(self.state, MemberState::Ready { step, .. } if step == committed)
     }
 
+    /// Whether the worker is heard and does not drain.
+    pub(super) fn stays(&self) -> bool {
+        !self.suspect && self.drain_deadline.is_none()
+    }
+
     /// Whether the worker may be given work.
     pub(super) fn is_free(&self) -> bool {
-        self.is_working() && !self.suspect && self.draining.is_none()
+        self.is_working() && self.stays()
     }
 
     /// Takes in the worker's progress counters.
     pub(super) fn progresses(&mut self, progress: Progress, now: Duration) {
         let before = std::mem::replace(&mut self.progress, progress);
         for (grown, at) in [
-            (progress.device > before.device, &mut self.moved.device),
-            (progress.moved > before.moved, &mut self.moved.peers),
-            (progress.stored > before.stored, &mut self.moved.storage),
+            (
+                progress.device > before.device,
+                &mut self.progress_times.device,
+            ),
+            (
+                progress.moved > before.moved,
+                &mut self.progress_times.peers,
+            ),
+            (
+                progress.stored > before.stored,
+                &mut self.progress_times.storage,
+            ),
         ] {
             if grown {
                 *at = now;
@@ -177,8 +191,8 @@ impl Member {
     }
 
     /// When each of the worker's progress counters last grew.
-    pub(super) fn moved(&self) -> Moved {
-        self.moved
+    pub(super) fn progress_times(&self) -> ProgressTimes {
+        self.progress_times
     }
 
     pub(super) fn give(
@@ -237,6 +251,8 @@ pub(super) struct Members {
     working: OnceLock<Arc<[WorkerId]>>,
     /// Number of workers in [`MemberState::Loaded`].
     loaded: usize,
+    /// Incarnations of workers that held a state when their session broke, and until when they are waited for.
+    awaited_incarnations: BTreeMap<String, Duration>,
 }
 
 impl Members {
@@ -337,11 +353,95 @@ impl Members {
         Arc::clone(list)
     }
 
+    /// Device classes of the generation's members.
+    pub(super) fn classes_at_work(&self) -> BTreeSet<String> {
+        let working = self.all.values().filter(|m| m.is_working());
+        let classes: BTreeSet<_> = working.map(|m| &m.device_class).collect();
+        classes.into_iter().cloned().collect()
+    }
+
+    /// Whether a member of the generation does not drain.
+    pub(super) fn somebody_stays(&self) -> bool {
+        let mut members = self.all.values();
+        members.any(|m| m.is_working() && m.drain_deadline.is_none())
+    }
+
+    /// Clears a worker of its wrong proofs, because its checkpoint was to blame, and gives it another source.
+    pub(super) fn clear_of_wrong_proofs(&mut self, worker: &WorkerId) {
+        if let Some(member) = self.all.get_mut(worker) {
+            member.wrong_proofs = 0;
+        }
+        self.set_state(worker, MemberState::Loaded);
+    }
+
+    /// After a commit: workers that hold the state before and follow nobody must take the state anew.
+    pub(super) fn outdate_those_who_do_not_follow(&mut self) {
+        let outdated = |_: &WorkerId, m: &Member| {
+            matches!(m.state(), MemberState::Ready { follows: false, .. })
+        };
+        for worker in self.those(outdated) {
+            self.set_state(&worker, MemberState::Loaded);
+        }
+    }
+
+    /// Waits for a process that held a state when its session broke.
+    pub(super) fn awaits(&mut self, incarnation: String, until: Duration) {
+        self.awaited_incarnations.insert(incarnation, until);
+    }
+
+    /// The process is back.
+    pub(super) fn awaits_no_more(&mut self, incarnation: &str) {
+        self.awaited_incarnations.remove(incarnation);
+    }
+
+    /// Whether a worker that held a state lost its session a moment ago and may come back.
+    pub(super) fn somebody_is_on_its_way(&self) -> bool {
+        !self.awaited_incarnations.is_empty()
+    }
+
+    /// Stops waiting for workers that have not come back in time.
+    pub(super) fn forget_the_absent(&mut self, now: Duration) {
+        self.awaited_incarnations.retain(|_, until| now < *until);
+    }
+
     /// Members of the generation with their device classes.
     pub(super) fn working_classes(&self) -> Vec<(WorkerId, String)> {
         let working = self.all.iter().filter(|(_, m)| m.is_working());
         working
             .map(|(id, m)| (id.clone(), m.device_class.clone()))
             .collect()
+    }
+
+    /// One process has one session, and what is counted beside the members is what a look at each of them gives.
+    ///
+    /// # Errors
+    /// What differs, in words for people.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let loaded = |m: &&Member| m.state == MemberState::Loaded;
+        if self.all.values().filter(loaded).count() != self.loaded {
+            return Err(format!("{} workers are counted as loaded", self.loaded));
+        }
+        let mut seen = BTreeSet::new();
+        for (worker, member) in &self.all {
+            let incarnation = &member.hello.incarnation;
+            if incarnation.is_empty() {
+                continue;
+            }
+            if !seen.insert(incarnation) {
+                return Err(format!("{worker} is a second session of {incarnation}"));
+            }
+            if self.of_incarnation(incarnation) != Some(worker) {
+                return Err(format!("{worker} is not found as {incarnation}"));
+            }
+        }
+        let works = |(id, m): (&WorkerId, &Member)| m.is_working().then(|| id.clone());
+        let working: BTreeSet<_> = self.all.iter().filter_map(works).collect();
+        if !working
+            .iter()
+            .eq(self.working().iter().collect::<BTreeSet<_>>())
+        {
+            return Err(format!("the members of the generation are {working:?}"));
+        }
+        Ok(())
     }
 }

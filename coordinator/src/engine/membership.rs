@@ -11,8 +11,8 @@ use super::event::Command;
 use super::members::{Member, MemberState, Outstanding};
 use super::notice::Notice;
 use super::recovery::rehearsals;
-use super::state::Phase;
-use super::{Engine, Options};
+use super::state::{CurrentStep, Phase};
+use super::{Engine, Options, Timeouts};
 
 /// Whether a worker may join, by its version, its device and the run it names.
 ///
@@ -80,17 +80,17 @@ impl Engine {
     pub(super) fn opened(&mut self, worker: WorkerId, hello: Hello) {
         if let Err(error) = admit(&hello, &self.options, env!("CARGO_PKG_VERSION")) {
             self.send(&worker, ToWorker::Refused(error.clone()));
-            self.out.push(Command::Notice(Notice::Failed {
+            self.outbox.push(Command::Notice(Notice::Failed {
                 worker: worker.clone(),
                 error,
             }));
-            self.out.push(Command::Disconnect(worker));
+            self.outbox.push(Command::Disconnect(worker));
             return;
         }
         if matches!(self.phase, Phase::Over) {
-            let step = self.committed;
+            let step = self.states.committed;
             self.send(&worker, ToWorker::Finish { step });
-            self.out.push(Command::Disconnect(worker));
+            self.outbox.push(Command::Disconnect(worker));
             return;
         }
         let name = hello.name.clone();
@@ -104,7 +104,7 @@ impl Engine {
         let member = Member::new(hello, MemberState::Joining { since }, self.now);
         self.members.insert(worker.clone(), member);
         self.welcome(&worker, false);
-        self.notice(Notice::Admitted { worker, name });
+        self.outbox.notice(Notice::Admitted { worker, name });
     }
 
     pub(super) fn welcome(&mut self, worker: &WorkerId, keep_sums: bool) {
@@ -130,8 +130,8 @@ impl Engine {
             member.pace.rehearsed(rehearsals(&loaded));
         }
         if self.accepts_device(worker, loaded.device_class) {
-            self.set_state(worker, MemberState::Loaded);
-            self.notice(Notice::Loaded {
+            self.members.set_state(worker, MemberState::Loaded);
+            self.outbox.notice(Notice::Loaded {
                 worker: worker.clone(),
                 device: loaded.device,
             });
@@ -202,20 +202,20 @@ impl Engine {
         let Some(member) = self.members.remove(worker) else {
             return;
         };
-        self.out.push(Command::Disconnect(worker.clone()));
-        let held = member.has_state(self.committed) || !member.retains.is_empty();
+        self.outbox.push(Command::Disconnect(worker.clone()));
+        let held = member.has_state(self.states.committed) || !member.retains.is_empty();
         let line = matches!(why, Notice::Left { .. } | Notice::Silent { .. });
         if held && line && !member.hello.incarnation.is_empty() {
             let until = self.now + self.options.timeouts.rejoin;
-            self.absent.insert(member.hello.incarnation.clone(), until);
+            self.members.awaits(member.hello.incarnation.clone(), until);
         }
         if why.evicts() {
-            self.out.push(Command::Evicted(Evicted {
+            self.outbox.push(Command::Evicted(Evicted {
                 worker: worker.clone(),
                 reason: why.to_string(),
             }));
         }
-        self.notice(why);
+        self.outbox.notice(why);
         self.checkpoint_writer_left(worker);
         if member.is_working() {
             self.working_member_left();
@@ -226,13 +226,14 @@ impl Engine {
     pub(super) fn tick(&mut self) {
         let (now, timeouts) = (self.now, self.options.timeouts);
         for (worker, member) in self.members.iter_mut() {
-            if now.saturating_sub(member.heard) > timeouts.suspect && !member.suspect {
+            if now.saturating_sub(member.last_heard) > timeouts.suspect && !member.suspect {
                 member.suspect = true;
                 let worker = worker.clone();
-                self.out.push(Command::Notice(Notice::Suspect { worker }));
+                self.outbox
+                    .push(Command::Notice(Notice::Suspect { worker }));
             }
         }
-        self.forget_the_absent();
+        self.members.forget_the_absent(now);
         for (worker, notice) in self.overdue() {
             if let Notice::Hung { step, .. } = notice {
                 self.send(&worker, ToWorker::Refused(hung(step)));
@@ -241,7 +242,7 @@ impl Engine {
         }
         self.sync_those_left_behind();
         self.reduce_overdue();
-        self.doubt_overdue();
+        self.state_check_overdue();
         self.proof_overdue();
         self.release_overdue();
         self.checkpoint_overdue();
@@ -250,11 +251,13 @@ impl Engine {
 
     /// Workers that have let a deadline pass, each with the notice that says which.
     fn overdue(&mut self) -> Vec<(WorkerId, Notice)> {
+        let (now, timeouts) = (self.now, &self.options.timeouts);
         let mut overdue = Vec::new();
         for (worker, member) in self.members.iter() {
-            let silent = self.is_silent(member);
+            let silent = is_silent(member, now, timeouts);
             let late = member.outstanding.front();
-            let late = late.filter(|first| !silent && self.is_late(member, first));
+            let late =
+                late.filter(|first| !silent && is_late(member, first, &self.step, now, timeouts));
             if silent {
                 let worker = worker.clone();
                 overdue.push((worker.clone(), Notice::Silent { worker }));
@@ -269,46 +272,51 @@ impl Engine {
         }
         for (_, notice) in &overdue {
             if let Notice::Hung { micro_batch, .. } = notice {
-                self.hung_on.insert(*micro_batch);
+                self.step.hung_on.insert(*micro_batch);
             }
         }
         overdue
     }
+}
 
-    /// Whether the worker was silent for its lease, or loads or takes the state while nothing moves.
-    fn is_silent(&self, member: &Member) -> bool {
-        let (now, timeouts) = (self.now, &self.options.timeouts);
-        let moved = member.moved();
-        let stands = |since: Duration, most: Duration| now.saturating_sub(since) > most;
-        stands(member.heard, timeouts.lease)
-            || match member.state() {
-                MemberState::Joining { since } => {
-                    stands((*since).max(moved.device).max(moved.storage), timeouts.load)
-                }
-                MemberState::Syncing { since, .. } => {
-                    stands((*since).max(moved.peers).max(moved.storage), timeouts.sync)
-                }
-                _ => false,
-            }
-    }
+/// Whether the worker was silent for its lease, or loads or takes the state while nothing moves.
+fn is_silent(member: &Member, now: Duration, timeouts: &Timeouts) -> bool {
+    let moved = member.progress_times();
+    let stands = |since: Duration, most: Duration| now.saturating_sub(since) > most;
+    stands(member.last_heard, timeouts.lease)
+        || match member.state() {
+            MemberState::Joining { since } => stands(
+                (*since).max(moved.device).max(moved.storage),
+                timeouts.load_stall,
+            ),
+            MemberState::Syncing { since, .. } => stands(
+                (*since).max(moved.peers).max(moved.storage),
+                timeouts.sync_stall,
+            ),
+            _ => false,
+        }
+}
 
-    /// Whether the worker's device takes longer than its own past and the size of the work allow, and finishes nothing.
-    /// Where another device hung on the same micro-batch, the deadline may be wrong and not the worker: it gets more
-    /// time.
-    fn is_late(&self, member: &Member, first: &Outstanding) -> bool {
-        // A silent worker's device may be fine: only workers that are heard can be judged hung.
-        if member.suspect {
-            return false;
-        }
-        let timeouts = &self.options.timeouts;
-        let mut deadline =
-            member
-                .pace
-                .deadline(first.cost, timeouts.progress, timeouts.first_compute);
-        if self.hung_on.contains(&first.micro_batch) {
-            deadline = deadline.max(timeouts.first_compute);
-        }
-        let since = first.since.max(member.moved().device);
-        self.now.saturating_sub(since) > deadline
+/// Whether the worker's device takes longer than its own past and the size of the work allow, and finishes nothing.
+/// Where another device hung on the same micro-batch, the deadline may be wrong and not the worker: it gets more
+/// time.
+fn is_late(
+    member: &Member,
+    first: &Outstanding,
+    step: &CurrentStep,
+    now: Duration,
+    timeouts: &Timeouts,
+) -> bool {
+    // A silent worker's device may be fine: only workers that are heard can be judged hung.
+    if member.suspect {
+        return false;
     }
+    let mut deadline = member
+        .pace
+        .deadline(first.cost, timeouts.progress, timeouts.first_compute);
+    if step.hung_on.contains(&first.micro_batch) {
+        deadline = deadline.max(timeouts.first_compute);
+    }
+    let since = first.since.max(member.progress_times().device);
+    now.saturating_sub(since) > deadline
 }

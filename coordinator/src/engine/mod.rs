@@ -11,13 +11,16 @@
 //!
 //! `members` who is connected, and each worker's state · `membership` who may join, who is evicted · `join` how a state
 //! is brought up · `generation` which workers are members together · `recovery` a session or a coordinator that comes
-//! back · `step` deal and credit (`work`, `pace`, `relief`, `audit`) · `dispute` who computed wrongly · `non_finite`
-//! steps that apply nothing, and when they end the run · `prove` whose state is spoiled when a joiner's differs ·
-//! `reduce` and `agree` from the last credit to the commit · `evaluate` evaluations of the committed state, and early
-//! stopping · `drain` the polite leave · `options` what the engine is told once · `owed` which states storage is owed ·
-//! `retain` which members keep these states until then · `checkpoint` which member writes them, `failures` which could
-//! not · `fork` a replay that differs · `clock` time without the coordinator's own stalls · `invariants` what holds
-//! after every event · `timeouts` all cluster timeouts, derived from `failure_detection`.
+//! back · `boundary` what is decided between two steps · `step` deal and credit (`state`, `work`, `pace`, `relief`,
+//! `audit`) · `dispute` who computed wrongly · `prove` whose state is spoiled when a joiner's differs · `reduce` and
+//! `agree` from the last credit to the commit · `committed` the committed states and their digests · `non_finite` steps
+//! that apply nothing, and when they end the run · `evaluate` evaluations of the committed state, and early stopping ·
+//! `fork` a replay that differs · `rewind` going on from another step · `holders` which workers hold a state · `owed`
+//! which states storage is owed · `retain` which members keep these until then · `write` which member writes them,
+//! `failures` which could not · `checkpoints` what is on storage and on its way there · `drain` the polite leave ·
+//! `finish` the end of a run, `stop` an earlier one · `outbox` what the engine says · `options` what it is told once ·
+//! `clock` time without the coordinator's own stalls · `invariants` what holds after every event · `timeouts` all
+//! cluster timeouts, derived from `failure_detection`.
 //!
 //! Keeps: a micro-batch is credited to one worker only; a step commits once, and only when every live member agrees on
 //! the new state; the assignments and credits of a lost worker go back to the pool of the same step, the others keep
@@ -25,15 +28,19 @@
 
 mod agree;
 mod audit;
-mod checkpoint;
+mod boundary;
+mod checkpoints;
 mod clock;
+mod committed;
 mod dispute;
 mod drain;
 mod evaluate;
 mod event;
 mod failures;
+mod finish;
 mod fork;
 mod generation;
+mod holders;
 mod invariants;
 mod join;
 mod members;
@@ -41,6 +48,7 @@ mod membership;
 mod non_finite;
 mod notice;
 mod options;
+mod outbox;
 mod owed;
 mod pace;
 mod prove;
@@ -48,85 +56,67 @@ mod recovery;
 mod reduce;
 mod relief;
 mod retain;
+mod rewind;
 mod state;
 mod step;
+mod stop;
 mod timeouts;
 mod work;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shared::error::Error;
 use shared::evaluation::Course;
-use shared::ids::{Attempt, Generation, Identity, MicroBatchId, Step, WorkerId};
-use shared::ledger::Parts;
+use shared::ids::{Generation, Identity, Step, WorkerId};
 use shared::wire::message::{Envelope, FromWorker, ToWorker};
 
-use checkpoint::Checkpoints;
+use boundary::Boundary;
+use checkpoints::Checkpoints;
 use clock::Clock;
+use committed::CommittedStates;
+use evaluate::Evaluations;
 pub use event::{
     Command, Committed, Evaluated, Event, ExportFailure, MemberSet, PublishFailure, Rewind, Stored,
 };
+use finish::Export;
+use generation::Generations;
+use join::SyncOrders;
 use members::{Member, MemberState, Members};
+use non_finite::SkippedSteps;
 pub use notice::Notice;
 use options::beginnings;
 pub use options::{Cost, Options, Remembered, Restorable, Schedule, WorkKind};
-use state::Phase;
+use outbox::Outbox;
+use state::{CurrentStep, Phase};
+use stop::Stopping;
 pub use timeouts::Timeouts;
 pub use work::Credited;
 
-/// The engine's whole state: no decision depends on anything else.
+/// The engine's whole state: no decision depends on anything else. Each part is a struct in the file that is about it;
+/// a decision borrows the parts it needs, and only what orders the whole is a method of the engine.
 pub struct Engine {
     options: Options,
     schedule: Box<dyn Schedule>,
-    members: Members,
     clock: Clock,
     /// Time of the newest event, without the coordinator's own stalls (`clock`).
     now: Duration,
-    generation: Generation,
-    attempt: Attempt,
-    /// Number of the newest `Sync` order: a worker's answer carries the number of the order it answers.
-    sync_orders: Attempt,
-    committed: Step,
-    state_digest: Option<String>,
-    /// State digests of committed steps. A step that is computed again after a rewind must reproduce its digest. None
-    /// is dropped that the ledger's rules compare with: damaged checkpoints can send the run back to any step.
-    digests: BTreeMap<Step, String>,
-    /// Where the run begins when there is no checkpoint; `None` for a run that began with another run's checkpoint.
-    origin: Option<Restorable>,
+    members: Members,
+    generations: Generations,
+    sync_orders: SyncOrders,
     phase: Phase,
-    started: bool,
-    interrupted: bool,
-    /// Error that ends the run as soon as its state is on storage.
-    failing: Option<Error>,
-    /// Committed steps that applied nothing, steps after a rewind included; the value is true where no smaller loss
-    /// scale could have helped.
-    skipped: BTreeMap<Step, bool>,
-    /// When the last step was committed; zero until this coordinator commits one.
-    committed_at: Duration,
-    /// Evaluations of committed states. A state that is evaluated again after a rewind must reproduce its sums.
-    course: Course,
-    /// Step of the newest evaluation that no rewind has made void.
-    evaluated: Option<Step>,
+    step: CurrentStep,
+    boundary: Boundary,
+    stopping: Stopping,
+    states: CommittedStates,
+    skipped: SkippedSteps,
+    evaluations: Evaluations,
     checkpoints: Checkpoints,
-    /// Incarnations of workers that held a state when their session broke, and until when they are waited for.
-    absent: BTreeMap<String, Duration>,
-    /// Micro-batches of the step in work on which a device hung: on these the next worker gets more time.
-    hung_on: BTreeSet<MicroBatchId>,
-    /// Device classes that computed each step: only where they differ may a replay come out differently.
-    parts: Parts,
-    /// Whether the run waits at a boundary for more workers.
-    short_of_workers: bool,
-    /// The step that was given up because every member drained, and how many credited micro-batches it lost.
-    abandoned: (Step, u32),
-    /// The newest generation and its members by slot: the next generation is told as the difference.
-    told_members: (Generation, Vec<WorkerId>),
-    last_waiting: Option<Notice>,
-    told: BTreeSet<String>,
-    out: Vec<Command>,
+    export: Export,
+    outbox: Outbox,
 }
 
 impl Engine {
@@ -147,65 +137,43 @@ impl Engine {
             }
         };
         let awaited = matches!(phase, Phase::Recovering { .. });
+        let mut outbox = Outbox::default();
+        let course = Course::new(options.patience, remembered.evaluations);
         // Back to a checkpoint, or forward to one of steps that an earlier rewind had made void.
-        let moves = !awaited && remembered.committed != from.step;
-        let out = if moves {
-            vec![Command::Rewind(Rewind {
+        let evaluated = if !awaited && remembered.committed != from.step {
+            outbox.push(Command::Rewind(Rewind {
                 step: from.step,
                 state_digest: from.state_digest.clone(),
                 forked: BTreeSet::new(),
-            })]
-        } else {
-            Vec::new()
-        };
-        let patience = options.patience;
-        let course = Course::new(patience, remembered.evaluations);
-        let evaluated = if moves {
+            }));
             course.newest(from.step)
         } else {
             remembered.evaluated
         };
-        let mut digests = remembered.digests;
-        if let Some(digest) = &from.state_digest {
-            digests.insert(from.step, digest.clone());
-        }
+        let committed = if awaited {
+            remembered.committed
+        } else {
+            from.step
+        };
         let (origin, stored) = beginnings(&from, remembered.begins_after, remembered.stored);
-        let tick = options.timeouts.tick();
         Self {
-            clock: Clock::new(options.timeouts.beat, tick),
+            clock: Clock::new(options.timeouts.beat, options.timeouts.tick()),
             options,
             schedule,
-            members: Members::default(),
             now: Duration::ZERO,
-            generation: remembered.generation,
-            attempt: Attempt(0),
-            sync_orders: Attempt(0),
-            committed: if awaited {
-                remembered.committed
-            } else {
-                from.step
-            },
-            state_digest: from.state_digest.clone(),
-            digests,
-            origin,
+            members: Members::default(),
+            generations: Generations::after(remembered.generation),
+            sync_orders: SyncOrders::default(),
             phase,
-            started: false,
-            interrupted: false,
-            failing: None,
-            skipped: remembered.skipped,
-            committed_at: Duration::ZERO,
-            course,
-            evaluated,
-            checkpoints: Checkpoints::new(stored),
-            absent: BTreeMap::new(),
-            hung_on: BTreeSet::new(),
-            parts: remembered.parts,
-            short_of_workers: false,
-            abandoned: (Step(0), 0),
-            told_members: (Generation(0), Vec::new()),
-            last_waiting: None,
-            told: BTreeSet::new(),
-            out,
+            step: CurrentStep::default(),
+            boundary: Boundary::default(),
+            stopping: Stopping::default(),
+            states: CommittedStates::new(committed, &from, remembered.digests, remembered.parts),
+            skipped: SkippedSteps::new(remembered.skipped),
+            evaluations: Evaluations::new(course, evaluated),
+            checkpoints: Checkpoints::new(origin, stored),
+            export: Export::default(),
+            outbox,
         }
     }
 
@@ -216,7 +184,7 @@ impl Engine {
             Event::Opened { worker, hello } => self.opened(worker, hello),
             Event::Message { worker, envelope } => self.message(&worker, envelope),
             Event::Closed { worker, reason } => self.left(&worker, reason),
-            Event::Publishing { staging } => self.publishing(&staging),
+            Event::Publishing { staging } => self.checkpoints.publishing(&staging, self.now),
             Event::Published {
                 step,
                 staging,
@@ -224,11 +192,11 @@ impl Engine {
             } => self.checkpoint_published(step, &staging, outcome),
             Event::Verified { step, outcome } => self.verified(step, outcome),
             Event::Exported { outcome, .. } => self.exported(outcome),
-            Event::Interrupt => self.interrupted = true,
+            Event::Interrupt => self.stopping.interrupted = true,
             Event::Tick => self.tick(),
         }
         self.settle();
-        std::mem::take(&mut self.out)
+        self.outbox.take()
     }
 
     /// The run's evaluations: the only account of them in the program.
@@ -240,19 +208,19 @@ impl Engine {
     /// The last committed step.
     #[must_use]
     pub fn committed(&self) -> Step {
-        self.committed
+        self.states.committed
     }
 
     /// The newest version of the member set.
     #[must_use]
     pub fn generation(&self) -> Generation {
-        self.generation
+        self.generations.newest
     }
 
     /// Digest of the committed state, when it is known.
     #[must_use]
     pub fn state_digest(&self) -> Option<&String> {
-        self.state_digest.as_ref()
+        self.states.state_digest.as_ref()
     }
 
     /// Workers that are connected, whatever their state.
@@ -284,7 +252,7 @@ impl Engine {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
-        member.heard = self.now;
+        member.last_heard = self.now;
         if std::mem::take(&mut member.suspect) {
             member.begins_now(self.now);
         }
@@ -325,80 +293,20 @@ impl Engine {
         Identity {
             run: self.options.run.clone(),
             term: self.options.term,
-            generation: self.generation,
-            step: self.committed.next(),
-            attempt: self.attempt,
+            generation: self.generations.newest,
+            step: self.states.committed.next(),
+            attempt: self.step.attempt,
         }
     }
 
     fn send(&mut self, to: &WorkerId, body: ToWorker) {
         let identity = self.identity();
-        self.send_at(to, identity, body);
-    }
-
-    fn send_at(&mut self, to: &WorkerId, identity: Identity, body: ToWorker) {
-        self.out.push(Command::Send {
-            to: to.clone(),
-            message: Box::new(Envelope { identity, body }),
-        });
+        self.outbox.send_at(to, identity, body);
     }
 
     fn send_working(&mut self, body: &ToWorker) {
         for worker in self.members.working().iter() {
             self.send(worker, body.clone());
         }
-    }
-
-    fn set_state(&mut self, worker: &WorkerId, state: MemberState) {
-        self.members.set_state(worker, state);
-    }
-
-    /// Reports a notice; [`Notice::Waiting`] is repeated only when its numbers have changed.
-    fn notice(&mut self, notice: Notice) {
-        if matches!(notice, Notice::Waiting { .. }) {
-            if self.last_waiting.as_ref() == Some(&notice) {
-                return;
-            }
-            self.last_waiting = Some(notice.clone());
-        }
-        self.out.push(Command::Notice(notice));
-    }
-
-    /// Reports a lasting condition once, however often the workers it names change.
-    fn notice_once(&mut self, notice: Notice) {
-        let about = match &notice {
-            Notice::Spare { workers, .. } => format!("{} spare", workers.len()),
-            Notice::Idle {
-                workers,
-                micro_batches,
-            } => format!("{} idle, {micro_batches} to do", workers.len()),
-            other => other.to_string(),
-        };
-        if self.told.insert(about) {
-            self.notice(notice);
-        }
-    }
-
-    fn fail(&mut self, error: Error) {
-        self.phase = Phase::Over;
-        for worker in self.members.names() {
-            self.send(&worker, ToWorker::Refused(error.clone()));
-        }
-        self.nobody_is_awaited();
-        self.out.push(Command::Fail(error));
-    }
-
-    /// Ends the coordinator without ending the workers: they keep their state for a coordinator that is started again.
-    fn stop_with(&mut self, error: Error) {
-        self.phase = Phase::Over;
-        self.out.push(Command::Fail(error));
-    }
-
-    /// Records an empty member set, so that the next start waits for nobody.
-    fn nobody_is_awaited(&mut self) {
-        self.out.push(Command::Members(MemberSet {
-            generation: self.generation,
-            ..MemberSet::default()
-        }));
     }
 }

@@ -8,22 +8,20 @@
 use std::collections::BTreeSet;
 
 use shared::ids::{Step, WorkerId};
-use shared::wire::message::SyncSource;
 
-use super::members::Member;
 use super::state::Phase;
 use super::{Engine, Restorable};
 
 impl Engine {
     /// Steps whose states are owed, oldest first.
     pub(super) fn owed(&self) -> BTreeSet<Step> {
-        let last = self.must_be_safe().then_some(self.committed);
+        let last = self.must_be_safe().then_some(self.states.committed);
         // A worker that leaves cannot wait for an evaluation: the state is evaluated when the run takes it up again.
-        let last = last.filter(|step| !self.is_on_storage(*step));
-        let alone = self.short_of_workers && matches!(self.phase, Phase::Gathering);
-        let committed = self.committed;
-        let paused = (alone && !self.is_on_storage(committed)).then_some(committed);
-        let paused = paused.filter(|step| !self.checkpoints.given_up.contains(step));
+        let last = last.filter(|step| !self.checkpoints.is_on_storage(*step));
+        let alone = self.boundary.short_of_workers && matches!(self.phase, Phase::Gathering);
+        let committed = self.states.committed;
+        let paused = (alone && !self.checkpoints.is_on_storage(committed)).then_some(committed);
+        let paused = paused.filter(|step| !self.checkpoints.unwritable.contains(step));
         [self.best_owed(), self.due(), last, paused]
             .into_iter()
             .flatten()
@@ -33,106 +31,54 @@ impl Engine {
     /// The best state so far, unless it is on storage. Where the best state is not the result, it is owed only as long
     /// as a worker holds it.
     fn best_owed(&self) -> Option<Step> {
-        let best = self.best().filter(|step| !self.is_on_storage(*step))?;
-        let wanted = self.options.best_is_the_result || self.anybody_holds(best);
+        let best = self
+            .best()
+            .filter(|step| !self.checkpoints.is_on_storage(*step))?;
+        let wanted = self.options.best_is_the_result || self.holders().anybody(best);
         wanted.then_some(best)
     }
 
     /// The step with the best evaluation so far.
     pub(super) fn best(&self) -> Option<Step> {
-        let known = self.evaluated?.min(self.committed);
-        self.course.standing(known).best.map(|(step, _)| step)
+        self.evaluations.best(self.states.committed)
     }
 
     /// The step whose adapter is the result, once the run has ended.
     pub(super) fn result(&self) -> Step {
         let best = self.best().filter(|_| self.options.best_is_the_result);
-        best.unwrap_or(self.committed)
+        best.unwrap_or(self.states.committed)
     }
 
     /// The newest step that `save_steps` asks for, unless it was given up, or a checkpoint of it or of a later step is
     /// there.
     fn due(&self) -> Option<Step> {
         let every = self.options.save_steps.max(1);
-        let due = Step(self.committed.0 - self.committed.0 % every);
+        let due = Step(self.states.committed.0 - self.states.committed.0 % every);
         // In a replay the newest checkpoint may lie ahead of the committed step.
         let newest = self.checkpoints.stored.keys().next_back();
         let newest = newest.copied().unwrap_or_default();
         // A checkpoint holds its state's evaluation, which comes first; the last state is owed as the run's end.
-        let later = due == self.committed && (self.evaluation_due() || self.ends());
-        let begun = self.origin.as_ref().map_or(Step(0), |o| o.step);
-        (due > newest.max(begun) && !later && !self.checkpoints.given_up.contains(&due))
+        let later = due == self.states.committed && (self.evaluation_due() || self.ends());
+        let begun = self.checkpoints.origin.as_ref().map_or(Step(0), |o| o.step);
+        (due > newest.max(begun) && !later && !self.checkpoints.unwritable.contains(&due))
             .then_some(due)
     }
 
     /// Whether the committed state must be on storage before the run ends or its last holders leave.
     pub(super) fn must_be_safe(&self) -> bool {
         // A run that ends soon ends at the boundary, with the state that is committed then.
-        let ends = matches!(self.phase, Phase::Gathering) && self.ends_soon();
-        matches!(self.phase, Phase::Finishing) || ends || self.only_drainers_hold()
-    }
-
-    /// Whether every holder of the committed state drains.
-    fn only_drainers_hold(&self) -> bool {
-        let mut holding = self.holding(self.committed).peekable();
-        holding.peek().is_some() && holding.all(|(_, m)| m.draining.is_some())
-    }
-
-    /// Whether the run ends as soon as its state is on storage: it was interrupted, or it fails.
-    pub(super) fn ends_soon(&self) -> bool {
-        self.interrupted || self.failing.is_some()
-    }
-
-    /// Whether a state can be had from this run's storage, or from its seed.
-    pub(super) fn is_on_storage(&self, step: Step) -> bool {
-        let seed = |o: &Restorable| o.step == step && o.source == SyncSource::Initial;
-        self.origin.as_ref().is_some_and(seed) || self.checkpoints.stored.contains_key(&step)
-    }
-
-    /// The workers that hold the state of a step: first those that are heard and stay, each group by slot.
-    pub(super) fn holders(&self, step: Step) -> Vec<WorkerId> {
-        let rank = |m: &Member| {
-            let slot = m.slot();
-            (m.suspect, m.draining.is_some(), slot.is_none(), slot)
-        };
-        let holders = self.holding(step).map(|(worker, m)| (rank(m), worker));
-        let mut holders: Vec<_> = holders.collect();
-        holders.sort_unstable();
-        holders.into_iter().map(|(_, w)| w.clone()).collect()
-    }
-
-    pub(super) fn anybody_holds(&self, step: Step) -> bool {
-        self.holding(step).next().is_some()
-    }
-
-    /// The workers that hold the state of a step, by name. Cheap, as a waiting run asks at every event for every owed
-    /// step.
-    fn holding(&self, step: Step) -> impl Iterator<Item = (&WorkerId, &Member)> {
-        // A state without an agreed digest cannot be proved, so nobody counts as its holder.
-        let known = self.digests.contains_key(&step);
-        let newest = step == self.committed;
-        let holds =
-            move |m: &Member| known && (newest && m.has_state(step) || m.retains.contains(&step));
-        self.members.iter().filter(move |(_, m)| holds(m))
+        let ends = matches!(self.phase, Phase::Gathering) && self.stopping.is_near();
+        matches!(self.phase, Phase::Finishing) || ends || self.holders().only_drain()
     }
 
     /// Whether the worker holds an owed state that no staying worker holds.
     pub(super) fn is_the_last_holder(&self, worker: &WorkerId) -> bool {
-        let stays = |m: &Member| m.draining.is_none() && !m.suspect;
-        let alone = |step: Step| {
-            let mut holds = false;
-            for (holder, member) in self.holding(step) {
-                if holder != worker && stays(member) {
-                    return false;
-                }
-                holds |= holder == worker;
-            }
-            holds
-        };
-        let committed = (!self.is_on_storage(self.committed)).then_some(self.committed);
+        let committed = (!self.checkpoints.is_on_storage(self.states.committed))
+            .then_some(self.states.committed);
         let owed = self.owed().into_iter().chain(committed);
         let mut owed: Vec<_> = owed.collect();
         owed.dedup();
+        let alone = |step| self.holders().is_the_last(worker, step);
         owed.into_iter().any(alone)
     }
 
@@ -144,14 +90,15 @@ impl Engine {
     /// Whether the run could not stay at this step, although a worker holds its state, because an earlier best state is
     /// lost.
     pub(super) fn goes_back_from(&self, step: Step) -> bool {
-        let best = self.course.standing(step).best.map(|(best, _)| best);
+        let best = self.evaluations.best_of(step);
         best.is_some_and(|best| best < step && self.must_come_again(best))
     }
 
     fn must_come_again(&self, best: Step) -> bool {
         let writing = self.checkpoints.writing.as_ref();
         let on_its_way = writing.is_some_and(|w| w.step == best);
-        let safe = self.is_on_storage(best) || on_its_way || self.anybody_holds(best);
+        let safe =
+            self.checkpoints.is_on_storage(best) || on_its_way || self.holders().anybody(best);
         self.options.best_is_the_result && !safe
     }
 
@@ -160,12 +107,6 @@ impl Engine {
     pub(super) fn restart_point(&self) -> Option<Restorable> {
         let best = self.best_owed().filter(|_| self.options.best_is_the_result);
         let most = best.unwrap_or(Step(u64::MAX));
-        let stored = self.checkpoints.stored.range(..=most).next_back();
-        let stored = stored.map(|(step, stored)| Restorable {
-            step: *step,
-            source: SyncSource::Checkpoint(stored.folder.clone()),
-            state_digest: Some(stored.state_digest.clone()),
-        });
-        stored.or_else(|| self.origin.clone())
+        self.checkpoints.newest_up_to(most)
     }
 }

@@ -10,12 +10,12 @@ use shared::ids::{Step, WorkerId};
 use shared::wire::message::{SyncSource, ToWorker};
 
 use super::Engine;
-use super::event::Command;
+use super::checkpoints::Verifying;
 use super::members::{Member, MemberState};
 use super::notice::Notice;
 
 /// Number of times a joiner may prove another state than the agreed one.
-const UNLIKE_TRIES: usize = 3;
+const WRONG_PROOFS: usize = 3;
 
 impl Engine {
     pub(super) fn proves_another(
@@ -31,9 +31,9 @@ impl Engine {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
-        member.unlike += 1;
-        let reason = match &member.source {
-            _ if member.unlike > UNLIKE_TRIES => None,
+        member.wrong_proofs += 1;
+        let reason = match &member.sync_source {
+            _ if member.wrong_proofs > WRONG_PROOFS => None,
             Some(SyncSource::Peer(_)) => Some("what it got has another digest"),
             // Before step 1 each worker draws the first adapter, and unlike devices draw unlike ones.
             Some(SyncSource::Initial) if !self.options.strict_devices => {
@@ -41,36 +41,27 @@ impl Engine {
             }
             _ => None,
         };
-        let source = member.source.clone();
+        let source = member.sync_source.clone();
         if let Some(SyncSource::Peer(address)) = &source {
             self.ask_for_proof(address);
         }
         if let Some(SyncSource::Checkpoint(folder)) = &source {
-            let stands = self
-                .checkpoints
-                .stored
-                .values()
-                .any(|s| s.folder == *folder);
+            let stands = self.checkpoints.in_folder(folder).is_some();
             // A checkpoint that was set aside meanwhile accuses no worker, whether another took its place or not.
             let told = self.members.get(worker).map(|m| match *m.state() {
                 MemberState::Syncing { since, .. } => since,
-                _ => m.proved,
+                _ => m.last_proof,
             });
-            let renewed = self.checkpoints.stored_at.get(&step).copied() > told;
-            if renewed {
-                self.takes_it_from_elsewhere(worker);
+            if self.checkpoints.was_published_after(step, told) {
+                self.members.clear_of_wrong_proofs(worker);
                 return;
             }
-            if !stands
-                && self
-                    .origin
-                    .as_ref()
-                    .is_none_or(|o| Some(&o.source) != source.as_ref())
-            {
-                self.takes_it_from_elsewhere(worker);
+            let begun = self.checkpoints.origin.as_ref();
+            if !stands && begun.is_none_or(|o| Some(&o.source) != source.as_ref()) {
+                self.members.clear_of_wrong_proofs(worker);
                 return;
             }
-            if self.doubt(step, worker, digest) {
+            if self.verify_accused(step, worker, digest) {
                 return;
             }
         }
@@ -85,8 +76,8 @@ impl Engine {
             self.refuse(worker, error);
             return;
         };
-        self.set_state(worker, MemberState::Loaded);
-        self.notice(Notice::SyncAgain {
+        self.members.set_state(worker, MemberState::Loaded);
+        self.outbox.notice(Notice::SyncAgain {
             worker: worker.clone(),
             reason: reason.into(),
         });
@@ -96,32 +87,35 @@ impl Engine {
     /// drawn, and unlike devices draw unlike ones. Steps that followed from the other first adapter are a course that
     /// the run leaves.
     fn begins_otherwise(&mut self, worker: &WorkerId, step: Step, digest: &str) -> bool {
-        let drawn =
-            self.members.get(worker).and_then(|m| m.source.as_ref()) == Some(&SyncSource::Initial);
-        let alone = !self.anybody_holds(step) && !self.somebody_is_on_its_way();
+        let drawn = self
+            .members
+            .get(worker)
+            .and_then(|m| m.sync_source.as_ref())
+            == Some(&SyncSource::Initial);
+        let alone = !self.holders().anybody(step) && !self.members.somebody_is_on_its_way();
         let may = !self.options.strict_devices
-            && self.committed == step
+            && self.states.committed == step
             && self.checkpoints.stored.is_empty();
         if !drawn || !alone || !may {
             return false;
         }
-        self.digests.insert(step, digest.to_owned());
-        self.state_digest = Some(digest.to_owned());
+        self.states.begins_with(digest);
         let follows = false;
-        self.set_state(worker, MemberState::Ready { step, follows });
+        self.members
+            .set_state(worker, MemberState::Ready { step, follows });
         true
     }
 
     fn ask_for_proof(&mut self, address: &str) {
         let deadline = self.now + self.reduce_patience();
-        let committed = self.committed;
+        let committed = self.states.committed;
         let holds = |m: &Member| m.hello.peer_address == address && m.has_state(committed);
         let source = self.members.those(|_, m| holds(m)).into_iter().next();
         let Some(source) = source else { return };
         if let Some(member) = self.members.get_mut(&source)
-            && member.proving.is_none()
+            && member.proof_deadline.is_none()
         {
-            member.proving = Some(deadline);
+            member.proof_deadline = Some(deadline);
             self.send(&source, ToWorker::Prove);
         }
     }
@@ -131,16 +125,12 @@ impl Engine {
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
-        member.proving = None;
-        if member.draining.is_some() && !member.has_state(self.committed) {
+        member.proof_deadline = None;
+        if member.drain_deadline.is_some() && !member.has_state(self.states.committed) {
             self.proved_in_leaving(worker, step, digest);
             return;
         }
-        if self
-            .digests
-            .get(&step)
-            .is_some_and(|agreed| agreed != digest)
-        {
+        if self.states.contradicts(step, digest) {
             self.evict_as_corrupt(worker, "its committed state changed in memory");
         }
     }
@@ -148,7 +138,7 @@ impl Engine {
     /// Removes workers that do not hash their state in time.
     pub(super) fn proof_overdue(&mut self) {
         let now = self.now;
-        let late = |m: &Member| m.proving.is_some_and(|deadline| now > deadline);
+        let late = |m: &Member| m.proof_deadline.is_some_and(|deadline| now > deadline);
         for worker in self.members.those(|_, m| late(m)) {
             self.left(
                 &worker,
@@ -159,22 +149,22 @@ impl Engine {
 
     /// A worker restored another state from a checkpoint than the recorded one: orders the checkpoint verified. False
     /// when another is being verified, or when this is no checkpoint of this run.
-    fn doubt(&mut self, step: Step, worker: &WorkerId, digest: &str) -> bool {
+    fn verify_accused(&mut self, step: Step, worker: &WorkerId, digest: &str) -> bool {
         let accused = (worker.clone(), digest.to_owned());
-        if let Some((stored, accusers)) = &mut self.checkpoints.doubted {
-            let same = stored.step == step;
+        if let Some(verifying) = &mut self.checkpoints.verifying {
+            let same = verifying.stored.step == step;
             if same {
-                accusers.push(accused);
-                self.set_state(worker, MemberState::Loaded);
+                verifying.accusers.push(accused);
+                self.members.set_state(worker, MemberState::Loaded);
             }
             return same;
         }
         let Some(stored) = self.checkpoints.stored.get(&step).cloned() else {
             return false;
         };
-        self.checkpoints.doubted = Some((stored.clone(), vec![accused]));
-        self.set_state(worker, MemberState::Loaded);
-        self.out.push(Command::Verify(stored));
+        self.members.set_state(worker, MemberState::Loaded);
+        self.checkpoints
+            .verify(stored, vec![accused], &mut self.outbox);
         true
     }
 
@@ -184,55 +174,39 @@ impl Engine {
             return;
         };
         let takes = matches!(member.state(), MemberState::Syncing { .. });
-        let folder = match &member.source {
+        let folder = match &member.sync_source {
             Some(SyncSource::Checkpoint(folder)) if takes => folder,
             _ => return,
         };
-        let mut stored = self.checkpoints.stored.values();
-        let stored = stored.find(|stored| stored.folder == *folder).cloned();
-        if let Some(stored) = stored.filter(|_| self.checkpoints.doubted.is_none()) {
-            self.checkpoints.doubted = Some((stored.clone(), Vec::new()));
-            self.out.push(Command::Verify(stored));
+        let stored = self.checkpoints.in_folder(folder).cloned();
+        if let Some(stored) = stored.filter(|_| self.checkpoints.verifying.is_none()) {
+            self.checkpoints
+                .verify(stored, Vec::new(), &mut self.outbox);
         }
-    }
-
-    /// Clears the worker, because its checkpoint was to blame, and gives it another source.
-    fn takes_it_from_elsewhere(&mut self, worker: &WorkerId) {
-        if let Some(member) = self.members.get_mut(worker) {
-            member.unlike = 0;
-        }
-        self.set_state(worker, MemberState::Loaded);
-    }
-
-    /// Whether the checkpoint of a step is being verified.
-    pub(super) fn is_doubted(&self, step: Step) -> bool {
-        let doubted = self.checkpoints.doubted.as_ref();
-        doubted.is_some_and(|(stored, _)| stored.step == step)
     }
 
     /// The coordinator has verified a checkpoint: either it does not hold what the ledger says and is set aside, or the
     /// workers that accused it are refused.
     pub(super) fn verified(&mut self, step: Step, outcome: Result<()>) {
-        let doubted = self
-            .checkpoints
-            .doubted
-            .take_if(|(stored, _)| stored.step == step);
-        let Some((stored, accusers)) = doubted else {
+        let checked = |verifying: &mut Verifying| verifying.stored.step == step;
+        let Some(Verifying { stored, accusers }) = self.checkpoints.verifying.take_if(checked)
+        else {
             return;
         };
         if let Err(error) = outcome {
             // A checkpoint that cannot be read now may be whole: it is kept, and no worker is judged by it.
             if error.code != Code::Io {
-                self.set_aside(step, render(&error));
+                self.checkpoints
+                    .set_aside(step, render(&error), &mut self.outbox);
             }
             for (worker, _) in accusers {
                 if let Some(member) = self.members.get_mut(&worker) {
-                    member.unlike = 0;
+                    member.wrong_proofs = 0;
                 }
             }
             return;
         }
-        let committed = self.committed;
+        let committed = self.states.committed;
         for (worker, digest) in accusers {
             // The accuser may have got the agreed state from a member meanwhile.
             if self

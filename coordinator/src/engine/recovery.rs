@@ -26,13 +26,14 @@ impl Engine {
     /// A loaded worker opens a new session.
     pub(super) fn returned(&mut self, worker: WorkerId, hello: Hello, position: Position) {
         let pace = self.end_earlier_session(&hello.incarnation);
-        self.absent.remove(&hello.incarnation);
+        self.members.awaits_no_more(&hello.incarnation);
         let loaded = position.loaded.clone().unwrap_or_default();
         let state = MemberState::Returned(Box::new(position.clone()));
         let mut member = Member::new(hello, state, self.now);
         member.pace = pace.unwrap_or_default();
         member.pace.rehearsed(rehearsals(&loaded));
-        let known = |(step, digest): &(&Step, &String)| self.digests.get(step) == Some(*digest);
+        let known =
+            |(step, digest): &(&Step, &String)| self.states.digests.get(step) == Some(*digest);
         // The worker's newest state counts as kept where it is owed, because the worker is told so now.
         let keep = self.kept();
         let newest = std::iter::once((&position.step, &position.state_digest));
@@ -49,7 +50,7 @@ impl Engine {
         if holds {
             self.retain(&worker, &keeps);
         }
-        self.notice(Notice::Returned {
+        self.outbox.notice(Notice::Returned {
             worker: worker.clone(),
             before: position.worker.clone(),
         });
@@ -70,40 +71,16 @@ impl Engine {
         pace
     }
 
-    /// Whether a worker that held a state lost its session a moment ago and may come back.
-    pub(super) fn somebody_is_on_its_way(&self) -> bool {
-        !self.absent.is_empty()
-    }
-
-    /// Stops waiting for workers that have not come back within `rejoin`.
-    pub(super) fn forget_the_absent(&mut self) {
-        let now = self.now;
-        self.absent.retain(|_, until| now < *until);
-    }
-
-    /// The committed step whose state a returning worker has, or gets by a commit that it missed; `None` when its
-    /// digests are not the agreed ones.
-    fn reachable(&self, position: &Position) -> Option<Step> {
-        let vouched = |step: Step, digest: &str| {
-            !digest.is_empty() && self.digests.get(&step).is_some_and(|known| known == digest)
-        };
-        let next = position.step.next();
-        if vouched(next, &position.shadow_digest) {
-            return Some(next);
-        }
-        vouched(position.step, &position.state_digest).then_some(position.step)
-    }
-
     /// Takes a returning worker in while the run goes on: into the step in work, or as a joiner.
     fn take_in(&mut self, worker: &WorkerId, position: &Position) {
-        let holds = self.reachable(position);
-        let ahead = holds.filter(|step| *step > self.committed);
+        let holds = self.states.reachable(position);
+        let ahead = holds.filter(|step| *step > self.states.committed);
         // Where a best state before that step is lost, the run would go back at once.
         if let Some(step) = ahead.filter(|step| !self.goes_back_from(*step)) {
             self.go_forward(step);
         }
-        let reachable = holds == Some(self.committed);
-        let missed_commit = position.step != self.committed;
+        let reachable = holds == Some(self.states.committed);
+        let missed_commit = position.step != self.states.committed;
         let none = std::collections::BTreeMap::new();
         let of_this = matches!(&self.phase, Phase::Computing(work) if work.task == position.task);
         let sums = if missed_commit || !of_this {
@@ -112,7 +89,7 @@ impl Engine {
             &position.credited
         };
         let room = self.working() < self.options.max_workers;
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         let rate = self.options.audit_rate;
         let counts = match &mut self.phase {
             Phase::Computing(work) if reachable && room => {
@@ -124,7 +101,7 @@ impl Engine {
         // Sums of another task count for nothing.
         self.welcome(worker, counts && of_this);
         if !reachable {
-            self.set_state(worker, MemberState::Loaded);
+            self.members.set_state(worker, MemberState::Loaded);
             return;
         }
         if missed_commit {
@@ -138,42 +115,34 @@ impl Engine {
             self.reduce_when_covered();
         } else {
             // The step goes on without this worker, which holds the committed state in case others lose it.
-            let step = self.committed;
+            let step = self.states.committed;
             let follows = false;
-            self.set_state(worker, MemberState::Ready { step, follows });
+            self.members
+                .set_state(worker, MemberState::Ready { step, follows });
         }
-    }
-
-    /// Moves a run that had gone back to a later committed state that a worker has brought back: no step need be
-    /// repeated.
-    fn go_forward(&mut self, step: Step) {
-        let digest = self.digests.get(&step).cloned();
-        self.notice(Notice::GoesForward { step });
-        for behind in self.members.those(|_, m| m.is_working()) {
-            self.set_state(&behind, MemberState::Loaded);
-        }
-        self.goes_on_from(step, digest);
     }
 
     fn count_in(&mut self, worker: &WorkerId) {
         let slot = u32::try_from(self.working()).unwrap_or(u32::MAX);
         let slot = shared::ids::Slot(slot);
-        self.set_state(worker, MemberState::Working { slot });
+        self.members
+            .set_state(worker, MemberState::Working { slot });
         if let Some(member) = self.members.get_mut(worker) {
-            member.syncs = 0;
+            member.sync_tries = 0;
         }
     }
 
     /// Repeats the lost `Commit` to a worker that has applied the step.
     fn commit_missed(&mut self, worker: &WorkerId) {
-        let Some(state_digest) = self.digests.get(&self.committed).cloned() else {
+        let Some(state_digest) = self.states.digests.get(&self.states.committed).cloned() else {
             return;
         };
         let identity = Identity {
-            step: self.committed,
+            step: self.states.committed,
             ..self.identity()
         };
-        self.send_at(worker, identity, ToWorker::Commit { state_digest });
+        self.outbox
+            .send_at(worker, identity, ToWorker::Commit { state_digest });
     }
 
     /// After a restart: ends the recovery once every awaited worker is back or the time is over.
@@ -200,33 +169,36 @@ impl Engine {
                 _ => None,
             })
             .collect();
-        let best = returned.iter().filter_map(|(_, p)| self.reachable(p)).max();
+        let best = returned
+            .iter()
+            .filter_map(|(_, p)| self.states.reachable(p))
+            .max();
         let on_storage = self.restart_point().map(|point| point.step);
         let best = best.filter(|step| Some(*step) >= on_storage);
-        let remembered = self.committed;
+        let remembered = self.states.committed;
         // The run goes back to storage only where no worker has brought a state.
-        (self.committed, self.state_digest) = match best {
-            Some(step) => (step, self.digests.get(&step).cloned()),
+        (self.states.committed, self.states.state_digest) = match best {
+            Some(step) => (step, self.states.digests.get(&step).cloned()),
             None => match self.point_to_go_back_to() {
                 Some(point) => (point.step, point.state_digest),
                 None => return,
             },
         };
-        if self.committed != remembered {
-            self.rewind_evaluations();
-            self.out.push(Command::Rewind(Rewind {
-                step: self.committed,
-                state_digest: self.state_digest.clone(),
+        if self.states.committed != remembered {
+            self.evaluations.rewind(self.states.committed);
+            self.outbox.push(Command::Rewind(Rewind {
+                step: self.states.committed,
+                state_digest: self.states.state_digest.clone(),
                 forked: BTreeSet::new(),
             }));
-            self.notice(Notice::Rewound {
-                step: self.committed,
+            self.outbox.notice(Notice::Rewound {
+                step: self.states.committed,
             });
         }
         let Some(step) = best else {
             for (worker, _) in returned {
                 self.welcome(&worker, false);
-                self.set_state(&worker, MemberState::Loaded);
+                self.members.set_state(&worker, MemberState::Loaded);
             }
             return;
         };
@@ -244,7 +216,7 @@ impl Engine {
             self.next_work()
         };
         let task = work.task;
-        let there = |p: &Position| self.reachable(p) == Some(step);
+        let there = |p: &Position| self.states.reachable(p) == Some(step);
         let holders = returned.iter().filter(|(_, p)| there(p)).count();
         let holders = holders.min(self.options.max_workers);
         // Otherwise the boundary decides, and the sums are computed again.
@@ -252,7 +224,7 @@ impl Engine {
         let mut credited = 0;
         let rate = self.options.audit_rate;
         for (worker, position) in returned {
-            let holds = self.reachable(&position) == Some(step)
+            let holds = self.states.reachable(&position) == Some(step)
                 && self.working() < self.options.max_workers;
             let at_step = position.step == step;
             let audited = |id| task == Task::Train && is_audited(rate, next, id);
@@ -266,7 +238,7 @@ impl Engine {
             }
             self.welcome(&worker, keeps);
             if !holds {
-                self.set_state(&worker, MemberState::Loaded);
+                self.members.set_state(&worker, MemberState::Loaded);
                 continue;
             }
             if !at_step {
@@ -278,12 +250,12 @@ impl Engine {
         if workers == 0 {
             return;
         }
-        self.notice(Notice::Recovered {
+        self.outbox.notice(Notice::Recovered {
             step,
             workers,
             credited,
         });
-        self.started = true;
+        self.boundary.started = true;
         self.next_generation();
         if !goes_on {
             return;

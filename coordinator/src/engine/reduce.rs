@@ -7,11 +7,12 @@ use shared::error::{Code, Error};
 use shared::ids::{Identity, WorkerId};
 use shared::wire::message::{Failed, ToWorker};
 
-use super::Engine;
 use super::audit::Audit;
+use super::members::Members;
 use super::notice::Notice;
 use super::state::{Phase, Reducing};
 use super::work::StepWork;
+use super::{Engine, Timeouts};
 
 /// Failed reduces of one step, in an unchanged member set, after which the culprit is evicted.
 const REDUCE_RETRIES: u32 = 2;
@@ -53,8 +54,7 @@ impl Engine {
         match &mut self.phase {
             // The lost member's part is in the total that all survivors have applied.
             Phase::Reducing(reducing)
-                if reducing.again.is_none()
-                    && reducing.slices.is_none()
+                if !reducing.is_questioned()
                     && survivors.iter().all(|s| reducing.has_reduced(s)) =>
             {
                 self.next_generation();
@@ -77,7 +77,7 @@ impl Engine {
     /// Continues the same step with the members that are left; the credits of lost members go back to the pool.
     fn go_on(&mut self, mut work: StepWork) {
         work.keep_only(&self.members.working());
-        self.attempt = self.attempt.next();
+        self.step.attempt = self.step.attempt.next();
         self.phase = Phase::Computing(work);
         self.next_generation();
         self.judge_all();
@@ -90,17 +90,17 @@ impl Engine {
         if *identity != self.identity() {
             return;
         }
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         let Phase::Reducing(reducing) = &mut self.phase else {
             return;
         };
         // A total that does not cover the step is wrong on every member: the one that noticed is not to blame.
         if failed.error.code == Code::Internal && failed.culprit.is_none() {
-            reducing.unfit.insert(worker.clone());
+            reducing.incomplete_totals.insert(worker.clone());
             self.commit_when_agreed();
             return;
         }
-        if reducing.work.retries >= REDUCE_RETRIES {
+        if reducing.work.failed_reduces >= REDUCE_RETRIES {
             let culprit = failed.culprit.filter(|c| self.members.contains(c));
             let culprit = culprit.unwrap_or_else(|| worker.clone());
             let error = Error::new(
@@ -126,66 +126,27 @@ impl Engine {
         if *identity != self.identity() {
             return;
         }
-        let (now, step) = (self.now, self.committed.next());
+        let (now, step) = (self.now, self.states.committed.next());
         let Phase::Reducing(reducing) = &mut self.phase else {
             return;
         };
         let waits_for = stalled.culprit.clone();
         reducing.stalled.insert(worker.clone(), (now, stalled));
-        self.notice_once(Notice::WaitsInReduce {
+        self.outbox.notice_once(Notice::WaitsInReduce {
             worker: worker.clone(),
             waits_for,
             step,
         });
     }
 
-    /// Judges an all-reduce in which nothing moves on any member, once every waiting member has said for whom it waits,
-    /// or a beat after the first one has.
     fn judge_stalled(&mut self) {
         let Phase::Reducing(reducing) = &self.phase else {
             return;
         };
-        let Some(stands) = self.stands_still(reducing) else {
-            return;
-        };
-        // Reports from before the last movement are void.
-        let since = self.now.saturating_sub(stands);
-        let stalled = reducing
-            .stalled
-            .iter()
-            .filter(|(_, (told, _))| *told >= since);
-        let stalled: BTreeMap<_, _> = stalled.map(|(w, (told, f))| (w, (*told, f))).collect();
-        let Some(first) = stalled.values().map(|(told, _)| *told).min() else {
-            return;
-        };
-        let mut waiting = reducing.slots.iter().filter(|w| !reducing.has_reduced(w));
-        let complete = waiting.all(|w| stalled.contains_key(w));
-        let timeouts = &self.options.timeouts;
-        let heard = complete || self.now.saturating_sub(first) >= timeouts.beat;
-        if !heard || stands < timeouts.reduce_patience {
-            return;
-        }
-        let told = stalled
-            .iter()
-            .map(|(worker, (_, failed))| (*worker, *failed));
-        if let Some((worker, failed)) = most_waited_for(told) {
-            let (worker, failed) = (worker.clone(), failed.clone());
+        let stalled = stalled(reducing, &self.members, self.now, &self.options.timeouts);
+        if let Some((worker, failed)) = stalled {
             self.reduce_failed(&worker, &self.identity(), failed);
         }
-    }
-
-    /// Time since anything moved on any member of the all-reduce; `None` while one of them is silent: its lease decides
-    /// then.
-    fn stands_still(&self, reducing: &Reducing) -> Option<Duration> {
-        let members = reducing.slots.iter().filter_map(|w| self.members.get(w));
-        let mut last = reducing.since;
-        for member in members {
-            if member.suspect {
-                return None;
-            }
-            last = last.max(member.moved().peers);
-        }
-        Some(self.now.saturating_sub(last))
     }
 
     pub(super) fn reduce_again(&mut self, reason: String) {
@@ -193,9 +154,9 @@ impl Engine {
             return;
         };
         let mut work = std::mem::take(&mut reducing.work);
-        let step = self.committed.next();
-        work.retries += 1;
-        if work.retries > REDUCE_RETRIES * 2 {
+        let step = self.states.committed.next();
+        work.failed_reduces += 1;
+        if work.failed_reduces > REDUCE_RETRIES * 2 {
             let error = Error::new(
                 Code::Evicted,
                 format!("step {step}: nobody can finish the all-reduce"),
@@ -206,7 +167,7 @@ impl Engine {
             self.fail(error);
             return;
         }
-        self.notice(Notice::ReduceAgain { step, reason });
+        self.outbox.notice(Notice::ReduceAgain { step, reason });
         self.go_on(work);
     }
 
@@ -219,12 +180,12 @@ impl Engine {
         };
         let missing = reducing.slots.iter().filter(|w| !reducing.has_answered(w));
         let missing: Vec<_> = missing.cloned().collect();
-        let stands = self.stands_still(reducing);
+        let stands = stands_still(reducing, &self.members, self.now);
         if missing.is_empty() || stands.is_none_or(|stands| stands <= self.reduce_patience()) {
             return;
         }
         if missing.len() < reducing.slots.len() {
-            let step = self.committed.next();
+            let step = self.states.committed.next();
             for worker in missing {
                 let notice = Notice::HungInReduce {
                     worker: worker.clone(),
@@ -243,6 +204,48 @@ impl Engine {
         let elements = u32::try_from(self.options.parameters).unwrap_or(u32::MAX);
         self.options.timeouts.reduce_patience * 2 + APPLY_ONE.saturating_mul(elements)
     }
+}
+
+/// The likeliest culprit of an all-reduce in which nothing moves on any member, once every waiting member has said for
+/// whom it waits, or a beat after the first one has.
+fn stalled(
+    reducing: &Reducing,
+    members: &Members,
+    now: Duration,
+    timeouts: &Timeouts,
+) -> Option<(WorkerId, Failed)> {
+    let stands = stands_still(reducing, members, now)?;
+    // Reports from before the last movement are void.
+    let since = now.saturating_sub(stands);
+    let stalled = reducing.stalled.iter();
+    let stalled = stalled.filter(|(_, (told, _))| *told >= since);
+    let stalled: BTreeMap<_, _> = stalled.map(|(w, (told, f))| (w, (*told, f))).collect();
+    let first = stalled.values().map(|(told, _)| *told).min()?;
+    let mut waiting = reducing.slots.iter().filter(|w| !reducing.has_reduced(w));
+    let complete = waiting.all(|w| stalled.contains_key(w));
+    let heard = complete || now.saturating_sub(first) >= timeouts.beat;
+    if !heard || stands < timeouts.reduce_patience {
+        return None;
+    }
+    let told = stalled
+        .iter()
+        .map(|(worker, (_, failed))| (*worker, *failed));
+    let (worker, failed) = most_waited_for(told)?;
+    Some((worker.clone(), failed.clone()))
+}
+
+/// Time since anything moved on any member of the all-reduce; `None` while one of them is silent: its lease decides
+/// then.
+fn stands_still(reducing: &Reducing, members: &Members, now: Duration) -> Option<Duration> {
+    let members = reducing.slots.iter().filter_map(|w| members.get(w));
+    let mut last = reducing.since;
+    for member in members {
+        if member.suspect {
+            return None;
+        }
+        last = last.max(member.progress_times().peers);
+    }
+    Some(now.saturating_sub(last))
 }
 
 /// The report of a waiting member that names the likeliest culprit: the member that most reports are about, as the one

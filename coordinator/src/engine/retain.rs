@@ -26,7 +26,7 @@ impl Engine {
             return;
         }
         self.checkpoints.retained.clone_from(&keep);
-        let committed = self.committed;
+        let committed = self.states.committed;
         let holds = |m: &Member| m.has_state(committed) || !m.retains.is_empty();
         for worker in self.members.those(|_, m| holds(m)) {
             self.retain(&worker, &keep);
@@ -35,7 +35,7 @@ impl Engine {
 
     /// Tells a member to keep the states of these steps and no others, and believes it to hold no others from now on.
     pub(super) fn retain(&mut self, worker: &WorkerId, keep: &BTreeSet<Step>) {
-        let committed = self.committed;
+        let committed = self.states.committed;
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
@@ -51,7 +51,7 @@ impl Engine {
     pub(super) fn retains_what_it_has(&mut self, worker: &WorkerId) {
         let retained = &self.checkpoints.retained;
         let member = self.members.get(worker);
-        let Some(member) = member.filter(|_| retained.contains(&self.committed)) else {
+        let Some(member) = member.filter(|_| retained.contains(&self.states.committed)) else {
             return;
         };
         let keep = retained.union(&member.retains).copied().collect();

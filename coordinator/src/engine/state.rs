@@ -4,10 +4,44 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::ids::WorkerId;
+use shared::ids::{Attempt, MicroBatchId, Step, WorkerId};
 use shared::wire::message::{Applied, Failed, SliceFingerprints};
 
 use super::work::StepWork;
+
+/// What is known of the step in work whatever its phase.
+#[derive(Debug, Default)]
+pub(super) struct CurrentStep {
+    pub(super) attempt: Attempt,
+    /// Micro-batches on which a device hung: on these the next worker gets more time.
+    pub(super) hung_on: BTreeSet<MicroBatchId>,
+    abandoned: Option<AbandonedStep>,
+}
+
+/// The step that was given up because every member drained.
+#[derive(Debug)]
+struct AbandonedStep {
+    step: Step,
+    /// Number of credited micro-batches that it lost.
+    lost_credits: u32,
+}
+
+impl CurrentStep {
+    /// All members drain: their sums count for nothing, and the step is computed anew.
+    pub(super) fn abandon(&mut self, step: Step, work: &StepWork) {
+        let lost = u32::try_from(work.credited.len()).unwrap_or(u32::MAX);
+        self.abandoned = Some(AbandonedStep {
+            step,
+            lost_credits: work.lost_credits.saturating_add(lost),
+        });
+    }
+
+    /// Number of credited micro-batches that this step has lost before it is computed anew.
+    pub(super) fn lost_before(&self, step: Step) -> u32 {
+        let abandoned = self.abandoned.as_ref().filter(|a| a.step == step);
+        abandoned.map_or(0, |a| a.lost_credits)
+    }
+}
 
 /// What the run is doing.
 #[derive(Debug)]
@@ -38,11 +72,11 @@ pub(super) struct Reducing {
     pub(super) slots: Arc<[WorkerId]>,
     pub(super) applied: BTreeMap<WorkerId, Applied>,
     /// Members whose total does not cover the step.
-    pub(super) unfit: BTreeSet<WorkerId>,
+    pub(super) incomplete_totals: BTreeSet<WorkerId>,
     /// Set once the new states differed: each member's committed and new digest, hashed and applied once more.
-    pub(super) again: Option<BTreeMap<WorkerId, (String, String)>>,
+    pub(super) second_opinions: Option<BTreeMap<WorkerId, (String, String)>>,
     /// Set once a total was not the sum of the credits: each member's fingerprints by slice.
-    pub(super) slices: Option<BTreeMap<WorkerId, SliceFingerprints>>,
+    pub(super) slice_fingerprints: Option<BTreeMap<WorkerId, SliceFingerprints>>,
     /// Members on which nothing moves: when each last said so, and what it said.
     pub(super) stalled: BTreeMap<WorkerId, (Duration, Failed)>,
     /// When the reduce began, or when the members were last asked for slices or second opinions.
@@ -55,23 +89,54 @@ impl Reducing {
             work,
             slots,
             applied: BTreeMap::new(),
-            unfit: BTreeSet::new(),
-            again: None,
-            slices: None,
+            incomplete_totals: BTreeSet::new(),
+            second_opinions: None,
+            slice_fingerprints: None,
             stalled: BTreeMap::new(),
             since,
         }
     }
 
-    /// Whether the member has received a total, fit or unfit.
+    /// Whether the member has received a total, complete or not.
     pub(super) fn has_reduced(&self, worker: &WorkerId) -> bool {
-        self.applied.contains_key(worker) || self.unfit.contains(worker)
+        self.applied.contains_key(worker) || self.incomplete_totals.contains(worker)
+    }
+
+    /// Whether the members were asked for second opinions or slices, because their reports do not agree.
+    pub(super) fn is_questioned(&self) -> bool {
+        self.second_opinions.is_some() || self.slice_fingerprints.is_some()
+    }
+
+    /// Forgets every report: one that a corrupt member took part in counts no more.
+    pub(super) fn forget_reports(&mut self) {
+        self.applied.clear();
+        self.incomplete_totals.clear();
+        self.second_opinions = None;
+        self.slice_fingerprints = None;
+    }
+
+    /// Replaces the first reports by the outcome of those that reported this new state; false where none did.
+    pub(super) fn settle_on(&mut self, state_digest: &str) -> bool {
+        let mut reports = self.applied.values();
+        let Some(right) = reports.find(|a| a.state_digest == state_digest).cloned() else {
+            return false;
+        };
+        for report in self.applied.values_mut() {
+            report.state_digest.clone_from(&right.state_digest);
+            report.grad_norm = right.grad_norm;
+            report.skipped = right.skipped;
+            report.loss_scale = right.loss_scale;
+            report.loss = right.loss;
+            report.evaluation.clone_from(&right.evaluation);
+        }
+        self.second_opinions = None;
+        true
     }
 
     /// Whether the member has answered the newest question: second opinion, slices, or the reduce itself.
     pub(super) fn has_answered(&self, worker: &WorkerId) -> bool {
-        match (&self.again, &self.slices) {
-            (Some(again), _) => again.contains_key(worker),
+        match (&self.second_opinions, &self.slice_fingerprints) {
+            (Some(opinions), _) => opinions.contains_key(worker),
             (None, Some(slices)) => slices.contains_key(worker),
             (None, None) => self.has_reduced(worker),
         }

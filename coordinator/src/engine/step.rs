@@ -1,17 +1,17 @@
 //! The compute of one step: deals micro-batches to members and credits their results.
 
-use shared::ids::{Identity, MicroBatchId, WorkerId};
-use shared::wire::message::{Computed, Task, ToWorker};
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shared::ids::{Attempt, Identity, MicroBatchId, WorkerId};
+use shared::wire::message::{Computed, Task, ToWorker};
+
 use super::Engine;
 use super::audit::{Audit, is_audited};
-use super::members::{DEPTH, Outstanding};
+use super::members::{DEPTH, Members, Outstanding};
 use super::notice::Notice;
 use super::state::Phase;
-use shared::ids::Attempt;
+use super::work::StepWork;
 
 /// Refused assignments in a row after which a worker must hold another state than it should. A few refusals are normal:
 /// a micro-batch was withdrawn from the worker and dealt to it again meanwhile.
@@ -32,8 +32,8 @@ impl Engine {
             return;
         }
         // An evaluation and the step after it share a step number: the evaluation has the lower attempts.
-        self.attempt = if !evaluates && self.evaluated == Some(self.committed) {
-            self.attempt.next()
+        self.step.attempt = if !evaluates && self.evaluations.are_of(self.states.committed) {
+            self.step.attempt.next()
         } else {
             Attempt(0)
         };
@@ -43,7 +43,7 @@ impl Engine {
         let working = self.members.working();
         let busy = usize::try_from(micro_batches).unwrap_or(usize::MAX);
         if working.len() > busy && !evaluates {
-            self.notice_once(Notice::Idle {
+            self.outbox.notice_once(Notice::Idle {
                 workers: working.iter().skip(busy).cloned().collect(),
                 micro_batches,
             });
@@ -70,51 +70,15 @@ impl Engine {
         let Phase::Computing(work) = &mut self.phase else {
             return;
         };
-        let task = work.task;
-        // No worker is asked for a second opinion before every micro-batch is dealt once.
-        let classes = match work.audits.is_empty() {
-            true => Vec::new(),
-            false => self.members.working_classes(),
-        };
-        let mut dealt: BTreeMap<(usize, Task), Vec<MicroBatchId>> = BTreeMap::new();
-        for depth in 1..=DEPTH {
-            for (place, worker) in workers.iter().enumerate() {
-                let Some(member) = self.members.get_mut(worker).filter(|m| m.is_free()) else {
-                    continue;
-                };
-                if member.outstanding.len() >= depth {
-                    continue;
-                }
-                if let Some(micro_batch) = work.assign(worker) {
-                    member.give(&at, task, (micro_batch, work.cost(micro_batch)), now);
-                    dealt.entry((place, task)).or_default().push(micro_batch);
-                    continue;
-                }
-                let audit = work.audits.iter_mut().find(|(_, audit)| {
-                    let peers = audit.peers(&classes);
-                    let late = now > audit.heard + beat;
-                    peers.len() > 1 && peers.contains(worker) && audit.next(worker, &peers, late)
-                });
-                if let Some((micro_batch, audit)) = audit {
-                    let micro_batch = *micro_batch;
-                    audit.asked = Some(worker.clone());
-                    member.give(&at, Task::Audit, (micro_batch, work.cost(micro_batch)), now);
-                    let audits = dealt.entry((place, Task::Audit)).or_default();
-                    audits.push(micro_batch);
-                }
-            }
-        }
-        for ((place, task), micro_batches) in dealt {
-            if let Some(worker) = workers.get(place) {
-                self.send(worker, ToWorker::Assign(task, micro_batches));
-            }
+        for (worker, order) in dealt(work, &mut self.members, workers, &at, (now, beat)) {
+            self.send(&worker, order);
         }
     }
 
     /// Credits a result that is still wanted. A result of an earlier generation counts as long as
     /// its assignment stands: the integers do not depend on who else is a member.
     pub(super) fn computed(&mut self, worker: &WorkerId, identity: &Identity, result: &Computed) {
-        let (now, step) = (self.now, self.committed.next());
+        let (now, step) = (self.now, self.states.committed.next());
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
@@ -152,7 +116,7 @@ impl Engine {
     }
 
     fn credit(&mut self, worker: &WorkerId, result: &Computed) -> bool {
-        let step = self.committed.next();
+        let step = self.states.committed.next();
         let rate = self.options.audit_rate;
         let Phase::Computing(work) = &mut self.phase else {
             return false;
@@ -186,7 +150,7 @@ impl Engine {
         task: Task,
         list: &[MicroBatchId],
     ) {
-        let (now, step) = (self.now, self.committed.next());
+        let (now, step) = (self.now, self.states.committed.next());
         let Some(member) = self.members.get_mut(worker) else {
             return;
         };
@@ -203,8 +167,8 @@ impl Engine {
             }
             let audits = answered && task == Task::Audit;
             let audit = work.audits.get_mut(id).filter(|_| audits);
-            if let Some(audit) = audit.filter(|a| a.asked.as_ref() == Some(worker)) {
-                audit.asked = None;
+            if let Some(audit) = audit.filter(|a| a.asked_worker.as_ref() == Some(worker)) {
+                audit.asked_worker = None;
             }
         }
         if member.skips > SKIPS {
@@ -215,4 +179,53 @@ impl Engine {
         self.deal();
         self.reduce_when_covered();
     }
+}
+
+/// Gives micro-batches and audits to workers, and returns what each is told.
+fn dealt(
+    work: &mut StepWork,
+    members: &mut Members,
+    workers: &[WorkerId],
+    at: &Identity,
+    (now, beat): (Duration, Duration),
+) -> Vec<(WorkerId, ToWorker)> {
+    let task = work.task;
+    // No worker is asked for a second opinion before every micro-batch is dealt once.
+    let classes = match work.audits.is_empty() {
+        true => Vec::new(),
+        false => members.working_classes(),
+    };
+    let mut dealt: BTreeMap<(usize, Task), Vec<MicroBatchId>> = BTreeMap::new();
+    for depth in 1..=DEPTH {
+        for (place, worker) in workers.iter().enumerate() {
+            let Some(member) = members.get_mut(worker).filter(|m| m.is_free()) else {
+                continue;
+            };
+            if member.outstanding.len() >= depth {
+                continue;
+            }
+            if let Some(micro_batch) = work.assign(worker) {
+                member.give(at, task, (micro_batch, work.cost(micro_batch)), now);
+                dealt.entry((place, task)).or_default().push(micro_batch);
+                continue;
+            }
+            let audit = work.audits.iter_mut().find(|(_, audit)| {
+                let peers = audit.peers(&classes);
+                let late = now > audit.last_opinion_at + beat;
+                peers.len() > 1 && peers.contains(worker) && audit.next(worker, &peers, late)
+            });
+            if let Some((micro_batch, audit)) = audit {
+                let micro_batch = *micro_batch;
+                audit.asked_worker = Some(worker.clone());
+                member.give(at, Task::Audit, (micro_batch, work.cost(micro_batch)), now);
+                let audits = dealt.entry((place, Task::Audit)).or_default();
+                audits.push(micro_batch);
+            }
+        }
+    }
+    let orders = dealt.into_iter().filter_map(|((place, task), list)| {
+        let worker = workers.get(place)?;
+        Some((worker.clone(), ToWorker::Assign(task, list)))
+    });
+    orders.collect()
 }

@@ -38,19 +38,19 @@ pub struct Timeouts {
     /// A step boundary waits this long for a joiner that is one step behind.
     pub catch_up: Duration,
     /// An assignment is doubled only when it will still take longer than this.
-    pub late: Duration,
+    pub min_time_left_to_double: Duration,
     /// A coordinator that comes back waits this long for the workers it knew.
     pub rejoin: Duration,
     /// Workers hold what they have this long while the coordinator is away.
     pub ride_through: Duration,
     /// Time that loading the base model may take without device or storage progress.
-    pub load: Duration,
+    pub load_stall: Duration,
     /// Time that a joiner's state transfer may take without a byte moving.
-    pub sync: Duration,
+    pub sync_stall: Duration,
     /// Time that a micro-batch may take where no earlier one tells how long, or where another device hung on it.
     pub first_compute: Duration,
     /// Time that writing or publishing a checkpoint may take without a byte moving.
-    pub stage: Duration,
+    pub stage_stall: Duration,
 }
 
 impl Timeouts {
@@ -79,13 +79,13 @@ impl Timeouts {
             reduce_patience: lease * 5 / 8,
             drain: lease,
             catch_up: (lease / 4).min(CATCH_UP),
-            late: lease / 32,
+            min_time_left_to_double: lease / 32,
             rejoin: lease,
             ride_through,
-            load: LOAD,
-            sync: SYNC.max(lease),
+            load_stall: LOAD,
+            sync_stall: SYNC.max(lease),
             first_compute: FIRST_COMPUTE.max(lease * 10),
-            stage: STAGE.max(lease * 10),
+            stage_stall: STAGE.max(lease * 10),
         })
     }
 
@@ -118,7 +118,7 @@ mod tests {
             let lease = Duration::from_millis(millis);
             let timeouts = Timeouts::new(lease, lease).unwrap();
             let rungs = [
-                timeouts.late,
+                timeouts.min_time_left_to_double,
                 timeouts.beat,
                 timeouts.suspect,
                 timeouts.progress,

@@ -26,16 +26,16 @@ pub(super) struct StepWork {
     pub(super) audits: BTreeMap<MicroBatchId, Audit>,
     pub(super) compute_us: BTreeMap<WorkerId, u64>,
     /// Number of credited micro-batches that were lost with their worker.
-    pub(super) lost: u32,
+    pub(super) lost_credits: u32,
     /// Number of failed reduces in an unchanged member set.
-    pub(super) retries: u32,
+    pub(super) failed_reduces: u32,
     /// Set while the claims about an audited micro-batch cannot decide who is wrong.
-    pub(super) doubt: Option<Doubt>,
+    pub(super) state_check: Option<StateCheck>,
 }
 
 /// A check of all committed states: every member hashes its own, as one of them may be spoiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Doubt {
+pub(super) struct StateCheck {
     /// The audited micro-batch that two workers computed differently.
     pub(super) micro_batch: MicroBatchId,
     /// Members whose committed state has the agreed digest.
@@ -94,9 +94,14 @@ impl StepWork {
         for worker in &gone {
             self.give_back(worker);
         }
-        let asks_nobody = |audit: &Audit| audit.asked.as_ref().is_some_and(|w| !those.contains(w));
+        let asks_nobody = |audit: &Audit| {
+            audit
+                .asked_worker
+                .as_ref()
+                .is_some_and(|w| !those.contains(w))
+        };
         for audit in self.audits.values_mut().filter(|a| asks_nobody(a)) {
-            audit.asked = None;
+            audit.asked_worker = None;
         }
     }
 
@@ -189,7 +194,7 @@ impl StepWork {
             .map(|(m, _)| m)
             .collect();
         for micro_batch in lost {
-            self.lost += 1;
+            self.lost_credits += 1;
             self.audits.remove(&micro_batch);
             self.back(micro_batch);
         }
@@ -204,6 +209,36 @@ impl StepWork {
     /// Whether every micro-batch is credited.
     pub(super) fn is_computed(&self) -> bool {
         self.pool.is_empty() && self.assigned.is_empty()
+    }
+
+    /// Every micro-batch of the step is in exactly one of pool, assigned and credited; what is credited is not given
+    /// out again; only what is credited is audited.
+    ///
+    /// # Errors
+    /// The first micro-batch of which that is not so, in words for people.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for id in (0..).map(MicroBatchId).take(self.costs.len()) {
+            let in_pool = self.pool.iter().filter(|m| **m == id).count();
+            let assigned = usize::from(self.assigned.contains_key(&id));
+            let credited = usize::from(self.credited.contains_key(&id));
+            match in_pool + assigned + credited {
+                1 => {}
+                0 => return Err(format!("micro-batch {id} is lost")),
+                _ if credited > 0 => {
+                    return Err(format!("micro-batch {id} is credited and given out again"));
+                }
+                _ => return Err(format!("micro-batch {id} is in two places")),
+            }
+        }
+        let places = self.pool.len() + self.assigned.len() + self.credited.len();
+        if places != self.costs.len() {
+            return Err(format!("the step has {places} micro-batches"));
+        }
+        let mut audits = self.audits.keys();
+        match audits.find(|id| !self.credited.contains_key(id)) {
+            Some(id) => Err(format!("micro-batch {id} is audited and not credited")),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn contributions(&self) -> BTreeMap<WorkerId, u32> {
@@ -270,7 +305,7 @@ mod tests {
         work.credit(second, &a, 1).unwrap();
         work.give_back(&a);
         assert_eq!(work.pool, [second]);
-        assert_eq!(work.lost, 1);
+        assert_eq!(work.lost_credits, 1);
         assert!(work.assigned[&first].contains(&b));
     }
 
@@ -284,7 +319,10 @@ mod tests {
         }
         work.keep_only(std::slice::from_ref(&a));
         assert_eq!(work.pool, [MicroBatchId(1), MicroBatchId(2)]);
-        assert_eq!((work.lost, work.contributions()), (2, [(a, 1)].into()));
+        assert_eq!(
+            (work.lost_credits, work.contributions()),
+            (2, [(a, 1)].into())
+        );
     }
 
     #[test]

@@ -142,8 +142,7 @@ impl Leader {
         if !matches!(event, Event::Tick) && !beats(&event) {
             self.scene.lock().say(|| format!("> {event:?}"));
         }
-        let commands = self.engine.on(event, self.started.elapsed());
-        let sound = self.engine.check_invariants();
+        let (commands, sound) = self.engine.on_checked(event, self.started.elapsed());
         self.scene
             .judge(sound.map_err(|what| Violation::new("engine", what)));
         for command in commands {
