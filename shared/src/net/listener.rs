@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
@@ -32,20 +32,30 @@ pub struct Listener {
     security: Security,
 }
 
-impl Listener {
-    pub(super) fn new(
-        transport: Transport,
-        socket: TcpListener,
-        security: Security,
-    ) -> io::Result<Self> {
-        Ok(Self {
-            transport,
+impl Transport {
+    /// Listens at an address; port 0 picks a free port. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// What keeps the address from being had.
+    pub fn listen(self, address: SocketAddr, security: &Security) -> io::Result<Listener> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // A coordinator that is started again must get the same port while its old connections still linger.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(self.backlog)?;
+        Ok(Listener {
+            transport: self,
             address: socket.local_addr()?,
             socket,
-            security,
+            security: security.clone(),
         })
     }
+}
 
+impl Listener {
     /// Address that it listens at.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

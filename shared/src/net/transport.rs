@@ -6,18 +6,16 @@
 //! its bytes.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint, Error as TransportError, Server, Uri};
 use tower::{Service, service_fn};
 
-use super::listener::Listener;
 use crate::error::{Code, Error, Result};
 use crate::security::Security;
 
@@ -68,7 +66,7 @@ pub struct Transport {
     keep_alive: KeepAlive,
     windows: Option<Windows>,
     /// Largest number of connections that wait in the kernel to be accepted, as far as it allows.
-    backlog: u32,
+    pub(super) backlog: u32,
 }
 
 /// Who finds out that the other machine is gone.
@@ -169,21 +167,6 @@ impl Transport {
         // The name has to be found first, which may take a second server's answer.
         let endpoint = endpoint.connect_timeout(handshake * 3);
         endpoint.connect_with_connector(connect).await
-    }
-
-    /// Listens at an address; port 0 picks a free port. Must be called inside a runtime.
-    ///
-    /// # Errors
-    /// What keeps the address from being had.
-    pub fn listen(self, address: SocketAddr, security: &Security) -> io::Result<Listener> {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        }?;
-        // A coordinator that is started again must get the same port while its old connections still linger.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Listener::new(self, socket.listen(self.backlog)?, security.clone())
     }
 
     /// Sets TCP_NODELAY, so that small messages wait for no acknowledgement, and lets the kernel find out when the other
