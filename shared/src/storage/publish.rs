@@ -3,13 +3,15 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Code, Error, Result};
 
 /// Bytes between two writes to the disk.
 const BUFFER: usize = 1 << 20;
 
-fn failed(path: &Path, doing: &str) -> impl FnOnce(std::io::Error) -> Error {
+/// [`Code::Io`] with the path of what could not be done.
+pub(super) fn failed(path: &Path, doing: &str) -> impl FnOnce(std::io::Error) -> Error {
     let text = format!("{doing} failed");
     let path = path.to_path_buf();
     move |e| Error::new(Code::Io, text).in_file(path).why(e.to_string())
@@ -33,13 +35,9 @@ pub fn write_atomic_with(
 ) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed(folder, "creating the folder"))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let temporary = temporary(path);
     let written = (|| {
-        let mut file = BufWriter::with_capacity(BUFFER, File::create(&temporary)?);
-        write(&mut file)?;
-        file.flush()?;
-        file.get_ref().sync_all()?;
+        write_new(&temporary, write)?;
         fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()
     })();
@@ -47,6 +45,26 @@ pub fn write_atomic_with(
         let _ = fs::remove_file(&temporary);
         failed(path, "writing")(e)
     })
+}
+
+/// A hidden name beside a path, which no other thread or process uses now.
+pub(super) fn temporary(path: &Path) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let process = std::process::id();
+    path.with_file_name(format!(".{name}.{process}.{number}.tmp"))
+}
+
+/// Writes a file whose content is on the disk then, and whose name may not be.
+pub(super) fn write_new(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut file = BufWriter::with_capacity(BUFFER, File::create(path)?);
+    write(&mut file)?;
+    file.flush()?;
+    file.get_ref().sync_all()
 }
 
 /// Syncs every file of a folder and the folder itself.
