@@ -12,6 +12,7 @@ use shared::evaluation::{Course, Prompts};
 use shared::faults::Faults;
 use shared::net::Listener;
 use shared::paths::RunPaths;
+use shared::storage::Folder;
 use shared::telemetry::LogFile;
 use shared::text::TextTokenizer;
 use shared::wire::message::SyncSource;
@@ -75,6 +76,7 @@ pub async fn lead(
     let local = LocalWorkers::start(crew.local_workers, address, &paths.logs())?;
     let run = Run {
         timeouts: options.timeouts,
+        objects: Arc::new(Folder::new(paths.output_dir())),
         paths,
         plan: Arc::clone(&setup.work.plan),
         evaluation_sets: setup.work.evaluation_sets,
