@@ -2,11 +2,11 @@
 //!
 //! `config` one YAML to one resolved value · `dataset` prepared samples on shared storage · `plan` who computes what,
 //! pure · `evaluation` what is evaluated and what it says · `numerics` integers before any sum, clip and optimizer ·
-//! `manifest` what a checkpoint is · `paths` every name in a run's output folder · `ledger` what a run did, chained and
-//! provable · `limits` file descriptors · `storage` atomic publishing · `text` tokenizer and chat template · `wire`
-//! protobuf to domain types · `faults` faults on purpose · `hex` bytes as text · `signals` what asks a program to leave
-//! · `error` coded failures and exit codes · `security` and `telemetry` the doors where TLS and OpenTelemetry will
-//! stand.
+//! `manifest` what a checkpoint is · `paths` every name in a run's output folder · `ledger` what a run did, chained
+//! and provable · `limits` file descriptors · `net` listeners and channels of both services · `storage` whole objects,
+//! published as one · `text` tokenizer and chat template · `wire` protobuf to domain types · `faults` faults on
+//! purpose · `hex` bytes as text · `signals` what asks a program to leave · `error` coded failures and exit codes ·
+//! `security` how a connection is secured · `telemetry` the door where OpenTelemetry will stand.
 
 pub mod config;
 pub mod dataset;
@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod limits;
 pub mod manifest;
 pub mod model;
+pub mod net;
 pub mod numerics;
 pub mod paths;
 pub mod plan;

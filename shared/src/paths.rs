@@ -36,8 +36,10 @@ const LOCK: &str = ".lock";
 const LOGS: &str = "logs";
 const METRICS: &str = "metrics.jsonl";
 const PREPARED: &str = "prepared";
-const RESOLVED: &str = "resolved.yaml";
-const STAGING: &str = ".staging";
+/// The configuration with every default.
+pub const RESOLVED: &str = "resolved.yaml";
+/// Where workers write checkpoints that have no name yet, each try in a group of its own.
+pub const STAGING: &str = ".staging";
 
 /// Folder name of a step's checkpoint.
 #[must_use]
@@ -49,6 +51,21 @@ pub fn checkpoint_name(step: Step) -> String {
 #[must_use]
 pub fn checkpoint_step(name: &str) -> Option<Step> {
     name.strip_prefix(CHECKPOINT)?.parse().ok().map(Step)
+}
+
+/// Names of the damaged checkpoints of a step that are kept: the first, the second, and so on.
+pub fn damaged_names(step: Step) -> impl Iterator<Item = String> {
+    let name = checkpoint_name(step);
+    (1..u32::MAX).map(move |number| match number {
+        1 => format!("{name}.damaged"),
+        number => format!("{name}.damaged.{number}"),
+    })
+}
+
+/// Name of a file of the result before it has its own.
+#[must_use]
+pub fn unnamed_result(name: &str) -> String {
+    format!(".{name}.export")
 }
 
 /// Folder name of one try of a worker to write a step's checkpoint.
@@ -87,6 +104,13 @@ impl RunPaths {
     #[must_use]
     pub fn output_dir(&self) -> &Path {
         &self.output_dir
+    }
+
+    /// The name of what lies at a path below the output folder, `None` for any other path and for one that is no text.
+    #[must_use]
+    pub fn name_of(&self, path: &Path) -> Option<String> {
+        let name = path.strip_prefix(&self.output_dir).ok()?;
+        Some(name.to_str()?.to_owned())
     }
 
     fn of(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -129,15 +153,6 @@ impl RunPaths {
         self.of(checkpoint_name(step))
     }
 
-    /// Where damaged checkpoints of a step are kept: the first, the second, and so on.
-    pub fn damaged(&self, step: Step) -> impl Iterator<Item = PathBuf> {
-        let name = checkpoint_name(step);
-        (1..u32::MAX).map(move |number| match number {
-            1 => self.of(format!("{name}.damaged")),
-            number => self.of(format!("{name}.damaged.{number}")),
-        })
-    }
-
     /// Where workers write checkpoints that have no name yet, each try in a folder of its own.
     #[must_use]
     pub fn staging(&self) -> PathBuf {
@@ -148,18 +163,6 @@ impl RunPaths {
     #[must_use]
     pub fn adapter(&self) -> PathBuf {
         self.of(ADAPTER_FILE)
-    }
-
-    /// A file of the result.
-    #[must_use]
-    pub fn result(&self, name: &str) -> PathBuf {
-        self.of(name)
-    }
-
-    /// A file of the result before it has its name.
-    #[must_use]
-    pub fn unnamed_result(&self, name: &str) -> PathBuf {
-        self.of(format!(".{name}.export"))
     }
 
     /// One line per committed step.
@@ -218,13 +221,19 @@ mod tests {
         assert_eq!(checkpoint_step(&checkpoint_name(step)), Some(step));
         let staged = staging_name(step, &WorkerId("w-1".into()), 3);
         assert_eq!(staged, "checkpoint-120.w-1.3");
-        let paths = RunPaths::new("/out");
-        let damaged: Vec<_> = paths.damaged(step).take(2).collect();
-        assert_eq!(damaged[1], Path::new("/out/checkpoint-120.damaged.2"));
-        for path in damaged.iter().chain([&PathBuf::from(staged)]) {
-            let name = path.file_name().unwrap().to_str().unwrap();
+        let damaged: Vec<_> = damaged_names(step).take(2).collect();
+        assert_eq!(damaged[1], "checkpoint-120.damaged.2");
+        for name in damaged.iter().chain([&staged]) {
             assert_eq!(checkpoint_step(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn only_what_lies_in_the_output_folder_has_a_name_there() {
+        let paths = RunPaths::new("/out");
+        let staged = paths.staging().join("checkpoint-5.w.1");
+        assert_eq!(paths.name_of(&staged).unwrap(), ".staging/checkpoint-5.w.1");
+        assert_eq!(paths.name_of(Path::new("/other/checkpoint-5")), None);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use cluster_tests::{Run, skipped};
+use shared::net::session_endpoint;
+use shared::security::PLAIN;
 use shared::wire::message::{Envelope, FromWorker, Hello, PROTOCOL, ToWorker};
 use shared::wire::session::session_client::SessionClient;
 
@@ -94,7 +96,7 @@ fn a_worker_of_another_version_is_refused_in_words() {
         body: FromWorker::Hello(hello),
     };
     let answer = tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let endpoint = shared::wire::session_endpoint(&run.address).unwrap();
+        let endpoint = session_endpoint(&PLAIN, &run.address).unwrap();
         let mut client = SessionClient::new(endpoint.connect().await.unwrap());
         let first = tokio_stream::iter([first.into()]);
         let mut answers = client.open(first).await.unwrap().into_inner();

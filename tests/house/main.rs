@@ -71,6 +71,43 @@ fn a_name_in_the_output_folder_is_spelled_once() {
     }
 }
 
+/// How a connection is secured is decided where it is made, so it is made in one place.
+#[test]
+fn there_is_one_way_to_the_network() {
+    let home = repository().join("shared/src/net");
+    let house = repository().join("tests/house");
+    let (mut seen, mut elsewhere) = (BTreeSet::new(), Vec::new());
+    for path in all_sources() {
+        if path.starts_with(&house) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for word in [
+            "http://",
+            "Server::builder",
+            "Endpoint::",
+            "HttpConnector",
+            "TcpSocket::",
+            "TcpIncoming",
+        ] {
+            if !text.contains(word) {
+                continue;
+            }
+            seen.insert(word);
+            if !path.starts_with(&home) {
+                elsewhere.push(format!("{} has {word}", path.display()));
+            }
+        }
+        // A socket of the standard library is what a test stands up to be refused.
+        let in_src = path.components().any(|part| part.as_os_str() == "src");
+        if in_src && !path.starts_with(&home) && text.contains("TcpListener") {
+            elsewhere.push(format!("{} has a listener", path.display()));
+        }
+    }
+    assert!(elsewhere.is_empty(), "{elsewhere:#?}");
+    assert_eq!(seen.len(), 5, "{seen:?}");
+}
+
 #[test]
 fn every_source_file_says_what_it_is_for() {
     for path in all_sources() {
@@ -186,6 +223,7 @@ const SHARED: &[(&str, &[&str])] = &[
         "model",
         &["config", "error", "manifest", "numerics", "storage"],
     ),
+    ("net", &["error", "limits", "security"]),
     ("numerics", &["ids"]),
     ("paths", &["ids"]),
     ("plan", &["config", "ids"]),

@@ -17,6 +17,7 @@ use cluster_tests::{Finished, Run, coordinator, output, worker};
 use serde_json::Value;
 use shared::ids::Step;
 use shared::manifest::{ADAPTER_FILE, MANIFEST, newest};
+use shared::storage::Folder;
 
 const LINES: &[(&str, &str)] = &[("max_steps", "4"), ("save_steps", "2")];
 
@@ -51,7 +52,7 @@ impl Checkpoints {
 
     /// Which checkpoint is used, and what is said of the others.
     fn used(&self) -> (Step, String) {
-        let found = newest(&self.output).unwrap().unwrap();
+        let found = newest(&Folder::new(&self.output)).unwrap().unwrap();
         let said = found.skipped.iter().map(shared::error::render);
         (found.manifest.step, said.collect())
     }

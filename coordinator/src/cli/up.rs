@@ -5,9 +5,9 @@ use std::path::Path;
 
 use shared::error::{Code, Error, Result};
 use shared::faults::Faults;
-use shared::security::check_loopback;
+use shared::net::Listener;
+use shared::security::{Security, check_loopback};
 use shared::telemetry::LogFile;
-use tokio::net::TcpListener;
 
 use super::UpArgs;
 use crate::driver::End;
@@ -22,10 +22,11 @@ use crate::start::{self, Crew, Request};
 pub async fn run(args: &UpArgs, cwd: &Path, reporter: Reporter, log: &LogFile) -> Result<End> {
     let faults = Faults::from_environment()?;
     check_loopback(args.listen, args.insecure)?;
+    let security = Security::Plain;
     // A port that is named and taken is said before anything else is looked at.
     let named = match args.listen.port() {
         0 => None,
-        _ => Some(bind(args.listen).await?),
+        _ => Some(bind(args.listen, &security)?),
     };
     let request = Request {
         config: args.config.clone(),
@@ -36,9 +37,9 @@ pub async fn run(args: &UpArgs, cwd: &Path, reporter: Reporter, log: &LogFile) -
     let prepared = blocking(move || start::prepare(&request)).await?;
     let door = match named {
         Some(bound) => bound,
-        None => bind_again(args.listen, prepared.address()).await?,
+        None => bind_again(args.listen, prepared.address(), &security)?,
     };
-    let reached = door.1.to_string();
+    let reached = door.address().to_string();
     let setup = blocking(move || prepared.begin(&reached)).await?;
     let crew = Crew {
         min_workers: args.min_workers,
@@ -57,12 +58,12 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Port 0: where this run listened before, so that its workers find it again; else any free one.
-async fn bind_again(listen: SocketAddr, before: Option<&str>) -> Result<(TcpListener, SocketAddr)> {
+fn bind_again(listen: SocketAddr, before: Option<&str>, security: &Security) -> Result<Listener> {
     let before = before.and_then(|address| address.parse::<SocketAddr>().ok());
     if let Some(before) = before.filter(|b| b.ip() == listen.ip())
-        && let Ok(bound) = bind(before).await
+        && let Ok(bound) = bind(before, security)
     {
         return Ok(bound);
     }
-    bind(listen).await
+    bind(listen, security)
 }

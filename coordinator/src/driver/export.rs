@@ -2,27 +2,30 @@
 //!
 //! In: the checkpoint whose adapter is the result, the last one for the history. Out: the PEFT pair, its copy,
 //! tokenizer, history, manifest last. Runs on a blocking thread.
-//! Keeps: a checkpoint is verified whole before a byte of it is copied; no file has its name before all files are
+//! Keeps: a checkpoint is verified whole before a byte of it is copied; no object has its name before all are
 //! written and read back.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::manifest::{ExpectedTensor, FileDigest, Manifest, file_digest, verify_adapter};
 use shared::paths::{
-    ADAPTER_CONFIG_FILE, ADAPTER_COPY_FILE, ADAPTER_FILE, PISSA_FILE, RunPaths, TRAINER_STATE,
+    ADAPTER_CONFIG_FILE, ADAPTER_COPY_FILE, ADAPTER_FILE, PISSA_FILE, TRAINER_STATE,
+    checkpoint_name, unnamed_result,
 };
+use shared::storage::{Group, Groups, Objects, Reading, Writing};
 
 use super::plain_lora;
 use super::storage::look_through;
 use crate::engine::ExportFailure;
 
-/// What is exported, and the paths it is exported to.
+/// What is exported, and the storage it is exported to.
 pub(super) struct Export {
-    pub(super) paths: RunPaths,
+    pub(super) objects: Arc<dyn Groups>,
     /// The step whose adapter is the result, and its committed digest where it is known.
     pub(super) result: (Step, Option<String>),
     /// The last committed step, whose history is exported, and its digest where it is known.
@@ -39,8 +42,9 @@ pub(super) struct Export {
 pub(super) fn export(export: &Export) -> std::result::Result<String, ExportFailure> {
     let order: Vec<_> = export.expected.iter().map(|t| t.key.clone()).collect();
     let look = |(step, recorded): &(Step, Option<String>)| {
-        let folder = export.paths.checkpoint(*step);
-        let looked = look_through(&folder, *step, recorded.as_deref(), &order);
+        let name = checkpoint_name(*step);
+        let checkpoint = Group::new(&*export.objects, &name);
+        let looked = look_through(&checkpoint, *step, recorded.as_deref(), &order);
         looked.map_err(|error| match error.code {
             // A checkpoint that cannot be read now may be whole.
             Code::Io => ExportFailure::Storage(error),
@@ -51,7 +55,7 @@ pub(super) fn export(export: &Export) -> std::result::Result<String, ExportFailu
     if export.last.0 != export.result.0 {
         look(&export.last)?;
     }
-    let mut staged = Staged::new(&export.paths);
+    let mut staged = Staged::new(&*export.objects);
     staged.fill(export, manifest).map_err(|error| {
         ExportFailure::Storage(match error.code {
             Code::Io => error
@@ -66,16 +70,17 @@ pub(super) fn export(export: &Export) -> std::result::Result<String, ExportFailu
 ///
 /// # Errors
 /// [`Code::Io`], [`Code::ExportDiffers`].
-pub(crate) fn converted(checkpoint: &Path) -> Result<Option<Vec<u8>>> {
-    let taken = checkpoint.join(PISSA_FILE);
-    if !taken.is_file() {
+pub(crate) fn converted(checkpoint: &dyn Objects) -> Result<Option<Vec<u8>>> {
+    if !checkpoint.has(PISSA_FILE) {
         return Ok(None);
     }
-    plain_lora::convert(&read(&checkpoint.join(ADAPTER_FILE))?, &read(&taken)?).map(Some)
+    let adapter = read(checkpoint, ADAPTER_FILE)?;
+    plain_lora::convert(&adapter, &read(checkpoint, PISSA_FILE)?).map(Some)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| io(path, "cannot be read", &e))
+fn read(from: &dyn Objects, name: &str) -> Result<Vec<u8>> {
+    let got = from.get(name);
+    got.map_err(|e| io(&from.place(name), "cannot be read", &e))
 }
 
 fn io(path: &Path, what: &str, why: &std::io::Error) -> Error {
@@ -84,54 +89,55 @@ fn io(path: &Path, what: &str, why: &std::io::Error) -> Error {
         .why(why.to_string())
 }
 
-/// Files under temporary names beside their own; those that got no name are removed.
+/// Objects under temporary names beside their own; those that got no name are removed.
 struct Staged<'a> {
-    paths: &'a RunPaths,
+    objects: &'a dyn Groups,
     names: Vec<String>,
 }
 
 impl<'a> Staged<'a> {
-    fn new(paths: &'a RunPaths) -> Self {
+    fn new(objects: &'a dyn Groups) -> Self {
         Self {
-            paths,
+            objects,
             names: Vec::new(),
         }
     }
 
     fn fill(&mut self, export: &Export, manifest: Manifest) -> Result<String> {
-        let checkpoint = export.paths.checkpoint(export.result.0);
-        let last = export.paths.checkpoint(export.last.0);
-        let adapter = checkpoint.join(ADAPTER_FILE);
+        let [result, last] = [&export.result, &export.last].map(|(step, _)| checkpoint_name(*step));
+        let checkpoint = Group::new(self.objects, &result);
         let mut expected = export.expected.clone();
         if let Some(bytes) = converted(&checkpoint)? {
-            let config = plain_lora::config(&read(&checkpoint.join(ADAPTER_CONFIG_FILE))?)?;
+            let config = plain_lora::config(&read(&checkpoint, ADAPTER_CONFIG_FILE)?)?;
             expected = plain_lora::expected(&expected);
             for name in [ADAPTER_FILE, ADAPTER_COPY_FILE] {
-                self.write(name, |file| file.write_all(&bytes))?;
+                self.write(name, &mut |to| to.write_all(&bytes))?;
             }
-            self.write(ADAPTER_CONFIG_FILE, |file| file.write_all(&config))?;
+            self.write(ADAPTER_CONFIG_FILE, &mut |to| to.write_all(&config))?;
         } else {
             for name in [ADAPTER_FILE, ADAPTER_COPY_FILE] {
-                self.copy(name, &adapter)?;
+                self.copy(name, &checkpoint, ADAPTER_FILE)?;
                 self.is_as_listed(name, ADAPTER_FILE, &manifest)?;
             }
-            self.copy(ADAPTER_CONFIG_FILE, &checkpoint.join(ADAPTER_CONFIG_FILE))?;
+            self.copy(ADAPTER_CONFIG_FILE, &checkpoint, ADAPTER_CONFIG_FILE)?;
         }
-        self.copy(TRAINER_STATE, &last.join(TRAINER_STATE))?;
+        let last = Group::new(self.objects, &last);
+        self.copy(TRAINER_STATE, &last, TRAINER_STATE)?;
         for file in &export.tokenizer_files {
             if let Some(name) = file.file_name() {
-                self.copy(&name.to_string_lossy(), file)?;
+                let mut from = File::open(file).map_err(|e| io(file, "cannot be read", &e))?;
+                self.copy_from(&name.to_string_lossy(), &mut from)?;
             }
         }
         for name in [ADAPTER_FILE, ADAPTER_COPY_FILE] {
-            verify_adapter(&self.paths.unnamed_result(name), &expected)?;
+            verify_adapter(self.objects, &unnamed_result(name), &expected)?;
         }
         self.names.sort();
         let mut files = Vec::new();
         for name in &self.names {
             files.push(FileDigest {
                 name: name.clone(),
-                ..file_digest(&self.paths.unnamed_result(name))?
+                ..file_digest(self.objects, &unnamed_result(name))?
             });
         }
         let written = files.iter().find(|file| file.name == ADAPTER_FILE);
@@ -142,35 +148,31 @@ impl<'a> Staged<'a> {
             ..manifest
         };
         self.name()?;
-        manifest.write(export.paths.output_dir())?;
+        manifest.write(self.objects)?;
         Ok(adapter_sha256)
     }
 
-    fn write(
-        &mut self,
-        name: &str,
-        write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
-    ) -> Result<()> {
+    fn write(&mut self, name: &str, write: Writing<'_>) -> Result<()> {
         if !self.names.iter().any(|n| n == name) {
             self.names.push(name.to_owned());
         }
-        let path = self.paths.unnamed_result(name);
-        let written = (|| {
-            let mut file = BufWriter::with_capacity(1 << 20, File::create(&path)?);
-            write(&mut file)?;
-            file.into_inner()?.sync_all()
-        })();
-        written.map_err(|e| io(&self.paths.result(name), "writing failed", &e))
+        let written = self.objects.put_with(&unnamed_result(name), write);
+        written.map_err(|error| error.in_file(self.objects.place(name)))
     }
 
-    fn copy(&mut self, name: &str, from: &Path) -> Result<()> {
-        let mut source = File::open(from).map_err(|e| io(from, "cannot be read", &e))?;
-        self.write(name, |file| std::io::copy(&mut source, file).map(|_| ()))
+    fn copy(&mut self, name: &str, from: &dyn Objects, source: &str) -> Result<()> {
+        let object = from.open(source);
+        let object = object.map_err(|e| io(&from.place(source), "cannot be read", &e))?;
+        self.copy_from(name, &mut Reading::new(object))
+    }
+
+    fn copy_from(&mut self, name: &str, from: &mut dyn Read) -> Result<()> {
+        self.write(name, &mut |to| std::io::copy(from, to).map(|_| ()))
     }
 
     /// Checks that a copied file has the digest that the checkpoint's manifest lists, in case either changed meanwhile.
     fn is_as_listed(&self, name: &str, listed: &str, manifest: &Manifest) -> Result<()> {
-        let copied = file_digest(&self.paths.unnamed_result(name))?;
+        let copied = file_digest(self.objects, &unnamed_result(name))?;
         let listed = manifest.files.iter().find(|file| file.name == listed);
         if listed.is_some_and(|listed| listed.sha256 == copied.sha256) {
             return Ok(());
@@ -179,35 +181,39 @@ impl<'a> Staged<'a> {
             Code::ExportDiffers,
             "the adapter does not read back as written",
         )
-        .in_file(self.paths.result(name))
+        .in_file(self.objects.place(name))
         .why(format!("it has sha256 {}", copied.sha256)))
     }
 
-    /// Every file gets its name.
+    /// Every object gets its name.
     fn name(&mut self) -> Result<()> {
         while let Some(name) = self.names.last() {
-            let path = self.paths.result(name);
-            fs::rename(self.paths.unnamed_result(name), &path)
-                .map_err(|e| io(&path, "writing failed", &e))?;
+            let named = self.objects.rename(&unnamed_result(name), name);
+            named.map_err(|e| io(&self.objects.place(name), "writing failed", &e))?;
             self.names.pop();
         }
-        let folder = self.paths.output_dir();
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| io(folder, "syncing failed", &e))
+        Ok(())
     }
 }
 
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
         for name in &self.names {
-            let _ = fs::remove_file(self.paths.unnamed_result(name));
+            let _ = self.objects.remove(&unnamed_result(name));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use shared::manifest::newest;
+    use shared::storage::{Folder, MemoryObjects};
+
+    use super::super::publish::{Publication, publish};
     use super::super::samples::{self, Damage};
+    use super::super::storage::set_aside;
     use super::*;
 
     fn files(folder: &Path) -> Vec<String> {
@@ -220,7 +226,7 @@ mod tests {
 
     fn order(output: &Path, result: u64, last: u64) -> Export {
         Export {
-            paths: RunPaths::new(output),
+            objects: Arc::new(Folder::new(output)),
             result: (Step(result), None),
             last: (Step(last), None),
             tokenizer_files: Vec::new(),
@@ -235,12 +241,13 @@ mod tests {
         let last = samples::checkpoint(output.path(), 7, Damage::None);
         let sha256 = export(&order(output.path(), 5, 7)).unwrap();
         let read = |folder: &str, name: &str| fs::read(Path::new(folder).join(name)).unwrap();
-        let here = output.path().to_str().unwrap();
-        assert_eq!(read(here, ADAPTER_FILE), read(&best.folder, ADAPTER_FILE));
-        assert_eq!(read(here, ADAPTER_COPY_FILE), read(here, ADAPTER_FILE));
-        assert_eq!(read(here, TRAINER_STATE), read(&last.folder, TRAINER_STATE));
-        let manifest = Manifest::read(output.path()).unwrap();
-        manifest.verify(output.path()).unwrap();
+        let root = output.path().to_str().unwrap();
+        assert_eq!(read(root, ADAPTER_FILE), read(&best.folder, ADAPTER_FILE));
+        assert_eq!(read(root, ADAPTER_COPY_FILE), read(root, ADAPTER_FILE));
+        assert_eq!(read(root, TRAINER_STATE), read(&last.folder, TRAINER_STATE));
+        let here = Folder::new(output.path());
+        let manifest = Manifest::read(&here).unwrap();
+        manifest.verify(&here).unwrap();
         let listed = manifest.files.iter().find(|f| f.name == ADAPTER_FILE);
         assert_eq!(listed.unwrap().sha256, sha256);
         assert_eq!(files(output.path()).len(), 5);
@@ -291,5 +298,45 @@ mod tests {
             "{outcome:?}"
         );
         assert_eq!(files(output.path()), Vec::<String>::new());
+    }
+
+    /// What a store without a file system needs to be able to do is all in its verbs.
+    #[test]
+    fn from_what_a_worker_staged_to_the_adapter_no_file_is_needed() {
+        let objects = Arc::new(MemoryObjects::default());
+        let output = tempfile::tempdir().unwrap();
+        let staged = samples::publication(output.path(), 5, Damage::None, Box::new(|| Ok(())));
+        for name in staged.objects.list(".staging/").unwrap() {
+            objects
+                .put(&name, &staged.objects.get(&name).unwrap())
+                .unwrap();
+        }
+        drop(output);
+        let publication = Publication {
+            objects: objects.clone(),
+            ..staged
+        };
+        publish(publication, &mut |_| ()).unwrap();
+        assert!(!objects.has(".staging"));
+        let found = newest(&*objects).unwrap().unwrap();
+        assert_eq!((found.manifest.step, found.skipped.len()), (Step(5), 0));
+        let order = Export {
+            objects: objects.clone(),
+            ..order(Path::new("none"), 5, 5)
+        };
+        export(&order).unwrap();
+        Manifest::read(&*objects)
+            .unwrap()
+            .verify(&*objects)
+            .unwrap();
+        let adapter = |name: &str| objects.get(name).unwrap();
+        assert_eq!(
+            adapter(ADAPTER_FILE),
+            adapter(&format!("checkpoint-5/{ADAPTER_FILE}"))
+        );
+        // In place of the one before, as on a disk.
+        export(&order).unwrap();
+        let aside = set_aside(&*objects, Step(5)).unwrap();
+        assert!(objects.has(&aside) && newest(&*objects).unwrap().is_none());
     }
 }

@@ -37,6 +37,7 @@ use shared::manifest::ExpectedTensor;
 use shared::paths::RunPaths;
 use shared::plan::Plan;
 use shared::signals::LeaveSignal;
+use shared::storage::Groups;
 use shared::wire::message::{Envelope, ToWorker};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -67,6 +68,8 @@ pub struct Run {
     pub record: Leading,
     /// Every path in the output folder, absolute.
     pub paths: RunPaths,
+    /// The storage at these paths.
+    pub objects: Arc<dyn Groups>,
     /// Steps, epochs, learning rates.
     pub plan: Arc<Plan>,
     /// The evaluation sets, in the order of the sums in an evaluation.

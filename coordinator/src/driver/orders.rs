@@ -5,14 +5,15 @@
 //! engine's decisions.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::error::{Error, Result};
+use shared::error::{Code, Error, Result};
 use shared::ids::{Step, WorkerId};
 use shared::ledger;
-use shared::manifest::{FORMAT, FileDigest, Manifest};
+use shared::manifest::{FORMAT, FileDigest, Manifest, file_digest};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
-use shared::paths::checkpoint_name;
+use shared::paths::{ADAPTER_FILE, STAGING, checkpoint_name};
 use shared::wire::message::{Envelope, ToWorker};
 use tokio::sync::mpsc;
 
@@ -45,11 +46,13 @@ impl Driver {
                 files,
             } => self.publish(step, state_digest, &staging, files)?,
             Command::Discard(folder) => {
-                let staging = self.run.paths.staging();
-                self.spawn_blocking(move || {
-                    storage::discard(&staging, &folder);
-                    None
-                });
+                let objects = Arc::clone(&self.run.objects);
+                if let Some(staged) = self.run.paths.name_of(&folder) {
+                    self.spawn_blocking(move || {
+                        storage::discard(&*objects, &staged);
+                        None
+                    });
+                }
             }
             Command::Remove(step) => self.remove(step),
             Command::Verify(stored) => self.verify(stored),
@@ -178,9 +181,12 @@ impl Driver {
             files: Vec::new(),
             own_sha256: String::new(),
         };
+        let staged = self.run.paths.name_of(staging).ok_or_else(|| {
+            Error::new(Code::Internal, "a checkpoint was staged elsewhere").in_file(staging)
+        })?;
         let publication = Publication {
-            paths: self.run.paths.clone(),
-            staging: staging.to_path_buf(),
+            objects: Arc::clone(&self.run.objects),
+            staging: staged,
             files,
             trainer_state: self.journal.trainer_state(step)?,
             manifest,
@@ -202,10 +208,11 @@ impl Driver {
 
     fn remove(&mut self, step: Step) {
         self.published_digests.remove(&step);
-        match storage::remove(&self.run.paths, step) {
+        let objects = Arc::clone(&self.run.objects);
+        match objects.withdraw(&checkpoint_name(step)) {
             Ok(None) => {}
             Ok(Some(hidden)) => self.spawn_blocking(move || {
-                let deleted = storage::delete(&hidden);
+                let deleted = storage::delete(&*objects, &hidden);
                 deleted.err().map(WorkOutcome::Complaint)
             }),
             Err(error) => self.complain(&error),
@@ -226,14 +233,13 @@ impl Driver {
     fn set_aside(&mut self, step: Step, reason: &str) -> Result<()> {
         let known = self.published_digests.remove(&step).unwrap_or_default();
         let mut lies = checkpoint_name(step);
-        match storage::set_aside(&self.run.paths, step) {
-            Ok(folder) => {
+        match storage::set_aside(&*self.run.objects, step) {
+            Ok(name) => {
                 self.journal.say(&format!(
                     "the checkpoint of step {step} is not used any more, it lies in {} now: {reason}",
-                    folder.display()
+                    self.run.objects.place(&name).display()
                 ));
-                let name = folder.file_name().unwrap_or_default();
-                lies = name.to_string_lossy().into_owned();
+                lies = name;
             }
             Err(error) => self.complain(&error.why(reason)),
         }
@@ -249,7 +255,7 @@ impl Driver {
         }
         let known = |step| (step, self.published_digests.get(&step).cloned());
         let order = Export {
-            paths: self.run.paths.clone(),
+            objects: Arc::clone(&self.run.objects),
             result: known(result),
             last: known(last),
             tokenizer_files: self.run.tokenizer_files.clone(),
@@ -295,10 +301,10 @@ impl Driver {
     /// The adapter is where loaders look: removes the staging folder and writes the ledger's last line.
     fn finish(&mut self, step: Step) -> Result<()> {
         // Files that stay in it are harmless.
-        let _ = std::fs::remove_dir_all(self.run.paths.staging());
+        let _ = self.run.objects.delete(STAGING);
         let adapter_sha256 = match self.adapter_sha256.take() {
             Some(sha256) => sha256,
-            None => shared::manifest::file_digest(&self.run.paths.adapter())?.sha256,
+            None => file_digest(&*self.run.objects, ADAPTER_FILE)?.sha256,
         };
         let traffic = self.traffic.totals().into();
         let complete = self.journal.completion(step, adapter_sha256, traffic);

@@ -1,16 +1,16 @@
 //! Turns a worker's staged files into a checkpoint.
 //!
-//! In: a staging folder that a worker filled, the worker's digests of its files, the state digest that the members
+//! In: a group that a worker wrote, the worker's digests of its files, the state digest that the members
 //! agreed on. Out: `checkpoint-<step>/`, manifest last. Runs on a blocking thread, beside the training.
 //! Keeps: no folder gets a checkpoint's name before the state in its files, hashed again here, is the agreed one, and
 //! before the ledger up to its step is on the disk.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::manifest::{ExpectedTensor, FileDigest, Manifest, file_digest, verify_adapter};
-use shared::paths::{ADAPTER_FILE, OPTIMIZER_FILE, RunPaths, TRAINER_STATE};
-use shared::storage::{publish_folder, write_atomic};
+use shared::paths::{ADAPTER_FILE, OPTIMIZER_FILE, TRAINER_STATE, checkpoint_name};
+use shared::storage::{Group, Groups, Objects};
 
 use crate::engine::{PublishFailure, Stored};
 
@@ -19,8 +19,9 @@ pub(super) type Synced = Box<dyn FnOnce() -> Result<()> + Send>;
 
 /// One checkpoint on its way from staging to its name.
 pub(super) struct Publication {
-    pub(super) paths: RunPaths,
-    pub(super) staging: PathBuf,
+    pub(super) objects: Arc<dyn Groups>,
+    /// Name of the group that the worker wrote.
+    pub(super) staging: String,
     /// Names, sizes and digests of the staged files, as the worker reports them.
     pub(super) files: Vec<FileDigest>,
     pub(super) trainer_state: String,
@@ -49,20 +50,20 @@ fn prove(
     publication: &Publication,
     moved: &mut dyn FnMut(u64),
 ) -> std::result::Result<(), PublishFailure> {
-    let staging = &publication.staging;
+    let staging = Group::new(&*publication.objects, &publication.staging);
     let written = Manifest {
         files: publication.files.clone(),
         ..Manifest::default()
     };
     let storage = PublishFailure::Storage;
     complete(&publication.files).map_err(storage)?;
-    written.verify_with(staging, moved).map_err(storage)?;
-    let wrong = verify_adapter(&staging.join(ADAPTER_FILE), &publication.expected)
-        .and_then(|()| publication.manifest.verify_state(staging, &[], moved))
+    written.verify_with(&staging, moved).map_err(storage)?;
+    let wrong = verify_adapter(&staging, ADAPTER_FILE, &publication.expected)
+        .and_then(|()| publication.manifest.verify_state(&staging, &[], moved))
         .err();
     let Some(wrong) = wrong else { return Ok(()) };
     // Files that changed since they were compared are no fault of the writer's memory.
-    match written.verify_with(staging, moved) {
+    match written.verify_with(&staging, moved) {
         Ok(()) => Err(PublishFailure::Content(wrong)),
         Err(error) => Err(PublishFailure::Storage(error)),
     }
@@ -82,25 +83,23 @@ fn complete(files: &[FileDigest]) -> Result<()> {
 }
 
 fn name(mut publication: Publication, moved: &mut dyn FnMut(u64)) -> Result<Stored> {
-    let staging = &publication.staging;
-    write_atomic(
-        &staging.join(TRAINER_STATE),
-        publication.trainer_state.as_bytes(),
-    )?;
+    let objects = &*publication.objects;
+    let staging = Group::new(objects, &publication.staging);
+    staging.put(TRAINER_STATE, publication.trainer_state.as_bytes())?;
     let mut files = publication.files;
-    files.push(file_digest(&staging.join(TRAINER_STATE))?);
+    files.push(file_digest(&staging, TRAINER_STATE)?);
     files.sort_by(|a, b| a.name.cmp(&b.name));
     publication.manifest.files = files;
-    publication.manifest.write(staging)?;
+    publication.manifest.write(&staging)?;
     moved(1);
     (publication.synced)()?;
     moved(1);
     let step = publication.manifest.step;
-    let folder = publication.paths.checkpoint(step);
-    publish_folder(staging, &folder)?;
+    let name = checkpoint_name(step);
+    objects.publish(&publication.staging, &name)?;
     Ok(Stored {
         step,
-        folder: folder.display().to_string(),
+        folder: objects.place(&name).display().to_string(),
         state_digest: publication.manifest.state_digest,
     })
 }
@@ -108,6 +107,7 @@ fn name(mut publication: Publication, moved: &mut dyn FnMut(u64)) -> Result<Stor
 #[cfg(test)]
 mod tests {
     use shared::manifest::checkpoints;
+    use shared::storage::Folder;
 
     use super::super::samples::{self, Damage};
     use super::*;
@@ -125,7 +125,7 @@ mod tests {
         change(&mut publication);
         let outcome = publish(publication, &mut |_| ());
         assert_eq!(
-            checkpoints(output.path()).len(),
+            checkpoints(&Folder::new(output.path())).len(),
             usize::from(outcome.is_ok())
         );
         (output, outcome)
@@ -141,7 +141,7 @@ mod tests {
         let stored = outcome.unwrap();
         // The manifest holds the order of the keys: nobody has to know it.
         super::super::storage::verify(&stored, &[]).unwrap();
-        let manifest = Manifest::read(stored.folder.as_ref()).unwrap();
+        let manifest = Manifest::read(&Folder::new(&stored.folder)).unwrap();
         assert_eq!(manifest.parameters, samples::keys());
         assert!(manifest.files.iter().any(|f| f.name == TRAINER_STATE));
     }

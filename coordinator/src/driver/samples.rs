@@ -1,6 +1,7 @@
 //! Checkpoints of a small adapter, whole or damaged, for the tests of whatever handles them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -9,6 +10,7 @@ use shared::ledger::{Book, Commit, Leader, Record, Run, State};
 use shared::manifest::{ExpectedTensor, FORMAT, FileDigest, Manifest, file_digest};
 use shared::numerics::{AdapterState, state_digest};
 use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, RunPaths, TRAINER_STATE};
+use shared::storage::Folder;
 
 use super::publish::{Publication, Synced, publish};
 use crate::engine::Stored;
@@ -81,9 +83,8 @@ pub(super) fn publication(
     damage: Damage,
     synced: Synced,
 ) -> Publication {
-    let staging = RunPaths::new(output_dir)
-        .staging()
-        .join("checkpoint.worker-1");
+    let paths = RunPaths::new(output_dir);
+    let staging = paths.staging().join("checkpoint.worker-1");
     std::fs::create_dir_all(&staging).unwrap();
     let agreed = state(step);
     let mut held = agreed.clone();
@@ -95,8 +96,8 @@ pub(super) fn publication(
         flip(&staging.join(ADAPTER_FILE));
     }
     Publication {
-        paths: RunPaths::new(output_dir),
-        staging,
+        objects: Arc::new(Folder::new(output_dir)),
+        staging: paths.name_of(&staging).unwrap(),
         files,
         trainer_state: format!("{{\"global_step\": {step}}}\n"),
         manifest: Manifest {
@@ -124,13 +125,14 @@ pub(crate) fn checkpoint(output_dir: &Path, step: u64, damage: Damage) -> Stored
     }
     let publication = publication(output_dir, step, damage, synced);
     let folder = RunPaths::new(output_dir).checkpoint(Step(step));
-    std::fs::rename(&publication.staging, &folder).unwrap();
+    let staged = publication.objects.place(&publication.staging);
+    std::fs::rename(staged, &folder).unwrap();
     std::fs::write(folder.join(TRAINER_STATE), publication.trainer_state).unwrap();
     let manifest = Manifest {
         files: publication.files,
         ..publication.manifest
     };
-    manifest.write(&folder).unwrap();
+    manifest.write(&Folder::new(&folder)).unwrap();
     Stored {
         step: Step(step),
         folder: folder.display().to_string(),
@@ -186,5 +188,6 @@ fn write(folder: &Path, state: &AdapterState) -> Vec<FileDigest> {
     }
     std::fs::write(folder.join(ADAPTER_CONFIG_FILE), "{}\n").unwrap();
     let names = [ADAPTER_FILE, OPTIMIZER_FILE, ADAPTER_CONFIG_FILE];
-    names.map(|n| file_digest(&folder.join(n)).unwrap()).into()
+    let here = Folder::new(folder);
+    names.map(|n| file_digest(&here, n).unwrap()).into()
 }

@@ -3,13 +3,11 @@
 //! Keeps: a checkpoint loses its name in one rename, before any of its files is deleted; one that is set aside is never
 //! found again as a checkpoint, and never deleted.
 
-use std::path::{Path, PathBuf};
-
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::manifest::Manifest;
-use shared::paths::RunPaths;
-use shared::storage::unpublish_folder;
+use shared::paths::{STAGING, checkpoint_name, damaged_names};
+use shared::storage::{Folder, Groups, Objects};
 
 use crate::engine::Stored;
 
@@ -19,13 +17,14 @@ use crate::engine::Stored;
 /// # Errors
 /// What in the checkpoint does not hold what the ledger says, coded; the folder is named.
 pub(super) fn look_through(
-    folder: &Path,
+    checkpoint: &dyn Objects,
     step: Step,
     recorded: Option<&str>,
     order: &[String],
 ) -> Result<Manifest> {
-    let manifest = Manifest::read(folder)?;
-    let differs = |what: String| Error::new(Code::DigestDiffers, what).in_file(folder);
+    let manifest = Manifest::read(checkpoint)?;
+    let differs =
+        |what: String| Error::new(Code::DigestDiffers, what).in_file(checkpoint.place(""));
     if manifest.step != step {
         let found = manifest.step;
         return Err(differs(format!(
@@ -41,8 +40,8 @@ pub(super) fn look_through(
         .why(format!("its state digest is {}", manifest.state_digest))
         .why(format!("the ledger says {recorded}")));
     }
-    manifest.verify(folder)?;
-    manifest.verify_state(folder, order, &mut |_| ())?;
+    manifest.verify(checkpoint)?;
+    manifest.verify_state(checkpoint, order, &mut |_| ())?;
     Ok(manifest)
 }
 
@@ -51,67 +50,60 @@ pub(super) fn look_through(
 /// # Errors
 /// As [`look_through`].
 pub(super) fn verify(stored: &Stored, order: &[String]) -> Result<()> {
-    let folder = Path::new(&stored.folder);
-    look_through(folder, stored.step, Some(&stored.state_digest), order).map(|_| ())
+    let checkpoint = Folder::new(&stored.folder);
+    let digest = Some(stored.state_digest.as_str());
+    look_through(&checkpoint, stored.step, digest, order).map(|_| ())
 }
 
-/// A free name in the output folder that is not found as a checkpoint.
-pub(crate) fn free_name_aside(paths: &RunPaths, step: Step) -> PathBuf {
-    let free = paths.damaged(step).find(|path| !path.exists());
-    free.unwrap_or_else(|| paths.checkpoint(step))
+/// A free name in the run's storage that is not found as a checkpoint.
+pub(crate) fn free_name_aside(objects: &dyn Groups, step: Step) -> String {
+    let free = damaged_names(step).find(|name| !objects.has(name));
+    free.unwrap_or_else(|| checkpoint_name(step))
 }
 
-/// Renames a damaged checkpoint so that it is not found as one; returns its new path.
+/// Renames a damaged checkpoint so that it is not found as one; returns its new name.
 ///
 /// # Errors
 /// [`Code::Io`] with the path.
-pub(crate) fn set_aside(paths: &RunPaths, step: Step) -> Result<PathBuf> {
-    let folder = paths.checkpoint(step);
-    let aside = free_name_aside(paths, step);
-    std::fs::rename(&folder, &aside).map_err(|e| {
+pub(crate) fn set_aside(objects: &dyn Groups, step: Step) -> Result<String> {
+    let name = checkpoint_name(step);
+    let aside = free_name_aside(objects, step);
+    objects.rename(&name, &aside).map_err(|e| {
         Error::new(Code::Io, "a damaged checkpoint cannot be set aside")
-            .in_file(&folder)
+            .in_file(objects.place(&name))
             .why(e.to_string())
     })?;
     Ok(aside)
 }
 
-/// Takes a checkpoint's name away; returns the hidden folder for [`delete`], or `None` where there is no such
-/// checkpoint.
+/// Deletes a checkpoint whose name was taken away before.
 ///
 /// # Errors
 /// [`Code::Io`] with the path.
-pub(super) fn remove(paths: &RunPaths, step: Step) -> Result<Option<PathBuf>> {
-    let folder = paths.checkpoint(step);
-    if !folder.exists() {
-        return Ok(None);
-    }
-    unpublish_folder(&folder).map(Some)
-}
-
-/// Deletes a folder that [`remove`] has hidden.
-///
-/// # Errors
-/// [`Code::Io`] with the path.
-pub(super) fn delete(folder: &Path) -> Result<()> {
-    std::fs::remove_dir_all(folder).map_err(|e| {
+pub(super) fn delete(objects: &dyn Groups, hidden: &str) -> Result<()> {
+    objects.delete(hidden).map_err(|e| {
         Error::new(Code::Io, "an old checkpoint cannot be removed")
-            .in_file(folder)
+            .in_file(objects.place(hidden))
             .why(e.to_string())
             .why("the next start tries again")
     })
 }
 
-/// Deletes `folder` if it lies in the staging folder, and nothing else; files that stay go at the next start.
-pub(super) fn discard(staging: &Path, folder: &Path) {
-    if folder != staging && folder.starts_with(staging) {
-        let _ = std::fs::remove_dir_all(folder);
+/// Deletes a group that a worker wrote and that has no name of its own, and nothing else; what stays goes at the next
+/// start.
+pub(super) fn discard(objects: &dyn Groups, staged: &str) {
+    let within = staged
+        .strip_prefix(STAGING)
+        .and_then(|rest| rest.strip_prefix('/'));
+    if within.is_some_and(|rest| !rest.is_empty()) {
+        let _ = objects.delete(staged);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use shared::manifest::checkpoints;
+    use shared::storage::MemoryObjects;
 
     use super::super::samples::{self, Damage};
     use super::*;
@@ -138,53 +130,43 @@ mod tests {
     #[test]
     fn a_damaged_checkpoint_is_kept_and_never_found_again() {
         let output = tempfile::tempdir().unwrap();
+        let objects = Folder::new(output.path());
         for n in 1..=3 {
             samples::checkpoint(output.path(), 5, Damage::OtherState);
-            let aside = set_aside(&RunPaths::new(output.path()), Step(5)).unwrap();
+            let aside = set_aside(&objects, Step(5)).unwrap();
             let ends = match n {
                 1 => ".damaged".to_owned(),
                 n => format!(".damaged.{n}"),
             };
-            assert!(aside.is_dir() && aside.to_string_lossy().ends_with(&ends));
-            assert!(checkpoints(output.path()).is_empty());
+            assert!(objects.place(&aside).is_dir() && aside.ends_with(&ends));
+            assert!(checkpoints(&objects).is_empty());
         }
-        assert_eq!(
-            set_aside(&RunPaths::new(output.path()), Step(5))
-                .unwrap_err()
-                .code,
-            Code::Io
-        );
+        assert_eq!(set_aside(&objects, Step(5)).unwrap_err().code, Code::Io);
     }
 
     #[test]
     fn a_checkpoint_that_goes_has_no_name_before_its_files_go() {
         let output = tempfile::tempdir().unwrap();
+        let objects = Folder::new(output.path());
+        let name = checkpoint_name(Step(5));
         samples::checkpoint(output.path(), 5, Damage::None);
-        let hidden = remove(&RunPaths::new(output.path()), Step(5))
-            .unwrap()
-            .unwrap();
-        assert!(checkpoints(output.path()).is_empty() && hidden.is_dir());
-        delete(&hidden).unwrap();
-        assert!(!hidden.exists());
-        assert_eq!(
-            remove(&RunPaths::new(output.path()), Step(5)).unwrap(),
-            None
-        );
+        let hidden = objects.withdraw(&name).unwrap().unwrap();
+        assert!(checkpoints(&objects).is_empty() && objects.has(&hidden));
+        delete(&objects, &hidden).unwrap();
+        assert!(!objects.has(&hidden));
+        assert_eq!(objects.withdraw(&name).unwrap(), None);
     }
 
     #[test]
-    fn only_staging_folders_are_discarded() {
-        let output = tempfile::tempdir().unwrap();
-        let staging = RunPaths::new(output.path()).staging();
-        let (mine, other) = (
-            staging.join("checkpoint-5.worker-1"),
-            output.path().join("a"),
-        );
-        for folder in [&mine, &other] {
-            std::fs::create_dir_all(folder).unwrap();
-            discard(&staging, folder);
+    fn only_what_was_staged_is_discarded() {
+        let objects = MemoryObjects::default();
+        let (mine, other) = (".staging/checkpoint-5.worker-1", ".staging-a/b");
+        for group in [mine, other, ".staging"] {
+            objects.put(&format!("{group}/file"), b"").unwrap();
         }
-        discard(&staging, &staging);
-        assert!(!mine.exists() && other.exists() && staging.exists());
+        for group in [mine, other, ".staging", ".staging/", "checkpoint-5"] {
+            discard(&objects, group);
+        }
+        assert!(!objects.has(mine) && objects.has(other) && objects.has(".staging"));
     }
 }

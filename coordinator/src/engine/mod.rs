@@ -202,7 +202,7 @@ impl Engine {
     /// The run's evaluations: the only account of them in the program.
     #[must_use]
     pub fn course(&self) -> &Course {
-        &self.course
+        &self.evaluations.course
     }
 
     /// The last committed step.

@@ -8,6 +8,6 @@ mod listen;
 mod service;
 mod traffic;
 
-pub use listen::{bind, incoming};
+pub use listen::{NO_WORKER_CAN_CONNECT, bind};
 pub use service::{Outbox, SessionEvent, SessionService};
 pub use traffic::Traffic;

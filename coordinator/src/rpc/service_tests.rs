@@ -2,11 +2,12 @@
 
 use shared::evaluation::Prompts;
 use shared::ids::{Identity, RunId, Step};
+use shared::net::session_endpoint;
+use shared::security::Security;
 use shared::wire::message::{Position, Task, Welcome};
 use shared::wire::session::session_client::SessionClient;
-use shared::wire::{session_endpoint, session_server};
 
-use super::super::listen::{bind, incoming};
+use super::super::listen::{NO_WORKER_CAN_CONNECT, bind};
 use super::*;
 
 fn outbox() -> (
@@ -93,10 +94,12 @@ fn no_two_sessions_of_a_run_have_one_name() {
 async fn a_session_s_name_is_never_what_a_worker_claims() {
     let (events, mut heard) = mpsc::channel(16);
     let service = SessionService::new(events, Arc::default(), Term(2)).into_server();
-    let (listener, address) = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let server = session_server().add_service(service);
-    let server = tokio::spawn(server.serve_with_incoming(incoming(listener)));
-    let endpoint = session_endpoint(&address.to_string()).unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap(), &Security::Plain).unwrap();
+    let address = listener.address().to_string();
+    let server = listener.server().add_service(service);
+    let incoming = listener.incoming(NO_WORKER_CAN_CONNECT);
+    let server = tokio::spawn(server.serve_with_incoming(incoming));
+    let endpoint = session_endpoint(&Security::Plain, &address).unwrap();
     let mut open = Vec::new();
     let mut given = Vec::new();
     for (incarnation, claimed) in [("a", "worker-2"), ("b", "worker-2"), ("a", "worker-2.1")] {

@@ -9,9 +9,9 @@ use shared::config::{self, RunConfig};
 use shared::error::{Code, Error, Result};
 use shared::evaluation::Prompts;
 use shared::ids::Identity;
+use shared::net::{TO_COORDINATOR_LIMIT, TO_WORKER_LIMIT};
 use shared::wire::message::{Envelope, ToWorker, Welcome};
 use shared::wire::session::CoordinatorMessage;
-use shared::wire::{TO_COORDINATOR_LIMIT, TO_WORKER_LIMIT};
 
 /// Most bytes of a micro-batch in what a worker says it holds: index, fingerprint, their frame.
 const CONTRIBUTION: usize = 20;

@@ -10,6 +10,7 @@ use shared::error::Result;
 use shared::manifest::{self, ADAPTER_FILE};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
 use shared::paths::ADAPTER_CONFIG_FILE;
+use shared::storage::Folder;
 
 /// The keys of an identity that are known only when the data are prepared.
 pub(super) const OF_DATA: &[&str] = &["dataset", "validation"];
@@ -29,7 +30,7 @@ pub(super) fn fields(config: &RunConfig, base_digest: &str) -> Result<BTreeMap<S
     if let Some(folder) = &config.init_adapter {
         let file = folder.join(ADAPTER_FILE);
         manifest::verify_listed(folder, &[&file, &folder.join(ADAPTER_CONFIG_FILE)])?;
-        let file = manifest::file_digest(&file)?;
+        let file = manifest::file_digest(&Folder::new(folder), ADAPTER_FILE)?;
         identity.insert("init_adapter".into(), file.sha256);
     }
     Ok(identity)

@@ -3,7 +3,6 @@
 //! In: a [`RunSetup`], how many workers are asked for, a listener. Out: how the run ended. Keeps: whoever
 //! reads that the coordinator listens finds every file of the run, and an open door.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,12 +10,12 @@ use shared::config::RunConfig;
 use shared::error::Result;
 use shared::evaluation::{Course, Prompts};
 use shared::faults::Faults;
+use shared::net::Listener;
 use shared::paths::RunPaths;
+use shared::storage::Folder;
 use shared::telemetry::LogFile;
 use shared::text::TextTokenizer;
 use shared::wire::message::SyncSource;
-use shared::wire::session_server;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use super::options::{Crew, options};
@@ -25,7 +24,7 @@ use super::setup::RunSetup;
 use crate::driver::{Driver, End, Journal, LedgerHistory, LocalWorkers, Run};
 use crate::engine::Engine;
 use crate::history::{Answers, Reporter};
-use crate::rpc::{SessionService, Traffic, incoming};
+use crate::rpc::{NO_WORKER_CAN_CONNECT, SessionService, Traffic};
 
 /// Session events waiting at most.
 const EVENTS: usize = 4096;
@@ -37,7 +36,7 @@ const EVENTS: usize = 4096;
 pub async fn lead(
     mut setup: RunSetup,
     crew: Crew,
-    door: (TcpListener, SocketAddr),
+    door: Listener,
     mut reporter: Reporter,
     log: &LogFile,
     faults: Faults,
@@ -67,22 +66,21 @@ pub async fn lead(
     )?;
     let traffic = Arc::new(Traffic::default());
     let (events, sessions) = mpsc::channel(EVENTS);
-    let (listener, address) = door;
+    let address = door.address();
     let service =
         SessionService::new(events, Arc::clone(&traffic), setup.record.term).into_server();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(
-        session_server()
-            .add_service(service)
-            .serve_with_incoming_shutdown(incoming(listener), async move {
-                let _ = stopped.await;
-            }),
-    );
+    let server = door.server().add_service(service);
+    let incoming = door.incoming(NO_WORKER_CAN_CONNECT);
+    let server = tokio::spawn(server.serve_with_incoming_shutdown(incoming, async move {
+        let _ = stopped.await;
+    }));
     // Only now: whoever reads this line finds every file of the run, and an open door.
     journal.listening(&address.to_string());
     let local = LocalWorkers::start(crew.local_workers, address, &paths.logs())?;
     let run = Run {
         timeouts,
+        objects: Arc::new(Folder::new(paths.output_dir())),
         paths,
         plan: setup.work.plan,
         evaluation_sets: setup.work.evaluation_sets,

@@ -8,6 +8,7 @@ use shared::error::Result;
 use shared::evaluation::Patience;
 use shared::manifest::{ExpectedTensor, Manifest};
 use shared::paths::RunPaths;
+use shared::storage::Folder;
 use shared::wire::message::{SyncSource, Welcome};
 
 use super::setup::RunSetup;
@@ -87,7 +88,7 @@ fn class_before(setup: &RunSetup) -> Result<Option<String>> {
     if !folder.starts_with(&setup.config.output_dir) {
         return Ok(None);
     }
-    let mut classes = Manifest::read(folder)?.device_classes;
+    let mut classes = Manifest::read(&Folder::new(folder))?.device_classes;
     let only = classes.pop_first();
     Ok(only.filter(|_| classes.is_empty()))
 }

@@ -7,6 +7,7 @@ use shared::error::{Code, Error, Result};
 use shared::ledger::State;
 use shared::manifest::checkpoints;
 use shared::paths::RunPaths;
+use shared::storage::{Folder, Objects};
 
 use crate::store::Existing;
 
@@ -45,9 +46,10 @@ pub fn check_writable(output_dir: &Path) -> Result<()> {
 /// What a run left that is removed with it: everything but prepared data.
 fn of_run(output_dir: &Path) -> Vec<PathBuf> {
     let left = RunPaths::new(output_dir).left_by_a_run();
-    let checkpoints = checkpoints(output_dir)
+    let objects = Folder::new(output_dir);
+    let checkpoints = checkpoints(&objects)
         .into_iter()
-        .map(|(_, folder)| folder);
+        .map(|(_, name)| objects.place(&name));
     left.into_iter()
         .chain(checkpoints)
         .filter(|path| path.exists())

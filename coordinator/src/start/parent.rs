@@ -14,6 +14,7 @@ use shared::ledger::{Parent, Policy};
 use shared::manifest::{
     self, ADAPTER_FILE, ExpectedTensor, Found, Manifest, OPTIMIZER_FILE, verify_adapter,
 };
+use shared::storage::{Folder, Objects};
 
 /// What must be equal, or its weights mean something else.
 const SAME: &[&str] = &["base_model", "lora_rank", "lora_alpha", "use_rslora"];
@@ -47,7 +48,7 @@ pub(super) fn find(
         ..
     } = checkpoint(named)?;
     compare(&folder, &found.identity, identity)?;
-    verify_adapter(&folder.join(ADAPTER_FILE), expected).map_err(|error| {
+    verify_adapter(&Folder::new(&folder), ADAPTER_FILE, expected).map_err(|error| {
         let mut differs =
             Error::new(Code::ParentDiffers, "the parent adapts other linears").in_file(&folder);
         differs.why = error.why;
@@ -70,10 +71,11 @@ pub(super) fn find(
 
 /// The folder itself, or the newest checkpoint in it that verifies.
 fn checkpoint(named: &Path) -> Result<Found> {
-    if named.join(OPTIMIZER_FILE).is_file() {
-        let found = Manifest::read(named)?;
-        found.verify(named)?;
-        found.verify_state(named, &[], &mut |_| ())?;
+    let here = Folder::new(named);
+    if here.has(OPTIMIZER_FILE) {
+        let found = Manifest::read(&here)?;
+        found.verify(&here)?;
+        found.verify_state(&here, &[], &mut |_| ())?;
         return Ok(Found {
             folder: named.to_path_buf(),
             manifest: found,
@@ -81,7 +83,7 @@ fn checkpoint(named: &Path) -> Result<Found> {
             damaged: Vec::new(),
         });
     }
-    match manifest::newest(named)? {
+    match manifest::newest(&here)? {
         Some(found) => Ok(found),
         None => Err(
             Error::new(Code::NoCheckpoint, "`parent` holds no checkpoint")

@@ -11,7 +11,7 @@ use shared::dataset::{DatasetWriter, PreparedDataset, RowOrigin};
 use shared::error::Result;
 use shared::manifest::Manifest;
 use shared::paths::RunPaths;
-use shared::storage::write_atomic;
+use shared::storage::{Folder, write_atomic};
 use shared::text::TextTokenizer;
 
 use super::evaluation_sets::{SAMPLE, spread};
@@ -33,7 +33,7 @@ pub(super) fn rows(
     let Some(parent) = config.parent.as_deref().filter(|_| evaluates) else {
         return Ok(None);
     };
-    let manifest = Manifest::read(parent)?;
+    let manifest = Manifest::read(&Folder::new(parent))?;
     let known = [
         manifest.state_digest.as_str(),
         tokenizer.digest(),

@@ -46,7 +46,7 @@ impl Houses {
             state_digest: "0a".into(),
             ..Manifest::default()
         };
-        manifest.write(&checkpoint).unwrap();
+        manifest.write(&Folder::new(&checkpoint)).unwrap();
         let file = folder.path().join("run.yaml");
         let lines = [
             ("train_data_dir", "new"),

@@ -6,14 +6,13 @@
 //! Keeps: nothing is read again, but for a checkpoint that is older than the newest one in the ledger.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use shared::error::{Code, Error, Result};
 use shared::evaluation::SetSums;
 use shared::ids::Step;
 use shared::ledger::Commit;
 use shared::manifest::Manifest;
-use shared::paths::RunPaths;
+use shared::storage::{Folder, Objects};
 use shared::wire::message::SyncSource;
 
 use crate::engine::{Remembered, Restorable, Stored};
@@ -37,7 +36,7 @@ pub(super) struct Recalled {
 /// Whatever is wrong with the ledger, where it has to be read once more, and with the manifest of the
 /// checkpoint the run goes on from.
 pub(super) fn recall(
-    paths: &RunPaths,
+    objects: &dyn Objects,
     store: &dyn Store,
     replay: &Replay,
     from: &Restorable,
@@ -57,7 +56,7 @@ pub(super) fn recall(
         awaited: members
             .map(|m| m.incarnations.iter().cloned().collect())
             .unwrap_or_default(),
-        stored: stored(paths, replay),
+        stored: stored(objects, replay),
         parts: replay.parts().clone(),
         evaluations: state.evaluations.clone(),
         evaluated: state.evaluated,
@@ -92,7 +91,7 @@ fn inherit_evaluations(remembered: &mut Remembered, from: &Restorable) -> Result
     let SyncSource::Checkpoint(folder) = &from.source else {
         return Ok(());
     };
-    let before = Manifest::read(Path::new(folder))?.evaluations;
+    let before = Manifest::read(&Folder::new(folder))?.evaluations;
     let newest = before.keys().next_back().copied();
     remembered.evaluated = remembered.evaluated.or(newest);
     for (step, sums) in before {
@@ -102,18 +101,16 @@ fn inherit_evaluations(remembered: &mut Remembered, from: &Restorable) -> Result
 }
 
 /// Checkpoints that have a line in the ledger and a folder, oldest first.
-fn stored(paths: &RunPaths, replay: &Replay) -> Vec<Stored> {
-    let checkpoints = replay.checkpoints().map(|checkpoint| Stored {
-        step: checkpoint.step,
-        folder: paths
-            .output_dir()
-            .join(&checkpoint.folder)
-            .display()
-            .to_string(),
-        state_digest: checkpoint.state_digest.clone(),
-    });
-    checkpoints
-        .filter(|stored| Path::new(&stored.folder).is_dir())
+fn stored(objects: &dyn Objects, replay: &Replay) -> Vec<Stored> {
+    let there = replay
+        .checkpoints()
+        .filter(|known| objects.has(&known.folder));
+    there
+        .map(|checkpoint| Stored {
+            step: checkpoint.step,
+            folder: objects.place(&checkpoint.folder).display().to_string(),
+            state_digest: checkpoint.state_digest.clone(),
+        })
         .collect()
 }
 

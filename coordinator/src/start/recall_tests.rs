@@ -1,5 +1,6 @@
 //! Who is awaited, what is known, and from how much reading.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use shared::ids::{Generation, Term};
@@ -72,7 +73,7 @@ fn recalled(folder: &Path, from: u64, then: &[Record]) -> Recalled {
         source: SyncSource::Initial,
         state_digest: None,
     };
-    recall(&RunPaths::new(folder), &store, &replay, &from).unwrap()
+    recall(&Folder::new(folder), &store, &replay, &from).unwrap()
 }
 
 fn steps(recalled: &Recalled) -> Vec<u64> {

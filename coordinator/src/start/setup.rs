@@ -10,8 +10,8 @@ use shared::config::{self, RunConfig};
 use shared::error::Result;
 use shared::ids::RunId;
 use shared::ledger::{self, Parent, Record};
-use shared::paths::RunPaths;
-use shared::storage::{OutputLock, write_atomic};
+use shared::paths::{RESOLVED, RunPaths};
+use shared::storage::{Folder, Objects, OutputLock};
 
 use super::base::BaseModel;
 use super::folder::unwritable;
@@ -65,6 +65,7 @@ impl PreparedRun {
         let config = &loaded.config;
         let paths = RunPaths::new(&config.output_dir);
         let output_dir = config.output_dir.as_path();
+        let objects = Folder::new(output_dir);
         let failed = |e| unwritable(output_dir, &e);
         let (ledger, lock) = folder.keep()?;
         if overwrite {
@@ -84,12 +85,12 @@ impl PreparedRun {
             from,
             parent,
             damaged,
-        } = starting_point(&paths, resume, &run_identity, state, &mut notices)?;
+        } = starting_point(&objects, resume, &run_identity, state, &mut notices)?;
         std::fs::create_dir_all(paths.logs()).map_err(failed)?;
         let prepared = paths.prepared();
         let datasets = data.publish(&prepared)?;
         let resolved = config::resolved_yaml(&loaded);
-        write_atomic(&paths.resolved(), resolved.as_bytes())?;
+        objects.put(RESOLVED, resolved.as_bytes())?;
         let is_new = start == Start::New;
         let parent_rows =
             parent_data::rows(config, &base.tokenizer, &prepared, is_new, &mut notices)?;
@@ -104,16 +105,16 @@ impl PreparedRun {
         }
         let record = store.lead(address)?;
         for damaged in &damaged {
-            if let Some(line) = set_aside(&paths, damaged, &replay, &mut notices) {
+            if let Some(line) = set_aside(&objects, damaged, &replay, &mut notices) {
                 store.append(&line)?;
                 replay.follow(&line);
             }
         }
-        if let Some(line) = unrecorded(&paths, &from, &replay) {
+        if let Some(line) = unrecorded(&objects, &from, &replay) {
             store.append(&line)?;
             replay.follow(&line);
         }
-        let recalled = recall(&paths, &store, &replay, &from)?;
+        let recalled = recall(&objects, &store, &replay, &from)?;
         Ok(RunSetup {
             config: Arc::new(loaded.config),
             base,

@@ -3,13 +3,14 @@
 //! Keeps: a run goes on only from a state that its ledger knows, with the digest that it committed, and
 //! only when the files hold that very state: a checkpoint that does not is passed over, by name.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::ledger::{Checkpoint, Parent, Policy, Record, State};
 use shared::manifest::{self, Manifest};
-use shared::paths::{RunPaths, checkpoint_name};
+use shared::paths::{STAGING, checkpoint_name};
+use shared::storage::{Folder, Groups, Objects};
 use shared::wire::message::SyncSource;
 
 use crate::driver;
@@ -38,20 +39,19 @@ impl Beginning {
 
 /// Finds where the run goes on; nothing of the checkpoints is changed.
 pub(super) fn starting_point(
-    paths: &RunPaths,
+    objects: &dyn Groups,
     resume: Option<&str>,
     run_identity: &str,
     state: Option<&State>,
     notices: &mut Vec<String>,
 ) -> Result<Beginning> {
-    let output_dir = paths.output_dir();
-    notices.extend(tidy(paths));
+    notices.extend(tidy(objects));
     let Some(resume) = resume else {
         return Ok(Beginning::at(initial()));
     };
     let mut damaged = Vec::new();
     let (folder, found) = if matches!(resume, "latest" | "auto") {
-        match manifest::newest_where(output_dir, &[], |manifest| fits(state, manifest))? {
+        match manifest::newest_where(objects, &[], |manifest| fits(state, manifest))? {
             Some(found) => {
                 for skipped in &found.skipped {
                     notices.push(format!("skipped: {}", shared::error::render(skipped)));
@@ -59,21 +59,22 @@ pub(super) fn starting_point(
                 damaged = found.damaged;
                 (found.folder, found.manifest)
             }
-            None if resume == "auto" => return from_the_seed(output_dir, state),
+            None if resume == "auto" => return from_the_seed(objects, state),
             None => {
                 return Err(
                     Error::new(Code::NoCheckpoint, "there is no checkpoint to go on from")
-                        .in_file(output_dir)
+                        .in_file(objects.place(""))
                         .fix("leave resume_from_checkpoint out to begin"),
                 );
             }
         }
     } else {
         let folder = PathBuf::from(resume);
-        let found = Manifest::read(&folder)?;
+        let named = Folder::new(&folder);
+        let found = Manifest::read(&named)?;
         fits(state, &found).map_err(|error| error.in_file(&folder))?;
-        found.verify(&folder)?;
-        found.verify_state(&folder, &[], &mut |_| ())?;
+        found.verify(&named)?;
+        found.verify_state(&named, &[], &mut |_| ())?;
         (folder, found)
     };
     if found.run_identity != run_identity {
@@ -111,9 +112,9 @@ pub(super) fn starting_point(
 
 /// Finishes what an earlier start was interrupted in. Nobody publishes what it had staged: writers are
 /// asked anew, for folders of their own.
-fn tidy(paths: &RunPaths) -> Vec<String> {
-    let _ = std::fs::remove_dir_all(paths.staging());
-    shared::storage::tidy(paths.output_dir())
+fn tidy(objects: &dyn Groups) -> Vec<String> {
+    let _ = objects.delete(STAGING);
+    objects.tidy()
 }
 
 fn initial() -> Restorable {
@@ -125,7 +126,7 @@ fn initial() -> Restorable {
 }
 
 /// A run that came from elsewhere cannot begin again from its seed.
-fn from_the_seed(output_dir: &Path, state: Option<&State>) -> Result<Beginning> {
+fn from_the_seed(objects: &dyn Groups, state: Option<&State>) -> Result<Beginning> {
     match state {
         Some(state) if state.run.begins_after > Step(0) => Err(Error::new(
             Code::NoCheckpoint,
@@ -134,7 +135,7 @@ fn from_the_seed(output_dir: &Path, state: Option<&State>) -> Result<Beginning> 
                 state.run.begins_after
             ),
         )
-        .in_file(output_dir)
+        .in_file(objects.place(""))
         .fix("--set resume_from_checkpoint=FOLDER, the one it began with")),
         _ => Ok(Beginning::at(initial())),
     }
@@ -168,9 +169,13 @@ fn fits(state: Option<&State>, manifest: &Manifest) -> Result<()> {
 
 /// A coordinator may end between a checkpoint's name and its line. The one that the run goes on from has been looked
 /// through, and gets the line now: without it the next start would not know it.
-pub(super) fn unrecorded(paths: &RunPaths, from: &Restorable, replay: &Replay) -> Option<Record> {
-    let own = paths.checkpoint(from.step).display().to_string();
-    let own = SyncSource::Checkpoint(own);
+pub(super) fn unrecorded(
+    objects: &dyn Objects,
+    from: &Restorable,
+    replay: &Replay,
+) -> Option<Record> {
+    let own = objects.place(&checkpoint_name(from.step));
+    let own = SyncSource::Checkpoint(own.display().to_string());
     let known = replay
         .checkpoints()
         .any(|checkpoint| checkpoint.step == from.step);
@@ -188,12 +193,12 @@ pub(super) fn unrecorded(paths: &RunPaths, from: &Restorable, replay: &Replay) -
 /// Gives a damaged checkpoint a name that nobody takes for one, and the line that says so. What has no line of its own
 /// gets none.
 pub(super) fn set_aside(
-    paths: &RunPaths,
+    objects: &dyn Groups,
     (step, error): &(Step, Error),
     replay: &Replay,
     notices: &mut Vec<String>,
 ) -> Option<Record> {
-    let aside = match driver::set_aside(paths, *step) {
+    let aside = match driver::set_aside(objects, *step) {
         Ok(aside) => aside,
         Err(error) => {
             notices.push(shared::error::render(&error));
@@ -202,26 +207,29 @@ pub(super) fn set_aside(
     };
     notices.push(format!(
         "the checkpoint of step {step} is not used any more, it lies in {} now",
-        aside.display()
+        objects.place(&aside).display()
     ));
     let known = replay.checkpoints().find(|known| known.step == *step)?;
-    let name = aside.file_name()?.to_string_lossy().into_owned();
     let reason = shared::error::render(error);
     let digest = known.state_digest.clone();
     Some(Record::Checkpoint(Checkpoint::set_aside(
-        *step, name, digest, &reason,
+        *step, aside, digest, &reason,
     )))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use shared::paths::RunPaths;
+
     use super::*;
     use crate::driver::samples::{Damage, checkpoint, ledger};
 
     fn start(output: &Path, resume: &str, notices: &mut Vec<String>) -> Result<Restorable> {
         let state = ledger(12);
         starting_point(
-            &RunPaths::new(output),
+            &Folder::new(output),
             Some(resume),
             "",
             Some(&state),
@@ -265,7 +273,7 @@ mod tests {
     #[test]
     fn a_damaged_checkpoint_that_was_passed_over_is_set_aside_and_the_ledger_says_so() {
         let output = tempfile::tempdir().unwrap();
-        let paths = RunPaths::new(output.path());
+        let objects = Folder::new(output.path());
         checkpoint(output.path(), 5, Damage::None);
         let bad = checkpoint(output.path(), 10, Damage::Flipped);
         let mut replay = Replay::default();
@@ -278,9 +286,9 @@ mod tests {
         let mut notices = Vec::new();
         let state = ledger(12);
         let auto = Some("auto");
-        let start = starting_point(&paths, auto, "", Some(&state), &mut notices).unwrap();
+        let start = starting_point(&objects, auto, "", Some(&state), &mut notices).unwrap();
         assert_eq!((start.from.step, start.damaged.len()), (Step(5), 1));
-        let line = set_aside(&paths, &start.damaged[0], &replay, &mut notices).unwrap();
+        let line = set_aside(&objects, &start.damaged[0], &replay, &mut notices).unwrap();
         assert!(!Path::new(&bad.folder).exists());
         assert!(output.path().join("checkpoint-10.damaged").is_dir());
         assert!(notices.last().unwrap().contains("checkpoint-10.damaged"));
@@ -308,7 +316,7 @@ mod tests {
         let from = start(output.path(), "auto", &mut Vec::new()).unwrap();
         let mut replay = Replay::default();
         let Some(line @ Record::Checkpoint(_)) =
-            unrecorded(&RunPaths::new(output.path()), &from, &replay)
+            unrecorded(&Folder::new(output.path()), &from, &replay)
         else {
             panic!("it has no line");
         };
@@ -319,9 +327,9 @@ mod tests {
             (Step(5), "checkpoint-5")
         );
         assert_eq!(Some(&recorded[0].state_digest), from.state_digest.as_ref());
-        assert!(unrecorded(&RunPaths::new(output.path()), &from, &replay).is_none());
+        assert!(unrecorded(&Folder::new(output.path()), &from, &replay).is_none());
         // One from elsewhere is not this run's.
         let elsewhere = tempfile::tempdir().unwrap();
-        assert!(unrecorded(&RunPaths::new(elsewhere.path()), &from, &Replay::default()).is_none());
+        assert!(unrecorded(&Folder::new(elsewhere.path()), &from, &Replay::default()).is_none());
     }
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Book, Record, is_torn};
 use shared::manifest;
+use shared::storage::Folder;
 use shared::storage::{FileId, file_id};
 
 use super::Replay;
@@ -154,7 +155,7 @@ fn way_out(mut error: Error, path: &Path) -> Error {
         return error;
     }
     let folder = path.parent().unwrap_or(Path::new("."));
-    if let Ok(Some(found)) = manifest::newest(folder) {
+    if let Ok(Some(found)) = manifest::newest(&Folder::new(folder)) {
         let name = found.folder.display();
         error = error.fix(format!(
             "--set resume_from_checkpoint={name} --set output_dir=ANOTHER goes on from that \

@@ -28,7 +28,7 @@ fn checkpoint(output_dir: &Path, step: u64) {
         parameters: Vec::new(),
         own_sha256: String::new(),
     };
-    manifest.write(&folder).unwrap();
+    manifest.write(&Folder::new(&folder)).unwrap();
 }
 
 fn broken(output_dir: &Path) -> Error {

@@ -1,16 +1,15 @@
 //! What a checkpoint's files hold, as one digest: the one that the members agreed on, or not.
 //!
-//! In: a folder with adapter and optimizer, the canonical order of the keys. Out: the digest of the
+//! In: a group with adapter and optimizer, the canonical order of the keys. Out: the digest of the
 //! state in them. Keeps: computed from the bytes that lie there, never from what anybody says of them.
 //! Not in it: the pairs that PiSSA took out of the base model, which are no part of the state.
-
-use std::path::Path;
 
 use super::tensors::TensorFile;
 use super::{ADAPTER_FILE, Manifest, OPTIMIZER_FILE};
 use crate::error::{Code, Error, Result};
 use crate::ids::Step;
 use crate::numerics::{LossScale, StateHasher};
+use crate::storage::Objects;
 
 const FIRST_MOMENT: &str = "exp_avg";
 const SECOND_MOMENT: &str = "exp_avg_sq";
@@ -38,7 +37,7 @@ impl Manifest {
     /// [`Code::DigestDiffers`] when it is another state, or cannot be computed.
     pub fn verify_state(
         &self,
-        folder: &Path,
+        from: &dyn Objects,
         order: &[String],
         moved: &mut dyn FnMut(u64),
     ) -> Result<Content> {
@@ -50,7 +49,7 @@ impl Manifest {
         if order.is_empty() {
             return Ok(Content::Unknown);
         }
-        let found = recomputed_digest(folder, order, moved)?;
+        let found = recomputed_digest(from, order, moved)?;
         if found == self.state_digest {
             return Ok(Content::Proved);
         }
@@ -58,7 +57,7 @@ impl Manifest {
             Code::DigestDiffers,
             format!("the files do not hold the state of step {}", self.step),
         )
-        .in_file(folder)
+        .in_file(from.place(""))
         .why(format!(
             "the recorded state digest is {}",
             self.state_digest
@@ -67,13 +66,13 @@ impl Manifest {
     }
 }
 
-/// The digest of the state that a folder's files hold, as
+/// The digest of the state that a group's objects hold, as
 /// [`state_digest`](crate::numerics::state_digest) computes it in memory.
 ///
 /// # Errors
 /// [`Code::DigestDiffers`] when the files are no state of these keys.
 pub fn recomputed_digest(
-    folder: &Path,
+    from: &dyn Objects,
     order: &[String],
     moved: &mut dyn FnMut(u64),
 ) -> Result<String> {
@@ -82,13 +81,13 @@ pub fn recomputed_digest(
             Code::DigestDiffers,
             "the state cannot be computed from the checkpoint's files",
         )
-        .in_file(folder.join(file))
+        .in_file(from.place(file))
         .why(why)
     };
     let in_adapter = |why| unusable(ADAPTER_FILE, why);
     let in_optimizer = |why| unusable(OPTIMIZER_FILE, why);
-    let mut adapter = TensorFile::open(&folder.join(ADAPTER_FILE)).map_err(in_adapter)?;
-    let mut optimizer = TensorFile::open(&folder.join(OPTIMIZER_FILE)).map_err(in_optimizer)?;
+    let mut adapter = TensorFile::open(from, ADAPTER_FILE).map_err(in_adapter)?;
+    let mut optimizer = TensorFile::open(from, OPTIMIZER_FILE).map_err(in_optimizer)?;
     let elements = elements(&adapter, order).map_err(in_adapter)?;
     let counters = Counters::read(&optimizer).map_err(in_optimizer)?;
     same_shapes(&adapter, &optimizer, order, counters.tensors()).map_err(in_optimizer)?;
@@ -186,14 +185,17 @@ impl Counters {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::samples::{keys, state, write};
     use super::super::{file_digest, verify_adapter};
     use super::*;
     use crate::model::{AdapterShape, AdapterTensor, Part, Role};
     use crate::numerics::{AdapterState, state_digest};
+    use crate::storage::Folder;
 
     fn digest(folder: &Path) -> Result<String> {
-        recomputed_digest(folder, &keys(), &mut |_| ())
+        recomputed_digest(&Folder::new(folder), &keys(), &mut |_| ())
     }
 
     #[test]
@@ -211,13 +213,15 @@ mod tests {
         for state in [plain, scaled] {
             write(folder.path(), &state);
             let mut bytes = 0;
-            let found = recomputed_digest(folder.path(), &keys(), &mut |n| bytes += n).unwrap();
+            let found =
+                recomputed_digest(&Folder::new(folder.path()), &keys(), &mut |n| bytes += n)
+                    .unwrap();
             assert_eq!(found, state_digest(&state));
             assert_eq!(bytes, 12 * state.len() as u64);
         }
         let mut turned = keys();
         turned.swap(0, 2);
-        let found = recomputed_digest(folder.path(), &turned, &mut |_| ()).unwrap();
+        let found = recomputed_digest(&Folder::new(folder.path()), &turned, &mut |_| ()).unwrap();
         assert_ne!(found, digest(folder.path()).unwrap());
     }
 
@@ -236,16 +240,17 @@ mod tests {
             let mut held = agreed.clone();
             change(&mut held);
             write(folder.path(), &held);
-            let files = [ADAPTER_FILE, OPTIMIZER_FILE].map(|name| folder.path().join(name));
+            let here = Folder::new(folder.path());
+            let files = [ADAPTER_FILE, OPTIMIZER_FILE];
             let manifest = Manifest {
                 step: agreed.step,
                 state_digest: state_digest(&agreed),
                 parameters: keys(),
-                files: files.map(|file| file_digest(&file).unwrap()).into(),
+                files: files.map(|file| file_digest(&here, file).unwrap()).into(),
                 ..Manifest::default()
             };
-            manifest.verify(folder.path()).unwrap();
-            let error = manifest.verify_state(folder.path(), &[], &mut |_| ());
+            manifest.verify(&here).unwrap();
+            let error = manifest.verify_state(&here, &[], &mut |_| ());
             assert_eq!(error.unwrap_err().code, Code::DigestDiffers);
         }
     }
@@ -258,7 +263,8 @@ mod tests {
             state_digest: state_digest(&state(4)),
             ..Manifest::default()
         };
-        let verify = |order: &[String]| manifest.verify_state(folder.path(), order, &mut |_| ());
+        let here = Folder::new(folder.path());
+        let verify = |order: &[String]| manifest.verify_state(&here, order, &mut |_| ());
         assert_eq!(verify(&[]).unwrap(), Content::Unknown);
         assert_eq!(verify(&keys()).unwrap(), Content::Proved);
         assert!(!manifest.seal().unwrap().is_empty());
@@ -276,7 +282,10 @@ mod tests {
         for length in [0, 7, 60, whole.len() - 1] {
             std::fs::write(&adapter, &whole[..length]).unwrap();
             assert!(digest(folder.path()).is_err(), "{length}");
-            assert!(verify_adapter(&adapter, &[]).is_err(), "{length}");
+            assert!(
+                verify_adapter(&Folder::new(folder.path()), ADAPTER_FILE, &[]).is_err(),
+                "{length}"
+            );
         }
         std::fs::write(&adapter, &whole).unwrap();
         digest(folder.path()).unwrap();

@@ -1,11 +1,12 @@
 //! Looks for checkpoints and skips, by name, those that cannot be trusted.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{FORMAT, MANIFEST, Manifest};
 use crate::error::{Code, Error, Result};
 use crate::ids::Step;
 use crate::paths::checkpoint_step;
+use crate::storage::{Group, Groups, Objects};
 
 /// A checkpoint that verified.
 #[derive(Debug)]
@@ -21,19 +22,12 @@ pub struct Found {
     pub damaged: Vec<(Step, Error)>,
 }
 
-/// Checkpoint folders by their names, newest first; nothing is verified.
+/// Steps and names of the checkpoints, newest first; nothing is verified.
 #[must_use]
-pub fn checkpoints(output_dir: &Path) -> Vec<(Step, PathBuf)> {
-    let Ok(entries) = std::fs::read_dir(output_dir) else {
-        return Vec::new();
-    };
-    let mut found: Vec<_> = entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let name = entry.file_name();
-            let step = checkpoint_step(name.to_str()?)?;
-            entry.path().is_dir().then(|| (step, entry.path()))
-        })
+pub fn checkpoints(run: &dyn Groups) -> Vec<(Step, String)> {
+    let named = run.groups().unwrap_or_default().into_iter();
+    let mut found: Vec<_> = named
+        .filter_map(|name| Some((checkpoint_step(&name)?, name)))
         .collect();
     found.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
     found
@@ -43,8 +37,8 @@ pub fn checkpoints(output_dir: &Path) -> Vec<(Step, PathBuf)> {
 ///
 /// # Errors
 /// [`Code::NoCheckpoint`] when there are some and none verifies.
-pub fn newest(output_dir: &Path) -> Result<Option<Found>> {
-    newest_where(output_dir, &[], |_| Ok(()))
+pub fn newest(run: &dyn Groups) -> Result<Option<Found>> {
+    newest_where(run, &[], |_| Ok(()))
 }
 
 /// As [`newest`], but one that `fits` refuses is skipped too, with its reason. `order` are the keys of
@@ -53,20 +47,21 @@ pub fn newest(output_dir: &Path) -> Result<Option<Found>> {
 /// # Errors
 /// [`Code::NoCheckpoint`] when there are some and none can be used.
 pub fn newest_where(
-    output_dir: &Path,
+    run: &dyn Groups,
     order: &[String],
     fits: impl Fn(&Manifest) -> Result<()>,
 ) -> Result<Option<Found>> {
     let (mut skipped, mut damaged) = (Vec::new(), Vec::new());
-    for (step, folder) in checkpoints(output_dir) {
-        let read = Manifest::read(&folder);
+    for (step, name) in checkpoints(run) {
+        let (folder, group) = (run.place(&name), Group::new(run, &name));
+        let read = Manifest::read(&group);
         if let Some(unfit) = read.as_ref().ok().and_then(|found| fits(found).err()) {
             skipped.push(unfit.in_file(&folder));
             continue;
         }
         let verified = read.and_then(|manifest| {
-            manifest.verify(&folder)?;
-            manifest.verify_state(&folder, order, &mut |_| ())?;
+            manifest.verify(&group)?;
+            manifest.verify_state(&group, order, &mut |_| ())?;
             Ok(manifest)
         });
         match verified {
@@ -79,7 +74,7 @@ pub fn newest_where(
                 }));
             }
             Err(error) => {
-                if error.code != Code::Io && !is_newer(&folder) {
+                if error.code != Code::Io && !is_newer(&group) {
                     damaged.push((step, error.clone()));
                 }
                 skipped.push(error);
@@ -89,7 +84,7 @@ pub fn newest_where(
     if skipped.is_empty() {
         return Ok(None);
     }
-    let mut error = Error::new(Code::NoCheckpoint, "no checkpoint verifies").in_file(output_dir);
+    let mut error = Error::new(Code::NoCheckpoint, "no checkpoint verifies").in_file(run.place(""));
     for bad in &skipped {
         error = error.why(crate::error::render(bad).replace('\n', " "));
     }
@@ -97,8 +92,8 @@ pub fn newest_where(
 }
 
 /// Whether a manifest says that a newer program wrote it.
-fn is_newer(folder: &Path) -> bool {
-    let text = std::fs::read(folder.join(MANIFEST)).unwrap_or_default();
+fn is_newer(group: &Group<'_>) -> bool {
+    let text = group.get(MANIFEST).unwrap_or_default();
     let manifest: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
     let format = manifest.and_then(|manifest| manifest["format"].as_u64());
     format.is_some_and(|format| format > u64::from(FORMAT))
@@ -106,22 +101,25 @@ fn is_newer(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::{MANIFEST, checkpoint_name, file_digest, samples};
     use super::*;
     use crate::numerics::state_digest;
+    use crate::storage::Folder;
 
     fn checkpoint(root: &Path, step: u64) -> PathBuf {
         let folder = root.join(checkpoint_name(Step(step)));
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("a.bin"), format!("state {step}")).unwrap();
-        let files = vec![file_digest(&folder.join("a.bin")).unwrap()];
+        let files = vec![file_digest(&Folder::new(&folder), "a.bin").unwrap()];
         let manifest = Manifest {
             format: 1,
             step: Step(step),
             files,
             ..Manifest::default()
         };
-        manifest.write(&folder).unwrap();
+        manifest.write(&Folder::new(&folder)).unwrap();
         folder
     }
 
@@ -134,7 +132,7 @@ mod tests {
         std::fs::write(torn.join("a.bin"), "state").unwrap();
         let unfinished = checkpoint(root.path(), 101);
         std::fs::remove_file(unfinished.join(MANIFEST)).unwrap();
-        let found = newest(root.path()).unwrap().unwrap();
+        let found = newest(&Folder::new(root.path())).unwrap().unwrap();
         assert_eq!(found.manifest.step, Step(10));
         let codes: Vec<_> = found.skipped.iter().map(|e| e.code).collect();
         assert_eq!(codes, [Code::NoCheckpoint, Code::DigestDiffers]);
@@ -155,7 +153,9 @@ mod tests {
             Step(10) => Err(Error::new(Code::LedgerContradiction, "another course")),
             _ => Ok(()),
         };
-        let found = newest_where(root.path(), &[], fits).unwrap().unwrap();
+        let found = newest_where(&Folder::new(root.path()), &[], fits)
+            .unwrap()
+            .unwrap();
         assert_eq!((found.manifest.step, found.skipped.len()), (Step(9), 2));
         assert_eq!(found.damaged, []);
     }
@@ -173,9 +173,9 @@ mod tests {
                 parameters: samples::keys(),
                 ..Manifest::default()
             };
-            manifest.write(&folder).unwrap();
+            manifest.write(&Folder::new(&folder)).unwrap();
         }
-        let found = newest(root.path()).unwrap().unwrap();
+        let found = newest(&Folder::new(root.path())).unwrap().unwrap();
         assert_eq!(found.manifest.step, Step(5));
         assert_eq!(found.skipped[0].code, Code::DigestDiffers);
     }
@@ -183,9 +183,12 @@ mod tests {
     #[test]
     fn a_folder_without_checkpoints_has_none() {
         let root = tempfile::tempdir().unwrap();
-        assert!(newest(root.path()).unwrap().is_none());
+        assert!(newest(&Folder::new(root.path())).unwrap().is_none());
         let folder = checkpoint(root.path(), 1);
         std::fs::remove_file(folder.join("a.bin")).unwrap();
-        assert_eq!(newest(root.path()).unwrap_err().code, Code::NoCheckpoint);
+        assert_eq!(
+            newest(&Folder::new(root.path())).unwrap_err().code,
+            Code::NoCheckpoint
+        );
     }
 }

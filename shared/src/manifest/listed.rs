@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::{MANIFEST, Manifest, file_digest};
 use crate::error::{Code, Error, Result};
+use crate::storage::Folder;
 
 /// Keys by which a manifest of ours is known; damage to one bit spoils one of them at most.
 const OURS: [&str; 3] = ["state_digest", "run_identity", "own_sha256"];
@@ -21,7 +22,8 @@ pub fn verify_listed(folder: &Path, files: &[&Path]) -> Result<()> {
     if !carries_manifest(folder) {
         return Ok(());
     }
-    let manifest = Manifest::read(folder).map_err(|mut error| {
+    let here = Folder::new(folder);
+    let manifest = Manifest::read(&here).map_err(|mut error| {
         if error.code == Code::NoCheckpoint {
             error.code = Code::DigestDiffers;
         }
@@ -34,7 +36,7 @@ pub fn verify_listed(folder: &Path, files: &[&Path]) -> Result<()> {
         let Some(listed) = manifest.files.iter().find(|file| file.name == *name) else {
             continue;
         };
-        let found = file_digest(path)?;
+        let found = file_digest(&here, &name)?;
         if found != *listed {
             return Err(
                 Error::new(Code::DigestDiffers, "the adapter is not what was written")
@@ -76,14 +78,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = ["a.safetensors", "b.json"].map(|name| {
             std::fs::write(folder.path().join(name), name).unwrap();
-            file_digest(&folder.path().join(name)).unwrap()
+            file_digest(&Folder::new(folder.path()), name).unwrap()
         });
         let manifest = Manifest {
             format: 1,
             files: files.into(),
             ..Manifest::default()
         };
-        manifest.write(folder.path()).unwrap();
+        manifest.write(&Folder::new(folder.path())).unwrap();
         folder
     }
 

@@ -1,6 +1,6 @@
-//! What a checkpoint is: a folder whose manifest lists every file with its digest.
+//! What a checkpoint is: a group of objects whose manifest lists every other one with its digest.
 //!
-//! In: files that were written before. Out: `manifest.json`, written last and read first; readers trust only what it
+//! In: objects that were written before. Out: `manifest.json`, written last and read first; readers trust only what it
 //! lists. Keeps: nothing in it knows how many workers there were. `find` looks for the newest checkpoint that verifies
 //! · `verify` checks an adapter file · `content` computes the digest of a state from its files · `listed` an adapter
 //! before it is loaded · `tensors` reads them piece by piece.
@@ -15,7 +15,6 @@ mod verify;
 pub(crate) mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
@@ -33,7 +32,7 @@ use crate::hex::hex;
 use crate::ids::{RunId, Step};
 use crate::ledger::Parent;
 pub use crate::paths::{ADAPTER_FILE, MANIFEST, OPTIMIZER_FILE, PISSA_FILE, checkpoint_name};
-use crate::storage;
+use crate::storage::{Objects, Reading};
 pub use crate::wire::message::FileDigest;
 
 /// Version of the manifest's form.
@@ -79,17 +78,17 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Writes the manifest: the last file of a folder.
+    /// Writes the manifest: the last object of a group.
     ///
     /// # Errors
     /// [`Code::Io`].
-    pub fn write(&self, folder: &Path) -> Result<()> {
+    pub fn write(&self, to: &dyn Objects) -> Result<()> {
         let sealed = Self {
             own_sha256: self.seal()?,
             ..self.clone()
         };
         let text = format!("{}\n", sealed.text()?);
-        storage::write_atomic(&folder.join(MANIFEST), text.as_bytes())
+        to.put(MANIFEST, text.as_bytes())
     }
 
     fn text(&self) -> Result<String> {
@@ -105,22 +104,24 @@ impl Manifest {
         Ok(hex(&Sha256::digest(open.text()?)))
     }
 
-    /// Reads the manifest of a folder without looking at the files.
+    /// Reads the manifest of a group without looking at what it lists.
     ///
     /// # Errors
     /// [`Code::NoCheckpoint`] when there is none, it is not understood, or it was altered; [`Code::Io`] when it is
     /// there and cannot be read now.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(MANIFEST);
+    pub fn read(from: &dyn Objects) -> Result<Self> {
+        let path = from.place(MANIFEST);
         let unusable = |why: String| {
             Error::new(Code::NoCheckpoint, "not a complete checkpoint")
                 .in_file(&path)
                 .why(why)
         };
-        let text = std::fs::read_to_string(&path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound | ErrorKind::InvalidData => unusable(e.to_string()),
+        let text = from.get(MANIFEST).map_err(|e| match e.kind() {
+            ErrorKind::NotFound => unusable(e.to_string()),
             _ => unreadable(&path, &e),
         })?;
+        let text = String::from_utf8(text)
+            .map_err(|_| unusable("stream did not contain valid UTF-8".into()))?;
         let manifest: Self = serde_json::from_str(&text).map_err(|e| unusable(e.to_string()))?;
         if manifest.format > FORMAT {
             return Err(unusable(format!(
@@ -142,22 +143,21 @@ impl Manifest {
     ///
     /// # Errors
     /// [`Code::DigestDiffers`] naming the first file that differs.
-    pub fn verify(&self, folder: &Path) -> Result<()> {
-        self.verify_with(folder, &mut |_| ())
+    pub fn verify(&self, from: &dyn Objects) -> Result<()> {
+        self.verify_with(from, &mut |_| ())
     }
 
     /// [`Self::verify`] that tells how many bytes were read, each time some were.
     ///
     /// # Errors
     /// As [`Self::verify`].
-    pub fn verify_with(&self, folder: &Path, moved: &mut dyn FnMut(u64)) -> Result<()> {
+    pub fn verify_with(&self, from: &dyn Objects, moved: &mut dyn FnMut(u64)) -> Result<()> {
         for listed in &self.files {
-            let path = folder.join(&listed.name);
-            let found = file_digest_with(&path, moved)?;
+            let found = file_digest_with(from, &listed.name, moved)?;
             if found != *listed {
                 return Err(
                     Error::new(Code::DigestDiffers, "a file was altered or is torn")
-                        .in_file(&path)
+                        .in_file(from.place(&listed.name))
                         .why(format!(
                             "the manifest lists {} bytes, sha256 {}",
                             listed.bytes, listed.sha256
@@ -180,28 +180,33 @@ fn unreadable(path: &Path, e: &std::io::Error) -> Error {
         .why(e.to_string())
 }
 
-/// Size and SHA-256 of a file.
+/// Size and SHA-256 of an object.
 ///
 /// # Errors
 /// [`Code::DigestDiffers`] when there is none, [`Code::Io`] when it cannot be read now.
-pub fn file_digest(path: &Path) -> Result<FileDigest> {
-    file_digest_with(path, &mut |_| ())
+pub fn file_digest(from: &dyn Objects, name: &str) -> Result<FileDigest> {
+    file_digest_with(from, name, &mut |_| ())
 }
 
 /// [`file_digest`] that tells how many bytes were read, each time some were.
 ///
 /// # Errors
 /// As [`file_digest`].
-pub fn file_digest_with(path: &Path, moved: &mut dyn FnMut(u64)) -> Result<FileDigest> {
+pub fn file_digest_with(
+    from: &dyn Objects,
+    name: &str,
+    moved: &mut dyn FnMut(u64),
+) -> Result<FileDigest> {
+    let path = from.place(name);
     let failed = |e: std::io::Error| match e.kind() {
-        ErrorKind::NotFound => Error::new(Code::DigestDiffers, "a file is missing").in_file(path),
-        _ => unreadable(path, &e),
+        ErrorKind::NotFound => Error::new(Code::DigestDiffers, "a file is missing").in_file(&path),
+        _ => unreadable(&path, &e),
     };
-    let mut file = File::open(path).map_err(failed)?;
+    let mut object = Reading::new(from.open(name).map_err(failed)?);
     let (mut hasher, mut bytes) = (Sha256::new(), 0);
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let read = file.read(&mut buffer).map_err(failed)?;
+        let read = object.read(&mut buffer).map_err(failed)?;
         if read == 0 {
             break;
         }
@@ -209,13 +214,8 @@ pub fn file_digest_with(path: &Path, moved: &mut dyn FnMut(u64)) -> Result<FileD
         bytes += read as u64;
         moved(read as u64);
     }
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
     Ok(FileDigest {
-        name,
+        name: name.to_owned(),
         bytes,
         sha256: hex(&hasher.finalize()),
     })

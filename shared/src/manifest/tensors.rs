@@ -1,17 +1,16 @@
 //! A safetensors file read tensor by tensor, in pieces: a state of many gigabytes never lies in memory.
 //!
-//! In: a path. Out: names, shapes and types from the header, the bytes of one tensor after the other.
+//! In: an object. Out: names, shapes and types from the header, the bytes of one tensor after the other.
 //! Keeps: the header's tensors cover the file without gap or overlap. Read and not mapped: a file that
 //! somebody cuts off meanwhile is an error, not a signal that ends the process.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde_json::Value;
+
+use crate::storage::{Object, Objects};
 
 /// Bytes read at once: enough to be worth several threads of a hash.
 const PIECE: usize = 8 << 20;
@@ -20,7 +19,7 @@ const LONGEST_HEADER: u64 = 100_000_000;
 
 /// An open file whose header is understood.
 pub(super) struct TensorFile {
-    file: File,
+    object: Box<dyn Object>,
     /// Where the first tensor begins.
     data: u64,
     tensors: BTreeMap<String, TensorInfo>,
@@ -28,19 +27,19 @@ pub(super) struct TensorFile {
 }
 
 impl TensorFile {
-    /// Opens a file and reads its header; an error says why in words.
-    pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let file = File::open(path).map_err(|e| e.to_string())?;
-        let length = file.metadata().map_err(|e| e.to_string())?.len();
+    /// Opens an object and reads its header; an error says why in words.
+    pub(super) fn open(from: &dyn Objects, name: &str) -> Result<Self, String> {
+        let object = from.open(name).map_err(|e| e.to_string())?;
+        let length = object.length().map_err(|e| e.to_string())?;
         let mut first = [0; 8];
         let short = |e: std::io::Error| format!("the header cannot be read: {e}");
-        file.read_exact_at(&mut first, 0).map_err(short)?;
+        object.read_exact_at(&mut first, 0).map_err(short)?;
         let header = u64::from_le_bytes(first);
         if header > LONGEST_HEADER || header + 8 > length {
             return Err(format!("the header says it has {header} bytes"));
         }
         let mut text = vec![0; usize::try_from(header).unwrap_or_default()];
-        file.read_exact_at(&mut text, 8).map_err(short)?;
+        object.read_exact_at(&mut text, 8).map_err(short)?;
         let mut all: BTreeMap<String, Value> =
             serde_json::from_slice(&text).map_err(|e| format!("the header: {e}"))?;
         all.remove("__metadata__");
@@ -52,7 +51,7 @@ impl TensorFile {
         }
         cover(&tensors, length - 8 - header)?;
         Ok(Self {
-            file,
+            object,
             data: 8 + header,
             tensors,
             piece: Vec::new(),
@@ -91,7 +90,7 @@ impl TensorFile {
             let length = (end - at).min(PIECE);
             self.piece.resize(length, 0);
             let place = self.data + at as u64;
-            let read = self.file.read_exact_at(&mut self.piece, place);
+            let read = self.object.read_exact_at(&mut self.piece, place);
             read.map_err(|e| format!("{key} cannot be read: {e}"))?;
             each(&self.piece)?;
             at += length;
@@ -108,7 +107,7 @@ impl TensorFile {
         }
         let mut bytes = [0; 8];
         let place = self.data + info.data_offsets.0 as u64;
-        let read = self.file.read_exact_at(&mut bytes, place);
+        let read = self.object.read_exact_at(&mut bytes, place);
         read.map_err(|e| format!("{key} cannot be read: {e}"))?;
         u64::try_from(i64::from_le_bytes(bytes)).map_err(|_| format!("{key} is negative"))
     }

@@ -1,11 +1,10 @@
 //! Reads an adapter file back and compares it with what it must hold.
 
-use std::path::Path;
-
 use safetensors::Dtype;
 
 use super::tensors::TensorFile;
 use crate::error::{Code, Error, Result};
+use crate::storage::Objects;
 
 /// A tensor an adapter file must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,17 +19,17 @@ pub struct ExpectedTensor {
 ///
 /// # Errors
 /// [`Code::ExportDiffers`] with all differences.
-pub fn verify_adapter(file: &Path, expected: &[ExpectedTensor]) -> Result<()> {
+pub fn verify_adapter(from: &dyn Objects, name: &str, expected: &[ExpectedTensor]) -> Result<()> {
     let differs = |why: String| {
         Error::new(
             Code::ExportDiffers,
             "the adapter does not read back as written",
         )
-        .in_file(file)
+        .in_file(from.place(name))
         .why(why)
         .fix("do not use this file; start the run again, it goes on from a checkpoint")
     };
-    let mut tensors = TensorFile::open(file).map_err(differs)?;
+    let mut tensors = TensorFile::open(from, name).map_err(differs)?;
     for tensor in expected {
         let found = tensors.info(&tensor.key).map_err(differs)?;
         if found.shape != tensor.shape || found.dtype != Dtype::F32 {

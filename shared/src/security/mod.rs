@@ -1,11 +1,22 @@
-//! Who may reach a listener. TLS and join tokens will stand here.
+//! How connections are secured, and who may reach a listener. Join tokens will stand here.
 //!
 //! In: the address a program is to listen on. Out: a refusal while there is no encryption, unless
-//! the user asked for it.
+//! the user asked for it. [`Security`] is what [`net`](crate::net) makes listeners and channels by.
 
 use std::net::SocketAddr;
 
 use crate::error::{Code, Error, Result};
+
+/// How every connection of a program is secured, those that come in and those that go out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Security {
+    /// Neither encrypted nor authenticated. TLS on both sides will be the next variant.
+    #[default]
+    Plain,
+}
+
+/// [`Security::Plain`], for whoever lends it out.
+pub static PLAIN: Security = Security::Plain;
 
 /// Refuses an address that other machines can reach, unless that was asked for.
 ///

@@ -3,13 +3,15 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Code, Error, Result};
 
 /// Bytes between two writes to the disk.
 const BUFFER: usize = 1 << 20;
 
-fn failed(path: &Path, doing: &str) -> impl FnOnce(std::io::Error) -> Error {
+/// [`Code::Io`] with the path of what could not be done.
+pub(super) fn failed(path: &Path, doing: &str) -> impl FnOnce(std::io::Error) -> Error {
     let text = format!("{doing} failed");
     let path = path.to_path_buf();
     move |e| Error::new(Code::Io, text).in_file(path).why(e.to_string())
@@ -33,13 +35,9 @@ pub fn write_atomic_with(
 ) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed(folder, "creating the folder"))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    let temporary = temporary(path);
     let written = (|| {
-        let mut file = BufWriter::with_capacity(BUFFER, File::create(&temporary)?);
-        write(&mut file)?;
-        file.flush()?;
-        file.get_ref().sync_all()?;
+        write_new(&temporary, write)?;
         fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()
     })();
@@ -47,6 +45,32 @@ pub fn write_atomic_with(
         let _ = fs::remove_file(&temporary);
         failed(path, "writing")(e)
     })
+}
+
+/// A hidden name beside a path, which no other thread or process uses now.
+pub(super) fn temporary(path: &Path) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let process = std::process::id();
+    path.with_file_name(format!(".{name}.{process}.{number}.{TEMPORARY}"))
+}
+
+/// Whether a name without its dot and its end is one of [`temporary`]'s, and nobody else's.
+fn is_temporary(name: &str) -> bool {
+    let mut numbers = name.rsplitn(3, '.').take(2);
+    name.matches('.').count() >= 2 && numbers.all(|n| n.parse::<u64>().is_ok())
+}
+
+/// Writes a file whose content is on the disk then, and whose name may not be.
+pub(super) fn write_new(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut file = BufWriter::with_capacity(BUFFER, File::create(path)?);
+    write(&mut file)?;
+    file.flush()?;
+    file.get_ref().sync_all()
 }
 
 /// Syncs every file of a folder and the folder itself.
@@ -68,6 +92,8 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 
 /// What was replaced, until it is removed.
 const REPLACED: &str = "replaced";
+/// What is being written.
+const TEMPORARY: &str = "writing";
 /// What is about to be removed.
 const REMOVED: &str = "removed";
 
@@ -118,7 +144,8 @@ pub fn unpublish_folder(name: &Path) -> Result<PathBuf> {
 }
 
 /// Finishes what a crash left between two names in a folder: what was replaced gets its name back where
-/// the new one did not, everything else goes. Returns what should be said of it.
+/// the new one did not, everything else goes, what was only begun to be written too. Returns what should be said of it.
+/// Nobody else may write in the folder meanwhile.
 pub fn tidy(folder: &Path) -> Vec<String> {
     let mut told = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -137,6 +164,7 @@ pub fn tidy(folder: &Path) -> Vec<String> {
                 fs::rename(&hidden, folder.join(name))
             }
             REPLACED | REMOVED => fs::remove_dir_all(&hidden),
+            TEMPORARY if is_temporary(name) => fs::remove_file(&hidden),
             _ => continue,
         };
         if let Err(error) = done {
@@ -231,6 +259,25 @@ mod tests {
         assert_eq!(fs::read_to_string(name.join("f")).unwrap(), "old");
         publish_folder(&staging, &name).unwrap();
         assert_eq!(fs::read_to_string(name.join("f")).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_was_only_begun_goes_at_the_next_start_and_nobody_elses_file() {
+        let root = tempfile::tempdir().unwrap();
+        let begun = temporary(&root.path().join("a.json"));
+        let kept = [
+            ".a.writing",
+            ".a.b.c.writing",
+            ".1.writing",
+            "a.1.2.writing",
+            ".a.1.2.tmp",
+        ]
+        .map(|n| root.path().join(n));
+        for path in kept.iter().chain([&begun]) {
+            fs::write(path, "{").unwrap();
+        }
+        assert!(tidy(root.path()).is_empty());
+        assert!(!begun.exists() && kept.iter().all(|path| path.exists()));
     }
 
     #[test]

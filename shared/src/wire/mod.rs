@@ -1,20 +1,12 @@
-//! Protobuf to domain types, and the settings of every channel.
+//! Protobuf to domain types.
 //!
-//! `message` what is said · `convert` to and from protobuf · `channel` limits, windows, keep-alive ·
-//! `dial` how connections are opened.
+//! `message` what is said · `convert` to and from protobuf.
 //! `convert` turns every body of the session into a domain type of `message`. The generated types of the session are
 //! used beyond it only where a stream is opened, read or measured: `coordinator/rpc`, `coordinator/start/bounds`,
 //! `worker/session`. Those of the peer service are used by `worker/collective` alone, which is that service.
 
-mod channel;
 mod convert;
-mod dial;
 pub mod message;
-
-pub use channel::{
-    CONNECT_TIMEOUT, TO_COORDINATOR_LIMIT, TO_WORKER_LIMIT, session_endpoint, session_server,
-};
-pub use dial::{Dial, Dialing, Tcp};
 
 /// The session between worker and coordinator.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::large_futures)]

@@ -10,14 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::ids::{Identity, MicroBatchId, Step, WorkerId};
+use shared::net::{TO_WORKER_LIMIT, session_endpoint};
 use shared::numerics::Fingerprint;
+use shared::security::PLAIN;
 use shared::wire::message::{
     Applied, Computed, Envelope, FromWorker, Hello, Loaded, PROTOCOL, Position, Progress, Task,
     ToWorker,
 };
 use shared::wire::session::session_client::SessionClient;
 use shared::wire::session::{CoordinatorMessage, WorkerMessage};
-use shared::wire::{TO_WORKER_LIMIT, session_endpoint};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -61,7 +62,7 @@ impl Cast {
     pub(crate) fn join(address: &str, count: usize) -> Self {
         let (works, working) = mpsc::unbounded_channel();
         let stage = Arc::new(Stage {
-            endpoint: session_endpoint(address).unwrap(),
+            endpoint: session_endpoint(&PLAIN, address).unwrap(),
             committed: watch::Sender::new(Step(0)),
             heard: Mutex::default(),
             troubles: Mutex::default(),

@@ -3,6 +3,7 @@
 use cluster_tests::Run;
 use shared::ids::Step;
 use shared::manifest::{ADAPTER_FILE, Manifest, file_digest};
+use shared::storage::Folder;
 
 use super::{Told, complete, flip_a_bit, only_accuses, told, workers};
 use crate::cell::{LINES, Reference};
@@ -52,14 +53,14 @@ pub(super) fn another_state() -> Told {
     drop(run);
     let spoiled = folder.path().join("out/checkpoint-4");
     flip_a_bit(&spoiled.join(ADAPTER_FILE));
-    let mut manifest = Manifest::read(&spoiled).unwrap();
+    let mut manifest = Manifest::read(&Folder::new(&spoiled)).unwrap();
     for file in &mut manifest.files {
         let name = file.name.clone();
-        *file = file_digest(&spoiled.join(&name)).unwrap();
+        *file = file_digest(&Folder::new(&spoiled), &name).unwrap();
         file.name = name;
     }
-    manifest.write(&spoiled).unwrap();
-    manifest.verify(&spoiled).unwrap();
+    manifest.write(&Folder::new(&spoiled)).unwrap();
+    manifest.verify(&Folder::new(&spoiled)).unwrap();
     // Written by nobody who was told to: the run may have come further before it was killed.
     let _ = std::fs::remove_dir_all(folder.path().join("out/checkpoint-6"));
     let finished = Run::start(folder.path(), &config, &["--local-workers", "2"]).finish();
@@ -68,7 +69,7 @@ pub(super) fn another_state() -> Told {
     assert_eq!(finished.events("step")[0]["step"], 3, "{}", finished.stderr);
     let adapter = finished.adapter();
     assert_eq!(adapter, Reference::one().adapter, "{}", finished.stderr);
-    let healed = Manifest::read(&finished.output.join("checkpoint-4")).unwrap();
+    let healed = Manifest::read(&Folder::new(finished.output.join("checkpoint-4"))).unwrap();
     assert_eq!(healed.step, Step(4));
     let passed_over = "skipped: E0702 the files do not hold the state of step 4";
     told(&finished.stderr, passed_over);

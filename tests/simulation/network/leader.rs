@@ -7,8 +7,9 @@ use std::time::Duration;
 use coordinator::engine::{Command, Engine, Event, MemberSet, Notice, PublishFailure, Stored};
 use coordinator::rpc::{Outbox, SessionEvent, SessionService, Traffic};
 use shared::ids::{Identity, Step, WorkerId};
+use shared::net::SESSION;
+use shared::security::PLAIN;
 use shared::wire::message::{Envelope, FromWorker, SyncSource, ToWorker};
-use shared::wire::session_server;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -38,7 +39,8 @@ pub(super) async fn lead(scene: Handle) -> turmoil::Result {
     let term = scene.lock().term;
     let service = SessionService::new(tell, Arc::new(Traffic::default()), term);
     tokio::spawn(
-        session_server()
+        SESSION
+            .server(&PLAIN)
             .add_service(service.into_server())
             .serve_with_incoming(incoming),
     );

@@ -15,7 +15,7 @@ use shared::ids::Step;
 use shared::manifest::{FileDigest, Manifest, file_digest_with};
 use shared::numerics::{AdapterState, LossScale};
 pub use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, PISSA_FILE};
-use shared::storage::write_atomic;
+use shared::storage::{Folder, Objects};
 
 use super::peft_config::peft_config;
 use super::scale;
@@ -50,7 +50,8 @@ pub fn first_state(
     let Some(parent) = &config.parent else {
         return Ok(new(first));
     };
-    Manifest::read(parent)?.verify(parent)?;
+    let there = Folder::new(parent);
+    Manifest::read(&there)?.verify(&there)?;
     if !config.parent_optimizer {
         return Ok(new(first));
     }
@@ -95,7 +96,8 @@ pub fn write_checkpoint(
         .why(why)
         .fix("go on from the checkpoint before, with a lower learning_rate")
     };
-    let digest = |path: &Path| file_digest_with(path, &mut |bytes| progress.stored(bytes));
+    let here = Folder::new(staging);
+    let digest = |name: &str| file_digest_with(&here, name, &mut |bytes| progress.stored(bytes));
     let write = |name: &str, tensors: Writer<'_>| {
         let path = staging.join(name);
         tensors.write_to(&path, progress).map_err(|e| {
@@ -103,15 +105,14 @@ pub fn write_checkpoint(
             let error = Error::new(Code::Io, "writing failed").in_file(&path);
             error.why(e.to_string())
         })?;
-        digest(&path)
+        digest(name)
     };
     // Both are checked before anything is written.
     let adapter = adapter_tensors(layout, &state.params).map_err(&unfit)?;
     let optimizer = optimizer_tensors(layout, state).map_err(&unfit)?;
-    let config_path = staging.join(ADAPTER_CONFIG_FILE);
-    write_atomic(&config_path, peft_config(config, layout).as_bytes())?;
+    here.put(ADAPTER_CONFIG_FILE, peft_config(config, layout).as_bytes())?;
     let mut files = vec![
-        digest(&config_path)?,
+        digest(ADAPTER_CONFIG_FILE)?,
         write(ADAPTER_FILE, adapter)?,
         write(OPTIMIZER_FILE, optimizer)?,
     ];

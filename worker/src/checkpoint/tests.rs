@@ -9,6 +9,7 @@ use shared::ids::Step;
 use shared::manifest::{Manifest, verify_adapter};
 use shared::model::{AdapterShape, AdapterTensor, Part, Role};
 use shared::numerics::{AdapterState, LossScale, state_digest};
+use shared::storage::Folder;
 
 use super::*;
 use crate::adapter::{AdapterLayout, PeftAdapter};
@@ -88,13 +89,13 @@ fn a_checkpoint_reads_back_as_the_state_that_was_written() {
         files,
         ..Manifest::default()
     }
-    .verify(&staging)
+    .verify(&Folder::new(&staging))
     .unwrap();
     let back = read_checkpoint(&staging, &layout(), &Counters::default()).unwrap();
     assert_eq!(state_digest(&back), state_digest(&state()));
 
     let expected = shape().expected();
-    verify_adapter(&staging.join(ADAPTER_FILE), &expected).unwrap();
+    verify_adapter(&Folder::new(&staging), ADAPTER_FILE, &expected).unwrap();
     let read = PeftAdapter::load(&staging).unwrap();
     assert_eq!((read.spec.rank, read.spec.scaling_of("any")), (2, 16.0));
     assert_eq!(read.tensors.len(), 48);

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use shared::error::{Code, Error, ExitCode, Result};
 use shared::faults::Faults;
-use shared::security::check_loopback;
+use shared::security::{Security, check_loopback};
 use tokio::process::Command;
 
 use super::JoinArgs;
@@ -30,6 +30,7 @@ pub async fn run(args: JoinArgs) -> Result<ExitCode> {
         listen: args.listen,
         advertise: args.advertise,
         base_model: args.base_model,
+        security: Security::Plain,
         faults: Faults::from_environment()?,
     })
     .await?;

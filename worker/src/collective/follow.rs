@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use shared::error::{Code, Error, Result};
 use shared::ids::{RunId, Step, Term};
+use shared::net::{CONNECT_TIMEOUT, TO_PEER_LIMIT};
 use shared::wire::peer::peer_client::PeerClient;
 use shared::wire::peer::{FollowChunk, FollowRequest, Part};
 use tokio::sync::mpsc;
@@ -20,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::metered::PeerDial;
-use super::net::{self, CONNECT_TIMEOUT, MESSAGE_LIMIT};
+use super::net;
 use super::patience::Patience;
 use super::slices::{self, chunks};
 use super::traffic::{Tally, Traffic};
@@ -167,7 +168,7 @@ pub async fn follow(
     let asked = async {
         let channel =
             net::connect(dial, address, Traffic::of(tally.clone()), CONNECT_TIMEOUT).await?;
-        let mut client = PeerClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
+        let mut client = PeerClient::new(channel).max_decoding_message_size(TO_PEER_LIMIT);
         let answer = client.follow(request).await;
         let answer = answer.map_err(|e| lost(address, net::with_sources(&e)))?;
         Ok(Following {

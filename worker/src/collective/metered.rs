@@ -8,15 +8,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
-use shared::wire::Dialing;
+use shared::net::{Dialing, PEER};
+use shared::security::{PLAIN, Security};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::transport::Endpoint;
 use tonic::transport::server::Connected;
-use tonic::transport::{Endpoint, Uri};
-use tower::{Service, service_fn};
 
-use super::net;
 use super::traffic::Traffic;
 
 /// A connection that counts.
@@ -95,30 +92,25 @@ impl<Io> Connected for Metered<Io> {
 pub trait PeerDial: Send + Sync {
     /// Connects once, over a [`Metered`] connection that counts in `traffic`.
     fn dial(&self, endpoint: Endpoint, traffic: Traffic) -> Dialing;
+
+    /// How the connections are secured, those that come in too. A network within a test needs nothing.
+    fn security(&self) -> &Security {
+        &PLAIN
+    }
 }
 
 /// The network of this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PeerTcp;
+#[derive(Clone, Debug, Default)]
+pub struct PeerTcp(pub Security);
 
 impl PeerDial for PeerTcp {
     fn dial(&self, endpoint: Endpoint, traffic: Traffic) -> Dialing {
-        // The connector tries every address of a name, of both families, within the time.
-        let mut tcp = HttpConnector::new();
-        let handshake = endpoint.get_connect_timeout();
-        let handshake = handshake.unwrap_or(net::CONNECT_TIMEOUT);
-        tcp.set_connect_timeout(Some(handshake));
-        let connect = service_fn(move |uri: Uri| {
-            let (traffic, connected) = (traffic.clone(), tcp.call(uri));
-            async move {
-                let stream = connected.await.map_err(io::Error::other)?.into_inner();
-                net::prepare(&stream);
-                io::Result::Ok(TokioIo::new(Metered::new(stream, traffic)))
-            }
-        });
-        // The name has to be found first, which may take a second server's answer.
-        let endpoint = endpoint.connect_timeout(handshake * 3);
-        Box::pin(async move { endpoint.connect_with_connector(connect).await })
+        let metered = move |stream| Metered::new(stream, traffic.clone());
+        Box::pin(PEER.connect_over(endpoint, metered))
+    }
+
+    fn security(&self) -> &Security {
+        &self.0
     }
 }
 

@@ -9,22 +9,26 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
+use shared::net::{PEER, TO_PEER_LIMIT};
+use shared::security::Security;
 use shared::wire::peer::peer_server::{Peer, PeerServer as PeerService};
 use shared::wire::peer::{Chunk, FollowRequest, Received};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_stream::{Stream, StreamExt};
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::follow::{Pieces, StateSource, pieces};
 use super::inbox::Delivery;
 use super::metered::{Metered, PeerDial, PeerTcp};
-use super::net::{self, MESSAGE_LIMIT};
+use super::net;
 use super::route::{Hub, Key};
 use super::traffic::Traffic;
 use crate::progress::Counters;
+
+/// What is said while no file descriptor is left.
+const NO_PEER_CAN_CONNECT: &str =
+    "no other worker can connect: this one has no file descriptor left";
 
 /// The running peer service; it ends when this is dropped.
 pub struct PeerServer {
@@ -41,8 +45,9 @@ impl PeerServer {
     ///
     /// # Errors
     /// [`Code::PortInUse`] when the address cannot be had.
-    pub async fn bind(
+    pub fn bind(
         listen: SocketAddr,
+        security: Security,
         state: Arc<dyn StateSource>,
         progress: Counters,
     ) -> Result<(Self, SocketAddr)> {
@@ -54,14 +59,10 @@ impl PeerServer {
             .why(e.to_string())
             .fix("give --listen ADDR:0 to have a free port picked")
         };
-        let listener = TcpListener::bind(listen).await.map_err(taken)?;
-        let address = listener.local_addr().map_err(taken)?;
-        let prepared = |stream: TcpStream| {
-            net::prepare(&stream);
-            stream
-        };
-        let incoming = TcpIncoming::from(listener).map(move |accepted| accepted.map(prepared));
-        let dial = Arc::new(PeerTcp);
+        let listener = PEER.listen(listen, &security).map_err(taken)?;
+        let address = listener.address();
+        let incoming = listener.incoming(NO_PEER_CAN_CONNECT);
+        let dial = Arc::new(PeerTcp(security));
         Ok((
             Self::serve(incoming, address, state, dial, progress),
             address,
@@ -86,13 +87,17 @@ impl PeerServer {
             hub: Arc::clone(&hub),
             state,
         })
-        .max_decoding_message_size(MESSAGE_LIMIT);
+        .max_decoding_message_size(TO_PEER_LIMIT);
         let metered = |io| Metered::new(io, Traffic::default());
         let incoming = incoming.map(move |accepted| accepted.map(metered));
-        let serving = net::server().serve_with_incoming_shutdown(service, incoming, async move {
-            // An error means that the server was dropped: that is the sign.
-            let _ = ended.await;
-        });
+        let serving = PEER.server(dial.security()).serve_with_incoming_shutdown(
+            service,
+            incoming,
+            async move {
+                // An error means that the server was dropped: that is the sign.
+                let _ = ended.await;
+            },
+        );
         tokio::spawn(async move {
             if let Err(e) = serving.await {
                 tracing::error!(error = %net::with_sources(&e), "the peer service ended");

@@ -1,9 +1,9 @@
 //! Opens the stream that is the lease.
 
 use shared::error::{Code, Error, Result};
+use shared::net::{CONNECT_TIMEOUT, Dial, TO_WORKER_LIMIT, session_endpoint};
 use shared::wire::session::session_client::SessionClient;
 use shared::wire::session::{CoordinatorMessage, WorkerMessage};
-use shared::wire::{CONNECT_TIMEOUT, Dial, TO_WORKER_LIMIT, session_endpoint};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -25,7 +25,7 @@ pub struct Stream {
 /// # Errors
 /// [`Code::Unreachable`], [`Code::Usage`] when the address is not `HOST:PORT`.
 pub async fn open(dial: &dyn Dial, address: &str) -> Result<Stream> {
-    let endpoint = session_endpoint(address)?;
+    let endpoint = session_endpoint(dial.security(), address)?;
     let unreachable = |reason: String| {
         Error::new(
             Code::Unreachable,

@@ -49,8 +49,8 @@ mod tests {
         for (bound, advertise, expected) in cases {
             let bound = bound.parse().unwrap();
             assert_eq!(peer_address(bound, advertise), expected);
-            let uri = format!("http://{expected}").parse::<tonic::transport::Uri>();
-            assert_eq!(uri.unwrap().port_u16(), Some(9000));
+            let endpoint = shared::net::PEER.endpoint(&shared::security::PLAIN, expected);
+            assert_eq!(endpoint.unwrap().uri().port_u16(), Some(9000));
         }
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use shared::error::{Code, Error, Result};
 use shared::faults::Faults;
+use shared::net::{Dial, Tcp, session_endpoint};
+use shared::security::Security;
 use shared::signals::LeaveSignal;
 use shared::wire::message::{Envelope, Hello, PROTOCOL, Sync, SyncSource, ToWorker};
 use shared::wire::session::CoordinatorMessage;
-use shared::wire::{Dial, Tcp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -50,6 +51,8 @@ pub struct JoinOptions {
     pub advertise: Option<String>,
     /// Folder of the base model on this machine, when not where the coordinator says.
     pub base_model: Option<PathBuf>,
+    /// How its connections are secured, to the coordinator and to other workers.
+    pub security: Security,
     /// Faults on purpose; usually none.
     pub faults: Faults,
 }
@@ -59,7 +62,8 @@ pub struct JoinOptions {
 /// # Errors
 /// Whatever ended the session, coded; nothing of the run is lost by it.
 pub async fn join(options: JoinOptions) -> Result<Ending> {
-    shared::wire::session_endpoint(&options.address)?;
+    let security = options.security.clone();
+    session_endpoint(&security, &options.address)?;
     let committed = CommittedState::default();
     let progress = Counters::default();
     let withdrawn = Withdrawn::default();
@@ -69,7 +73,8 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     let counters = progress.clone();
     let state = state_thread::spawn(published, threads, faults.clone(), counters, state_sender)?;
     let feed = Arc::new(CommittedFeed(state.clone()));
-    let (server, bound) = PeerServer::bind(options.listen, feed, progress.clone()).await?;
+    let (server, bound) =
+        PeerServer::bind(options.listen, security.clone(), feed, progress.clone())?;
     let greeting = Hello {
         version: env!("CARGO_PKG_VERSION").into(),
         protocol: PROTOCOL,
@@ -89,7 +94,7 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     )?;
     let (reduced_sender, reduced) = mpsc::channel(QUEUE);
     let (events_sender, events) = mpsc::channel(QUEUE);
-    let dial: Arc<dyn Dial> = Arc::new(Tcp);
+    let dial: Arc<dyn Dial> = Arc::new(Tcp(security.clone()));
     tasks::open(
         Arc::clone(&dial),
         options.address.clone(),
@@ -98,7 +103,7 @@ pub async fn join(options: JoinOptions) -> Result<Ending> {
     );
     let running = Running {
         dial,
-        peers: Arc::new(PeerTcp),
+        peers: Arc::new(PeerTcp(security)),
         options,
         withdrawn,
         device,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::error::{Code, Error};
 use shared::ids::{Attempt, Slot, Step};
+use shared::net::PEER;
+use shared::security::PLAIN;
 use shared::wire::peer::peer_client::PeerClient;
 use shared::wire::peer::{Chunk, Phase};
 use tokio::runtime::{Builder, Runtime};
@@ -180,8 +182,10 @@ async fn the_source_of_a_cancel_that_goes_away_cancels() {
 
 /// Streams hand-made chunks of one sender as member 1 of a generation.
 async fn exchange(server: &PeerServer, chunks: Vec<Chunk>) -> Result<u64, Status> {
-    let address = format!("http://{}", server.address());
-    let mut client = PeerClient::connect(address).await.unwrap();
+    let endpoint = PEER
+        .endpoint(&PLAIN, &server.address().to_string())
+        .unwrap();
+    let mut client = PeerClient::new(endpoint.connect().await.unwrap());
     let call = client.exchange(tokio_stream::iter(chunks));
     let answer = tokio::time::timeout(LIMIT, call).await.expect("hangs");
     answer.map(|received| received.into_inner().bytes)

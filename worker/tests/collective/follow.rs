@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::error::Code;
 use shared::ids::{RunId, Step, Term};
+use shared::security::Security;
 use tokio::sync::mpsc;
 use worker::collective::{
     Fed, Feed, Feeding, PeerDial, PeerServer, PeerTcp, StateSource, Tally, follow,
@@ -43,13 +44,15 @@ impl StateSource for Frozen {
     }
 }
 
-async fn bind(source: Arc<dyn StateSource>) -> shared::error::Result<(PeerServer, SocketAddr)> {
-    PeerServer::bind(LOOPBACK, source, Counters::default()).await
+fn bind(source: Arc<dyn StateSource>) -> shared::error::Result<(PeerServer, SocketAddr)> {
+    PeerServer::bind(LOOPBACK, Security::Plain, source, Counters::default())
 }
+
+static TCP: PeerTcp = PeerTcp(Security::Plain);
 
 /// Over TCP, counted nowhere.
 fn way() -> (&'static dyn PeerDial, Tally) {
-    (&PeerTcp, Tally::default())
+    (&TCP, Tally::default())
 }
 
 /// Never has anything.
@@ -68,10 +71,10 @@ async fn a_joiner_gets_the_same_bytes_and_every_total() {
             .map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
             .collect();
         let source = Frozen::new(state.clone());
-        let (server, address) = bind(source.clone()).await.unwrap();
+        let (server, address) = bind(source.clone()).unwrap();
         let run = RunId("r".to_owned());
         let (address, counted) = (address.to_string(), Counters::default());
-        let way = (&PeerTcp as &dyn PeerDial, Tally::new(&counted));
+        let way = (&TCP as &dyn PeerDial, Tally::new(&counted));
         let following = follow(way, &address, &run, Term(1), Step(12), LIMIT).await;
         let mut following = following.unwrap();
         assert_eq!(following.next().await.unwrap(), Fed::State(Step(12), state));
@@ -98,7 +101,7 @@ async fn a_joiner_gets_the_same_bytes_and_every_total() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_step_another_run_or_an_older_term_is_refused() {
     let source = Frozen::new(Bytes::from_static(b"state"));
-    let (server, address) = bind(source).await.unwrap();
+    let (server, address) = bind(source).unwrap();
     let _member = join(&server, 3, members(&[&server]), 0).await;
     let (address, run) = (address.to_string(), identity(3).run);
     // One step behind will do: the total of the next one follows.
@@ -118,7 +121,7 @@ async fn a_later_step_another_run_or_an_older_term_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_does_not_answer_ends_at_the_deadline() {
-    let (_server, address) = bind(Arc::new(Stuck)).await.unwrap();
+    let (_server, address) = bind(Arc::new(Stuck)).unwrap();
     let (address, run) = (address.to_string(), RunId("r".to_owned()));
     let soon = Duration::from_millis(200);
     let failure = follow(way(), &address, &run, Term(1), Step(1), soon).await;

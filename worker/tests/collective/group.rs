@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::{Attempt, Generation, Identity, RunId, Slot, Step, Term, WorkerId};
+use shared::security::Security;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use worker::collective::{
@@ -68,10 +69,9 @@ pub fn plain_sum(inputs: &[Arc<Vec<i64>>]) -> Vec<i64> {
 }
 
 pub async fn serve() -> PeerServer {
-    PeerServer::bind(LOOPBACK, Arc::new(NoState), Counters::default())
-        .await
-        .unwrap()
-        .0
+    let state = Arc::new(NoState);
+    let bound = PeerServer::bind(LOOPBACK, Security::Plain, state, Counters::default());
+    bound.unwrap().0
 }
 
 pub async fn servers(count: usize) -> Vec<PeerServer> {

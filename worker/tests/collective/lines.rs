@@ -10,7 +10,8 @@ use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use shared::error::Code;
 use shared::ids::{RunId, Step, Term};
-use shared::wire::Dialing;
+use shared::net::{Dialing, PEER};
+use shared::security::PLAIN;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -226,7 +227,7 @@ async fn neither_a_download_nor_a_knock_gives_an_all_reduce_more_time() {
     let line = network.lines(&[(1, SLOW)]);
     let knocking = tokio::spawn(async move {
         loop {
-            let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+            let endpoint = PEER.endpoint(&PLAIN, &address).unwrap();
             let _open = line.dial(endpoint, Traffic::default()).await.unwrap();
             sleep(PATIENCE / 4).await;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::faults::Faults;
 use shared::ids::Slot;
-use shared::wire::Dialing;
+use shared::net::Dialing;
 use shared::wire::message::{Member, Task};
 use tokio::sync::mpsc;
 use tonic::transport::Endpoint;

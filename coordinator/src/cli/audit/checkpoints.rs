@@ -5,27 +5,27 @@
 //! a whole one that holds another state than was committed contradicts the ledger, wherever it lies.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::ledger::{Damaged, Report, SetAside, State};
 use shared::manifest::{Content, MANIFEST, Manifest};
-use shared::paths::{RunPaths, checkpoint_name};
+use shared::paths::checkpoint_name;
+use shared::storage::{Group, Groups, Objects};
 
 use crate::driver::free_name_aside;
 
 /// Looks through every checkpoint, oldest first; what comes back ends the proof.
 pub(super) fn look_through(
-    folder: &Path,
+    objects: &dyn Groups,
     state: &State,
-    published: Vec<(Step, PathBuf)>,
+    published: Vec<(Step, String)>,
     report: &mut Report,
 ) -> Vec<Error> {
-    let rests_on = rests_on(folder, state, &published);
+    let rests_on = rests_on(objects, state, &published);
     let mut broken = Vec::new();
-    for (step, checkpoint) in published.into_iter().rev() {
-        let error = match verify(state, step, &checkpoint) {
+    for (step, name) in published.into_iter().rev() {
+        let error = match verify(state, step, &Group::new(objects, &name)) {
             Ok(content) => {
                 report.checkpoints.push(step);
                 if content == Content::Unknown {
@@ -34,7 +34,7 @@ pub(super) fn look_through(
                 continue;
             }
             // A run that goes on removes its oldest ones.
-            Err(_) if !checkpoint.exists() => continue,
+            Err(_) if !objects.has(&name) => continue,
             Err(error) => error,
         };
         let aside = is_aside(state, step);
@@ -53,13 +53,13 @@ pub(super) fn look_through(
         };
         let error = if result_rests_on_it {
             let before = report.checkpoints.last().copied();
-            rested_on(error, folder, state, step, before)
+            rested_on(error, objects, state, step, before)
         } else {
             error
                 .why("the result does not rest on it: chain, samples and adapter are proved")
                 .fix(format!(
                     "nothing has to be done; `{}` keeps anybody from taking it for a good one",
-                    away(folder, step)
+                    away(objects, step)
                 ))
         };
         if result_rests_on_it {
@@ -86,9 +86,9 @@ fn is_aside(state: &State, step: Step) -> Option<&SetAside> {
 }
 
 /// The checkpoints whose adapter and history are the result; while there is none, the one that the run would go on from.
-fn rests_on(folder: &Path, state: &State, published: &[(Step, PathBuf)]) -> BTreeSet<Step> {
+fn rests_on(objects: &dyn Objects, state: &State, published: &[(Step, String)]) -> BTreeSet<Step> {
     if let Some(complete) = &state.complete {
-        let exported = Manifest::read(folder).ok().map(|found| found.step);
+        let exported = Manifest::read(objects).ok().map(|found| found.step);
         return [complete.step].into_iter().chain(exported).collect();
     }
     let mut newest = published.iter().map(|(step, _)| *step);
@@ -99,13 +99,13 @@ fn rests_on(folder: &Path, state: &State, published: &[(Step, PathBuf)]) -> BTre
 /// What to do when it is one that the result rests on.
 fn rested_on(
     error: Error,
-    folder: &Path,
+    objects: &dyn Groups,
     state: &State,
     step: Step,
     before: Option<Step>,
 ) -> Error {
     let copy = "put the folder back from a copy, and audit again";
-    let away = away(folder, step);
+    let away = away(objects, step);
     if state.complete.is_some() {
         return error
             .why("the result is of it: adapter or history cannot be compared with where they come from")
@@ -129,22 +129,21 @@ fn rested_on(
 }
 
 /// The command that takes a checkpoint's name away.
-fn away(folder: &Path, step: Step) -> String {
-    let paths = RunPaths::new(folder);
-    let from = paths.checkpoint(step);
-    let to = free_name_aside(&paths, step);
+fn away(objects: &dyn Groups, step: Step) -> String {
+    let from = objects.place(&checkpoint_name(step));
+    let to = objects.place(&free_name_aside(objects, step));
     format!("mv '{}' '{}'", from.display(), to.display())
 }
 
 /// A checkpoint is whole, and holds the state that its step committed.
-fn verify(state: &State, step: Step, folder: &Path) -> Result<Content> {
+fn verify(state: &State, step: Step, checkpoint: &dyn Objects) -> Result<Content> {
     let broken = |mut error: Error| {
         error.code = Code::DigestDiffers;
         error
     };
-    let manifest = Manifest::read(folder).map_err(broken)?;
-    manifest.verify(folder)?;
-    let place = folder.join(MANIFEST);
+    let manifest = Manifest::read(checkpoint).map_err(broken)?;
+    manifest.verify(checkpoint)?;
+    let place = checkpoint.place(MANIFEST);
     let differs = |what: String| Error::new(Code::LedgerContradiction, what).in_file(&place);
     if manifest.step != step {
         return Err(differs(format!(
@@ -153,7 +152,7 @@ fn verify(state: &State, step: Step, folder: &Path) -> Result<Content> {
         )));
     }
     match state.agrees(step, &manifest.state_digest) {
-        Some(true) => manifest.verify_state(folder, &[], &mut |_| ()),
+        Some(true) => manifest.verify_state(checkpoint, &[], &mut |_| ()),
         Some(false) => {
             let committed = state.line_of(step).map_or_else(
                 || "the run began with another".to_owned(),
@@ -179,6 +178,8 @@ fn verify(state: &State, step: Step, folder: &Path) -> Result<Content> {
 
 #[cfg(test)]
 mod tests {
+    use shared::storage::Folder;
+
     use super::*;
     use crate::driver::samples::{Damage, checkpoint, ledger};
 
@@ -191,7 +192,7 @@ mod tests {
         ] {
             let output = tempfile::tempdir().unwrap();
             let stored = checkpoint(output.path(), 6, damage);
-            match verify(&ledger(8), Step(6), stored.folder.as_ref()) {
+            match verify(&ledger(8), Step(6), &Folder::new(&stored.folder)) {
                 Ok(content) => assert!(proved && content == Content::Proved, "{damage:?}"),
                 Err(error) => assert!(!proved && error.code == Code::DigestDiffers, "{error:?}"),
             }
@@ -202,11 +203,11 @@ mod tests {
     fn a_checkpoint_of_an_earlier_version_is_told_from_a_proved_one() {
         let output = tempfile::tempdir().unwrap();
         let stored = checkpoint(output.path(), 6, Damage::None);
-        let folder = Path::new(&stored.folder);
-        let mut manifest = Manifest::read(folder).unwrap();
+        let folder = Folder::new(&stored.folder);
+        let mut manifest = Manifest::read(&folder).unwrap();
         manifest.parameters.clear();
-        manifest.write(folder).unwrap();
-        let verified = verify(&ledger(8), Step(6), folder).unwrap();
+        manifest.write(&folder).unwrap();
+        let verified = verify(&ledger(8), Step(6), &folder).unwrap();
         assert_eq!(verified, Content::Unknown);
     }
 
@@ -216,12 +217,10 @@ mod tests {
         for (step, damage) in [(2, Damage::Flipped), (4, Damage::None)] {
             checkpoint(output.path(), step, damage);
         }
-        let published = shared::manifest::checkpoints(output.path());
+        let objects = Folder::new(output.path());
+        let published = shared::manifest::checkpoints(&objects);
         let mut state = ledger(8);
-        assert_eq!(
-            rests_on(output.path(), &state, &published),
-            [Step(4)].into()
-        );
+        assert_eq!(rests_on(&objects, &state, &published), [Step(4)].into());
         let aside = SetAside {
             step: Step(4),
             after: Step(6),
@@ -231,9 +230,6 @@ mod tests {
             written_again: false,
         };
         state.set_aside.insert(Step(4), aside);
-        assert_eq!(
-            rests_on(output.path(), &state, &published),
-            [Step(2)].into()
-        );
+        assert_eq!(rests_on(&objects, &state, &published), [Step(2)].into());
     }
 }

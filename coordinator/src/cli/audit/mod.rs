@@ -9,7 +9,7 @@
 
 mod checkpoints;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use shared::config;
@@ -17,8 +17,9 @@ use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Auditor, Complete, Damaged, Record, Report, Run};
 use shared::manifest::{ADAPTER_FILE, Manifest, checkpoints, file_digest, sha256};
-use shared::paths::{ADAPTER_COPY_FILE, RunPaths};
+use shared::paths::{ADAPTER_COPY_FILE, RunPaths, checkpoint_name};
 use shared::plan::Plan;
+use shared::storage::{Folder, Group, Objects};
 
 use crate::driver::converted;
 use crate::start::identity_digest;
@@ -41,7 +42,8 @@ pub struct Audit {
 pub fn run(output_dir: &Path, cwd: &Path) -> Result<Audit> {
     let folder = cwd.join(output_dir);
     // Before the ledger is read: what has its name by now was committed before.
-    let published = checkpoints(&folder);
+    let objects = Folder::new(&folder);
+    let published = checkpoints(&objects);
     let path = RunPaths::new(&folder).ledger();
     let mut auditor = None;
     let reading = store::read(&path, |_, record| {
@@ -57,12 +59,12 @@ pub fn run(output_dir: &Path, cwd: &Path) -> Result<Audit> {
         return Err(no_ledger(&path, "it has no whole line yet"));
     };
     let mut report = auditor.finish(&reading.book)?;
-    let mut broken = checkpoints::look_through(&folder, state, published, &mut report);
+    let mut broken = checkpoints::look_through(&objects, state, published, &mut report);
     if let Some(complete) = &state.complete {
-        if let Err(error) = verify_adapter(&folder, complete) {
+        if let Err(error) = verify_adapter(&objects, complete) {
             report.adapter_differs = true;
             broken.push(error);
-        } else if let Err(error) = verify_result(&folder, &report.damaged) {
+        } else if let Err(error) = verify_result(&objects, &report.damaged) {
             broken.push(error);
         }
     }
@@ -130,10 +132,10 @@ fn plan(folder: &Path, run: &Run, cwd: &Path) -> Result<Plan> {
     ))
 }
 
-fn verify_adapter(folder: &Path, complete: &Complete) -> Result<()> {
-    let file = folder.join(ADAPTER_FILE);
+fn verify_adapter(objects: &dyn Objects, complete: &Complete) -> Result<()> {
+    let file = objects.place(ADAPTER_FILE);
     let recorded = &complete.adapter_sha256;
-    let error = match file_digest(&file) {
+    let error = match file_digest(objects, ADAPTER_FILE) {
         Ok(found) if found.sha256 == *recorded => return Ok(()),
         Ok(found) => Error::new(
             Code::DigestDiffers,
@@ -144,13 +146,14 @@ fn verify_adapter(folder: &Path, complete: &Complete) -> Result<()> {
         .why(format!("the file has sha256 {}", found.sha256)),
         Err(error) => error.why(format!("the ledger says sha256 {recorded}")),
     };
-    let last = RunPaths::new(folder).checkpoint(complete.step);
-    let copies = [folder.join(ADAPTER_COPY_FILE), last.join(ADAPTER_FILE)];
-    let whole = |copy: &&PathBuf| file_digest(copy).is_ok_and(|found| found.sha256 == *recorded);
+    let last = format!("{}/{ADAPTER_FILE}", checkpoint_name(complete.step));
+    let copies = [ADAPTER_COPY_FILE, &last];
+    let whole =
+        |copy: &&&str| file_digest(objects, copy).is_ok_and(|found| found.sha256 == *recorded);
     Err(match copies.iter().find(whole) {
         Some(copy) => error.fix(format!(
             "`cp '{}' '{}'` brings it back: that file has the recorded digest",
-            copy.display(),
+            objects.place(copy).display(),
             file.display()
         )),
         None => error.fix("put it back from a copy: no other file here has the recorded digest"),
@@ -158,23 +161,24 @@ fn verify_adapter(folder: &Path, complete: &Complete) -> Result<()> {
 }
 
 /// The adapter is that of the checkpoint it was exported from, while that is there and was not found damaged.
-fn verify_result(folder: &Path, damaged: &[Damaged]) -> Result<()> {
+fn verify_result(objects: &dyn Objects, damaged: &[Damaged]) -> Result<()> {
     let broken = |mut error: Error| {
         error.code = Code::DigestDiffers;
         error
     };
     let copy = "put the file back from a copy; the adapter itself is the recorded one";
-    let exported = Manifest::read(folder).map_err(|error| broken(error).fix(copy))?;
-    exported.verify(folder).map_err(|error| error.fix(copy))?;
-    let checkpoint = RunPaths::new(folder).checkpoint(exported.step);
+    let exported = Manifest::read(objects).map_err(|error| broken(error).fix(copy))?;
+    exported.verify(objects).map_err(|error| error.fix(copy))?;
+    let name = checkpoint_name(exported.step);
     let damaged = damaged.iter().any(|d| d.step == exported.step);
-    if damaged || !checkpoint.is_dir() {
+    if damaged || !objects.has(&name) {
         return Ok(());
     }
-    let own = file_digest(&folder.join(ADAPTER_FILE))?;
+    let checkpoint = Group::new(objects, &name);
+    let own = file_digest(objects, ADAPTER_FILE)?;
     let same = match converted(&checkpoint).map_err(broken)? {
         Some(bytes) => sha256(&bytes) == own.sha256,
-        None => file_digest(&checkpoint.join(ADAPTER_FILE))?.sha256 == own.sha256,
+        None => file_digest(&checkpoint, ADAPTER_FILE)?.sha256 == own.sha256,
     };
     if same {
         return Ok(());
@@ -183,10 +187,10 @@ fn verify_result(folder: &Path, damaged: &[Damaged]) -> Result<()> {
         Code::DigestDiffers,
         format!("the adapter is not that of step {}", exported.step),
     )
-    .in_file(folder.join(ADAPTER_FILE))
+    .in_file(objects.place(ADAPTER_FILE))
     .why(format!(
         "it differs from the one in {}",
-        checkpoint.display()
+        checkpoint.place("").display()
     )))
 }
 
@@ -207,18 +211,19 @@ mod tests {
         let output = tempfile::tempdir().unwrap();
         let stored = checkpoint(output.path(), 6, Damage::None);
         let other = checkpoint(output.path(), 7, Damage::None);
-        let manifest = Manifest::read(stored.folder.as_ref()).unwrap();
+        let manifest = Manifest::read(&Folder::new(&stored.folder)).unwrap();
+        let objects = Folder::new(output.path());
         for (folder, same) in [(&stored.folder, true), (&other.folder, false)] {
             let adapter = output.path().join(ADAPTER_FILE);
             std::fs::copy(Path::new(folder).join(ADAPTER_FILE), &adapter).unwrap();
             let exported = Manifest {
-                files: vec![file_digest(&adapter).unwrap()],
+                files: vec![file_digest(&objects, ADAPTER_FILE).unwrap()],
                 ..manifest.clone()
             };
-            exported.write(output.path()).unwrap();
-            assert_eq!(verify_result(output.path(), &[]).is_ok(), same);
+            exported.write(&objects).unwrap();
+            assert_eq!(verify_result(&objects, &[]).is_ok(), same);
         }
         std::fs::remove_dir_all(&stored.folder).unwrap();
-        verify_result(output.path(), &[]).unwrap();
+        verify_result(&objects, &[]).unwrap();
     }
 }
