@@ -2,6 +2,7 @@
 # The demo: one question before, a training on this machine, the same question after.
 #
 # In:  the built programs, configs/quickstart.yaml, models/tiny-law, data/law_train.
+#      QUESTION, when it is set, is asked in place of the demo's own.
 # Out: the adapter in output/quickstart, and both answers on stdout.
 # Invariant: a step that fails ends the demo with that step's exit code.
 set -euo pipefail
@@ -10,7 +11,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly BIN=target/release
 readonly BASE=models/tiny-law
 readonly ADAPTER=output/quickstart
-readonly QUESTION=${QUESTION:-公司一直拖欠工资，我该怎么办？}
+# For how many years at most can a lease be signed? The training data ask it in slightly other words.
+readonly OURS=租房合同最多可以签多少年？
+readonly QUESTION=${QUESTION:-$OURS}
 
 title() { printf '\n== %s\n' "$*"; }
 ask() { "$BIN/worker" generate --base "$BASE" --prompt "$QUESTION" --max-new-tokens 80 "$@"; }
@@ -35,3 +38,7 @@ ls -l "$ADAPTER"
 title "The same question, before and after"
 after=$(ask --adapter "$ADAPTER")
 printf 'Question: %s\nBefore:   %s\nAfter:    %s\n' "$QUESTION" "$before" "$after"
+if [[ $QUESTION == "$OURS" ]]; then
+  printf '\nThe same question in the training data, in slightly other words:\n'
+  grep -B 1 '租赁期限不得超过' data/law_train/train.txt
+fi
