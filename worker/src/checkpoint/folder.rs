@@ -62,7 +62,7 @@ pub fn first_state(
     })
 }
 
-/// Writes adapter, its configuration and optimizer into a staging folder; with `taken`, what PiSSA took
+/// Writes adapter, its configuration and optimizer into a staging folder; with `pissa_initial`, what PiSSA took
 /// out of the base model, a file of it too. `progress` counts the bytes as they reach the disk, and again as they are
 /// hashed.
 ///
@@ -74,7 +74,7 @@ pub fn write_checkpoint(
     config: &RunConfig,
     layout: &AdapterLayout,
     state: &AdapterState,
-    taken: Option<&[f32]>,
+    pissa_initial: Option<&[f32]>,
     progress: &Counters,
 ) -> Result<Vec<FileDigest>> {
     let vectors = [&state.params, &state.m, &state.v].map(Vec::len);
@@ -115,8 +115,8 @@ pub fn write_checkpoint(
         write(ADAPTER_FILE, adapter)?,
         write(OPTIMIZER_FILE, optimizer)?,
     ];
-    if let Some(taken) = taken {
-        let first = adapter_tensors(layout, taken).map_err(&unfit)?;
+    if let Some(initial) = pissa_initial {
+        let first = adapter_tensors(layout, initial).map_err(&unfit)?;
         files.push(write(PISSA_FILE, first)?);
     }
     Ok(files)

@@ -147,13 +147,13 @@ fn write(stage: &Stage, state: Option<&AdapterState>) -> Result<Vec<FileDigest>,
     let damaged = flip.then(|| checkpoint::damage(state));
     let state = damaged.as_ref().unwrap_or(state);
     let run = &stage.run;
-    let taken = run.taken.as_deref().map(Vec::as_slice);
+    let pissa_initial = run.pissa_initial.as_deref().map(Vec::as_slice);
     checkpoint::write_checkpoint(
         &stage.staging,
         &run.config,
         &run.layout,
         state,
-        taken,
+        pissa_initial,
         &stage.progress,
     )
     .map_err(|e| render(&e))

@@ -67,7 +67,7 @@ pub struct LoadedRun {
     /// Names and places of the adapter's tensors.
     pub layout: Arc<AdapterLayout>,
     /// A and B of what PiSSA took out of the base model, flat and in canonical order; `None` for other inits.
-    pub taken: Option<Arc<Vec<f32>>>,
+    pub pissa_initial: Option<Arc<Vec<f32>>>,
     /// Steps and micro-batches of the whole run, the same on every worker and on the coordinator.
     pub plan: Arc<Plan>,
     /// Micro-batches of one evaluation, and how many integers it comes to.
@@ -264,7 +264,7 @@ impl OnDevice {
         loss_scale: f32,
     ) -> Result<(Computed, Vec<i64>)> {
         if task == Task::Evaluate {
-            let integers = self.evaluation.compute(&mut self.trainer, step, id)?;
+            let integers = self.evaluation.compute(&self.trainer, step, id)?;
             let Fingerprint(fingerprint) = numerics::fingerprint(&integers, 0);
             let computed = Computed {
                 micro_batch: id,
@@ -403,7 +403,7 @@ fn load_run(load: LoadJob, progress: &Counters) -> Result<(Loaded, LoadedRun, On
     let run = LoadedRun {
         config: Arc::new(config),
         layout: Arc::new(trainer.layout().clone()),
-        taken: trainer.taken().cloned(),
+        pissa_initial: trainer.pissa_initial().cloned(),
         plan: Arc::clone(&plan),
         evaluation: Arc::clone(evaluation.plan()),
         pool: pool.clone(),

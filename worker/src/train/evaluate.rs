@@ -67,7 +67,7 @@ impl Evaluation {
     ///
     /// # Errors
     /// [`Code::Internal`] when there is no such micro-batch, [`Code::OutOfMemory`], libtorch's.
-    pub fn compute(&self, trainer: &mut Trainer, step: Step, id: MicroBatchId) -> Result<Vec<i64>> {
+    pub fn compute(&self, trainer: &Trainer, step: Step, id: MicroBatchId) -> Result<Vec<i64>> {
         let unknown = || {
             let what = format!("the evaluation before step {step} has no micro-batch {id}");
             Error::new(Code::Internal, what)

@@ -20,13 +20,15 @@ use shared::model::head_rows;
 use tch::{Device, TchError, Tensor, no_grad};
 
 use crate::device::{Dropout, TorchResult, cross_entropy, gradients, has_kernels};
-use crate::model::{Decoder, DropoutMasks};
+use crate::model::{Decoder, DropoutMasks, Overlays};
 
 /// The output head of a decoder, and which of its tensors learn.
 #[derive(Clone, Copy)]
 pub(super) struct Head<'a> {
     pub(super) decoder: &'a Decoder,
-    /// DropoutMasks of dropout for all P positions, of which the rows that predict are taken.
+    /// What the adapter lays over it.
+    pub(super) overlays: &'a Overlays,
+    /// Dropout masks of all P positions, of which the rows that predict are taken.
     pub(super) masks: DropoutMasks<'a>,
     /// Indices of the predicting positions among all P, in order.
     pub(super) places_Q: &'a Tensor,
@@ -53,7 +55,7 @@ impl Head<'_> {
             let leaf_CH = hidden_CH.f_detach()?.f_set_requires_grad(true)?;
             let mask = |site: usize| self.mask(site, from, leaf_CH.size()[0]);
             let masks: DropoutMasks<'_> = self.masks.is_some().then_some(&mask);
-            let logits_CV = self.decoder.logits(&leaf_CH, masks)?;
+            let logits_CV = self.decoder.logits(&leaf_CH, self.overlays, masks)?;
             let losses_C = cross_entropy(&logits_CV, wanted_C)?;
             drop(logits_CV);
             let seed_C = losses_C.f_full_like(share)?;
@@ -90,9 +92,9 @@ impl Head<'_> {
         let mut hits = Vec::with_capacity(losses.len());
         no_grad(|| {
             self.each_part(hidden_QH, wanted_Q, |from, hidden_CH, wanted_C| {
-                let logits_CV = self.decoder.logits(hidden_CH, None)?;
-                let right_C = logits_CV.f_argmax(-1, false)?.f_eq_tensor(wanted_C)?;
-                hits.extend(Vec::<bool>::try_from(right_C.f_to_device(Device::Cpu)?)?);
+                let logits_CV = self.decoder.logits(hidden_CH, self.overlays, None)?;
+                let correct_C = logits_CV.f_argmax(-1, false)?.f_eq_tensor(wanted_C)?;
+                hits.extend(Vec::<bool>::try_from(correct_C.f_to_device(Device::Cpu)?)?);
                 copy_losses(&cross_entropy(&logits_CV, wanted_C)?, from, losses)
             })
         })?;
