@@ -188,9 +188,9 @@ impl StateThread {
     fn begin(&mut self, run: LoadedRun) {
         let mut replica = Replica::new(run.layout.len());
         replica.share(run.pool.clone());
-        replica.learns(groups(&run.config, &run.layout.tensors));
+        replica.set_param_groups(groups(&run.config, &run.layout.tensors));
         let planned = &run.evaluation;
-        replica.evaluates(planned.width(), planned.count());
+        replica.prepare_evaluation(planned.width(), planned.count());
         replica.retain(&self.wanted);
         self.run = Some((run, replica));
     }
