@@ -20,7 +20,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::norm::RmsNorm;
 use super::{KeyValueCache, Overlays};
-use crate::device::{TorchResult, attention, has_kernels, learning_linear, rotated};
+use crate::device::{Backend, TorchResult, learning_linear};
 
 /// How the samples of one pass lie in rows.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +80,7 @@ impl AttentionMasks {
 /// What the attention of one layer needs besides its input.
 pub(super) struct Attention<'a> {
     pub config: &'a ModelConfig,
+    pub backend: Backend,
     pub batch: &'a BatchLayout<'a>,
     /// Cosines and sines of the layer's rotary positions, each `[T, 1, D]`; `None` in a layer without them.
     pub cos_sin: Option<&'a (Tensor, Tensor)>,
@@ -110,7 +111,7 @@ impl Attention<'_> {
             None => (query, key),
         };
         let turned = |all: Tensor| match self.cos_sin {
-            Some((cos, sin)) => rotated(&all, cos, sin),
+            Some((cos, sin)) => self.backend.rotated(&all, cos, sin),
             None => Ok(all),
         };
         let query_BNTD = turned(query)?.f_transpose(1, 2)?;
@@ -188,7 +189,9 @@ impl Attention<'_> {
                 .f_transpose(1, 2);
         }
         let causal = length > 1 && mask.is_none();
-        attention([query, &key, &value], mask, causal, self.config.query_scale)
+        let scale = self.config.query_scale;
+        self.backend
+            .attention([query, &key, &value], mask, causal, scale)
     }
 
     /// Attention whose scores have a soft cap, operator by operator: no fused kernel has one.
@@ -201,7 +204,7 @@ impl Attention<'_> {
         mask: Option<&Tensor>,
     ) -> TorchResult<Tensor> {
         let kind = query_BNTD.f_kind()?;
-        let mut scores_BNTT = products(query_BNTD, key_BKTD)?
+        let mut scores_BNTT = products(self.backend, query_BNTD, key_BKTD)?
             .f_mul_scalar(self.config.query_scale)?
             .f_div_scalar(cap)?
             .f_tanh()?
@@ -210,7 +213,7 @@ impl Attention<'_> {
             scores_BNTT = scores_BNTT.f_masked_fill(&mask.f_logical_not()?, f64::NEG_INFINITY)?;
         }
         let shares_BNTT = scores_BNTT.f_softmax(-1, Kind::Float)?.f_to_kind(kind)?;
-        products(&shares_BNTT, &value_BKTD.f_transpose(2, 3)?)
+        products(self.backend, &shares_BNTT, &value_BKTD.f_transpose(2, 3)?)
     }
 }
 
@@ -218,11 +221,11 @@ impl Attention<'_> {
 /// heads of `left`.
 ///
 /// On the CPU one product per head: libtorch would compute one for all on its one thread.
-fn products(left_BNTI: &Tensor, right_BKSI: &Tensor) -> TorchResult<Tensor> {
+fn products(backend: Backend, left_BNTI: &Tensor, right_BKSI: &Tensor) -> TorchResult<Tensor> {
     let (rows, heads, length, _) = left_BNTI.size4()?;
     let (_, groups, there, width) = right_BKSI.size4()?;
     let each = heads / groups;
-    if !has_kernels(left_BNTI) {
+    if backend == Backend::Operators {
         let repeated = right_BKSI
             .f_unsqueeze(2)?
             .f_expand([rows, groups, each, there, width], false)?

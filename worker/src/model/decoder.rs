@@ -14,7 +14,7 @@ use super::mlp::ExpertLayer;
 use super::norm::RmsNorm;
 use super::rope::{FrequencySet, RopeTable};
 use super::{BaseWeights, DropoutMasks, Embedding, KeyValueCache, Linear, Overlays};
-use crate::device::{FrozenWeight, TorchResult, by_rows, failed, gated};
+use crate::device::{Backend, FrozenWeight, TorchResult, by_rows, failed};
 use crate::progress::Counters;
 
 /// Positions the rotary tables start with; they grow on demand.
@@ -44,6 +44,7 @@ pub struct Decoder {
     norm: RmsNorm,
     head: Linear,
     ropes: Vec<RopeTable>,
+    backend: Backend,
     kind: Kind,
     progress: Counters,
     /// The mapped weight files, dropped last: the tensors above may be views of their pages.
@@ -64,6 +65,7 @@ pub struct Pass<'a> {
 #[derive(Debug)]
 struct Layer {
     kind: LayerKind,
+    backend: Backend,
     /// Norm before attention, transformers' `input_layernorm`.
     input_layernorm: RmsNorm,
     /// Norm of what attention adds, where the family has four norms a layer: `post_attention_layernorm`.
@@ -91,10 +93,12 @@ impl Decoder {
         device: Device,
         kind: Kind,
     ) -> Result<Self> {
-        let kinds = config.layer_kinds.iter().enumerate();
-        let layers = kinds.map(|(layer, &kind)| Layer::load(&config, &weights, layer, kind));
-        let layers = layers.collect::<Result<_>>()?;
         let frozen_VH = weights.tensor(&format!("{EMBEDDING}.weight"))?;
+        let backend = Backend::of(&frozen_VH);
+        let kinds = config.layer_kinds.iter().enumerate();
+        let layers =
+            kinds.map(|(layer, &kind)| Layer::load(&config, &weights, (layer, kind), backend));
+        let layers = layers.collect::<Result<_>>()?;
         let head_VH = if config.tie_word_embeddings {
             frozen_VH.shallow_clone()
         } else {
@@ -118,7 +122,7 @@ impl Decoder {
         // Rounded to the type of compute, as the reference rounds it.
         let scale = config.embedding_scale.map(scale).transpose();
         let scale = scale.map_err(failed("preparing embeddings"))?;
-        let norm = RmsNorm::load(&weights, &config, LAST_NORM)?;
+        let norm = RmsNorm::load(&weights, &config, LAST_NORM, backend)?;
         Ok(Self {
             config,
             embedding: Embedding { frozen_VH, scale },
@@ -130,6 +134,7 @@ impl Decoder {
                 bias_O: None,
             },
             ropes,
+            backend,
             kind,
             progress: weights.progress().clone(),
             _weights: weights,
@@ -266,6 +271,12 @@ impl Decoder {
         Ok(output_PH)
     }
 
+    /// What computes on the decoder's device.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
     /// Counters of layers forward; who goes back through a layer, or computes long outside of layers, counts there too.
     #[must_use]
     pub fn progress(&self) -> &Counters {
@@ -324,11 +335,11 @@ impl Layer {
     fn load(
         config: &ModelConfig,
         weights: &BaseWeights,
-        layer: usize,
-        kind: LayerKind,
+        (layer, kind): (usize, LayerKind),
+        backend: Backend,
     ) -> Result<Self> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let norm = |part: &str| RmsNorm::load(weights, config, &name(part));
+        let norm = |part: &str| RmsNorm::load(weights, config, &name(part), backend);
         let linear = |&projection: &Projection| -> Result<Linear> {
             let tensor = |part| weights.tensor(&format!("{}.{part}", name(projection.path())));
             let biased = config.biased(projection);
@@ -353,10 +364,11 @@ impl Layer {
             .query_key
             .then(|| -> Result<_> { Ok((norm("self_attn.q_norm")?, norm("self_attn.k_norm")?)) });
         let shape = config.experts.filter(|_| kind.experts);
-        let experts = shape.map(|shape| ExpertLayer::load(weights, shape, layer));
+        let experts = shape.map(|shape| ExpertLayer::load(weights, shape, layer, backend));
         let projections = config.projections(layer);
         Ok(Self {
             kind,
+            backend,
             input_layernorm: first,
             post_attention_layernorm,
             pre_mlp_layernorm,
@@ -400,6 +412,7 @@ impl Layer {
         let cos_sin = cos_sin.map(|rope| pass.cos_sin.get(rope).ok_or_else(no_cos_sin));
         let attention = Attention {
             config,
+            backend: self.backend,
             batch: &pass.batch,
             cos_sin: cos_sin.transpose()?,
             visible: &pass.visible,
@@ -433,7 +446,7 @@ impl Layer {
                 let up_PI = up_PI.map_or_else(|| linear(Projection::Up, &normed_PH), Ok)?;
                 linear(
                     Projection::Down,
-                    &gated(config.activation, &gate_PI, &up_PI)?,
+                    &self.backend.gated(config.activation, &gate_PI, &up_PI)?,
                 )?
             }
         };

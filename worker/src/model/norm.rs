@@ -14,7 +14,7 @@ use shared::model::ModelConfig;
 use tch::{Kind, Tensor};
 
 use super::{BaseWeights, Overlays};
-use crate::device::{TorchResult, by_rows, failed, normed, normed_by_operators};
+use crate::device::{Backend, TorchResult, by_rows, failed};
 
 /// A norm over the last dimension.
 #[derive(Debug)]
@@ -27,11 +27,17 @@ pub struct RmsNorm {
     weight_H: Tensor,
     eps: f64,
     plus_one: bool,
+    backend: Backend,
 }
 
 impl RmsNorm {
     /// Loads the norm of this path.
-    pub(super) fn load(weights: &BaseWeights, config: &ModelConfig, path: &str) -> Result<Self> {
+    pub(super) fn load(
+        weights: &BaseWeights,
+        config: &ModelConfig,
+        path: &str,
+        backend: Backend,
+    ) -> Result<Self> {
         let frozen_H = weights.tensor(&format!("{path}.weight"))?;
         let plus_one = config.norms.plus_one;
         let weight_H = if plus_one {
@@ -47,6 +53,7 @@ impl RmsNorm {
             weight_H,
             eps: config.rms_norm_eps,
             plus_one,
+            backend,
         })
     }
 
@@ -65,7 +72,7 @@ impl RmsNorm {
         let hidden_PH = hidden.f_flatten(0, -2)?;
         let normed_PH = match overlays.norms.get(&self.path) {
             Some(learning_H) => self.learning(&hidden_PH, learning_H),
-            None => normed(&hidden_PH, &self.weight_H, self.eps),
+            None => self.backend.normed(&hidden_PH, &self.weight_H, self.eps),
         };
         normed_PH?.f_view_as(hidden)
     }
@@ -78,7 +85,7 @@ impl RmsNorm {
             } else {
                 all[1].f_to_kind(all[0].f_kind()?)?
             };
-            normed_by_operators(&all[0], &weight_H, eps)
+            Backend::Operators.normed(&all[0], &weight_H, eps)
         })
     }
 }

@@ -383,7 +383,7 @@ impl Trainer {
                 .f_index_add_(0, &on_device.places_Q, &gradient_QH)?;
         drop((hidden_PH, hidden_QH, gradient_QH));
 
-        let mut found = Gradients::new(&self.layout, gradient);
+        let mut found = Gradients::new(&self.layout, gradient, self.decoder.backend());
         found.add(Part::Head, of_head)?;
         let further = layers.backward(tape, gradient_PH, of_layer, |layer, values| {
             found.add(Part::Layer(layer), values)

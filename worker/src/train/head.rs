@@ -19,7 +19,7 @@
 use shared::model::head_rows;
 use tch::{Device, TchError, Tensor, no_grad};
 
-use crate::device::{Dropout, TorchResult, cross_entropy, gradients, has_kernels};
+use crate::device::{Backend, Dropout, TorchResult, gradients};
 use crate::model::{Decoder, DropoutMasks, Overlays};
 
 /// The output head of a decoder, and which of its tensors learn.
@@ -56,7 +56,7 @@ impl Head<'_> {
             let mask = |site: usize| self.mask(site, from, leaf_CH.size()[0]);
             let masks: DropoutMasks<'_> = self.masks.is_some().then_some(&mask);
             let logits_CV = self.decoder.logits(&leaf_CH, self.overlays, masks)?;
-            let losses_C = cross_entropy(&logits_CV, wanted_C)?;
+            let losses_C = self.decoder.backend().cross_entropy(&logits_CV, wanted_C)?;
             drop(logits_CV);
             let seed_C = losses_C.f_full_like(share)?;
             let mut wanted: Vec<&Tensor> = self.windows.iter().collect();
@@ -95,7 +95,11 @@ impl Head<'_> {
                 let logits_CV = self.decoder.logits(hidden_CH, self.overlays, None)?;
                 let correct_C = logits_CV.f_argmax(-1, false)?.f_eq_tensor(wanted_C)?;
                 hits.extend(Vec::<bool>::try_from(correct_C.f_to_device(Device::Cpu)?)?);
-                copy_losses(&cross_entropy(&logits_CV, wanted_C)?, from, losses)
+                copy_losses(
+                    &self.decoder.backend().cross_entropy(&logits_CV, wanted_C)?,
+                    from,
+                    losses,
+                )
             })
         })?;
         Ok(hits)
@@ -119,7 +123,8 @@ impl Head<'_> {
         wanted_Q: &Tensor,
         mut work: impl FnMut(usize, &Tensor, &Tensor) -> TorchResult<()>,
     ) -> TorchResult<()> {
-        let rows = head_rows(self.decoder.config.vocab_size, !has_kernels(hidden_QH));
+        let operators = self.decoder.backend() == Backend::Operators;
+        let rows = head_rows(self.decoder.config.vocab_size, operators);
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         let all = hidden_QH.size()[0];
         let mut from = 0;
