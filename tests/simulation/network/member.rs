@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use worker::checkpoint::decode_snapshot;
-use worker::collective::{FeedItem, PeerDial, PeerServer, Tally, follow};
+use worker::collective::{Buffer, FeedItem, PeerDial, PeerServer, Tally, follow};
 use worker::progress::Counters;
 use worker::session::{Action, Contribution, Ending, Input, Reducer, Stream, open};
 
@@ -307,10 +307,11 @@ impl Member {
         if spoiled {
             held.machine.replica.flip_sum_bit(task);
         }
-        let sum = held.machine.replica.sum(task, world_size);
+        let given = Contribution {
+            sum: held.machine.replica.sum(task, world_size).into(),
+            room: Buffer::default(),
+        };
         drop(held);
-        let total = Vec::new();
-        let given = Contribution { sum, total };
         let ordered = self.reducer.reduce(identity, task, given, world_size);
         self.must(ordered);
     }

@@ -93,7 +93,7 @@ impl Member {
         };
         let identity = reduced.identity;
         let total = match reduced.total {
-            Ok(total) => total,
+            Ok(total) => total.into_host(),
             Err(failure) if failure.kind == FailureKind::Cancelled => return None,
             Err(failure) => {
                 let failed = failure.told(FailureScope::Reduce);
