@@ -1,8 +1,8 @@
 //! What both sides must agree on: no libtorch, no global state.
 //!
-//! `config` one YAML to one resolved value · `dataset` prepared samples on shared storage · `plan` who computes what,
-//! pure · `evaluation` what is evaluated and what it says · `numerics` integers before any sum, clip and optimizer ·
-//! `manifest` what a checkpoint is · `paths` every name in a run's output folder · `ledger` what a run did, chained and
+//! `config` one YAML to one resolved value · `dataset` prepared samples on shared storage · `objective` what a step
+//! learns from · `plan` who computes what, pure · `evaluation` what is evaluated and what it says · `numerics` integers
+//! before any sum, clip and optimizer · `manifest` what a checkpoint is · `paths` every name in a run's output folder · `ledger` what a run did, chained and
 //! provable · `limits` file descriptors · `storage` atomic publishing · `text` tokenizer and chat template · `wire`
 //! protobuf to domain types · `faults` faults on purpose · `hex` bytes as text · `signals` what asks a program to leave
 //! · `error` coded failures and exit codes · `security` and `telemetry` the doors where TLS and OpenTelemetry will
@@ -20,6 +20,7 @@ pub mod limits;
 pub mod manifest;
 pub mod model;
 pub mod numerics;
+pub mod objective;
 pub mod paths;
 pub mod plan;
 pub mod security;

@@ -187,6 +187,7 @@ const SHARED: &[(&str, &[&str])] = &[
         &["config", "error", "manifest", "numerics", "storage"],
     ),
     ("numerics", &["ids"]),
+    ("objective", &["dataset"]),
     ("paths", &["ids"]),
     ("plan", &["config", "ids"]),
     ("security", &["error"]),

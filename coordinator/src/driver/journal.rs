@@ -363,10 +363,10 @@ fn step_record(committed: &Committed, plan: &StepPlan, all: &Plan) -> StepRecord
     StepRecord {
         step: committed.step,
         epoch: plan.epoch,
-        loss: unless_skipped(loss_value(committed.loss, plan.target_tokens)),
+        loss: unless_skipped(loss_value(committed.loss, plan.loss_units)),
         grad_norm: unless_skipped(committed.grad_norm),
         learning_rate: all.learning_rate(committed.step, unscheduled),
-        num_tokens: plan.target_tokens,
+        num_tokens: plan.loss_units,
         skipped: committed.skipped,
         loss_scale: scale.map(|scale| scale.scale),
         skipped_steps: scale.map(|scale| scale.after(committed.skipped).skipped_steps),

@@ -27,7 +27,7 @@ pub(super) fn commit(committed: &Committed, plan: &Plan, step: &StepPlan) -> Rec
         generation: committed.generation,
         epoch: plan.epoch_of(committed.step),
         micro_batches: credits.collect(),
-        target_tokens: step.target_tokens,
+        loss_units: step.loss_units,
         loss: committed.loss,
         grad_norm_bits: committed.grad_norm.to_bits(),
         skipped: committed.skipped,

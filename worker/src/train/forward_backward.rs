@@ -3,7 +3,7 @@
 //! In: tokens, labels, the adapter's values. Out: the cross entropy of every predicted token, and the gradient of
 //!
 //! ```text
-//! L = loss_scale / step_target_tokens * sum over q of nll_q        q in Q, the positions that predict
+//! L = loss_scale / step_loss_units * sum over q of nll_q        q in Q, the positions that predict
 //! ```
 //!
 //! with respect to the adapter's N elements, after which the loss scale is taken off again. The output head runs only
@@ -19,6 +19,7 @@ use shared::config::{LoraInit, Precision, RunConfig};
 use shared::error::{Code, Error, Result};
 use shared::model::{AdapterShape, AdapterSpec, ModelConfig, Part, Role, check_init};
 use shared::numerics;
+use shared::objective::{NextToken, Objective};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::MicroBatch;
@@ -26,6 +27,7 @@ use super::dropout::DropoutKeys;
 use super::gradients::Gradients;
 use super::head::Head;
 use super::layerwise::Layers;
+use super::objective::DeviceObjective;
 use crate::adapter::{AdapterLayout, Draw, LiveAdapter, PeftAdapter, drawn, from_peft, take_out};
 use crate::device::{DevicePeak, Dropout, TorchResult, caught, failed, gradients, held_bytes};
 use crate::generate::generate_greedy;
@@ -53,6 +55,7 @@ pub struct Trainer {
     kind: Kind,
     /// Recompute activations in the backward pass instead of keeping them.
     recompute: bool,
+    objective: Box<dyn DeviceObjective>,
 }
 
 impl Trainer {
@@ -114,6 +117,7 @@ impl Trainer {
             device,
             kind,
             recompute: false,
+            objective: Box::new(NextToken),
         })
     }
 
@@ -141,6 +145,12 @@ impl Trainer {
     /// the bit.
     pub fn recompute_activations(&mut self, recompute: bool) {
         self.recompute = recompute;
+    }
+
+    /// What a step learns from.
+    #[must_use]
+    pub fn objective(&self) -> &dyn Objective {
+        &*self.objective
     }
 
     /// Names and places of the adapter's tensors.
@@ -222,7 +232,7 @@ impl Trainer {
     }
 
     /// Computes one micro-batch: the cross entropy of every predicted token into `losses` `[Q]`, and the gradient of
-    /// their sum over `step_target_tokens` into `gradient` `[N]`, in canonical order.
+    /// their sum over `step_loss_units` into `gradient` `[N]`, in canonical order.
     ///
     /// # Errors
     /// [`Code::OutOfMemory`], and libtorch's.
@@ -234,7 +244,7 @@ impl Trainer {
     ) -> Result<()> {
         self.check_length(gradient.len())?;
         losses.clear();
-        let (places, wanted) = batch.predictions();
+        let (places, wanted) = self.objective.places(batch);
         if places.is_empty() {
             gradient.fill(0.0);
             return Ok(());
@@ -252,7 +262,7 @@ impl Trainer {
     /// # Errors
     /// [`Code::OutOfMemory`], and libtorch's.
     pub fn evaluate(&self, batch: &MicroBatch) -> Result<(Vec<f32>, Vec<bool>)> {
-        let (places, wanted) = batch.predictions();
+        let (places, wanted) = self.objective.places(batch);
         if places.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
@@ -273,7 +283,10 @@ impl Trainer {
                 places_Q: &on_device.places_Q,
                 windows: &[],
             };
-            let hits = head.losses_and_hits(&hidden_QH, &on_device.wanted_Q, &mut losses)?;
+            let wanted_Q = &on_device.wanted_Q;
+            let hits = self
+                .objective
+                .losses_and_hits(&head, &hidden_QH, wanted_Q, &mut losses)?;
             Ok((losses, hits))
         };
         no_grad(compute).map_err(failed("evaluating a micro-batch"))
@@ -366,7 +379,7 @@ impl Trainer {
             clippy::cast_precision_loss,
             reason = "a step has fewer tokens than 2^52"
         )]
-        let share = f64::from(batch.loss_scale) / batch.step_target_tokens as f64;
+        let share = f64::from(batch.loss_scale) / batch.step_loss_units as f64;
         let hidden_QH = hidden_PH.f_index_select(0, &on_device.places_Q)?;
         let head = Head {
             decoder: &self.decoder,
@@ -375,8 +388,13 @@ impl Trainer {
             places_Q: &on_device.places_Q,
             windows: windows(Part::Head),
         };
-        let (gradient_QH, of_head) =
-            head.losses_and_gradient(&hidden_QH, &on_device.wanted_Q, share, losses)?;
+        let (gradient_QH, of_head) = self.objective.losses_and_gradient(
+            &head,
+            &hidden_QH,
+            &on_device.wanted_Q,
+            share,
+            losses,
+        )?;
         let gradient_PH =
             hidden_PH
                 .f_zeros_like()?

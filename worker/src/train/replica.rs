@@ -24,8 +24,8 @@ pub struct StepRule {
     pub step: Step,
     /// Number of micro-batches that the step has.
     pub micro_batches: u32,
-    /// Target tokens of all micro-batches of the step.
-    pub target_tokens: u64,
+    /// Units with a loss of all micro-batches of the step.
+    pub loss_units: u64,
     /// Learning rate of the step.
     pub learning_rate: f64,
     /// Largest L2 norm that the gradient keeps; 0 never clips.
@@ -317,9 +317,9 @@ impl Replica {
     fn apply_to_shadow(&mut self, rule: &StepRule, total: &[i64]) -> Result<(f64, bool, i64)> {
         let (gradient, extras) = total.split_at(total.len().saturating_sub(EXTRAS));
         let extra = |which: Extra| extras.get(which as usize).copied().unwrap_or(-1);
-        let summed = (extra(Extra::MicroBatches), extra(Extra::TargetTokens));
-        let targets = i64::try_from(rule.target_tokens).unwrap_or(i64::MAX);
-        let planned = (i64::from(rule.micro_batches), targets);
+        let summed = (extra(Extra::MicroBatches), extra(Extra::LossUnits));
+        let loss_units = i64::try_from(rule.loss_units).unwrap_or(i64::MAX);
+        let planned = (i64::from(rule.micro_batches), loss_units);
         if summed != planned || self.state.step.next() != rule.step {
             return Err(Error::new(
                 Code::Internal,

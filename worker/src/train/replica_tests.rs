@@ -8,7 +8,7 @@ fn rule(step: Step) -> StepRule {
     StepRule {
         step,
         micro_batches: 1,
-        target_tokens: 3,
+        loss_units: 3,
         learning_rate: 0.01,
         max_grad_norm: 1.0,
         weight_decay: 0.0,
@@ -26,7 +26,7 @@ fn total(step: Step) -> Vec<i64> {
     let gradient = (0..PARAMETERS as i64).map(|i| (i + 1) << (30 + step.0 % 8));
     let mut total: Vec<i64> = gradient.collect();
     let mut extras = [0; EXTRAS];
-    extras[Extra::TargetTokens as usize] = 3;
+    extras[Extra::LossUnits as usize] = 3;
     extras[Extra::MicroBatches as usize] = 1;
     total.extend(extras);
     total

@@ -16,8 +16,8 @@ use shared::numerics;
 pub enum Extra {
     /// Sum of the cross entropies, in units of 2^-40 nats.
     Loss = 0,
-    /// Number of target tokens that the loss runs over.
-    TargetTokens = 1,
+    /// Number of units that the loss runs over.
+    LossUnits = 1,
     /// Number of micro-batches with a value that was not finite or out of range.
     Overflows = 2,
     /// Number of micro-batches in the sum.
