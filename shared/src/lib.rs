@@ -2,11 +2,11 @@
 //!
 //! `config` one YAML to one resolved value · `dataset` prepared samples on shared storage · `objective` what a step
 //! learns from · `plan` who computes what, pure · `evaluation` what is evaluated and what it says · `numerics` integers
-//! before any sum, clip and optimizer · `manifest` what a checkpoint is · `paths` every name in a run's output folder · `ledger` what a run did, chained and
-//! provable · `limits` file descriptors · `storage` atomic publishing · `text` tokenizer and chat template · `wire`
-//! protobuf to domain types · `faults` faults on purpose · `hex` bytes as text · `signals` what asks a program to leave
-//! · `error` coded failures and exit codes · `security` and `telemetry` the doors where TLS and OpenTelemetry will
-//! stand.
+//! before any sum, clip and optimizer · `manifest` what a checkpoint is · `tensors` files of tensors, written, read and
+//! converted · `paths` every name in a run's output folder · `ledger` what a run did, chained and provable · `limits`
+//! file descriptors · `storage` atomic publishing · `text` tokenizer and chat template · `wire` protobuf to domain types
+//! · `faults` faults on purpose · `hex` bytes as text · `signals` what asks a program to leave · `error` coded failures
+//! and exit codes · `security` and `telemetry` the doors where TLS and OpenTelemetry will stand.
 
 pub mod config;
 pub mod dataset;
@@ -27,5 +27,6 @@ pub mod security;
 pub mod signals;
 pub mod storage;
 pub mod telemetry;
+pub mod tensors;
 pub mod text;
 pub mod wire;

@@ -194,6 +194,7 @@ const SHARED: &[(&str, &[&str])] = &[
     ("signals", &["error"]),
     ("storage", &["error"]),
     ("telemetry", &["error"]),
+    ("tensors", &["error", "manifest"]),
     ("text", &["error"]),
     ("wire", &["error", "evaluation", "ids", "numerics"]),
 ];

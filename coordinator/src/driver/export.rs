@@ -15,8 +15,8 @@ use shared::manifest::{ExpectedTensor, FileDigest, Manifest, file_digest, verify
 use shared::paths::{
     ADAPTER_CONFIG_FILE, ADAPTER_COPY_FILE, ADAPTER_FILE, PISSA_FILE, RunPaths, TRAINER_STATE,
 };
+use shared::tensors::plain_lora;
 
-use super::plain_lora;
 use super::storage::look_through;
 use crate::engine::ExportFailure;
 

@@ -4,14 +4,13 @@
 //! `orders` carries commands out · `recorder` writes the ledger, `records` what its lines say · `journal` writes what a
 //! run leaves for people: `files` are its growing files, `memory` its history at every step · `publish` turns staged
 //! files into checkpoints, `storage` verifies, sets aside and removes checkpoints, `export` brings the adapter to where
-//! loaders look, `plain_lora` turns one kind of it into another · `workers` are the processes of `--local-workers`.
+//! loaders look · `workers` are the processes of `--local-workers`.
 
 mod export;
 mod files;
 mod journal;
 mod memory;
 mod orders;
-mod plain_lora;
 mod publish;
 mod recorder;
 mod records;

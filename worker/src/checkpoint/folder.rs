@@ -16,10 +16,10 @@ use shared::manifest::{FileDigest, Manifest, file_digest_with};
 use shared::numerics::{AdapterState, LossScale};
 pub use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, PISSA_FILE};
 use shared::storage::write_atomic;
+use shared::tensors::{Reader, Writer};
 
 use super::peft_config::peft_config;
 use super::scale;
-use super::tensors::{Reader, Writer};
 use crate::adapter::AdapterLayout;
 use crate::progress::Counters;
 
@@ -98,11 +98,13 @@ pub fn write_checkpoint(
     let digest = |path: &Path| file_digest_with(path, &mut |bytes| progress.stored(bytes));
     let write = |name: &str, tensors: Writer<'_>| {
         let path = staging.join(name);
-        tensors.write_to(&path, progress).map_err(|e| {
-            let _ = std::fs::remove_file(&path);
-            let error = Error::new(Code::Io, "writing failed").in_file(&path);
-            error.why(e.to_string())
-        })?;
+        tensors
+            .write_to(&path, |bytes| progress.stored(bytes))
+            .map_err(|e| {
+                let _ = std::fs::remove_file(&path);
+                let error = Error::new(Code::Io, "writing failed").in_file(&path);
+                error.why(e.to_string())
+            })?;
         digest(&path)
     };
     // Both are checked before anything is written.
