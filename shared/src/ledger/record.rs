@@ -251,8 +251,8 @@ impl EvaluatedSet {
             sample_loss: sums.sample_loss,
             targets: sums.targets,
             samples: sums.samples,
-            right: sums.right,
-            verbatim: sums.verbatim,
+            right: sums.correct,
+            verbatim: sums.exact_matches,
             overflows: sums.overflows,
         }
     }
@@ -265,8 +265,8 @@ impl EvaluatedSet {
             sample_loss: self.sample_loss,
             targets: self.targets,
             samples: self.samples,
-            right: self.right,
-            verbatim: self.verbatim,
+            correct: self.right,
+            exact_matches: self.verbatim,
             overflows: self.overflows,
         }
     }

@@ -178,8 +178,8 @@ impl Replica {
         self.total = Some(total);
         Ok(Applied {
             state_digest: self.shadow_digests.whole.clone(),
-            fingerprint: whole(&self.last_reduce_fingerprints.received),
-            sum: whole(&self.last_reduce_fingerprints.sent),
+            total_fingerprint: whole(&self.last_reduce_fingerprints.received),
+            contributed_fingerprint: whole(&self.last_reduce_fingerprints.sent),
             loss,
             grad_norm,
             skipped,
@@ -219,8 +219,8 @@ impl Replica {
         }
         Ok(Applied {
             state_digest: self.digests.whole.clone(),
-            fingerprint: whole(&self.last_reduce_fingerprints.received),
-            sum: whole(&self.last_reduce_fingerprints.sent),
+            total_fingerprint: whole(&self.last_reduce_fingerprints.received),
+            contributed_fingerprint: whole(&self.last_reduce_fingerprints.sent),
             evaluation: Arc::unwrap_or_clone(total),
             ..Applied::default()
         })

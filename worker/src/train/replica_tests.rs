@@ -118,7 +118,10 @@ fn a_report_carries_one_fingerprint_and_slices_only_when_asked() {
     let _ = replica.sum(Task::Train, 3);
     let whole = numerics::fingerprint(&mine, 0).0;
     let applied = replica.apply(&rule(Step(1)), mine, 3).unwrap();
-    assert_eq!((applied.sum, applied.fingerprint), (whole, whole));
+    assert_eq!(
+        (applied.contributed_fingerprint, applied.total_fingerprint),
+        (whole, whole)
+    );
     let SliceFingerprints { sent, received } = replica.explain();
     assert_eq!((sent.len(), &sent), (3, &received));
     let parts: Fingerprint = sent.into_iter().map(Fingerprint).sum();
