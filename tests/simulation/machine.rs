@@ -52,7 +52,7 @@ pub(crate) fn rule(step: Step, micro_batches: u32) -> StepRule {
     StepRule {
         step,
         micro_batches,
-        target_tokens: u64::from(micro_batches) * TARGETS,
+        loss_units: u64::from(micro_batches) * TARGETS,
         learning_rate: 0.01,
         max_grad_norm: 1.0,
         weight_decay: 0.0,
@@ -71,7 +71,7 @@ pub(crate) fn integers(state: &AdapterState, step: Step, id: MicroBatchId, class
     values[1] += i64::from(class) << 8;
     let mut extras = [0; EXTRAS];
     extras[Extra::Loss as usize] = values[0].abs() >> 8;
-    extras[Extra::TargetTokens as usize] = TARGETS as i64;
+    extras[Extra::LossUnits as usize] = TARGETS as i64;
     extras[Extra::MicroBatches as usize] = 1;
     extras[Extra::Overflows as usize] = overflows(state, &hash).into();
     values.extend(extras);
@@ -160,7 +160,7 @@ impl Machine {
             ..Hello::default()
         };
         let mut replica = Replica::new(PARAMETERS);
-        replica.evaluates(
+        replica.prepare_evaluation(
             evaluation::integers_of(setting),
             evaluation::parts(setting) as usize,
         );

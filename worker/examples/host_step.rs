@@ -66,7 +66,7 @@ fn measure(parameters: usize, steps: usize, threads: usize) -> Result<()> {
         let (quantized, extras) = integers.split_at_mut(parameters);
         let _ = numerics::quantize_into(&gradient, 1, quantized);
         extras.fill(0);
-        extras[Extra::TargetTokens as usize] = 1;
+        extras[Extra::LossUnits as usize] = 1;
         extras[Extra::MicroBatches as usize] = 1;
         done(&mut seconds);
         let _ = numerics::fingerprint(&integers, 0);
@@ -79,7 +79,7 @@ fn measure(parameters: usize, steps: usize, threads: usize) -> Result<()> {
         let rule = StepRule {
             step,
             micro_batches: 1,
-            target_tokens: 1,
+            loss_units: 1,
             learning_rate: 1e-3,
             max_grad_norm: 1.0,
             weight_decay: 0.0,

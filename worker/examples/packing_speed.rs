@@ -101,7 +101,7 @@ impl Way {
                 .filter_map(|&row| rows.get(row as usize))
                 .map(sample)
                 .collect();
-            let batch = collate(&samples, micro_batch, step.0, planned.target_tokens)?;
+            let batch = collate(&samples, micro_batch, step.0, planned.loss_units)?;
             trainer.micro_batch(&batch, &mut gradient, &mut losses)?;
             let _ = numerics::quantize_into(&gradient, parts, &mut integers);
             let _ = numerics::fingerprint(&integers, 0);
@@ -122,7 +122,7 @@ impl Way {
         self.seconds.push(start.elapsed().as_secs_f64());
         self.cpu_seconds.push(cpu_seconds() - cpu);
         self.losses
-            .push(numerics::loss_value(loss, planned.target_tokens));
+            .push(numerics::loss_value(loss, planned.loss_units));
         Ok(())
     }
 }
@@ -173,7 +173,7 @@ fn report(
 ) -> serde_json::Value {
     let counted = || (2..=rounds + 1).map(Step);
     let targets: Vec<f64> = counted()
-        .map(|step| ways[0].plan.step(step).target_tokens as f64)
+        .map(|step| ways[0].plan.step(step).loss_units as f64)
         .collect();
     let padding = ways.each_ref().map(|way| {
         let micro_batches = counted().flat_map(|step| way.plan.step(step).micro_batches);

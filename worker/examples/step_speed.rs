@@ -84,7 +84,7 @@ fn main() -> Result<()> {
         state = next;
         trainer.set_adapter(&state.params)?;
         let whole = start.elapsed().as_secs_f64();
-        curve.push(numerics::loss_value(loss, batch.step_target_tokens));
+        curve.push(numerics::loss_value(loss, batch.step_loss_units));
         times.push(whole);
         compute.push(computed);
         quantize.push(quantized - computed);
@@ -117,7 +117,7 @@ fn batch(rows: usize, length: usize, step: u64) -> MicroBatch {
         labels: tokens.clone(),
         tokens,
         step,
-        step_target_tokens: (rows * (length - 1)) as u64,
+        step_loss_units: (rows * (length - 1)) as u64,
         loss_scale: 1.0,
     }
 }

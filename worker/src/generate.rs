@@ -14,14 +14,14 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::adapter::{AdapterLayout, LiveAdapter, PeftAdapter, from_peft};
 use crate::device::{TorchResult, failed};
-use crate::model::{BaseWeights, Decoder, KeyValueCache};
+use crate::model::{BaseWeights, Decoder, KeyValueCache, Overlays};
 
 /// A base model, perhaps with an adapter, that writes greedily.
 #[derive(Debug)]
 pub struct GreedyModel {
     decoder: Decoder,
     device: Device,
-    _adapter: Option<LiveAdapter>,
+    overlays: Overlays,
 }
 
 impl GreedyModel {
@@ -38,14 +38,13 @@ impl GreedyModel {
             kind
         };
         let weights = BaseWeights::open(base, &config, device, kind)?;
-        let mut decoder = Decoder::new(config, weights, device, kind)?;
-        let adapter = adapter
-            .map(|a| lay_over(&mut decoder, a, device))
-            .transpose()?;
+        let decoder = Decoder::new(config, weights, device, kind)?;
+        let overlays = adapter.map(|adapter| overlays_of(adapter, &decoder, device));
+        let overlays = overlays.transpose()?.unwrap_or_default();
         Ok(Self {
             decoder,
             device,
-            _adapter: adapter,
+            overlays,
         })
     }
 
@@ -61,20 +60,20 @@ impl GreedyModel {
     /// # Errors
     /// An empty prompt, an id outside the vocabulary, libtorch's, and those of `each`.
     pub fn generate(
-        &mut self,
+        &self,
         prompt: &[u32],
         max_new_tokens: usize,
         stop: &[u32],
         each: impl FnMut(u32) -> Result<bool>,
     ) -> Result<()> {
-        let decoder = &mut self.decoder;
-        generate_greedy(decoder, self.device, prompt, max_new_tokens, stop, each)
+        let adapted = (&self.decoder, &self.overlays);
+        generate_greedy(adapted, self.device, prompt, max_new_tokens, stop, each)
     }
 }
 
-/// As [`GreedyModel::generate`], with a decoder as it stands.
+/// As [`GreedyModel::generate`], with a decoder and what an adapter lays over it.
 pub fn generate_greedy(
-    decoder: &mut Decoder,
+    (decoder, overlays): (&Decoder, &Overlays),
     device: Device,
     prompt: &[u32],
     max_new_tokens: usize,
@@ -95,10 +94,10 @@ pub fn generate_greedy(
     let mut cache = KeyValueCache::new(layers);
     let mut text: Vec<i64> = prompt.iter().map(|&id| i64::from(id)).collect();
     let length = |text: &[i64]| i64::try_from(text.len()).unwrap_or(i64::MAX);
-    let mut stages = decoder.stages(length(&text));
+    let mut sets = decoder.frequency_sets(length(&text));
     let mut read = 0;
     for _ in 0..max_new_tokens {
-        let best = no_grad(|| next(decoder, device, &text[read..], &mut cache))
+        let best = no_grad(|| next((decoder, overlays), device, &text[read..], &mut cache))
             .map_err(failed("computing the next token"))?;
         decoder.progress().device(1);
         let id = u32::try_from(best).unwrap_or(u32::MAX);
@@ -107,10 +106,10 @@ pub fn generate_greedy(
         }
         read = text.len();
         text.push(best);
-        let now = decoder.stages(length(&text));
-        if now != stages {
+        let now = decoder.frequency_sets(length(&text));
+        if now != sets {
             // The length has changed what positions are turned by: what was kept is of no use.
-            (stages, read) = (now, 0);
+            (sets, read) = (now, 0);
             cache = KeyValueCache::new(layers);
         }
     }
@@ -119,7 +118,7 @@ pub fn generate_greedy(
 
 /// Reads what is unread and returns the likeliest next token.
 fn next(
-    decoder: &mut Decoder,
+    (decoder, overlays): (&Decoder, &Overlays),
     device: Device,
     unread: &[i64],
     cache: &mut KeyValueCache,
@@ -127,23 +126,23 @@ fn next(
     let tokens_BT = Tensor::f_from_slice(unread)?
         .f_to_device(device)?
         .f_unsqueeze(0)?;
-    let hidden_PH = decoder.hidden(&tokens_BT, None, None, Some(cache))?;
+    let hidden_PH = decoder.hidden(&tokens_BT, None, overlays, None, Some(cache))?;
     let last_PH = hidden_PH.f_narrow(0, hidden_PH.size()[0] - 1, 1)?;
     decoder
-        .logits(&last_PH, None)?
+        .logits(&last_PH, overlays, None)?
         .f_argmax(-1, false)?
         .f_int64_value(&[0])
 }
 
-fn lay_over(decoder: &mut Decoder, adapter: &PeftAdapter, device: Device) -> Result<LiveAdapter> {
+fn overlays_of(adapter: &PeftAdapter, decoder: &Decoder, device: Device) -> Result<Overlays> {
     let shape = AdapterShape::new(&adapter.spec, &decoder.config)
         .map_err(|error| error.in_file(&adapter.file))?;
     let layout = AdapterLayout::new(&shape);
     let values = from_peft(adapter, &layout, &adapter.spec)?;
-    let mut lay = || {
-        let mut live = LiveAdapter::attach(decoder, &layout, &adapter.spec, device)?;
+    let lay = || {
+        let mut live = LiveAdapter::new(decoder, &layout, &adapter.spec, device)?;
         live.set(decoder, &values)?;
-        Ok(live)
+        Ok(live.into_overlays())
     };
     lay().map_err(failed("laying the adapter over the base model"))
 }

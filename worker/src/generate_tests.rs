@@ -36,7 +36,7 @@ fn write_base(folder: &Path) {
     safetensors::serialize_to_file(views, None, &folder.join("model.safetensors")).unwrap();
 }
 
-fn answer(model: &mut GreedyModel, prompt: &[u32], count: usize, stop: &[u32]) -> Vec<u32> {
+fn answer(model: &GreedyModel, prompt: &[u32], count: usize, stop: &[u32]) -> Vec<u32> {
     let mut ids = Vec::new();
     model
         .generate(prompt, count, stop, |id| {
@@ -51,12 +51,12 @@ fn answer(model: &mut GreedyModel, prompt: &[u32], count: usize, stop: &[u32]) -
 fn reading_with_the_cache_writes_what_reading_all_again_writes() {
     let folder = tempfile::tempdir().unwrap();
     write_base(folder.path());
-    let mut model = GreedyModel::load(folder.path(), None, Device::Cpu).unwrap();
+    let model = GreedyModel::load(folder.path(), None, Device::Cpu).unwrap();
     let prompt = [3, 14, 15, 9, 26];
-    let cached = answer(&mut model, &prompt, 20, &[]);
+    let cached = answer(&model, &prompt, 20, &[]);
     let mut again = prompt.to_vec();
     for _ in 0..20 {
-        let next = answer(&mut model, &again, 1, &[]);
+        let next = answer(&model, &again, 1, &[]);
         again.extend(next);
     }
     assert_eq!(cached, again[prompt.len()..]);
@@ -66,27 +66,24 @@ fn reading_with_the_cache_writes_what_reading_all_again_writes() {
 fn every_stop_id_ends_the_text_and_is_not_part_of_it() {
     let folder = tempfile::tempdir().unwrap();
     write_base(folder.path());
-    let mut model = GreedyModel::load(folder.path(), None, Device::Cpu).unwrap();
-    let whole = answer(&mut model, &[1, 2, 3], 12, &[]);
+    let model = GreedyModel::load(folder.path(), None, Device::Cpu).unwrap();
+    let whole = answer(&model, &[1, 2, 3], 12, &[]);
     let stop = whole[5];
     let place = whole.iter().position(|&id| id == stop).unwrap();
-    assert_eq!(
-        answer(&mut model, &[1, 2, 3], 12, &[47, stop]),
-        whole[..place]
-    );
+    assert_eq!(answer(&model, &[1, 2, 3], 12, &[47, stop]), whole[..place]);
 }
 
 #[test]
 fn an_empty_or_strange_prompt_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     write_base(folder.path());
-    let mut model = GreedyModel::load(folder.path(), None, Device::Cpu).unwrap();
-    let code = |model: &mut GreedyModel, prompt: &[u32]| {
+    let model = GreedyModel::load(folder.path(), None, Device::Cpu).unwrap();
+    let code = |model: &GreedyModel, prompt: &[u32]| {
         model
             .generate(prompt, 1, &[], |_| Ok(true))
             .unwrap_err()
             .code
     };
-    assert_eq!(code(&mut model, &[]), Code::Usage);
-    assert_eq!(code(&mut model, &[48]), Code::BadTokenizer);
+    assert_eq!(code(&model, &[]), Code::Usage);
+    assert_eq!(code(&model, &[48]), Code::BadTokenizer);
 }

@@ -79,7 +79,7 @@ fn batch(lengths: &[usize]) -> MicroBatch {
         labels: labels.collect(),
         tokens,
         step: 1,
-        step_target_tokens: 50,
+        step_loss_units: 50,
         loss_scale: 1.0,
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use shared::config::{FormatConfig, PrivacyMode, RunConfig};
 use shared::dataset::{DatasetWriter, PreparedDataset};
 use shared::error::{Code, Error, Result};
+use shared::objective::{NextToken, Objective};
 use shared::storage;
 use shared::text::{ChatTemplate, TextTokenizer};
 
@@ -193,7 +194,7 @@ impl Ready {
             return writer.sizes();
         }
         let dataset = PreparedDataset::open(&dataset_path(folder, &self.digest))?;
-        Ok((dataset.lengths(), dataset.target_tokens()))
+        Ok((dataset.lengths(), NextToken.units_of(&dataset)))
     }
 
     /// Writes dataset and index into the folder, the index last; returns the dataset's file.

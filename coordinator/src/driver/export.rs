@@ -18,8 +18,8 @@ use shared::paths::{
     checkpoint_name, unnamed_result,
 };
 use shared::storage::{Group, Groups, Objects, Reading, Writing};
+use shared::tensors::plain_lora;
 
-use super::plain_lora;
 use super::storage::look_through;
 use crate::engine::ExportFailure;
 

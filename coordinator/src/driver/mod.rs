@@ -3,8 +3,9 @@
 //!
 //! `orders` carries commands out · `events` what they mean for the run, as events · `recorder` writes the ledger,
 //! `records` what its lines say of an event · `journal` tells everything else of the events: `history` is the trainer
-//! state at every step, `history_at_step` how it is found again, `files` its growing files · `publish` turns staged files into checkpoints, `storage` verifies, sets aside and removes checkpoints, `export` brings the adapter to where
-//! loaders look, `plain_lora` turns one kind of it into another · `workers` are the processes of `--local-workers`.
+//! state at every step, `history_at_step` how it is found again, `files` its growing files · `publish` turns staged
+//! files into checkpoints, `storage` verifies, sets aside and removes checkpoints, `export` brings the adapter to where
+//! loaders look · `workers` are the processes of `--local-workers`.
 
 mod events;
 mod export;
@@ -13,7 +14,6 @@ mod history;
 mod history_at_step;
 mod journal;
 mod orders;
-mod plain_lora;
 mod publish;
 mod recorder;
 mod records;

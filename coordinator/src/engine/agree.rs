@@ -58,8 +58,8 @@ impl Engine {
         let Some((_, first)) = live().next() else {
             return;
         };
-        let total = Fingerprint(first.fingerprint);
-        if live().any(|(_, a)| Fingerprint(a.fingerprint) != total)
+        let total = Fingerprint(first.total_fingerprint);
+        if live().any(|(_, a)| Fingerprint(a.total_fingerprint) != total)
             || total != reducing.work.total()
         {
             self.ask_for_slices();
@@ -299,7 +299,7 @@ fn wrong_sum(reducing: &Reducing) -> Option<WorkerId> {
     let expected = reducing.work.sums();
     let nothing = Fingerprint::default();
     let wrong = |(worker, report): &(&WorkerId, &Applied)| {
-        Fingerprint(report.sum) != *expected.get(worker).unwrap_or(&nothing)
+        Fingerprint(report.contributed_fingerprint) != *expected.get(worker).unwrap_or(&nothing)
     };
     let reports = reducing.slots.iter();
     let mut reports = reports.filter_map(|w| Some((w, reducing.applied.get(w)?)));

@@ -105,7 +105,7 @@ pub fn count(plan: &Plan, samples: &Samples, workers: u64) -> (Counts, BTreeSet<
     for step in (1..=counts.steps_looked_at).map(Step) {
         let planned = plan.step(step);
         counts.samples_seen += planned.samples as u64;
-        counts.target_tokens += planned.target_tokens;
+        counts.target_tokens += planned.loss_units;
         let mut busy: BinaryHeap<Reverse<u64>> = (0..workers.max(1)).map(|_| Reverse(0)).collect();
         for micro_batch in &planned.micro_batches {
             let size = samples.size(micro_batch);

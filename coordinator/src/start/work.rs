@@ -9,6 +9,7 @@ use shared::config::RunConfig;
 use shared::dataset::PreparedDataset;
 use shared::error::Result;
 use shared::evaluation::{EvaluationPlan, EvaluationSet, Prompts};
+use shared::objective::{NextToken, Objective};
 use shared::plan::Plan;
 
 use super::run_data::Datasets;
@@ -36,7 +37,7 @@ impl Work {
         parent_rows: Option<&Path>,
     ) -> Result<Self> {
         let samples = PreparedDataset::open(&datasets.train)?;
-        let plan = Plan::new(config, samples.target_tokens(), samples.lengths());
+        let plan = Plan::new(config, NextToken.units_of(&samples), samples.lengths());
         let trained = (datasets.train.as_path(), &samples);
         let validation = datasets.validation.as_deref();
         let sets = evaluation_sets::sets(trained, validation, parent_rows)?;

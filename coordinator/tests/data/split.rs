@@ -8,6 +8,7 @@ use coordinator::data::{Prepared, dataset_path, diagnose, ready};
 use shared::config::DataSource;
 use shared::dataset::{DatasetWriter, PreparedDataset};
 use shared::error::Code;
+use shared::objective::{NextToken, Objective};
 
 use crate::house::House;
 
@@ -131,7 +132,7 @@ fn both_parts_are_published_and_used_again() {
     let held = first.validation.clone().unwrap();
     let validation = PreparedDataset::open(&dataset_path(&folder, &held)).unwrap();
     assert_eq!((training.len(), validation.len()), (80, 20));
-    let sizes = (training.lengths(), training.target_tokens());
+    let sizes = (training.lengths(), NextToken.units_of(&training));
     assert_eq!(first.sizes(&folder).unwrap(), sizes);
     let again = prepare(&folder);
     assert!(again.reused());

@@ -115,15 +115,6 @@ impl PreparedDataset {
         })
     }
 
-    /// Predicted tokens of every row.
-    #[must_use]
-    pub fn target_tokens(&self) -> Vec<u32> {
-        (0..self.len())
-            .filter_map(|row| self.sample(row))
-            .map(|s| s.target_tokens())
-            .collect()
-    }
-
     /// Number of tokens of every row, in order.
     #[must_use]
     pub fn lengths(&self) -> Vec<u32> {
@@ -195,7 +186,8 @@ mod tests {
         let data = PreparedDataset::open(&written(folder.path())).unwrap();
         assert_eq!(data.len(), 2);
         assert_eq!(data.sample(0).unwrap().ids, [1, 2, 3]);
-        assert_eq!(data.target_tokens(), [2, 0]);
+        let targets = (0..2).map(|row| data.sample(row).unwrap().target_tokens());
+        assert_eq!(targets.collect::<Vec<_>>(), [2, 0]);
         assert_eq!(data.lengths(), [3, 1]);
         assert!(data.sample(2).is_none());
     }

@@ -29,16 +29,18 @@ pub struct SetSums {
     /// Number of samples with at least one target token.
     pub samples: i64,
     /// Number of targets that are the model's most probable token.
-    pub right: i64,
+    #[serde(rename = "right")]
+    pub correct: i64,
     /// Number of samples whose every target is the most probable token: the model would write them word for word.
-    pub verbatim: i64,
+    #[serde(rename = "verbatim")]
+    pub exact_matches: i64,
     /// Losses that were not finite or did not fit.
     pub overflows: i64,
 }
 
 impl SetSums {
     /// Adds one sample: the cross entropy of each target, and whether it is the most probable token.
-    pub fn add(&mut self, losses: &[f32], right: &[bool]) {
+    pub fn add(&mut self, losses: &[f32], correct: &[bool]) {
         let Ok(targets @ 1..) = i64::try_from(losses.len()) else {
             return;
         };
@@ -53,9 +55,9 @@ impl SetSums {
         self.overflows += add_to(&mut self.sample_loss, divided(sum, targets));
         self.targets += targets;
         self.samples += 1;
-        let found = right.iter().filter(|&&r| r).count();
-        self.right += i64::try_from(found).unwrap_or(i64::MAX);
-        self.verbatim += i64::from(found == losses.len());
+        let found = correct.iter().filter(|&&hit| hit).count();
+        self.correct += i64::try_from(found).unwrap_or(i64::MAX);
+        self.exact_matches += i64::from(found == losses.len());
     }
 
     /// What one of `micro_batches` may bring, so that the sum of all of them fits whoever computes them: its share of
@@ -81,8 +83,8 @@ impl SetSums {
             self.sample_loss,
             self.targets,
             self.samples,
-            self.right,
-            self.verbatim,
+            self.correct,
+            self.exact_matches,
             self.overflows,
         ]
     }
@@ -95,8 +97,8 @@ impl SetSums {
             sample_loss,
             targets,
             samples,
-            right,
-            verbatim,
+            correct,
+            exact_matches,
             overflows,
         ] = of;
         Self {
@@ -104,8 +106,8 @@ impl SetSums {
             sample_loss,
             targets,
             samples,
-            right,
-            verbatim,
+            correct,
+            exact_matches,
             overflows,
         }
     }
@@ -131,13 +133,13 @@ impl SetSums {
     /// Share of targets that are the most probable token.
     #[must_use]
     pub fn accuracy(&self) -> f64 {
-        share(self.right, self.targets)
+        share(self.correct, self.targets)
     }
 
     /// Share of samples the model would write word for word.
     #[must_use]
     pub fn verbatim_share(&self) -> f64 {
-        share(self.verbatim, self.samples)
+        share(self.exact_matches, self.samples)
     }
 
     fn mean(&self, sum: i64, count: i64) -> f64 {
@@ -194,7 +196,7 @@ mod tests {
         assert_eq!(sums.mean_loss(), 1.5);
         assert_eq!(sums.mean_sample_loss(), 1.25);
         assert_eq!((sums.targets, sums.samples), (3, 2));
-        assert_eq!((sums.right, sums.verbatim), (2, 1));
+        assert_eq!((sums.correct, sums.exact_matches), (2, 1));
         assert_eq!(SetSums::from_array(sums.to_array()), sums);
     }
 

@@ -239,11 +239,11 @@ fn as_planned(commit: &Commit, planned: &StepPlan, epoch: u64) -> Result<()> {
             .why(format!("planned: {:?}", wanted.samples)));
         }
     }
-    if commit.target_tokens != planned.target_tokens {
+    if commit.loss_units != planned.loss_units {
         return Err(
             contradiction(&format!("step {step} counts other target tokens")).why(format!(
                 "it says {}, planned are {}",
-                commit.target_tokens, planned.target_tokens
+                commit.loss_units, planned.loss_units
             )),
         );
     }

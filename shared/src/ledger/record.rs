@@ -140,8 +140,9 @@ pub struct Commit {
     pub epoch: u64,
     /// Credits of the step: who computed what, in order of the micro-batches.
     pub micro_batches: Vec<Credit>,
-    /// Target tokens of all its samples.
-    pub target_tokens: u64,
+    /// Units of all its samples that have a loss: its divisor. Target tokens, as ledgers of earlier versions say.
+    #[serde(alias = "target_tokens")]
+    pub loss_units: u64,
     /// Loss summed over its targets, units of 2^-40.
     #[serde(with = "text_i64")]
     pub loss: i64,
@@ -250,8 +251,8 @@ impl EvaluatedSet {
             sample_loss: sums.sample_loss,
             targets: sums.targets,
             samples: sums.samples,
-            right: sums.right,
-            verbatim: sums.verbatim,
+            right: sums.correct,
+            verbatim: sums.exact_matches,
             overflows: sums.overflows,
         }
     }
@@ -264,8 +265,8 @@ impl EvaluatedSet {
             sample_loss: self.sample_loss,
             targets: self.targets,
             samples: self.samples,
-            right: self.right,
-            verbatim: self.verbatim,
+            correct: self.right,
+            exact_matches: self.verbatim,
             overflows: self.overflows,
         }
     }

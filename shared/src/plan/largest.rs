@@ -1,7 +1,7 @@
 //! The micro-batches that need the most memory, so that they can be tried before step 1.
 //!
 //! In: a plan. Out: the one with the most computed tokens (the decoder's share of the memory) and
-//! the one with the most target tokens (the output head's), one where they are the same.
+//! the one with the most units with a loss (the output head's), one where they are the same.
 //! Keeps: a pure function of the plan.
 
 use std::cmp::Reverse;
@@ -20,8 +20,8 @@ pub struct Largest {
     pub step: Step,
     /// Index of the micro-batch in that step, from 0.
     pub micro_batch: MicroBatchId,
-    /// Target tokens of the micro-batch's samples.
-    pub target_tokens: u64,
+    /// Units with a loss of the micro-batch's samples.
+    pub loss_units: u64,
     /// The micro-batch as it is planned: samples, positions and cells.
     pub planned: MicroBatchPlan,
 }
@@ -42,18 +42,22 @@ impl Plan {
         for step in (1..=steps).map(Step) {
             let micro_batches = self.step(step).micro_batches;
             for (micro_batch, planned) in (0u32..).map(MicroBatchId).zip(micro_batches) {
-                let target_tokens = planned.samples.iter().map(|&row| self.targets(row)).sum();
+                let loss_units = planned
+                    .samples
+                    .iter()
+                    .map(|&row| self.loss_units(row))
+                    .sum();
                 let one = Largest {
                     step,
                     micro_batch,
-                    target_tokens,
+                    loss_units,
                     planned,
                 };
                 keep(&mut found[0], &one, |l| {
-                    (l.planned.computed_tokens(), l.target_tokens)
+                    (l.planned.computed_tokens(), l.loss_units)
                 });
                 keep(&mut found[1], &one, |l| {
-                    (l.target_tokens, l.planned.computed_tokens())
+                    (l.loss_units, l.planned.computed_tokens())
                 });
             }
         }

@@ -1,7 +1,7 @@
 //! Who computes what, and when: a pure function of the configuration and the prepared data.
 //!
-//! In: [`RunConfig`](crate::config::RunConfig), target tokens and length of every sample. Out: for
-//! any step its micro-batches, target tokens, learning rate and epoch, the same on every side.
+//! In: [`RunConfig`](crate::config::RunConfig), loss units and length of every sample. Out: for
+//! any step its micro-batches, loss units, learning rate and epoch, the same on every side.
 //! Order, epoch tails and schedules are those of the Hugging Face Trainer on one process, so curves
 //! can be laid over PEFT's. Keeps: nothing here knows workers, clocks or files; every sample of an
 //! epoch is in exactly one micro-batch.

@@ -1,6 +1,6 @@
 //! From a step's number to its micro-batches.
 //!
-//! In: the configuration and, per sample, its target tokens and length. Out: [`StepPlan`].
+//! In: the configuration and, per sample, its loss units and length. Out: [`StepPlan`].
 //! A step is `global_batch` consecutive samples of its epoch's order, cut into micro-batches; the
 //! last step of an epoch is short and never wraps into the next epoch.
 //! The order of the newest epoch is remembered, which changes no answer.
@@ -27,7 +27,7 @@ pub struct Plan {
     steps_per_epoch: u64,
     total_steps: u64,
     schedule: Schedule,
-    target_tokens: Vec<u32>,
+    loss_units: Vec<u32>,
     lengths: Vec<u32>,
     newest: Mutex<Option<(u64, Arc<Vec<u32>>)>>,
 }
@@ -39,8 +39,8 @@ pub struct StepPlan {
     pub step: Step,
     /// The units of work, in order.
     pub micro_batches: Vec<MicroBatchPlan>,
-    /// Target tokens of all samples of the step: the loss's denominator.
-    pub target_tokens: u64,
+    /// Units with a loss of all samples of the step: the loss's denominator.
+    pub loss_units: u64,
     /// The learning rate this step uses.
     pub learning_rate: f64,
     /// Epochs done after this step, counted by batches as Trainer does.
@@ -50,10 +50,10 @@ pub struct StepPlan {
 }
 
 impl Plan {
-    /// Plans a run over samples with these numbers of target tokens and tokens.
+    /// Plans a run over samples with these numbers of units with a loss and of tokens.
     #[must_use]
-    pub fn new(config: &RunConfig, target_tokens: Vec<u32>, lengths: Vec<u32>) -> Self {
-        let samples = target_tokens.len() as u64;
+    pub fn new(config: &RunConfig, loss_units: Vec<u32>, lengths: Vec<u32>) -> Self {
+        let samples = loss_units.len() as u64;
         let global_batch = config.global_batch().max(1);
         let steps_per_epoch = samples.div_ceil(global_batch);
         let by_epochs = steps_per_epoch * u64::from(config.epochs);
@@ -73,7 +73,7 @@ impl Plan {
             steps_per_epoch,
             total_steps,
             schedule: Schedule::new(config, total_steps),
-            target_tokens,
+            loss_units,
             lengths,
             newest: Mutex::new(None),
         }
@@ -100,7 +100,7 @@ impl Plan {
     /// Samples of the dataset: an epoch uses each once.
     #[must_use]
     pub fn samples(&self) -> usize {
-        self.target_tokens.len()
+        self.loss_units.len()
     }
 
     /// Epochs begun by the last step: `num_train_epochs` of Trainer's state.
@@ -112,7 +112,7 @@ impl Plan {
     /// The most micro-batches any step has: more workers than this cannot all have work.
     #[must_use]
     pub fn micro_batches_per_step(&self) -> usize {
-        let samples = (self.target_tokens.len() as u64).min(self.global_batch);
+        let samples = (self.loss_units.len() as u64).min(self.global_batch);
         usize::try_from(samples)
             .unwrap_or(usize::MAX)
             .div_ceil(self.micro_batch_size)
@@ -149,7 +149,7 @@ impl Plan {
         let batches_done = to.div_ceil(self.batch_size);
         StepPlan {
             step,
-            target_tokens: samples.iter().map(|&row| self.targets(row)).sum(),
+            loss_units: samples.iter().map(|&row| self.loss_units(row)).sum(),
             learning_rate: self.schedule.rate(index),
             epoch: epoch as f64 + batches_done as f64 / batches as f64,
             samples: samples.len(),
@@ -175,8 +175,8 @@ impl Plan {
         !self.shuffle && !self.group_by_length
     }
 
-    pub(super) fn targets(&self, row: u32) -> u64 {
-        u64::from(self.target_tokens[row as usize])
+    pub(super) fn loss_units(&self, row: u32) -> u64 {
+        u64::from(self.loss_units[row as usize])
     }
 
     fn length(&self, row: u32) -> u32 {
@@ -190,7 +190,7 @@ impl Plan {
         {
             return Arc::clone(order);
         }
-        let rows = self.target_tokens.len();
+        let rows = self.loss_units.len();
         let mut order = permutation(self.seed, epoch, rows, self.shuffle);
         if self.group_by_length {
             let samples = usize::try_from(self.global_batch).unwrap_or(usize::MAX);

@@ -162,8 +162,8 @@ proptest! {
                     prop_assert!(micro_batch.cells.iter().all(|&cells| Some(cells) == longest));
                 }
                 let tokens: u64 =
-                    in_step.iter().map(|&r| u64::from(plan.target_tokens[r as usize])).sum();
-                prop_assert_eq!(step.target_tokens, tokens);
+                    in_step.iter().map(|&r| u64::from(plan.loss_units[r as usize])).sum();
+                prop_assert_eq!(step.loss_units, tokens);
                 seen.extend(in_step);
             }
             prop_assert_eq!(plan.step(Step((epoch + 1) * per_epoch)).epoch, (epoch + 1) as f64);
@@ -200,7 +200,7 @@ proptest! {
                 let own = micro_batch.samples.iter().map(|&row| padded.lengths[row as usize]);
                 prop_assert_eq!(&micro_batch.cells, &own.collect::<Vec<_>>());
             }
-            let numbers = |step: &StepPlan| (step.target_tokens, step.learning_rate, step.epoch, step.samples);
+            let numbers = |step: &StepPlan| (step.loss_units, step.learning_rate, step.epoch, step.samples);
             prop_assert_eq!(numbers(&one), numbers(&other));
         }
     }
@@ -233,17 +233,17 @@ proptest! {
         let largest = plan.largest();
         prop_assert_eq!(largest.is_empty(), samples == 0);
         prop_assert!(largest.len() <= 2);
-        let targets = |m: &MicroBatchPlan| m.samples.iter().map(|&r| plan.targets(r)).sum::<u64>();
+        let loss_units = |m: &MicroBatchPlan| m.samples.iter().map(|&r| plan.loss_units(r)).sum::<u64>();
         let all = || (1..=plan.total_steps()).flat_map(|s| plan.step(Step(s)).micro_batches);
         for one in &largest {
             let there = &plan.step(one.step).micro_batches[one.micro_batch.0 as usize];
             prop_assert_eq!(there, &one.planned);
-            prop_assert_eq!(targets(&one.planned), one.target_tokens);
+            prop_assert_eq!(loss_units(&one.planned), one.loss_units);
         }
         let most = |size: &dyn Fn(&MicroBatchPlan) -> u64| all().map(|m| size(&m)).max();
         let named = |size: &dyn Fn(&MicroBatchPlan) -> u64| largest.iter().map(|l| size(&l.planned)).max();
         prop_assert_eq!(named(&MicroBatchPlan::computed_tokens), most(&MicroBatchPlan::computed_tokens));
-        prop_assert_eq!(named(&targets), most(&targets));
+        prop_assert_eq!(named(&loss_units), most(&loss_units));
     }
 
     #[test]

@@ -204,7 +204,7 @@ pub struct Applied {
     /// Digest of the state after the step.
     pub state_digest: String,
     /// Fingerprint of the reduced total.
-    pub fingerprint: u64,
+    pub total_fingerprint: u64,
     /// Loss summed over the step, units of 2^-40.
     pub loss: i64,
     /// L2 norm of the gradient before clipping.
@@ -218,7 +218,7 @@ pub struct Applied {
     /// Time in clip and optimizer, microseconds.
     pub apply_us: u64,
     /// Fingerprint of the sum that this worker brought.
-    pub sum: u64,
+    pub contributed_fingerprint: u64,
     /// What was summed up, where it was an evaluation: the state is the committed one.
     pub evaluation: Vec<i64>,
     /// The loss scale the step was computed with, in fp16.

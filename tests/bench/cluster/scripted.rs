@@ -315,13 +315,13 @@ impl Scripted {
         let sum: Fingerprint = self.credited.values().map(|f| Fingerprint(*f)).sum();
         Applied {
             state_digest: state_digest(self.identity.step),
-            fingerprint: total,
+            total_fingerprint: total,
             loss: 1 << 40,
             grad_norm: 1.0,
             bytes_sent: 1 << 20,
             reduce_us: 1000,
             apply_us: 1000,
-            sum: sum.0,
+            contributed_fingerprint: sum.0,
             ..Applied::default()
         }
     }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use worker::checkpoint::decode_snapshot;
-use worker::collective::{Fed, PeerDial, PeerServer, Tally, follow};
+use worker::collective::{Buffer, FeedItem, PeerDial, PeerServer, Tally, follow};
 use worker::progress::Counters;
 use worker::session::{Action, Contribution, Ending, Input, Reducer, Stream, open};
 
@@ -307,10 +307,11 @@ impl Member {
         if spoiled {
             held.machine.replica.flip_sum_bit(task);
         }
-        let sum = held.machine.replica.sum(task, world_size);
+        let given = Contribution {
+            sum: held.machine.replica.sum(task, world_size).into(),
+            room: Buffer::default(),
+        };
         drop(held);
-        let total = Vec::new();
-        let given = Contribution { sum, total };
         let ordered = self.reducer.reduce(identity, task, given, world_size);
         self.must(ordered);
     }
@@ -462,12 +463,12 @@ async fn follow_peer(
     let mut following = asked.await?;
     loop {
         let event = match following.next().await? {
-            Fed::State(_, bytes) => {
+            FeedItem::State(_, bytes) => {
                 let state = decode_snapshot(&bytes)?;
                 took(&state);
                 Event::Fed(number, Box::new(state))
             }
-            Fed::Total(step, total) => Event::Total(number, step, total),
+            FeedItem::Total(step, total) => Event::Total(number, step, total),
         };
         if events.send(event).await.is_err() {
             return Ok(());

@@ -9,7 +9,7 @@ use shared::numerics::AdapterState;
 use shared::wire::message::{FailureScope, Task};
 use tokio::sync::mpsc;
 use worker::checkpoint::encode_snapshot;
-use worker::collective::{FailureKind, Feed, Feeding, StateSource};
+use worker::collective::{FailureKind, Feeding, StateFeed, StateSource};
 use worker::session::{Input, ReduceEvent};
 
 use super::member::{Event, Member};
@@ -47,7 +47,7 @@ impl StateSource for Own {
         held.followers.push(sender);
         let state = Arc::clone(held.machine.replica.state());
         Box::pin(async move {
-            Some(Feed {
+            Some(StateFeed {
                 step: state.step,
                 state: encode_snapshot(&state).ok()?,
                 totals,
@@ -93,7 +93,7 @@ impl Member {
         };
         let identity = reduced.identity;
         let total = match reduced.total {
-            Ok(total) => total,
+            Ok(total) => total.into_host(),
             Err(failure) if failure.kind == FailureKind::Cancelled => return None,
             Err(failure) => {
                 let failed = failure.told(FailureScope::Reduce);

@@ -1,30 +1,32 @@
-//! The tensors that learn, laid over a decoder's modules.
+//! The tensors that learn, as overlays of a decoder's modules.
 //!
 //! One flat f32 tensor on the device; every tensor of the adapter is a window into it, so new values
-//! arrive in one copy. Only the windows ask for gradients: nothing else of the model does.
+//! arrive in one copy. Only the windows ask for gradients: nothing else of the model does. The decoder is only read, so
+//! that several adapters may lie over one.
 
 use shared::model::{AdapterSpec, AdapterTensor, Role};
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use super::AdapterLayout;
 use crate::device::{LoraWeights, TorchResult, copy_in};
-use crate::model::{Decoder, EmbeddingPair, Module, Overlay};
+use crate::model::{Decoder, EmbeddingPair, Module, Overlays, WeightOverlay};
 
-/// The live adapter of one decoder.
+/// A live adapter.
 #[derive(Debug)]
 pub struct LiveAdapter {
     flat: Tensor,
-    /// The windows into `flat` that the decoder's modules hold too, in canonical order.
+    /// The windows into `flat` that the overlays hold too, in canonical order.
     windows: Vec<Tensor>,
+    overlays: Overlays,
 }
 
 impl LiveAdapter {
-    /// Lays an adapter of zeros over the modules that the layout names.
+    /// An adapter of zeros over the modules that the layout names.
     ///
     /// # Errors
     /// libtorch's; a module that the decoder does not have.
-    pub fn attach(
-        decoder: &mut Decoder,
+    pub fn new(
+        decoder: &Decoder,
         layout: &AdapterLayout,
         spec: &AdapterSpec,
         device: Device,
@@ -40,6 +42,7 @@ impl LiveAdapter {
                 .f_set_requires_grad(true)
         };
         let windows: Vec<Tensor> = layout.places().map(window).collect::<TorchResult<_>>()?;
+        let mut overlays = Overlays::default();
         let mut site = 0;
         let mut rest = layout.tensors.iter().zip(&windows).peekable();
         while let Some((tensor, window)) = rest.next() {
@@ -51,52 +54,76 @@ impl LiveAdapter {
             let unknown = || TchError::Shape(format!("no module takes {}", tensor.key));
             let window = window.shallow_clone();
             let scaling = spec.scaling_of(&tensor.module);
-            let module = decoder.module(&tensor.module).ok_or_else(unknown)?;
+            let path = tensor.module.as_str();
+            let module = decoder.module(path).ok_or_else(unknown)?;
             match (tensor.role, module) {
-                (Role::LoraA, Module::Linear(linear)) => {
+                (Role::LoraA, Module::Linear(_)) => {
                     let pair = LoraWeights {
                         a_RI: window,
                         b_OR: follows(Role::LoraB).ok_or_else(unknown)?,
                         scaling,
                     };
-                    linear.overlay = match follows(Role::Magnitude) {
-                        Some(magnitude) => Overlay::dora(site, pair, magnitude)?,
-                        None => Overlay::Lora(site, pair),
+                    overlays.linear(path).weight = match follows(Role::Magnitude) {
+                        Some(magnitude) => WeightOverlay::dora(site, pair, magnitude)?,
+                        None => WeightOverlay::Lora(site, pair),
                     };
                     site += 1;
                 }
-                (Role::EmbeddingA, Module::Embedding(embedding)) => {
-                    embedding.pair = Some(EmbeddingPair {
+                (Role::EmbeddingA, Module::Embedding(_)) => {
+                    overlays.embedding.pair = Some(EmbeddingPair {
                         a_RV: window,
                         b_HR: follows(Role::EmbeddingB).ok_or_else(unknown)?,
                         scaling,
                     });
                 }
-                (Role::ScaledInput, Module::Linear(linear)) => {
-                    linear.overlay = Overlay::ScaledInput(window.f_flatten(0, -1)?);
+                (Role::ScaledInput, Module::Linear(_)) => {
+                    let scale = window.f_flatten(0, -1)?;
+                    overlays.linear(path).weight = WeightOverlay::ScaledInput(scale);
                 }
-                (Role::ScaledOutput, Module::Linear(linear)) => {
-                    linear.overlay = Overlay::ScaledOutput(window.f_flatten(0, -1)?);
+                (Role::ScaledOutput, Module::Linear(_)) => {
+                    let scale = window.f_flatten(0, -1)?;
+                    overlays.linear(path).weight = WeightOverlay::ScaledOutput(scale);
                 }
-                (Role::Bias, Module::Linear(linear)) => linear.learning_bias_O = Some(window),
-                (Role::Whole, Module::Linear(linear)) => linear.overlay = Overlay::Whole(window),
-                (Role::Whole, Module::Embedding(embedding)) => embedding.learning_VH = Some(window),
-                (Role::Whole, Module::Norm(norm)) => norm.learn(window),
+                (Role::Bias, Module::Linear(_)) => overlays.linear(path).bias_O = Some(window),
+                (Role::Whole, Module::Linear(_)) => {
+                    overlays.linear(path).weight = WeightOverlay::Whole(window);
+                }
+                (Role::Whole, Module::Embedding(_)) => {
+                    overlays.embedding.learning_VH = Some(window);
+                }
+                (Role::Whole, Module::Norm(_)) => {
+                    overlays.norms.insert(path.to_owned(), window);
+                }
                 _ => return Err(unknown()),
             }
         }
-        Ok(Self { flat, windows })
+        Ok(Self {
+            flat,
+            windows,
+            overlays,
+        })
     }
 
-    /// Copies new values into `flat`, in canonical order, and lets the decoder compute anew what follows from them.
+    /// Copies new values into `flat`, in canonical order, and computes anew what follows from them and from the
+    /// decoder's weights.
     ///
     /// # Errors
     /// libtorch's, also when `values` has another length than the adapter.
-    pub fn set(&mut self, decoder: &mut Decoder, values: &[f32]) -> TorchResult<()> {
+    pub fn set(&mut self, decoder: &Decoder, values: &[f32]) -> TorchResult<()> {
         no_grad(|| {
             copy_in(values, &mut self.flat)?;
-            decoder.renew()
+            decoder.update_dora_norms(&mut self.overlays)
         })
+    }
+
+    /// What a pass through the decoder is given.
+    pub fn overlays(&self) -> &Overlays {
+        &self.overlays
+    }
+
+    /// The overlays alone, of values that never change again.
+    pub fn into_overlays(self) -> Overlays {
+        self.overlays
     }
 
     /// Every tensor of the adapter, in canonical order.

@@ -42,7 +42,7 @@ fn take_all(
         let rank = i64::from(spec.rank_of(&a.module));
         let weight_OI = linear.dense()?;
         let (a_RI, b_OR, rest_OI) = principal(&weight_OI, rank, spec.scaling_of(&a.module))?;
-        linear.replace(&rest_OI.f_to_device(weight_OI.device())?)?;
+        decoder.replace_weight(&a.module, &rest_OI.f_to_device(weight_OI.device())?)?;
         decoder.progress().device(1);
         for (tensor, at) in [(a_RI, place), (b_OR, place + 1)] {
             if let Some(into) = values.get_mut(layout.range(at)) {

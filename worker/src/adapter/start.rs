@@ -23,7 +23,7 @@ pub struct Draw<'a> {
     /// Type of the base model in compute: values are rounded to it, as PEFT's casts do.
     pub base_kind: Kind,
     /// A and B of what PiSSA took out of the base, flat and at their places; `None` for other rules.
-    pub taken: Option<&'a [f32]>,
+    pub pissa_initial: Option<&'a [f32]>,
 }
 
 /// The first values as PEFT makes them: A drawn and B zero, of an embedding A zero and B drawn;
@@ -31,20 +31,16 @@ pub struct Draw<'a> {
 ///
 /// # Errors
 /// libtorch's.
-pub fn drawn(
-    draw: Draw<'_>,
-    layout: &AdapterLayout,
-    decoder: &mut Decoder,
-) -> TorchResult<Vec<f32>> {
+pub fn drawn(draw: Draw<'_>, layout: &AdapterLayout, decoder: &Decoder) -> TorchResult<Vec<f32>> {
     let mut generator = Generator::new(draw.seed)?;
     let mut values = vec![0f32; layout.len()];
     let mut tensors = layout.places().peekable();
     while let Some((tensor, range)) = tensors.next() {
         let next = tensors.peek().map(|(next, _)| *next);
-        let taken = draw.taken.and_then(|taken| taken.get(range.clone()));
+        let pissa = draw.pissa_initial.and_then(|all| all.get(range.clone()));
         let first = match (tensor.role, next) {
-            (Role::LoraA | Role::LoraB, _) if taken.is_some() => {
-                Some(Tensor::f_from_slice(taken.unwrap_or_default())?)
+            (Role::LoraA | Role::LoraB, _) if pissa.is_some() => {
+                Some(Tensor::f_from_slice(pissa.unwrap_or_default())?)
             }
             (Role::LoraA, Some(b)) => Some(pair(draw.init, &mut generator, tensor, b)?),
             (Role::EmbeddingA, Some(b)) => {
@@ -90,9 +86,9 @@ fn pair(
     }
 }
 
-fn of_base(decoder: &mut Decoder, tensor: &AdapterTensor) -> TorchResult<Option<Tensor>> {
+fn of_base(decoder: &Decoder, tensor: &AdapterTensor) -> TorchResult<Option<Tensor>> {
     let found = match (tensor.role, decoder.module(&tensor.module)) {
-        (Role::Magnitude, Some(Module::Linear(linear))) => Some(linear.lengths()?),
+        (Role::Magnitude, Some(Module::Linear(linear))) => Some(linear.weight_norm()?),
         (Role::Bias, Some(Module::Linear(linear))) => {
             linear.bias_O.as_ref().map(Tensor::shallow_clone)
         }

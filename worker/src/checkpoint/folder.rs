@@ -16,10 +16,10 @@ use shared::manifest::{FileDigest, Manifest, file_digest_with};
 use shared::numerics::{AdapterState, LossScale};
 pub use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, PISSA_FILE};
 use shared::storage::{Folder, Objects};
+use shared::tensors::{Reader, Writer};
 
 use super::peft_config::peft_config;
 use super::scale;
-use super::tensors::{Reader, Writer};
 use crate::adapter::AdapterLayout;
 use crate::progress::Counters;
 
@@ -63,7 +63,7 @@ pub fn first_state(
     })
 }
 
-/// Writes adapter, its configuration and optimizer into a staging folder; with `taken`, what PiSSA took
+/// Writes adapter, its configuration and optimizer into a staging folder; with `pissa_initial`, what PiSSA took
 /// out of the base model, a file of it too. `progress` counts the bytes as they reach the disk, and again as they are
 /// hashed.
 ///
@@ -75,7 +75,7 @@ pub fn write_checkpoint(
     config: &RunConfig,
     layout: &AdapterLayout,
     state: &AdapterState,
-    taken: Option<&[f32]>,
+    pissa_initial: Option<&[f32]>,
     progress: &Counters,
 ) -> Result<Vec<FileDigest>> {
     let vectors = [&state.params, &state.m, &state.v].map(Vec::len);
@@ -100,11 +100,13 @@ pub fn write_checkpoint(
     let digest = |name: &str| file_digest_with(&here, name, &mut |bytes| progress.stored(bytes));
     let write = |name: &str, tensors: Writer<'_>| {
         let path = staging.join(name);
-        tensors.write_to(&path, progress).map_err(|e| {
-            let _ = std::fs::remove_file(&path);
-            let error = Error::new(Code::Io, "writing failed").in_file(&path);
-            error.why(e.to_string())
-        })?;
+        tensors
+            .write_to(&path, |bytes| progress.stored(bytes))
+            .map_err(|e| {
+                let _ = std::fs::remove_file(&path);
+                let error = Error::new(Code::Io, "writing failed").in_file(&path);
+                error.why(e.to_string())
+            })?;
         digest(name)
     };
     // Both are checked before anything is written.
@@ -116,8 +118,8 @@ pub fn write_checkpoint(
         write(ADAPTER_FILE, adapter)?,
         write(OPTIMIZER_FILE, optimizer)?,
     ];
-    if let Some(taken) = taken {
-        let first = adapter_tensors(layout, taken).map_err(&unfit)?;
+    if let Some(initial) = pissa_initial {
+        let first = adapter_tensors(layout, initial).map_err(&unfit)?;
         files.push(write(PISSA_FILE, first)?);
     }
     Ok(files)

@@ -1,7 +1,7 @@
 //! The committed state as files, and back; and as bytes for a peer that joins.
 //!
 //! In: a state, the names of its tensors, the configuration. Out: a PEFT folder plus the optimizer (`folder`,
-//! `peft_config`), or one message for a joiner (`snapshot`); both are safetensors (`tensors`); `scale` the loss scale
+//! `peft_config`), or one message for a joiner (`snapshot`); both are safetensors; `scale` the loss scale
 //! in them. Keeps: equal states give equal bytes, what is read back is the state that was written, and nothing in it
 //! knows how many workers there were.
 
@@ -9,7 +9,6 @@ mod folder;
 mod peft_config;
 mod scale;
 mod snapshot;
-mod tensors;
 
 pub use folder::{
     ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, damage, first_state, read_checkpoint,

@@ -3,8 +3,7 @@
 //! Keeps: all three or none; a file without them is that of a run without a loss scale.
 
 use shared::numerics::{LARGEST_LOSS_SCALE, LossScale};
-
-use super::tensors::{Reader, Writer};
+use shared::tensors::{Reader, Writer};
 
 const SCALE: &str = "loss_scale";
 const GOOD_STEPS: &str = "loss_scale_good_steps";

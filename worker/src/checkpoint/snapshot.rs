@@ -7,9 +7,9 @@ use bytes::Bytes;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::numerics::AdapterState;
+use shared::tensors::{Reader, Writer};
 
 use super::scale;
-use super::tensors::{Reader, Writer};
 
 /// The bytes for a joiner.
 ///

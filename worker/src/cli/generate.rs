@@ -30,7 +30,7 @@ pub fn run(args: GenerateArgs) -> Result<ExitCode> {
     let template = ChatTemplate::load(&args.base)?;
     let rendered = template.render(&[Message::new("user", &args.prompt)], true)?;
     let prompt = tokenizer.encode(&rendered)?.ids;
-    let mut model = GreedyModel::load(&args.base, adapter.as_ref(), device)?;
+    let model = GreedyModel::load(&args.base, adapter.as_ref(), device)?;
     let stop = stop_ids(&args.base, &model.config().eos_token_ids, &tokenizer)?;
     if prompt.len() + args.max_new_tokens > model.config().max_position_embeddings {
         tracing::warn!(

@@ -35,7 +35,7 @@ const QUEUED_PIECES: usize = 4;
 
 /// A frozen state and what comes after it.
 #[derive(Debug)]
-pub struct Feed {
+pub struct StateFeed {
     /// The committed step of the state.
     pub step: Step,
     /// The encoded state, as a joiner decodes it.
@@ -45,7 +45,7 @@ pub struct Feed {
 }
 
 /// A feed that is being made.
-pub type Feeding = Pin<Box<dyn Future<Output = Option<Feed>> + Send>>;
+pub type Feeding = Pin<Box<dyn Future<Output = Option<StateFeed>> + Send>>;
 
 /// What serves the committed state of this worker.
 pub trait StateSource: Send + Sync {
@@ -67,11 +67,11 @@ impl StateSource for NoState {
 pub(super) type Pieces = ReceiverStream<std::result::Result<FollowChunk, Status>>;
 
 /// Cuts a feed into pieces, as fast as they are taken.
-pub(super) fn pieces(feed: Feed) -> Pieces {
+pub(super) fn pieces(feed: StateFeed) -> Pieces {
     let (sender, pieces) = mpsc::channel(QUEUED_PIECES);
     let out = Out { sender };
     tokio::spawn(async move {
-        let Feed {
+        let StateFeed {
             step,
             state,
             mut totals,
@@ -131,7 +131,7 @@ impl Out {
 
 /// What a follower receives.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fed {
+pub enum FeedItem {
     /// The frozen state of a committed step.
     State(Step, Bytes),
     /// The total of a step.
@@ -139,7 +139,7 @@ pub enum Fed {
 }
 
 /// A connection to a peer whose state and totals are followed.
-pub struct Following {
+pub struct Follower {
     stream: Streaming<FollowChunk>,
     address: String,
     patience: Duration,
@@ -159,7 +159,7 @@ pub async fn follow(
     term: Term,
     least_step: Step,
     patience: Duration,
-) -> Result<Following> {
+) -> Result<Follower> {
     let request = FollowRequest {
         run_id: run.0.clone(),
         term: term.0,
@@ -171,7 +171,7 @@ pub async fn follow(
         let mut client = PeerClient::new(channel).max_decoding_message_size(TO_PEER_LIMIT);
         let answer = client.follow(request).await;
         let answer = answer.map_err(|e| lost(address, net::with_sources(&e)))?;
-        Ok(Following {
+        Ok(Follower {
             stream: answer.into_inner(),
             address: address.to_owned(),
             patience,
@@ -185,13 +185,13 @@ pub async fn follow(
     }
 }
 
-impl Following {
+impl Follower {
     /// The next whole part: first the state, then totals. A total may be long in coming.
     ///
     /// # Errors
     /// [`Code::SessionLost`] when the peer ends it or what arrives is not in order,
     /// [`Code::Unreachable`] when nothing moves in the middle of a part.
-    pub async fn next(&mut self) -> Result<Fed> {
+    pub async fn next(&mut self) -> Result<FeedItem> {
         let wanted = if self.begun { Part::Total } else { Part::State };
         let first = if self.begun {
             self.piece().await?
@@ -231,7 +231,7 @@ impl Following {
         self.begun = true;
         let (step, bytes) = (Step(step), bytes.freeze());
         if wanted == Part::State {
-            return Ok(Fed::State(step, bytes));
+            return Ok(FeedItem::State(step, bytes));
         }
         if !bytes.len().is_multiple_of(8) {
             let what = format!("a total of {} bytes is not of whole numbers", bytes.len());
@@ -239,7 +239,7 @@ impl Following {
         }
         let mut total = vec![0; bytes.len() / 8];
         slices::copy(&mut total, &bytes);
-        Ok(Fed::Total(step, total))
+        Ok(FeedItem::Total(step, total))
     }
 
     async fn piece(&mut self) -> Result<FollowChunk> {

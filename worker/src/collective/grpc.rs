@@ -28,11 +28,9 @@ use super::route::Key;
 use super::slices::{self, Slices, chunks};
 use super::traffic::Tally;
 use super::{
-    Cancel, Collective, CollectiveError, FailureKind, MemberAddress, PeerServer, Reducing,
+    Buffer, Cancel, Collective, CollectiveError, Connecting, FailureKind, MemberAddress,
+    PeerServer, Reducing, TellStalled, Transport,
 };
-
-/// Hears of an all-reduce on which nothing moves, and whom it waits for.
-type TellStalled = dyn Fn(Step, Attempt, CollectiveError) + Send + Sync;
 
 /// The members of one generation, connected.
 pub struct GrpcCollective {
@@ -140,9 +138,9 @@ impl GrpcCollective {
         &mut self,
         now: (Step, Attempt),
         input: Arc<Vec<i64>>,
-        output: &mut Vec<i64>,
+        mut total: Vec<i64>,
         mut cancel: Cancel,
-    ) -> Result<(), CollectiveError> {
+    ) -> Result<Buffer, CollectiveError> {
         if self.last >= Some(now) {
             return Err(CollectiveError::new(
                 FailureKind::Protocol,
@@ -153,9 +151,9 @@ impl GrpcCollective {
             ));
         }
         self.last = Some(now);
-        output.resize(input.len(), 0);
+        total.resize(input.len(), 0);
         let slices = Slices::new(input.len(), self.workers.len());
-        let reduction = Reduction::new(slices, self.my_slot, &input, output);
+        let reduction = Reduction::new(slices, self.my_slot, &input, &mut total);
         let mut sends = Sends::start(&self.links, self.sender(now), slices, &input);
         drop(input);
         let outcome = tokio::select! {
@@ -167,7 +165,7 @@ impl GrpcCollective {
             outcome = self.pump(now, reduction, &mut sends) => outcome,
         };
         sends.tasks.shutdown().await;
-        outcome
+        outcome.map(|()| total.into())
     }
 
     /// Moves chunks until the total is here and everything has been handed over.
@@ -316,15 +314,32 @@ impl Collective for GrpcCollective {
         &'a mut self,
         step: Step,
         attempt: Attempt,
-        input: Arc<Vec<i64>>,
-        output: &'a mut Vec<i64>,
+        input: Buffer,
+        room: Buffer,
         cancel: Cancel,
     ) -> Reducing<'a> {
-        Box::pin(self.run((step, attempt), input, output, cancel))
+        let total = Arc::into_inner(room.into_host()).unwrap_or_default();
+        Box::pin(self.run((step, attempt), input.into_host(), total, cancel))
     }
 
     fn bytes_sent(&self) -> u64 {
         self.handed_over()
+    }
+}
+
+impl Transport for PeerServer {
+    fn connect<'a>(
+        &'a self,
+        identity: &'a Identity,
+        members: Vec<MemberAddress>,
+        slot: Slot,
+        patience: Duration,
+        stalled: Box<TellStalled>,
+    ) -> Connecting<'a> {
+        Box::pin(async move {
+            let opened = GrpcCollective::connect(self, identity, members, slot, patience).await?;
+            Ok(Box::new(opened.telling(patience, stalled)) as Box<dyn Collective>)
+        })
     }
 }
 

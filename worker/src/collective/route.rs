@@ -68,7 +68,7 @@ impl std::fmt::Display for Key {
 struct Route {
     key: Option<Key>,
     /// The inbox of each slot, until a stream takes it.
-    doors: Vec<Option<mpsc::Sender<Delivery>>>,
+    inboxes: Vec<Option<mpsc::Sender<Delivery>>>,
     /// Tally of the bytes that the generation's streams carry.
     tally: Tally,
     /// The service ends: streams of generations to come wait no longer.
@@ -89,7 +89,7 @@ impl Hub {
         world_size: usize,
         tally: Tally,
     ) -> Result<Vec<mpsc::Receiver<Delivery>>, CollectiveError> {
-        let (doors, inboxes): (Vec<_>, Vec<_>) = (0..world_size)
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..world_size)
             .map(|_| {
                 let (door, inbox) = mpsc::channel(QUEUED_CHUNKS);
                 (Some(door), inbox)
@@ -105,7 +105,7 @@ impl Hub {
                 _ => {
                     *route = Route {
                         key: Some(key.clone()),
-                        doors,
+                        inboxes: senders,
                         tally,
                         closed: route.closed,
                     }
@@ -184,7 +184,7 @@ impl Hub {
         self.route.send_if_modified(|route| {
             passed_by = route.key.as_ref() != Some(key);
             if !passed_by {
-                let taken = route.doors.get_mut(slot).and_then(Option::take);
+                let taken = route.inboxes.get_mut(slot).and_then(Option::take);
                 door = taken.map(|door| (door, route.tally.clone()));
             }
             false

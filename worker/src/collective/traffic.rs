@@ -49,10 +49,10 @@ impl Tally {
 
 /// The byte count of one connection, which counts for one purpose once that is known.
 #[derive(Clone, Debug, Default)]
-pub struct Traffic(Arc<Carried>);
+pub struct Traffic(Arc<ByteCount>);
 
 #[derive(Debug, Default)]
-struct Carried {
+struct ByteCount {
     /// Bytes that have moved and count for no purpose yet.
     open: AtomicU64,
     purpose: OnceLock<Tally>,

@@ -7,7 +7,7 @@ use std::ffi::{c_char, c_void};
 
 use tch::Tensor;
 
-use super::kernels::has_kernels;
+use super::backend::Backend;
 use super::shim::{Pointer, check, owned, pointer};
 use super::torch::{TorchResult, caught};
 
@@ -42,7 +42,7 @@ where
     R: Fn(&[Tensor]) -> TorchResult<Tensor> + Send + Sync + 'static,
 {
     let all = || cut.iter().chain(whole);
-    if !all().all(|tensor| has_kernels(tensor)) {
+    if !all().all(|tensor| Backend::of(tensor) == Backend::Cpu) {
         let all: Vec<Tensor> = all().map(|tensor| tensor.shallow_clone()).collect();
         return rule(&all);
     }

@@ -18,13 +18,13 @@ use std::collections::HashMap;
 use shared::model::{ModelConfig, Projection};
 use tch::{Device, Kind, Tensor};
 
-use super::KeyValueCache;
 use super::norm::RmsNorm;
-use crate::device::{TorchResult, attention, has_kernels, learning_linear, rotated};
+use super::{KeyValueCache, Overlays};
+use crate::device::{Backend, TorchResult, learning_linear};
 
 /// How the samples of one pass lie in rows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Samples<'a> {
+pub(super) struct BatchLayout<'a> {
     /// Number of rows, B.
     pub rows: i64,
     /// Tokens of each row, T, with padding.
@@ -42,12 +42,12 @@ impl AttentionMasks {
     /// The masks that a model needs for samples of these lengths, one for each pair of window and length.
     pub(super) fn of(
         config: &ModelConfig,
-        samples: &Samples<'_>,
+        batch: &BatchLayout<'_>,
         device: Device,
     ) -> TorchResult<Self> {
         let mut masks = HashMap::new();
-        let row = [samples.length];
-        for &length in samples.packed.unwrap_or(&row) {
+        let row = [batch.length];
+        for &length in batch.packed.unwrap_or(&row) {
             for kind in &config.layer_kinds {
                 let key = Self::key(kind.window, length);
                 if key.0.is_none() && config.attention_soft_cap.is_none()
@@ -80,14 +80,17 @@ impl AttentionMasks {
 /// What the attention of one layer needs besides its input.
 pub(super) struct Attention<'a> {
     pub config: &'a ModelConfig,
-    pub samples: &'a Samples<'a>,
+    pub backend: Backend,
+    pub batch: &'a BatchLayout<'a>,
     /// Cosines and sines of the layer's rotary positions, each `[T, 1, D]`; `None` in a layer without them.
     pub cos_sin: Option<&'a (Tensor, Tensor)>,
     pub visible: &'a AttentionMasks,
     /// How many positions a token sees, itself included; `None` is all before it.
     pub window: Option<usize>,
     /// Norms of queries and of keys, by head, where the family has them.
-    pub query_key: Option<&'a (RmsNorm, RmsNorm)>,
+    pub qk_norm: Option<&'a (RmsNorm, RmsNorm)>,
+    /// What the adapter lays over these norms.
+    pub overlays: &'a Overlays,
 }
 
 impl Attention<'_> {
@@ -98,14 +101,17 @@ impl Attention<'_> {
         cache: Option<(usize, &mut KeyValueCache)>,
         linear: &impl Fn(Projection, &Tensor) -> TorchResult<Tensor>,
     ) -> TorchResult<Tensor> {
-        let Samples { rows, length, .. } = *self.samples;
+        let BatchLayout { rows, length, .. } = *self.batch;
         let [query, key, value] = self.project(normed_PH, linear)?;
-        let (query, key) = match self.query_key {
-            Some((of_query, of_key)) => (of_query.forward(&query)?, of_key.forward(&key)?),
+        let (query, key) = match self.qk_norm {
+            Some((of_query, of_key)) => (
+                of_query.forward(&query, self.overlays)?,
+                of_key.forward(&key, self.overlays)?,
+            ),
             None => (query, key),
         };
         let turned = |all: Tensor| match self.cos_sin {
-            Some((cos, sin)) => rotated(&all, cos, sin),
+            Some((cos, sin)) => self.backend.rotated(&all, cos, sin),
             None => Ok(all),
         };
         let query_BNTD = turned(query)?.f_transpose(1, 2)?;
@@ -114,7 +120,7 @@ impl Attention<'_> {
         if let Some((layer, cache)) = cache {
             (key_BKTD, value_BKTD) = cache.extend(layer, key_BKTD, value_BKTD)?;
         }
-        let mixed_BTND = match self.samples.packed {
+        let mixed_BTND = match self.batch.packed {
             None => self.causal(&query_BNTD, &key_BKTD, &value_BKTD)?,
             Some(lengths) => {
                 // One split each: the backward pass of slices would fill a whole row per sample.
@@ -139,7 +145,7 @@ impl Attention<'_> {
         normed_PH: &Tensor,
         linear: &impl Fn(Projection, &Tensor) -> TorchResult<Tensor>,
     ) -> TorchResult<[Tensor; 3]> {
-        let Samples { rows, length, .. } = *self.samples;
+        let BatchLayout { rows, length, .. } = *self.batch;
         let head_dim = self.config.head_dim as i64;
         let heads = self.config.heads as i64;
         let groups = self.config.key_value_heads as i64;
@@ -183,7 +189,9 @@ impl Attention<'_> {
                 .f_transpose(1, 2);
         }
         let causal = length > 1 && mask.is_none();
-        attention([query, &key, &value], mask, causal, self.config.query_scale)
+        let scale = self.config.query_scale;
+        self.backend
+            .attention([query, &key, &value], mask, causal, scale)
     }
 
     /// Attention whose scores have a soft cap, operator by operator: no fused kernel has one.
@@ -196,7 +204,7 @@ impl Attention<'_> {
         mask: Option<&Tensor>,
     ) -> TorchResult<Tensor> {
         let kind = query_BNTD.f_kind()?;
-        let mut scores_BNTT = products(query_BNTD, key_BKTD)?
+        let mut scores_BNTT = products(self.backend, query_BNTD, key_BKTD)?
             .f_mul_scalar(self.config.query_scale)?
             .f_div_scalar(cap)?
             .f_tanh()?
@@ -205,7 +213,7 @@ impl Attention<'_> {
             scores_BNTT = scores_BNTT.f_masked_fill(&mask.f_logical_not()?, f64::NEG_INFINITY)?;
         }
         let shares_BNTT = scores_BNTT.f_softmax(-1, Kind::Float)?.f_to_kind(kind)?;
-        products(&shares_BNTT, &value_BKTD.f_transpose(2, 3)?)
+        products(self.backend, &shares_BNTT, &value_BKTD.f_transpose(2, 3)?)
     }
 }
 
@@ -213,11 +221,11 @@ impl Attention<'_> {
 /// heads of `left`.
 ///
 /// On the CPU one product per head: libtorch would compute one for all on its one thread.
-fn products(left_BNTI: &Tensor, right_BKSI: &Tensor) -> TorchResult<Tensor> {
+fn products(backend: Backend, left_BNTI: &Tensor, right_BKSI: &Tensor) -> TorchResult<Tensor> {
     let (rows, heads, length, _) = left_BNTI.size4()?;
     let (_, groups, there, width) = right_BKSI.size4()?;
     let each = heads / groups;
-    if !has_kernels(left_BNTI) {
+    if backend == Backend::Operators {
         let repeated = right_BKSI
             .f_unsqueeze(2)?
             .f_expand([rows, groups, each, there, width], false)?

@@ -9,12 +9,12 @@ use shared::error::{Code, Error, Result};
 use shared::model::{EMBEDDING, HEAD, LayerKind, ModelConfig, Projection};
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::attention::{Attention, AttentionMasks, Samples};
+use super::attention::{Attention, AttentionMasks, BatchLayout};
 use super::mlp::ExpertLayer;
 use super::norm::RmsNorm;
-use super::rope::{RopeTable, Stage};
-use super::{BaseWeights, DropoutMasks, Embedding, KeyValueCache, Linear};
-use crate::device::{FrozenWeight, TorchResult, by_rows, failed, gated};
+use super::rope::{FrequencySet, RopeTable};
+use super::{BaseWeights, DropoutMasks, Embedding, KeyValueCache, Linear, Overlays};
+use crate::device::{Backend, FrozenWeight, TorchResult, by_rows, failed};
 use crate::progress::Counters;
 
 /// Positions the rotary tables start with; they grow on demand.
@@ -27,14 +27,14 @@ const LAST_NORM: &str = "model.norm";
 #[derive(Debug)]
 pub enum Module<'a> {
     /// The token embedding.
-    Embedding(&'a mut Embedding),
+    Embedding(&'a Embedding),
     /// A linear, or the output head.
-    Linear(&'a mut Linear),
+    Linear(&'a Linear),
     /// A norm over the residual stream, over queries or over keys, or the last norm.
-    Norm(&'a mut RmsNorm),
+    Norm(&'a RmsNorm),
 }
 
-/// A decoder with frozen weights.
+/// A decoder with frozen weights. After it is loaded nothing changes it: what an adapter changes comes with the pass.
 #[derive(Debug)]
 pub struct Decoder {
     /// Shape of the model, and which parts its layers have.
@@ -44,16 +44,19 @@ pub struct Decoder {
     norm: RmsNorm,
     head: Linear,
     ropes: Vec<RopeTable>,
+    backend: Backend,
     kind: Kind,
     progress: Counters,
     /// The mapped weight files, dropped last: the tensors above may be views of their pages.
     _weights: BaseWeights,
 }
 
-/// Where the samples of one pass lie, and how far their positions turn queries and keys.
+/// What one pass goes through the decoder with: the adapter's overlays, where the samples lie, and how far their
+/// positions turn queries and keys.
 #[derive(Debug)]
 pub struct Pass<'a> {
-    samples: Samples<'a>,
+    overlays: &'a Overlays,
+    batch: BatchLayout<'a>,
     /// Cosines and sines for each of the model's kinds of rotary positions.
     cos_sin: Vec<(Tensor, Tensor)>,
     visible: AttentionMasks,
@@ -62,6 +65,7 @@ pub struct Pass<'a> {
 #[derive(Debug)]
 struct Layer {
     kind: LayerKind,
+    backend: Backend,
     /// Norm before attention, transformers' `input_layernorm`.
     input_layernorm: RmsNorm,
     /// Norm of what attention adds, where the family has four norms a layer: `post_attention_layernorm`.
@@ -71,7 +75,7 @@ struct Layer {
     /// Norm of what the MLP adds, where a layer has four norms: `post_feedforward_layernorm`.
     post_mlp_layernorm: Option<RmsNorm>,
     /// `q_norm` and `k_norm`, over each head.
-    query_key: Option<(RmsNorm, RmsNorm)>,
+    qk_norm: Option<(RmsNorm, RmsNorm)>,
     /// What each of `linears` is for, in model order.
     projections: &'static [Projection],
     linears: Vec<Linear>,
@@ -89,10 +93,12 @@ impl Decoder {
         device: Device,
         kind: Kind,
     ) -> Result<Self> {
-        let kinds = config.layer_kinds.iter().enumerate();
-        let layers = kinds.map(|(layer, &kind)| Layer::load(&config, &weights, layer, kind));
-        let layers = layers.collect::<Result<_>>()?;
         let frozen_VH = weights.tensor(&format!("{EMBEDDING}.weight"))?;
+        let backend = Backend::of(&frozen_VH);
+        let kinds = config.layer_kinds.iter().enumerate();
+        let layers =
+            kinds.map(|(layer, &kind)| Layer::load(&config, &weights, (layer, kind), backend));
+        let layers = layers.collect::<Result<_>>()?;
         let head_VH = if config.tie_word_embeddings {
             frozen_VH.shallow_clone()
         } else {
@@ -116,19 +122,19 @@ impl Decoder {
         // Rounded to the type of compute, as the reference rounds it.
         let scale = config.embedding_scale.map(scale).transpose();
         let scale = scale.map_err(failed("preparing embeddings"))?;
-        let norm = RmsNorm::load(&weights, &config, LAST_NORM)?;
+        let norm = RmsNorm::load(&weights, &config, LAST_NORM, backend)?;
         Ok(Self {
             config,
-            embedding: Embedding {
-                frozen_VH,
-                learning_VH: None,
-                scale,
-                pair: None,
-            },
+            embedding: Embedding { frozen_VH, scale },
             layers,
             norm,
-            head: Linear::frozen(head, None),
+            head: Linear {
+                path: HEAD.to_owned(),
+                weight_OI: head,
+                bias_O: None,
+            },
             ropes,
+            backend,
             kind,
             progress: weights.progress().clone(),
             _weights: weights,
@@ -136,31 +142,53 @@ impl Decoder {
     }
 
     /// The module of this path, as transformers names it: embedding, a linear, a norm, the head.
-    pub fn module(&mut self, path: &str) -> Option<Module<'_>> {
-        match path {
-            EMBEDDING => return Some(Module::Embedding(&mut self.embedding)),
-            HEAD => return Some(Module::Linear(&mut self.head)),
-            LAST_NORM => return Some(Module::Norm(&mut self.norm)),
-            _ => {}
+    #[must_use]
+    pub fn module(&self, path: &str) -> Option<Module<'_>> {
+        if path == EMBEDDING {
+            return Some(Module::Embedding(&self.embedding));
         }
-        let (layer, part) = path.strip_prefix("model.layers.")?.split_once('.')?;
-        let layer = self.layers.get_mut(layer.parse::<usize>().ok()?)?;
-        layer.module(&self.config, part)
+        let linear = self.linears().find(|linear| linear.path == path);
+        let norm = || self.norms().find(|norm| norm.path() == path);
+        linear
+            .map(Module::Linear)
+            .or_else(|| norm().map(Module::Norm))
     }
 
-    /// Computes anew what DoRA's linears derive from the adapter's values.
+    /// Takes a dense weight in the place of a linear's, while the decoder is loaded: what PiSSA left of it.
+    ///
+    /// # Errors
+    /// A path that no linear has, and libtorch's.
+    pub fn replace_weight(&mut self, path: &str, weight_OI: &Tensor) -> TorchResult<()> {
+        let layers = self.layers.iter_mut();
+        let mut linears = layers.flat_map(|layer| &mut layer.linears);
+        let linear = linears.find(|linear| linear.path == path);
+        let head = (path == HEAD).then_some(&mut self.head);
+        let unknown = || TchError::Shape(format!("no linear is called {path}"));
+        linear.or(head).ok_or_else(unknown)?.weight_OI = FrozenWeight::dense(weight_OI)?;
+        Ok(())
+    }
+
+    /// Computes anew what DoRA's linears derive from an adapter's values.
     ///
     /// # Errors
     /// libtorch's.
-    pub fn renew(&mut self) -> TorchResult<()> {
-        let of_layers = self
-            .layers
-            .iter_mut()
-            .flat_map(|layer| layer.linears.iter_mut());
-        for linear in of_layers.chain([&mut self.head]) {
-            linear.renew()?;
-        }
-        Ok(())
+    pub fn update_dora_norms(&self, overlays: &mut Overlays) -> TorchResult<()> {
+        self.linears()
+            .try_for_each(|linear| linear.update_dora_norm(overlays))
+    }
+
+    /// All linears that an adapter may be laid over, the output head last.
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        let of_layers = self.layers.iter().flat_map(|layer| &layer.linears);
+        of_layers.chain([&self.head])
+    }
+
+    /// All norms, the last norm last.
+    fn norms(&self) -> impl Iterator<Item = &RmsNorm> {
+        self.layers
+            .iter()
+            .flat_map(Layer::norms)
+            .chain([&self.norm])
     }
 
     /// Number of decoder layers.
@@ -177,26 +205,27 @@ impl Decoder {
     /// # Errors
     /// libtorch's.
     pub fn pass<'a>(
-        &mut self,
+        &self,
+        overlays: &'a Overlays,
         rows: i64,
         length: i64,
         packed: Option<&'a [i64]>,
         start: i64,
     ) -> TorchResult<Pass<'a>> {
-        let cos_sin = self.ropes.iter_mut().map(|rope| match packed {
-            Some(lengths) => rope.restarted(lengths),
+        let cos_sin = self.ropes.iter().map(|rope| match packed {
+            Some(lengths) => rope.packed(lengths),
             None => rope.at(start, length),
         });
         let cos_sin = cos_sin.collect::<TorchResult<_>>()?;
-        let samples = Samples {
+        let batch = BatchLayout {
             rows,
             length,
             packed,
         };
-        let visible =
-            AttentionMasks::of(&self.config, &samples, self.embedding.frozen_VH.device())?;
+        let visible = AttentionMasks::of(&self.config, &batch, self.embedding.frozen_VH.device())?;
         Ok(Pass {
-            samples,
+            overlays,
+            batch,
             cos_sin,
             visible,
         })
@@ -204,16 +233,18 @@ impl Decoder {
 
     /// Which rotary frequencies a sample of this length has: while they stay the same, keys and values that were read
     /// may be kept.
-    pub(crate) fn stages(&self, length: i64) -> Vec<Stage> {
-        self.ropes.iter().map(|rope| rope.stage(length)).collect()
+    pub(crate) fn frequency_sets(&self, length: i64) -> Vec<FrequencySet> {
+        let sets = self.ropes.iter();
+        sets.map(|rope| rope.frequency_set(length)).collect()
     }
 
     /// Hidden states `[P, H]` of token ids before the first layer.
     ///
     /// # Errors
     /// libtorch's.
-    pub fn embed(&self, tokens_BT: &Tensor) -> TorchResult<Tensor> {
-        self.embedding.forward(tokens_BT, self.kind)
+    pub fn embed(&self, tokens_BT: &Tensor, overlays: &Overlays) -> TorchResult<Tensor> {
+        self.embedding
+            .forward(tokens_BT, &overlays.embedding, self.kind)
     }
 
     /// Hidden states `[P, H]` behind the layer of this index.
@@ -240,6 +271,12 @@ impl Decoder {
         Ok(output_PH)
     }
 
+    /// What computes on the decoder's device.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
     /// Counters of layers forward; who goes back through a layer, or computes long outside of layers, counts there too.
     #[must_use]
     pub fn progress(&self) -> &Counters {
@@ -251,16 +288,17 @@ impl Decoder {
     /// # Errors
     /// libtorch's.
     pub fn hidden(
-        &mut self,
+        &self,
         tokens_BT: &Tensor,
         packed: Option<&[i64]>,
+        overlays: &Overlays,
         masks: DropoutMasks<'_>,
         mut cache: Option<&mut KeyValueCache>,
     ) -> TorchResult<Tensor> {
         let (rows, length) = tokens_BT.size2()?;
         let start = cache.as_deref().map_or(0, KeyValueCache::length);
-        let pass = self.pass(rows, length, packed, start)?;
-        let mut hidden_PH = self.embed(tokens_BT)?;
+        let pass = self.pass(overlays, rows, length, packed, start)?;
+        let mut hidden_PH = self.embed(tokens_BT, overlays)?;
         for index in 0..self.layers() {
             hidden_PH = self.layer(index, &hidden_PH, &pass, masks, cache.as_deref_mut())?;
         }
@@ -271,9 +309,14 @@ impl Decoder {
     ///
     /// # Errors
     /// libtorch's.
-    pub fn logits(&self, hidden_PH: &Tensor, masks: DropoutMasks<'_>) -> TorchResult<Tensor> {
-        let normed_PH = self.norm.forward(hidden_PH)?;
-        let logits_PV = self.head.forward(&normed_PH, masks)?;
+    pub fn logits(
+        &self,
+        hidden_PH: &Tensor,
+        overlays: &Overlays,
+        masks: DropoutMasks<'_>,
+    ) -> TorchResult<Tensor> {
+        let normed_PH = self.norm.forward(hidden_PH, overlays)?;
+        let logits_PV = self.head.forward(&normed_PH, overlays, masks)?;
         let cap = self.config.logit_soft_cap;
         if cap.is_none() && logits_PV.f_kind()? == Kind::Float {
             return Ok(logits_PV);
@@ -292,17 +335,22 @@ impl Layer {
     fn load(
         config: &ModelConfig,
         weights: &BaseWeights,
-        layer: usize,
-        kind: LayerKind,
+        (layer, kind): (usize, LayerKind),
+        backend: Backend,
     ) -> Result<Self> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let norm = |part: &str| RmsNorm::load(weights, config, &name(part));
+        let norm = |part: &str| RmsNorm::load(weights, config, &name(part), backend);
         let linear = |&projection: &Projection| -> Result<Linear> {
             let tensor = |part| weights.tensor(&format!("{}.{part}", name(projection.path())));
             let biased = config.biased(projection);
             let bias_O = biased.then(|| tensor("bias")).transpose()?;
-            let weight_OI = weights.frozen(&name(projection.path()))?;
-            Ok(Linear::frozen(weight_OI, bias_O))
+            let path = name(projection.path());
+            let weight_OI = weights.frozen(&path)?;
+            Ok(Linear {
+                path,
+                weight_OI,
+                bias_O,
+            })
         };
         let mut norms = config.norms.of_layer().iter().map(|part| norm(part));
         let mut next = || norms.next().transpose();
@@ -311,52 +359,36 @@ impl Layer {
         let post_attention_layernorm = if config.norms.around { next()? } else { None };
         let pre_mlp_layernorm = next()?.ok_or_else(missing)?;
         let post_mlp_layernorm = next()?;
-        let query_key = config
+        let qk_norm = config
             .norms
             .query_key
             .then(|| -> Result<_> { Ok((norm("self_attn.q_norm")?, norm("self_attn.k_norm")?)) });
         let shape = config.experts.filter(|_| kind.experts);
-        let experts = shape.map(|shape| ExpertLayer::load(weights, shape, layer));
+        let experts = shape.map(|shape| ExpertLayer::load(weights, shape, layer, backend));
         let projections = config.projections(layer);
         Ok(Self {
             kind,
+            backend,
             input_layernorm: first,
             post_attention_layernorm,
             pre_mlp_layernorm,
             post_mlp_layernorm,
-            query_key: query_key.transpose()?,
+            qk_norm: qk_norm.transpose()?,
             projections,
             linears: projections.iter().map(linear).collect::<Result<_>>()?,
             experts: experts.transpose()?,
         })
     }
 
-    /// The linear or norm of this path within the layer.
-    fn module(&mut self, config: &ModelConfig, part: &str) -> Option<Module<'_>> {
-        let linear = self
-            .projections
-            .iter()
-            .position(|projection| projection.path() == part);
-        if let Some(place) = linear {
-            return self.linears.get_mut(place).map(Module::Linear);
-        }
-        let (query, key) = self.query_key.as_mut().map(|(q, k)| (q, k)).unzip();
-        let norm = match part {
-            "self_attn.q_norm" => query,
-            "self_attn.k_norm" => key,
-            _ => {
-                let mut names = config.norms.of_layer().iter();
-                let place = names.position(|name| *name == part)?;
-                let norms = [
-                    Some(&mut self.input_layernorm),
-                    self.post_attention_layernorm.as_mut(),
-                    Some(&mut self.pre_mlp_layernorm),
-                    self.post_mlp_layernorm.as_mut(),
-                ];
-                norms.into_iter().flatten().nth(place)
-            }
-        };
-        norm.map(Module::Norm)
+    fn norms(&self) -> impl Iterator<Item = &RmsNorm> {
+        let of_layer = [
+            Some(&self.input_layernorm),
+            self.post_attention_layernorm.as_ref(),
+            Some(&self.pre_mlp_layernorm),
+            self.post_mlp_layernorm.as_ref(),
+        ];
+        let of_heads = self.qk_norm.iter().flat_map(|(query, key)| [query, key]);
+        of_layer.into_iter().flatten().chain(of_heads)
     }
 
     fn forward(
@@ -371,28 +403,32 @@ impl Layer {
             let place = self.projections.iter().position(|&p| p == projection);
             let found = place.and_then(|place| self.linears.get(place));
             let missing = || TchError::Shape(format!("a layer has no {}", projection.path()));
-            found.ok_or_else(missing)?.forward(input, masks)
+            found
+                .ok_or_else(missing)?
+                .forward(input, pass.overlays, masks)
         };
         let no_cos_sin = || TchError::Shape("no rotary positions".into());
         let cos_sin = self.kind.rope;
         let cos_sin = cos_sin.map(|rope| pass.cos_sin.get(rope).ok_or_else(no_cos_sin));
         let attention = Attention {
             config,
-            samples: &pass.samples,
+            backend: self.backend,
+            batch: &pass.batch,
             cos_sin: cos_sin.transpose()?,
             visible: &pass.visible,
             window: self.kind.window,
-            query_key: self.query_key.as_ref(),
+            qk_norm: self.qk_norm.as_ref(),
+            overlays: pass.overlays,
         };
         let behind = |norm: &Option<RmsNorm>, output: Tensor| match norm {
-            Some(norm) => norm.forward(&output),
+            Some(norm) => norm.forward(&output, pass.overlays),
             None => Ok(output),
         };
-        let normed_PH = self.input_layernorm.forward(hidden_PH)?;
+        let normed_PH = self.input_layernorm.forward(hidden_PH, pass.overlays)?;
         let attended_PH = attention.forward(&normed_PH, cache, &linear)?;
         let hidden_PH = hidden_PH.f_add(&behind(&self.post_attention_layernorm, attended_PH)?)?;
 
-        let normed_PH = self.pre_mlp_layernorm.forward(&hidden_PH)?;
+        let normed_PH = self.pre_mlp_layernorm.forward(&hidden_PH, pass.overlays)?;
         let output_PH = match &self.experts {
             Some(experts) => experts.forward(config.activation, &normed_PH)?,
             None => {
@@ -410,7 +446,7 @@ impl Layer {
                 let up_PI = up_PI.map_or_else(|| linear(Projection::Up, &normed_PH), Ok)?;
                 linear(
                     Projection::Down,
-                    &gated(config.activation, &gate_PI, &up_PI)?,
+                    &self.backend.gated(config.activation, &gate_PI, &up_PI)?,
                 )?
             }
         };

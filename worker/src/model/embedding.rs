@@ -1,4 +1,4 @@
-//! The token embedding, and what an adapter lays over it.
+//! The token embedding, and how it computes under what an adapter lays over it.
 //!
 //! With t the id of a token, E the table `[V, H]`, A `[R, V]`, B `[H, R]`, s the pair's scaling and c the scale of
 //! embeddings:
@@ -12,6 +12,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::overlay::EmbeddingOverlay;
 use crate::device::{TorchResult, learning_linear};
 
 /// The token embedding.
@@ -19,23 +20,8 @@ use crate::device::{TorchResult, learning_linear};
 pub struct Embedding {
     /// The table of the base model, in the type of compute.
     pub frozen_VH: Tensor,
-    /// A table that learns, f32, in the frozen one's place.
-    pub learning_VH: Option<Tensor>,
     /// Factor on the rows of the table and of the pair, in the type of compute.
     pub scale: Option<Tensor>,
-    /// LoRA's pair for this table, where it is adapted.
-    pub pair: Option<EmbeddingPair>,
-}
-
-/// LoRA's pair of an adapted embedding.
-#[derive(Debug)]
-pub struct EmbeddingPair {
-    /// A, a column for each token, f32.
-    pub a_RV: Tensor,
-    /// B, from rank to hidden states, f32.
-    pub b_HR: Tensor,
-    /// Factor on the product of A and B.
-    pub scaling: f64,
 }
 
 impl Embedding {
@@ -43,7 +29,12 @@ impl Embedding {
     ///
     /// # Errors
     /// libtorch's.
-    pub fn forward(&self, tokens_BT: &Tensor, kind: Kind) -> TorchResult<Tensor> {
+    pub fn forward(
+        &self,
+        tokens_BT: &Tensor,
+        overlay: &EmbeddingOverlay,
+        kind: Kind,
+    ) -> TorchResult<Tensor> {
         let rows = |table: &Tensor| {
             let width = table.size()[1];
             Tensor::f_embedding(table, tokens_BT, -1, false, false)?.f_view([-1, width])
@@ -52,9 +43,9 @@ impl Embedding {
             Some(scale) => value_PH.f_mul(scale),
             None => Ok(value_PH),
         };
-        let weight_VH = self.learning_VH.as_ref().unwrap_or(&self.frozen_VH);
+        let weight_VH = overlay.learning_VH.as_ref().unwrap_or(&self.frozen_VH);
         let base_PH = scaled(rows(weight_VH)?.f_to_kind(kind)?)?;
-        let Some(pair) = &self.pair else {
+        let Some(pair) = &overlay.pair else {
             return Ok(base_PH);
         };
         let low_PR = rows(&pair.a_RV.f_transpose(0, 1)?)?;

@@ -19,7 +19,7 @@ use shared::model::{Activation, Experts};
 use tch::{Device, Kind, Tensor};
 
 use super::BaseWeights;
-use crate::device::{TorchResult, frozen_linear, gated};
+use crate::device::{Backend, TorchResult, frozen_linear};
 
 /// Router and experts of one layer.
 #[derive(Debug)]
@@ -28,16 +28,23 @@ pub(super) struct ExpertLayer {
     router_EH: Tensor,
     /// Gate, up and down weights of each expert, in order.
     experts: Vec<[Tensor; 3]>,
+    backend: Backend,
 }
 
 impl ExpertLayer {
-    pub(super) fn load(weights: &BaseWeights, shape: Experts, layer: usize) -> Result<Self> {
+    pub(super) fn load(
+        weights: &BaseWeights,
+        shape: Experts,
+        layer: usize,
+        backend: Backend,
+    ) -> Result<Self> {
         let part = |expert: usize, part: usize| weights.tensor(&shape.tensor(layer, expert, part));
         let expert = |expert: usize| Ok([part(expert, 0)?, part(expert, 1)?, part(expert, 2)?]);
         Ok(Self {
             shape,
             router_EH: weights.tensor(&shape.router(layer))?,
             experts: (0..shape.count).map(expert).collect::<Result<_>>()?,
+            backend,
         })
     }
 
@@ -50,8 +57,8 @@ impl ExpertLayer {
         let chosen: Vec<i64> =
             Vec::try_from(chosen_PK.f_reshape([places])?.f_to_device(Device::Cpu)?)?;
         let Sorted {
-            order,
-            inverse,
+            permutation,
+            inverse_permutation,
             counts,
         } = Sorted::of(&chosen, self.experts.len());
 
@@ -60,7 +67,7 @@ impl ExpertLayer {
             .f_unsqueeze(1)?
             .f_expand([positions, per_token, width], false)?
             .f_reshape([places, width])?
-            .f_index_select(0, &here(&order)?)?;
+            .f_index_select(0, &here(&permutation)?)?;
         let busy: Vec<_> = self
             .experts
             .iter()
@@ -74,12 +81,14 @@ impl ExpertLayer {
             .zip(&busy)
             .map(|(rows, ([gate, up, down], _))| {
                 let gate = frozen_linear(rows, gate, None)?;
-                let inner = gated(activation, &gate, &frozen_linear(rows, up, None)?)?;
+                let inner =
+                    self.backend
+                        .gated(activation, &gate, &frozen_linear(rows, up, None)?)?;
                 frozen_linear(&inner, down, None)
             })
             .collect::<TorchResult<_>>()?;
         Tensor::f_cat(&outputs, 0)?
-            .f_index_select(0, &here(&inverse)?)?
+            .f_index_select(0, &here(&inverse_permutation)?)?
             .f_view([positions, per_token, width])?
             .f_mul(&weights_PK.f_unsqueeze(-1)?)?
             .f_sum_dim_intlist([1i64].as_slice(), false, None)?
@@ -108,20 +117,20 @@ impl ExpertLayer {
 /// The S places of a pass, sorted by expert.
 struct Sorted {
     /// For each sorted position the place that stands there.
-    order: Vec<i64>,
+    permutation: Vec<i64>,
     /// For each place its sorted position.
-    inverse: Vec<i64>,
+    inverse_permutation: Vec<i64>,
     /// Number of places of each expert; the sorted positions are cut by it.
     counts: Vec<i64>,
 }
 
 impl Sorted {
     fn of(chosen: &[i64], experts: usize) -> Self {
-        let mut order: Vec<usize> = (0..chosen.len()).collect();
-        order.sort_by_key(|&place| chosen.get(place));
-        let mut inverse = vec![0; chosen.len()];
-        for (stands, &place) in (0i64..).zip(&order) {
-            if let Some(slot) = inverse.get_mut(place) {
+        let mut permutation: Vec<usize> = (0..chosen.len()).collect();
+        permutation.sort_by_key(|&place| chosen.get(place));
+        let mut inverse_permutation = vec![0; chosen.len()];
+        for (stands, &place) in (0i64..).zip(&permutation) {
+            if let Some(slot) = inverse_permutation.get_mut(place) {
                 *slot = stands;
             }
         }
@@ -131,11 +140,11 @@ impl Sorted {
                 *count += 1;
             }
         }
-        let order = order.into_iter();
-        let order = order.map(|place| i64::try_from(place).unwrap_or(i64::MAX));
+        let permutation = permutation.into_iter();
+        let permutation = permutation.map(|place| i64::try_from(place).unwrap_or(i64::MAX));
         Self {
-            order: order.collect(),
-            inverse,
+            permutation: permutation.collect(),
+            inverse_permutation,
             counts,
         }
     }
@@ -148,8 +157,8 @@ mod tests {
     #[test]
     fn places_are_sorted_by_expert_and_found_again() {
         let sorted = Sorted::of(&[2, 0, 2, 3, 0, 2], 5);
-        assert_eq!(sorted.order, [1, 4, 0, 2, 5, 3]);
-        assert_eq!(sorted.inverse, [2, 0, 3, 5, 1, 4]);
+        assert_eq!(sorted.permutation, [1, 4, 0, 2, 5, 3]);
+        assert_eq!(sorted.inverse_permutation, [2, 0, 3, 5, 1, 4]);
         assert_eq!(sorted.counts, [2, 0, 3, 1, 0]);
     }
 }

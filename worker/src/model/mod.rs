@@ -1,7 +1,8 @@
 //! One decoder whose parts are chosen by config.json.
 //!
-//! `weights` tensors straight from the mapped files · `rope` rotary positions · `linear` a frozen linear and what an
-//! adapter lays over it, `dora` directions and magnitudes · `embedding` of tokens · `norm` root mean square norms ·
+//! `weights` tensors straight from the mapped files · `overlay` what an adapter lays over the modules, handed in with a
+//! pass · `rope` rotary positions · `linear` a frozen linear under its overlay, `dora` norms and magnitudes ·
+//! `embedding` of tokens · `norm` root mean square norms ·
 //! `attention` within each sample · `mlp` activation and experts · `decoder` the walk from token ids to hidden states
 //! and logits · `cache` keys and values of what was already read.
 //!
@@ -18,12 +19,14 @@ mod embedding;
 mod linear;
 mod mlp;
 mod norm;
+mod overlay;
 mod rope;
 mod weights;
 
 pub use cache::KeyValueCache;
 pub use decoder::{Decoder, Module, Pass};
-pub use embedding::{Embedding, EmbeddingPair};
-pub use linear::{DropoutMasks, Linear, Overlay};
+pub use embedding::Embedding;
+pub use linear::{DropoutMasks, Linear};
 pub use norm::RmsNorm;
+pub use overlay::{EmbeddingPair, LinearOverlay, Overlays, WeightOverlay};
 pub use weights::BaseWeights;

@@ -13,26 +13,32 @@ use shared::error::Result;
 use shared::model::ModelConfig;
 use tch::{Kind, Tensor};
 
-use super::BaseWeights;
-use crate::device::{TorchResult, by_rows, failed, normed, normed_by_operators};
+use super::{BaseWeights, Overlays};
+use crate::device::{Backend, TorchResult, by_rows, failed};
 
 /// A norm over the last dimension.
 #[derive(Debug)]
 pub struct RmsNorm {
+    /// Path of the module, under which a weight that learns is found.
+    path: String,
     /// The weight as the file has it.
     frozen_H: Tensor,
     /// The weight that frozen norms multiply with: as in the file, or 1 + w in f32.
     weight_H: Tensor,
-    /// A weight that learns, f32, in the frozen one's place.
-    learning_H: Option<Tensor>,
     eps: f64,
     plus_one: bool,
+    backend: Backend,
 }
 
 impl RmsNorm {
-    /// Loads the norm whose weight has this name.
-    pub(super) fn load(weights: &BaseWeights, config: &ModelConfig, name: &str) -> Result<Self> {
-        let frozen_H = weights.tensor(&format!("{name}.weight"))?;
+    /// Loads the norm of this path.
+    pub(super) fn load(
+        weights: &BaseWeights,
+        config: &ModelConfig,
+        path: &str,
+        backend: Backend,
+    ) -> Result<Self> {
+        let frozen_H = weights.tensor(&format!("{path}.weight"))?;
         let plus_one = config.norms.plus_one;
         let weight_H = if plus_one {
             let wide = frozen_H.f_to_kind(Kind::Float);
@@ -42,12 +48,18 @@ impl RmsNorm {
             frozen_H.shallow_clone()
         };
         Ok(Self {
+            path: path.to_owned(),
             frozen_H,
             weight_H,
-            learning_H: None,
             eps: config.rms_norm_eps,
             plus_one,
+            backend,
         })
+    }
+
+    /// Path of the module, as transformers names it.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The weight as the file has it.
@@ -55,17 +67,12 @@ impl RmsNorm {
         &self.frozen_H
     }
 
-    /// Takes an f32 weight that learns in the frozen one's place.
-    pub(crate) fn learn(&mut self, weight_H: Tensor) {
-        self.learning_H = Some(weight_H);
-    }
-
     /// The normed rows; `hidden` may have any dimensions before the last one.
-    pub(super) fn forward(&self, hidden: &Tensor) -> TorchResult<Tensor> {
+    pub(super) fn forward(&self, hidden: &Tensor, overlays: &Overlays) -> TorchResult<Tensor> {
         let hidden_PH = hidden.f_flatten(0, -2)?;
-        let normed_PH = match &self.learning_H {
+        let normed_PH = match overlays.norms.get(&self.path) {
             Some(learning_H) => self.learning(&hidden_PH, learning_H),
-            None => normed(&hidden_PH, &self.weight_H, self.eps),
+            None => self.backend.normed(&hidden_PH, &self.weight_H, self.eps),
         };
         normed_PH?.f_view_as(hidden)
     }
@@ -78,7 +85,7 @@ impl RmsNorm {
             } else {
                 all[1].f_to_kind(all[0].f_kind()?)?
             };
-            normed_by_operators(&all[0], &weight_H, eps)
+            Backend::Operators.normed(&all[0], &weight_H, eps)
         })
     }
 }

@@ -25,20 +25,23 @@
 //! transformers' order of operations, so that angles agree to the last bit; the tables are cast to the type of compute
 //! as it does.
 
+use std::cell::RefCell;
+
 use shared::model::{Rope, RopeScaling};
 use tch::{Device, Kind, Tensor};
 
 use crate::device::TorchResult;
 
-/// Tables of cosines and sines for one kind of rotary positions, grown on demand.
+/// Tables of cosines and sines for one kind of rotary positions: a cache that grows on demand. How long the tables are
+/// is seen nowhere.
 #[derive(Debug)]
 pub(super) struct RopeTable {
     rope: Rope,
     device: Device,
     kind: Kind,
-    plain: Table,
+    plain: RefCell<Table>,
     /// Table of samples beyond the length of the first training, where those have frequencies of their own.
-    long: Option<Table>,
+    long: Option<RefCell<Table>>,
 }
 
 #[derive(Debug)]
@@ -50,7 +53,7 @@ struct Table {
 
 /// Which frequencies turn the positions of a sample: its length may decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum FrequencySet {
     /// The frequencies of every sample, or of the samples that are not too long.
     Plain,
     /// The frequencies of all samples that are longer than the first training's.
@@ -61,44 +64,44 @@ pub(crate) enum Stage {
 
 impl RopeTable {
     pub(super) fn new(rope: &Rope, length: i64, device: Device, kind: Kind) -> TorchResult<Self> {
-        let table = |stage| Table::new(rope, stage, length, device, kind);
+        let table = |set| Table::new(rope, set, length, device, kind).map(RefCell::new);
         let long = match rope.scaling {
-            RopeScaling::LongRope { .. } => Some(table(Stage::Long)?),
+            RopeScaling::LongRope { .. } => Some(table(FrequencySet::Long)?),
             _ => None,
         };
         Ok(Self {
             rope: rope.clone(),
             device,
             kind,
-            plain: table(Stage::Plain)?,
+            plain: table(FrequencySet::Plain)?,
             long,
         })
     }
 
-    /// The stage of a sample of this length in tokens.
+    /// The frequencies of a sample of this length in tokens.
     #[expect(clippy::cast_precision_loss, reason = "a sample is shorter than 2^52")]
-    pub(super) fn stage(&self, length: i64) -> Stage {
+    pub(super) fn frequency_set(&self, length: i64) -> FrequencySet {
         match &self.rope.scaling {
             RopeScaling::Dynamic {
                 max_position_embeddings,
                 ..
-            } if length as f64 > *max_position_embeddings => Stage::Exact(length),
+            } if length as f64 > *max_position_embeddings => FrequencySet::Exact(length),
             RopeScaling::LongRope {
                 original_max_position_embeddings,
                 ..
-            } if length as f64 > *original_max_position_embeddings => Stage::Long,
-            _ => Stage::Plain,
+            } if length as f64 > *original_max_position_embeddings => FrequencySet::Long,
+            _ => FrequencySet::Plain,
         }
     }
 
     /// Cosines and sines of `length` positions from `start`, each `[T, 1, D]`.
-    pub(super) fn at(&mut self, start: i64, length: i64) -> TorchResult<(Tensor, Tensor)> {
+    pub(super) fn at(&self, start: i64, length: i64) -> TorchResult<(Tensor, Tensor)> {
         let (cos, sin) = self.part(start, length)?;
         Ok((cos.f_unsqueeze(1)?, sin.f_unsqueeze(1)?))
     }
 
     /// Cosines and sines of samples of these lengths behind each other, each from position 0, `[T, 1, D]`.
-    pub(super) fn restarted(&mut self, lengths: &[i64]) -> TorchResult<(Tensor, Tensor)> {
+    pub(super) fn packed(&self, lengths: &[i64]) -> TorchResult<(Tensor, Tensor)> {
         let parts = lengths.iter().map(|&length| self.part(0, length));
         let (cos, sin): (Vec<_>, Vec<_>) =
             parts.collect::<TorchResult<Vec<_>>>()?.into_iter().unzip();
@@ -107,32 +110,32 @@ impl RopeTable {
     }
 
     /// Cosines and sines `[T, D]` of positions that are the last of their sample.
-    fn part(&mut self, start: i64, length: i64) -> TorchResult<(Tensor, Tensor)> {
+    fn part(&self, start: i64, length: i64) -> TorchResult<(Tensor, Tensor)> {
         let end = start + length;
-        let stage = self.stage(end);
-        let made;
-        let table = match (stage, &mut self.long) {
-            (Stage::Exact(_), _) => {
-                made = Table::new(&self.rope, stage, end, self.device, self.kind)?;
-                &made
+        let set = self.frequency_set(end);
+        let table = match (set, &self.long) {
+            (FrequencySet::Exact(_), _) => {
+                let exact = Table::new(&self.rope, set, end, self.device, self.kind)?;
+                return exact.part(start, length);
             }
-            (Stage::Long, Some(long)) => long.grown(&self.rope, end, self.kind)?,
-            _ => self.plain.grown(&self.rope, end, self.kind)?,
+            (FrequencySet::Long, Some(long)) => long,
+            _ => &self.plain,
         };
-        let part = |of: &Tensor| of.f_narrow(0, start, length);
-        Ok((part(&table.cos_TD)?, part(&table.sin_TD)?))
+        let mut table = table.borrow_mut();
+        table.grow(&self.rope, end, self.kind)?;
+        table.part(start, length)
     }
 }
 
 impl Table {
     fn new(
         rope: &Rope,
-        stage: Stage,
+        set: FrequencySet,
         length: i64,
         device: Device,
         kind: Kind,
     ) -> TorchResult<Self> {
-        let frequencies = frequencies(rope, stage)?.f_to_device(device)?;
+        let frequencies = frequencies(rope, set)?.f_to_device(device)?;
         let (cos_TD, sin_TD) = tables(&frequencies, rope, length, kind)?;
         Ok(Self {
             frequencies,
@@ -141,14 +144,20 @@ impl Table {
         })
     }
 
-    /// The table, made anew where it is too short for so many positions.
-    fn grown(&mut self, rope: &Rope, length: i64, kind: Kind) -> TorchResult<&Self> {
+    /// Computes the table anew where it is too short for so many positions.
+    fn grow(&mut self, rope: &Rope, length: i64, kind: Kind) -> TorchResult<()> {
         let have = self.cos_TD.size()[0];
         if length > have {
             let longer = length.max(2 * have);
             (self.cos_TD, self.sin_TD) = tables(&self.frequencies, rope, longer, kind)?;
         }
-        Ok(self)
+        Ok(())
+    }
+
+    /// Cosines and sines `[T, D]` of `length` positions from `start`.
+    fn part(&self, start: i64, length: i64) -> TorchResult<(Tensor, Tensor)> {
+        let part = |of: &Tensor| of.f_narrow(0, start, length);
+        Ok((part(&self.cos_TD)?, part(&self.sin_TD)?))
     }
 }
 
@@ -176,12 +185,12 @@ fn tables(
 }
 
 /// Frequencies `[D/2]` of the turned pairs of a head, f32 on the CPU.
-fn frequencies(rope: &Rope, stage: Stage) -> TorchResult<Tensor> {
+fn frequencies(rope: &Rope, set: FrequencySet) -> TorchResult<Tensor> {
     let dims = i64::try_from(rope.dims).unwrap_or(i64::MAX);
     let exponents = Tensor::f_arange_start_step(0, dims, 2, (Kind::Float, Device::Cpu))?
         .f_divide_scalar(dims)?;
     let wavelengths = Tensor::f_pow_scalar(rope.theta, &exponents)?;
-    match (&rope.scaling, stage) {
+    match (&rope.scaling, set) {
         (RopeScaling::Default, _) => wavelengths.f_reciprocal(),
         (RopeScaling::Linear { factor }, _) => wavelengths.f_reciprocal()?.f_div_scalar(*factor),
         (
@@ -189,7 +198,7 @@ fn frequencies(rope: &Rope, stage: Stage) -> TorchResult<Tensor> {
                 factor,
                 max_position_embeddings,
             },
-            Stage::Exact(length),
+            FrequencySet::Exact(length),
         ) => larger_base(rope, *factor, *max_position_embeddings, length)?
             .f_pow(&exponents)?
             .f_reciprocal(),
@@ -215,9 +224,9 @@ fn frequencies(rope: &Rope, stage: Stage) -> TorchResult<Tensor> {
                 long_factor,
                 ..
             },
-            stage,
+            set,
         ) => {
-            let factors = if stage == Stage::Long {
+            let factors = if set == FrequencySet::Long {
                 long_factor
             } else {
                 short_factor
@@ -305,8 +314,8 @@ fn llama3(scaling: &RopeScaling, frequency: f32) -> f32 {
 mod tests {
     use super::*;
 
-    fn values(rope: &Rope, stage: Stage) -> Vec<f32> {
-        Vec::try_from(frequencies(rope, stage).unwrap()).unwrap()
+    fn values(rope: &Rope, set: FrequencySet) -> Vec<f32> {
+        Vec::try_from(frequencies(rope, set).unwrap()).unwrap()
     }
 
     #[test]
@@ -319,13 +328,16 @@ mod tests {
                 max_position_embeddings: 16.0,
             },
         };
-        let mut table = RopeTable::new(&rope, 4, Device::Cpu, Kind::Float).unwrap();
-        assert_eq!(table.stage(16), Stage::Plain);
-        assert_eq!(table.stage(17), Stage::Exact(17));
-        let packed = table.restarted(&[16, 24]).unwrap();
+        let table = RopeTable::new(&rope, 4, Device::Cpu, Kind::Float).unwrap();
+        assert_eq!(table.frequency_set(16), FrequencySet::Plain);
+        assert_eq!(table.frequency_set(17), FrequencySet::Exact(17));
+        let packed = table.packed(&[16, 24]).unwrap();
         let alone = table.at(0, 24).unwrap();
         assert_eq!(packed.0.narrow(0, 16, 24), alone.0);
-        let (short, long) = (values(&rope, Stage::Plain), values(&rope, Stage::Exact(24)));
+        let (short, long) = (
+            values(&rope, FrequencySet::Plain),
+            values(&rope, FrequencySet::Exact(24)),
+        );
         assert_eq!(short[0], long[0]);
         assert!(long[3] < short[3], "{long:?} {short:?}");
     }
@@ -349,8 +361,8 @@ mod tests {
             scaling,
         };
         let (a, b) = (
-            values(&plain, Stage::Plain),
-            values(&stretched, Stage::Plain),
+            values(&plain, FrequencySet::Plain),
+            values(&stretched, FrequencySet::Plain),
         );
         assert_eq!(a[0], 1.0);
         assert_eq!(b[0], 1.0);
@@ -365,8 +377,8 @@ mod tests {
             dims: 8,
             scaling: RopeScaling::Default,
         };
-        let mut table = RopeTable::new(&rope, 4, Device::Cpu, Kind::Float).unwrap();
-        let packed = table.restarted(&[3, 1, 6]).unwrap();
+        let table = RopeTable::new(&rope, 4, Device::Cpu, Kind::Float).unwrap();
+        let packed = table.packed(&[3, 1, 6]).unwrap();
         for (from, length) in [(0, 3), (3, 1), (4, 6)] {
             let alone = table.at(0, length).unwrap();
             assert_eq!(packed.0.narrow(0, from, length), alone.0);
@@ -381,8 +393,8 @@ mod tests {
             dims: 8,
             scaling: RopeScaling::Linear { factor: 2.0 },
         };
-        let mut short = RopeTable::new(&rope, 4, Device::Cpu, Kind::Float).unwrap();
-        let mut long = RopeTable::new(&rope, 64, Device::Cpu, Kind::Float).unwrap();
+        let short = RopeTable::new(&rope, 4, Device::Cpu, Kind::Float).unwrap();
+        let long = RopeTable::new(&rope, 64, Device::Cpu, Kind::Float).unwrap();
         let (a, b) = (short.at(10, 5).unwrap(), long.at(10, 5).unwrap());
         assert_eq!(a.0, b.0);
         assert_eq!(a.1, b.1);

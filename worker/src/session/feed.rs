@@ -4,7 +4,7 @@ use shared::error::Result;
 use tokio::sync::oneshot;
 
 use crate::checkpoint;
-use crate::collective::{Feed, Feeding, StateSource};
+use crate::collective::{Feeding, StateFeed, StateSource};
 use crate::train::state_thread::{Followed, StateJob};
 
 /// Asks the state thread, which knows where one state ends and the next total begins.
@@ -26,8 +26,8 @@ impl StateSource for CommittedFeed {
     }
 }
 
-fn encode(followed: Followed) -> Result<Feed> {
-    Ok(Feed {
+fn encode(followed: Followed) -> Result<StateFeed> {
+    Ok(StateFeed {
         step: followed.state.step,
         state: checkpoint::encode_snapshot(&followed.state)?,
         totals: followed.totals,

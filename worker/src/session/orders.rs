@@ -19,7 +19,7 @@ use crate::collective::{Cancel, MemberAddress};
 const FIRST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Most reduces that wait in one generation: a coordinator waits for the outcome of each.
-const MOST: usize = 64;
+const MAX_WAITING: usize = 64;
 
 /// What the reducing task is asked to do.
 pub(super) enum Order {
@@ -73,10 +73,12 @@ impl Orders {
     /// [`Code::Internal`] when too many reduces wait.
     pub(super) fn reduce(&self, order: Order) -> Result<()> {
         let mut waiting = self.locked();
-        if waiting.orders.len() >= MOST {
+        if waiting.orders.len() >= MAX_WAITING {
             let what = "more reduces were ordered than can wait";
             return Err(Error::new(Code::Internal, what)
-                .why(format!("{MOST} wait already, all of the same members"))
+                .why(format!(
+                    "{MAX_WAITING} wait already, all of the same members"
+                ))
                 .fix("join again; should it come back, report it with the logs of both sides"));
         }
         waiting.orders.push_back(order);
@@ -139,12 +141,10 @@ impl Orders {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use shared::ids::Generation;
 
     use super::*;
-    use crate::collective::CancelSource;
+    use crate::collective::{Buffer, CancelSource};
 
     fn at(generation: u64) -> Identity {
         Identity {
@@ -155,8 +155,8 @@ mod tests {
 
     fn reduce(generation: u64) -> Order {
         let given = Contribution {
-            sum: Arc::default(),
-            total: Vec::new(),
+            sum: Buffer::default(),
+            room: Buffer::default(),
         };
         let cancel = CancelSource::new().token();
         Order::Reduce(at(generation), Task::Train, given, 1, cancel)
@@ -181,7 +181,7 @@ mod tests {
     async fn more_orders_than_can_be_end_in_an_error_and_not_in_silence() {
         let orders = Orders::default();
         orders.connect(at(1), Vec::new(), Slot(0));
-        let refused = (0..MOST).find_map(|_| orders.reduce(reduce(1)).err());
+        let refused = (0..MAX_WAITING).find_map(|_| orders.reduce(reduce(1)).err());
         assert_eq!(refused.unwrap().code, Code::Internal);
         orders.connect(at(2), Vec::new(), Slot(0));
         orders.reduce(reduce(2)).unwrap();

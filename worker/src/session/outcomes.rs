@@ -47,11 +47,14 @@ impl Running {
             StateOutcome::Synced(step, state_digest) => Input::Synced { step, state_digest },
             StateOutcome::Sum(identity, task, sum, world_size) => {
                 let pool = self.run.as_ref().map(|run| &run.pool);
-                let total = match pool.filter(|_| world_size > 1 && task != Task::Evaluate) {
+                let room = match pool.filter(|_| world_size > 1 && task != Task::Evaluate) {
                     Some(pool) => pool.take(),
                     None => Vec::new(),
                 };
-                let given = Contribution { sum, total };
+                let given = Contribution {
+                    sum: sum.into(),
+                    room: room.into(),
+                };
                 self.reducer.reduce(identity, task, given, world_size)?;
                 return Ok(None);
             }
@@ -100,7 +103,12 @@ impl Running {
         match reduced.total {
             Ok(total) => {
                 self.last_reduce = (reduced.micros, reduced.bytes_sent);
-                let job = StateJob::Apply(identity, reduced.task, total, reduced.world_size);
+                let job = StateJob::Apply(
+                    identity,
+                    reduced.task,
+                    total.into_host(),
+                    reduced.world_size,
+                );
                 self.job(job)?;
                 Ok(None)
             }

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 
 use super::orders::{Order, Orders};
 use crate::collective::{
-    CancelSource, Collective, CollectiveError, FailureKind, GrpcCollective, MemberAddress,
-    PeerServer,
+    Buffer, Cancel, CancelSource, Collective, CollectiveError, FailureKind, MemberAddress,
+    Transport,
 };
 
 /// What came of one reduce.
@@ -28,7 +28,7 @@ pub struct Reduced {
     /// Number of members that took part.
     pub world_size: usize,
     /// The sum of all members' sums; for a lone worker its own sum.
-    pub total: std::result::Result<Arc<Vec<i64>>, CollectiveError>,
+    pub total: std::result::Result<Buffer, CollectiveError>,
     /// Time that the reduce took, microseconds.
     pub micros: u64,
     /// Bytes handed to all peers together for this reduce.
@@ -48,9 +48,9 @@ pub enum ReduceEvent {
 #[derive(Debug)]
 pub struct Contribution {
     /// This worker's sum, which the reduce only reads.
-    pub sum: Arc<Vec<i64>>,
-    /// A buffer for the total, of any length; a lone worker needs none.
-    pub total: Vec<i64>,
+    pub sum: Buffer,
+    /// Memory for the total, of any length; a lone worker needs none.
+    pub room: Buffer,
 }
 
 /// Gives orders to the task that reduces.
@@ -62,10 +62,14 @@ pub struct Reducer {
 impl Reducer {
     /// Starts the task; what is heard of reduces goes to `events`.
     #[must_use]
-    pub fn start(server: PeerServer, faults: Faults, events: mpsc::Sender<ReduceEvent>) -> Self {
+    pub fn start(
+        transport: impl Transport + 'static,
+        faults: Faults,
+        events: mpsc::Sender<ReduceEvent>,
+    ) -> Self {
         let orders = Arc::new(Orders::default());
         let work = Work {
-            server,
+            transport: Box::new(transport),
             faults,
             orders: Arc::clone(&orders),
             connected: None,
@@ -128,12 +132,12 @@ impl Drop for Reducer {
 
 /// The task: connects and reduces, one order after the other.
 struct Work {
-    server: PeerServer,
+    transport: Box<dyn Transport>,
     faults: Faults,
     orders: Arc<Orders>,
     connected: Option<(
         Identity,
-        std::result::Result<GrpcCollective, CollectiveError>,
+        std::result::Result<Box<dyn Collective>, CollectiveError>,
     )>,
     events: mpsc::Sender<ReduceEvent>,
 }
@@ -169,12 +173,6 @@ impl Work {
     async fn connect(&mut self, identity: Identity, members: Vec<MemberAddress>, slot: Slot) {
         // The old generation's streams end before the new ones are opened.
         drop(self.connected.take());
-        let patience = self.orders.newest_patience();
-        let opened = tokio::select! {
-            opened = GrpcCollective::connect(&self.server, &identity, members, slot, patience) => opened,
-            // Members that are gone may take seconds to fail: the next set does not wait for them.
-            () = self.orders.superseded() => Err(other_members()),
-        };
         let (events, among) = (self.events.clone(), identity.clone());
         let stalled = move |step, attempt, error| {
             let identity = Identity {
@@ -185,7 +183,15 @@ impl Work {
             // A stalled reduce is told again while it lasts: one that finds no room here is not missed.
             let _ = events.try_send(ReduceEvent::Stalled(identity, error));
         };
-        let opened = opened.map(|collective| collective.telling(patience, stalled));
+        let (stalled, patience) = (Box::new(stalled), self.orders.newest_patience());
+        let connecting = self
+            .transport
+            .connect(&identity, members, slot, patience, stalled);
+        let opened = tokio::select! {
+            opened = connecting => opened,
+            // Members that are gone may take seconds to fail: the next set does not wait for them.
+            () = self.orders.superseded() => Err(other_members()),
+        };
         self.connected = Some((identity, opened));
     }
 
@@ -194,9 +200,9 @@ impl Work {
         identity: &Identity,
         given: Contribution,
         world_size: usize,
-        cancel: crate::collective::Cancel,
-    ) -> std::result::Result<Arc<Vec<i64>>, CollectiveError> {
-        let Contribution { sum, mut total } = given;
+        cancel: Cancel,
+    ) -> std::result::Result<Buffer, CollectiveError> {
+        let Contribution { sum, room } = given;
         match self.connected.as_mut() {
             // The sum was asked for among members that are not connected any more.
             Some((among, _)) if !same_members(among, identity) => Err(other_members()),
@@ -204,9 +210,8 @@ impl Work {
             Some((_, Ok(collective))) => {
                 let (step, attempt) = (identity.step, identity.attempt);
                 collective
-                    .all_reduce(step, attempt, sum, &mut total, cancel)
+                    .all_reduce(step, attempt, sum, room, cancel)
                     .await
-                    .map(|()| Arc::new(total))
             }
             Some((_, Err(failure))) => Err(failure.clone()),
             None => Err(CollectiveError::new(

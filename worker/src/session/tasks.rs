@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use super::connect::{self, Stream};
 use super::state::Input;
 use crate::checkpoint;
-use crate::collective::{Fed, PeerDial, Tally, follow};
+use crate::collective::{FeedItem, PeerDial, Tally, follow};
 use crate::progress::Counters;
 use crate::train::device_thread::LoadedRun;
 use crate::train::state_thread::StateJob;
@@ -84,11 +84,11 @@ pub(super) fn follow_peer(
                     Error::new(Code::Internal, "no totals any more").why(e.to_string())
                 })?;
                 let job = match following.next().await? {
-                    Fed::State(step, bytes) => {
+                    FeedItem::State(step, bytes) => {
                         let _ = faults.at("join", step);
                         StateJob::Adopt(Box::new(checkpoint::decode_snapshot(&bytes)?))
                     }
-                    Fed::Total(step, total) => StateJob::FollowTotal(step, total, room),
+                    FeedItem::Total(step, total) => StateJob::FollowTotal(step, total, room),
                 };
                 match jobs.try_send(job) {
                     Ok(()) => {}
@@ -147,13 +147,13 @@ fn write(stage: &Stage, state: Option<&AdapterState>) -> Result<Vec<FileDigest>,
     let damaged = flip.then(|| checkpoint::damage(state));
     let state = damaged.as_ref().unwrap_or(state);
     let run = &stage.run;
-    let taken = run.taken.as_deref().map(Vec::as_slice);
+    let pissa_initial = run.pissa_initial.as_deref().map(Vec::as_slice);
     checkpoint::write_checkpoint(
         &stage.staging,
         &run.config,
         &run.layout,
         state,
-        taken,
+        pissa_initial,
         &stage.progress,
     )
     .map_err(|e| render(&e))

@@ -33,8 +33,8 @@ pub struct MicroBatch {
     pub labels: Vec<i64>,
     /// Optimizer step that the micro-batch is of, from 1.
     pub step: u64,
-    /// Predicted tokens of the whole step.
-    pub step_target_tokens: u64,
+    /// Units of the whole step that have a loss.
+    pub step_loss_units: u64,
     /// Factor on the loss before the backward pass; the gradient comes out without it.
     pub loss_scale: f32,
 }
@@ -48,7 +48,7 @@ pub fn collate(
     samples: &[Sample<'_>],
     planned: &MicroBatchPlan,
     step: u64,
-    step_target_tokens: u64,
+    step_loss_units: u64,
 ) -> Result<MicroBatch> {
     let places = planned.positions.iter().zip(&planned.cells);
     if samples.len() != places.len() {
@@ -61,7 +61,7 @@ pub fn collate(
         tokens: Vec::with_capacity(all),
         labels: Vec::with_capacity(all),
         step,
-        step_target_tokens,
+        step_loss_units,
         loss_scale: 1.0,
     };
     for (sample, (&position, &cells)) in samples.iter().zip(places) {
@@ -117,6 +117,8 @@ impl MicroBatch {
 
 #[cfg(test)]
 mod tests {
+    use shared::objective::{NextToken, Objective};
+
     use super::*;
 
     const SAMPLES: [Sample<'static>; 2] = [
@@ -158,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_first_token_of_a_row_is_never_predicted_whatever_stands_before_it() {
-        let counted: u32 = SAMPLES.iter().map(Sample::target_tokens).sum();
+        let counted: u32 = SAMPLES.iter().map(|sample| NextToken.units(sample)).sum();
         for (cells, places) in [
             ([3, 3], [0, 1, 3]),
             ([3, 2], [0, 1, 3]),

@@ -18,6 +18,7 @@ use shared::evaluation::EvaluationPlan;
 use shared::faults::{Effect, Faults};
 use shared::ids::{Identity, MicroBatchId, Step};
 use shared::numerics::{self, Fingerprint};
+use shared::objective::{NextToken, Objective};
 use shared::plan::{MicroBatchPlan, Plan, StepPlan};
 use shared::wire::message::{Computed, Loaded, Task, Welcome};
 
@@ -67,7 +68,7 @@ pub struct LoadedRun {
     /// Names and places of the adapter's tensors.
     pub layout: Arc<AdapterLayout>,
     /// A and B of what PiSSA took out of the base model, flat and in canonical order; `None` for other inits.
-    pub taken: Option<Arc<Vec<f32>>>,
+    pub pissa_initial: Option<Arc<Vec<f32>>>,
     /// Steps and micro-batches of the whole run, the same on every worker and on the coordinator.
     pub plan: Arc<Plan>,
     /// Micro-batches of one evaluation, and how many integers it comes to.
@@ -264,7 +265,7 @@ impl OnDevice {
         loss_scale: f32,
     ) -> Result<(Computed, Vec<i64>)> {
         if task == Task::Evaluate {
-            let integers = self.evaluation.compute(&mut self.trainer, step, id)?;
+            let integers = self.evaluation.compute(&self.trainer, step, id)?;
             let Fingerprint(fingerprint) = numerics::fingerprint(&integers, 0);
             let computed = Computed {
                 micro_batch: id,
@@ -284,7 +285,7 @@ impl OnDevice {
         let count = u32::try_from(plan.micro_batches.len()).map_err(|_| unknown())?;
         let index = usize::try_from(id.0).map_err(|_| unknown())?;
         let planned = plan.micro_batches.get(index).ok_or_else(unknown)?.clone();
-        let targets = plan.target_tokens;
+        let targets = plan.loss_units;
         let batch = collated(&self.dataset, &planned, step, targets, loss_scale)?;
         self.trainer
             .micro_batch(&batch, &mut self.gradient, &mut self.losses)?;
@@ -312,7 +313,7 @@ fn as_integers(gradient: &[f32], losses: &[f32], count: u32, integers: &mut [i64
     let loss_too_large = loss.unsigned_abs() >= (1 << 63) / u64::from(count);
     let overflow = overflow.0 || loss_overflow || loss_too_large;
     extras[Extra::Loss as usize] = loss;
-    extras[Extra::TargetTokens as usize] = i64::try_from(losses.len()).unwrap_or(-1);
+    extras[Extra::LossUnits as usize] = i64::try_from(losses.len()).unwrap_or(-1);
     extras[Extra::Overflows as usize] = i64::from(overflow);
     extras[Extra::MicroBatches as usize] = 1;
 }
@@ -322,7 +323,7 @@ pub(super) fn collated(
     dataset: &PreparedDataset,
     planned: &MicroBatchPlan,
     step: Step,
-    step_target_tokens: u64,
+    step_loss_units: u64,
     loss_scale: f32,
 ) -> Result<MicroBatch> {
     let samples = planned.samples.iter().map(|row| {
@@ -332,7 +333,7 @@ pub(super) fn collated(
             .ok_or_else(|| Error::new(Code::Internal, format!("step {step} has no row {row}")))
     });
     let samples: Vec<_> = samples.collect::<Result<_>>()?;
-    let batch = collate(&samples, planned, step.0, step_target_tokens)?;
+    let batch = collate(&samples, planned, step.0, step_loss_units)?;
     Ok(MicroBatch {
         loss_scale,
         ..batch
@@ -376,7 +377,7 @@ fn load_run(load: LoadJob, progress: &Counters) -> Result<(Loaded, LoadedRun, On
     }
     let dataset = PreparedDataset::open(std::path::Path::new(&welcome.dataset_path))?;
     let dataset = Arc::new(dataset);
-    let plan = Plan::new(&config, dataset.target_tokens(), dataset.lengths());
+    let plan = Plan::new(&config, NextToken.units_of(&dataset), dataset.lengths());
     let plan = Arc::new(plan);
     let evaluation = Evaluation::open(
         &config,
@@ -403,7 +404,7 @@ fn load_run(load: LoadJob, progress: &Counters) -> Result<(Loaded, LoadedRun, On
     let run = LoadedRun {
         config: Arc::new(config),
         layout: Arc::new(trainer.layout().clone()),
-        taken: trainer.taken().cloned(),
+        pissa_initial: trainer.pissa_initial().cloned(),
         plan: Arc::clone(&plan),
         evaluation: Arc::clone(evaluation.plan()),
         pool: pool.clone(),

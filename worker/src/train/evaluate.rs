@@ -67,7 +67,7 @@ impl Evaluation {
     ///
     /// # Errors
     /// [`Code::Internal`] when there is no such micro-batch, [`Code::OutOfMemory`], libtorch's.
-    pub fn compute(&self, trainer: &mut Trainer, step: Step, id: MicroBatchId) -> Result<Vec<i64>> {
+    pub fn compute(&self, trainer: &Trainer, step: Step, id: MicroBatchId) -> Result<Vec<i64>> {
         let unknown = || {
             let what = format!("the evaluation before step {step} has no micro-batch {id}");
             Error::new(Code::Internal, what)
@@ -94,13 +94,13 @@ impl Evaluation {
         });
         let samples: Vec<_> = samples.collect::<Result<_>>()?;
         let batch = collate(&samples, &planned.rows, step.0, 1)?;
-        let (losses, right) = trainer.evaluate(&batch)?;
+        let (losses, correct) = trainer.evaluate(&batch)?;
         let mut sums = SetSums::default();
         let mut first: usize = 0;
         for sample in &samples {
-            let targets = usize::try_from(sample.target_tokens()).unwrap_or(usize::MAX);
+            let targets = usize::try_from(trainer.objective().units(sample)).unwrap_or(usize::MAX);
             let all = first..first.saturating_add(targets);
-            let (of, hits) = (losses.get(all.clone()), right.get(all.clone()));
+            let (of, hits) = (losses.get(all.clone()), correct.get(all.clone()));
             let (of, hits) = of.zip(hits).ok_or_else(unknown)?;
             sums.add(of, hits);
             first = all.end;

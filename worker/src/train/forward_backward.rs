@@ -3,7 +3,7 @@
 //! In: tokens, labels, the adapter's values. Out: the cross entropy of every predicted token, and the gradient of
 //!
 //! ```text
-//! L = loss_scale / step_target_tokens * sum over q of nll_q        q in Q, the positions that predict
+//! L = loss_scale / step_loss_units * sum over q of nll_q        q in Q, the positions that predict
 //! ```
 //!
 //! with respect to the adapter's N elements, after which the loss scale is taken off again. The output head runs only
@@ -19,6 +19,7 @@ use shared::config::{LoraInit, Precision, RunConfig};
 use shared::error::{Code, Error, Result};
 use shared::model::{AdapterShape, AdapterSpec, ModelConfig, Part, Role, check_init};
 use shared::numerics;
+use shared::objective::{NextToken, Objective};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::MicroBatch;
@@ -26,6 +27,7 @@ use super::dropout::DropoutKeys;
 use super::gradients::Gradients;
 use super::head::Head;
 use super::layerwise::Layers;
+use super::objective::DeviceObjective;
 use crate::adapter::{AdapterLayout, Draw, LiveAdapter, PeftAdapter, drawn, from_peft, take_out};
 use crate::device::{DevicePeak, Dropout, TorchResult, caught, failed, gradients, held_bytes};
 use crate::generate::generate_greedy;
@@ -40,11 +42,11 @@ pub struct Trainer {
     layout: AdapterLayout,
     spec: AdapterSpec,
     /// A and B of what PiSSA took out of the base model, flat and in canonical order; `None` for other inits.
-    taken: Option<Arc<Vec<f32>>>,
+    pissa_initial: Option<Arc<Vec<f32>>>,
     /// Number of inputs of each adapted linear, by its site: the width of its dropout mask.
-    sites: Vec<usize>,
+    site_widths: Vec<usize>,
     /// PEFT folder that the first values are read from: `init_adapter` or `parent`.
-    earlier: Option<PathBuf>,
+    init_folder: Option<PathBuf>,
     /// Rule by which the first values are drawn, where there is no such folder.
     init: LoraInit,
     seed: u64,
@@ -53,6 +55,7 @@ pub struct Trainer {
     kind: Kind,
     /// Recompute activations in the backward pass instead of keeping them.
     recompute: bool,
+    objective: Box<dyn DeviceObjective>,
 }
 
 impl Trainer {
@@ -88,31 +91,33 @@ impl Trainer {
         check_init(weights.is_quantized(), config.adapter.init)?;
         let mut decoder = Decoder::new(shape, weights, device, kind)?;
         let pissa = config.adapter.init == LoraInit::Pissa;
-        let taken = pissa
+        let pissa_initial = pissa
             .then(|| take_out(&mut decoder, &layout, &spec))
             .transpose();
-        let taken = taken.map_err(failed("taking PiSSA's part out of the base model"))?;
-        let adapter = LiveAdapter::attach(&mut decoder, &layout, &spec, device)
+        let pissa_initial =
+            pissa_initial.map_err(failed("taking PiSSA's part out of the base model"))?;
+        let adapter = LiveAdapter::new(&decoder, &layout, &spec, device)
             .map_err(failed("laying the adapter over the base model"))?;
         let pairs = layout
             .tensors
             .iter()
             .filter(|tensor| tensor.role == Role::LoraA);
-        let sites = pairs.filter_map(|a| a.shape.last().copied()).collect();
+        let site_widths = pairs.filter_map(|a| a.shape.last().copied()).collect();
         Ok(Self {
             decoder,
             adapter,
             layout,
             spec,
-            taken: taken.map(Arc::new),
-            sites,
-            earlier: config.init_adapter.clone().or(config.parent.clone()),
+            pissa_initial: pissa_initial.map(Arc::new),
+            site_widths,
+            init_folder: config.init_adapter.clone().or(config.parent.clone()),
             init: config.adapter.init,
             seed: config.seed,
             lora_dropout: config.lora_dropout,
             device,
             kind,
             recompute: false,
+            objective: Box::new(NextToken),
         })
     }
 
@@ -142,6 +147,12 @@ impl Trainer {
         self.recompute = recompute;
     }
 
+    /// What a step learns from.
+    #[must_use]
+    pub fn objective(&self) -> &dyn Objective {
+        &*self.objective
+    }
+
     /// Names and places of the adapter's tensors.
     #[must_use]
     pub fn layout(&self) -> &AdapterLayout {
@@ -150,25 +161,25 @@ impl Trainer {
 
     /// A and B of what PiSSA took out of the base model, at their places in the flat vector.
     #[must_use]
-    pub fn taken(&self) -> Option<&Arc<Vec<f32>>> {
-        self.taken.as_ref()
+    pub fn pissa_initial(&self) -> Option<&Arc<Vec<f32>>> {
+        self.pissa_initial.as_ref()
     }
 
     /// The adapter's first values `[N]`: those of `init_adapter` or `parent`, or PEFT's draws from the seed.
     ///
     /// # Errors
     /// [`Code::BadInitAdapter`], and libtorch's.
-    pub fn initial_adapter(&mut self) -> Result<Vec<f32>> {
-        match &self.earlier {
+    pub fn initial_adapter(&self) -> Result<Vec<f32>> {
+        match &self.init_folder {
             Some(path) => from_peft(&PeftAdapter::load(path)?, &self.layout, &self.spec),
             None => {
                 let draw = Draw {
                     seed: self.seed,
                     init: self.init,
                     base_kind: self.kind,
-                    taken: self.taken.as_ref().map(|taken| taken.as_slice()),
+                    pissa_initial: self.pissa_initial.as_ref().map(|all| all.as_slice()),
                 };
-                drawn(draw, &self.layout, &mut self.decoder)
+                drawn(draw, &self.layout, &self.decoder)
                     .map_err(failed("drawing the first adapter"))
             }
         }
@@ -181,7 +192,7 @@ impl Trainer {
     pub fn set_adapter(&mut self, params: &[f32]) -> Result<()> {
         self.check_length(params.len())?;
         self.adapter
-            .set(&mut self.decoder, params)
+            .set(&self.decoder, params)
             .map_err(failed("taking a new adapter"))
     }
 
@@ -190,14 +201,18 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Code::OutOfMemory`], and libtorch's.
-    pub fn keeps(&mut self, batch: &MicroBatch) -> Result<u64> {
+    pub fn keeps(&self, batch: &MicroBatch) -> Result<u64> {
         let measured = caught(|| {
-            let here = Here::of(batch, &[], &[], self.device)?;
+            let on_device = DeviceBatch::of(batch, &[], &[], self.device)?;
             let lengths = batch.lengths();
-            let packed = here.packed.then_some(&lengths[..]);
-            let (rows, length) = here.tokens_BT.size2()?;
-            let pass = self.decoder.pass(rows, length, packed, 0)?;
-            let embedded_PH = self.decoder.embed(&here.tokens_BT)?.f_detach()?;
+            let packed = on_device.packed.then_some(&lengths[..]);
+            let (rows, length) = on_device.tokens_BT.size2()?;
+            let overlays = self.adapter.overlays();
+            let pass = self.decoder.pass(overlays, rows, length, packed, 0)?;
+            let embedded_PH = self
+                .decoder
+                .embed(&on_device.tokens_BT, overlays)?
+                .f_detach()?;
             let learns = |part: Part| !self.layout.of_part(part).is_empty();
             let layers = 0..self.decoder.layers();
             let first = if learns(Part::Embedding) {
@@ -217,19 +232,19 @@ impl Trainer {
     }
 
     /// Computes one micro-batch: the cross entropy of every predicted token into `losses` `[Q]`, and the gradient of
-    /// their sum over `step_target_tokens` into `gradient` `[N]`, in canonical order.
+    /// their sum over `step_loss_units` into `gradient` `[N]`, in canonical order.
     ///
     /// # Errors
     /// [`Code::OutOfMemory`], and libtorch's.
     pub fn micro_batch(
-        &mut self,
+        &self,
         batch: &MicroBatch,
         gradient: &mut [f32],
         losses: &mut Vec<f32>,
     ) -> Result<()> {
         self.check_length(gradient.len())?;
         losses.clear();
-        let (places, wanted) = batch.predictions();
+        let (places, wanted) = self.objective.places(batch);
         if places.is_empty() {
             gradient.fill(0.0);
             return Ok(());
@@ -246,25 +261,32 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Code::OutOfMemory`], and libtorch's.
-    pub fn evaluate(&mut self, batch: &MicroBatch) -> Result<(Vec<f32>, Vec<bool>)> {
-        let (places, wanted) = batch.predictions();
+    pub fn evaluate(&self, batch: &MicroBatch) -> Result<(Vec<f32>, Vec<bool>)> {
+        let (places, wanted) = self.objective.places(batch);
         if places.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
         let compute = || -> TorchResult<(Vec<f32>, Vec<bool>)> {
-            let here = Here::of(batch, &places, &wanted, self.device)?;
+            let on_device = DeviceBatch::of(batch, &places, &wanted, self.device)?;
             let lengths = batch.lengths();
-            let packed = here.packed.then_some(&lengths[..]);
-            let hidden_PH = self.decoder.hidden(&here.tokens_BT, packed, None, None)?;
-            let hidden_QH = hidden_PH.f_index_select(0, &here.places_Q)?;
+            let packed = on_device.packed.then_some(&lengths[..]);
+            let overlays = self.adapter.overlays();
+            let hidden_PH =
+                self.decoder
+                    .hidden(&on_device.tokens_BT, packed, overlays, None, None)?;
+            let hidden_QH = hidden_PH.f_index_select(0, &on_device.places_Q)?;
             let mut losses = vec![0.0; places.len()];
             let head = Head {
                 decoder: &self.decoder,
+                overlays,
                 masks: None,
-                places_Q: &here.places_Q,
+                places_Q: &on_device.places_Q,
                 windows: &[],
             };
-            let hits = head.losses_and_hits(&hidden_QH, &here.wanted_Q, &mut losses)?;
+            let wanted_Q = &on_device.wanted_Q;
+            let hits = self
+                .objective
+                .losses_and_hits(&head, &hidden_QH, wanted_Q, &mut losses)?;
             Ok((losses, hits))
         };
         no_grad(compute).map_err(failed("evaluating a micro-batch"))
@@ -274,10 +296,10 @@ impl Trainer {
     ///
     /// # Errors
     /// An empty prompt, an id outside the vocabulary, [`Code::OutOfMemory`], libtorch's.
-    pub fn answer(&mut self, prompt: &[u32], longest: usize, stop: &[u32]) -> Result<Vec<u32>> {
+    pub fn answer(&self, prompt: &[u32], longest: usize, stop: &[u32]) -> Result<Vec<u32>> {
         let mut answer = Vec::new();
         generate_greedy(
-            &mut self.decoder,
+            (&self.decoder, self.adapter.overlays()),
             self.device,
             prompt,
             longest,
@@ -294,15 +316,18 @@ impl Trainer {
     ///
     /// # Errors
     /// libtorch's.
-    pub fn logits(&mut self, tokens: &[i64]) -> Result<Vec<f32>> {
+    pub fn logits(&self, tokens: &[i64]) -> Result<Vec<f32>> {
         let compute = || -> TorchResult<Vec<f32>> {
             let tokens_BT = Tensor::f_from_slice(tokens)?
                 .f_to_device(self.device)?
                 .f_unsqueeze(0)?;
-            let hidden_PH = self.decoder.hidden(&tokens_BT, None, None, None)?;
+            let overlays = self.adapter.overlays();
+            let hidden_PH = self
+                .decoder
+                .hidden(&tokens_BT, None, overlays, None, None)?;
             let logits_PV = self
                 .decoder
-                .logits(&hidden_PH, None)?
+                .logits(&hidden_PH, overlays, None)?
                 .f_to_device(Device::Cpu)?;
             Vec::try_from(logits_PV.f_flatten(0, -1)?)
         };
@@ -310,7 +335,7 @@ impl Trainer {
     }
 
     fn compute(
-        &mut self,
+        &self,
         batch: &MicroBatch,
         places: &[i64],
         wanted: &[i64],
@@ -323,17 +348,18 @@ impl Trainer {
             p: self.lora_dropout,
             batch,
         };
-        let sites = &self.sites;
+        let widths = &self.site_widths;
         let mask = |site: usize| -> TorchResult<Dropout> {
-            keys.mask(site, sites.get(site).copied().unwrap_or(0), device)
+            keys.mask(site, widths.get(site).copied().unwrap_or(0), device)
         };
         let drops = self.lora_dropout > 0.0;
         let masks: DropoutMasks<'_> = if drops { Some(&mask) } else { None };
-        let here = Here::of(batch, places, wanted, device)?;
+        let on_device = DeviceBatch::of(batch, places, wanted, device)?;
         let lengths = batch.lengths();
-        let packed = here.packed.then_some(&lengths[..]);
-        let (rows, length) = here.tokens_BT.size2()?;
-        let pass = self.decoder.pass(rows, length, packed, 0)?;
+        let packed = on_device.packed.then_some(&lengths[..]);
+        let (rows, length) = on_device.tokens_BT.size2()?;
+        let overlays = self.adapter.overlays();
+        let pass = self.decoder.pass(overlays, rows, length, packed, 0)?;
         let layers = Layers {
             decoder: &self.decoder,
             pass: &pass,
@@ -345,33 +371,39 @@ impl Trainer {
             all.get(self.layout.of_part(part)).unwrap_or_default()
         };
         let of_layer = |layer: usize| windows(Part::Layer(layer));
-        let embedded_PH = layers.decoder.embed(&here.tokens_BT)?;
+        let embedded_PH = layers.decoder.embed(&on_device.tokens_BT, overlays)?;
         let flows = !windows(Part::Embedding).is_empty();
-        let (hidden_PH, path) = layers.forward(&embedded_PH, of_layer, flows)?;
+        let (hidden_PH, tape) = layers.forward(&embedded_PH, of_layer, flows)?;
 
         #[expect(
             clippy::cast_precision_loss,
             reason = "a step has fewer tokens than 2^52"
         )]
-        let share = f64::from(batch.loss_scale) / batch.step_target_tokens as f64;
-        let hidden_QH = hidden_PH.f_index_select(0, &here.places_Q)?;
+        let share = f64::from(batch.loss_scale) / batch.step_loss_units as f64;
+        let hidden_QH = hidden_PH.f_index_select(0, &on_device.places_Q)?;
         let head = Head {
             decoder: &self.decoder,
+            overlays,
             masks,
-            places_Q: &here.places_Q,
+            places_Q: &on_device.places_Q,
             windows: windows(Part::Head),
         };
-        let (gradient_QH, of_head) =
-            head.losses_and_gradient(&hidden_QH, &here.wanted_Q, share, losses)?;
+        let (gradient_QH, of_head) = self.objective.losses_and_gradient(
+            &head,
+            &hidden_QH,
+            &on_device.wanted_Q,
+            share,
+            losses,
+        )?;
         let gradient_PH =
             hidden_PH
                 .f_zeros_like()?
-                .f_index_add_(0, &here.places_Q, &gradient_QH)?;
+                .f_index_add_(0, &on_device.places_Q, &gradient_QH)?;
         drop((hidden_PH, hidden_QH, gradient_QH));
 
-        let mut found = Gradients::new(&self.layout, gradient);
+        let mut found = Gradients::new(&self.layout, gradient, self.decoder.backend());
         found.add(Part::Head, of_head)?;
-        let further = layers.backward(path, gradient_PH, of_layer, |layer, values| {
+        let further = layers.backward(tape, gradient_PH, of_layer, |layer, values| {
             found.add(Part::Layer(layer), values)
         })?;
         if let Some(gradient_PH) = further {
@@ -394,7 +426,7 @@ impl Trainer {
 }
 
 /// A micro-batch as tensors on the device.
-struct Here {
+struct DeviceBatch {
     tokens_BT: Tensor,
     places_Q: Tensor,
     wanted_Q: Tensor,
@@ -402,7 +434,7 @@ struct Here {
     packed: bool,
 }
 
-impl Here {
+impl DeviceBatch {
     fn of(batch: &MicroBatch, places: &[i64], wanted: &[i64], device: Device) -> TorchResult<Self> {
         let here = |values: &[i64]| Tensor::f_from_slice(values)?.f_to_device(device);
         let segments = &batch.segments;

@@ -8,20 +8,22 @@ use shared::model::Part;
 use tch::Tensor;
 
 use crate::adapter::AdapterLayout;
-use crate::device::{TorchResult, copy_out, has_kernels};
+use crate::device::{Backend, TorchResult, copy_out};
 
 /// The flat vector, and the gradients of a GPU that wait to be copied into it.
 pub(super) struct Gradients<'a> {
     layout: &'a AdapterLayout,
     into: &'a mut [f32],
+    backend: Backend,
     waiting: Vec<(usize, Tensor)>,
 }
 
 impl<'a> Gradients<'a> {
-    pub(super) fn new(layout: &'a AdapterLayout, into: &'a mut [f32]) -> Self {
+    pub(super) fn new(layout: &'a AdapterLayout, into: &'a mut [f32], backend: Backend) -> Self {
         Self {
             layout,
             into,
+            backend,
             waiting: Vec::new(),
         }
     }
@@ -33,7 +35,7 @@ impl<'a> Gradients<'a> {
     pub(super) fn add(&mut self, part: Part, values: Vec<Tensor>) -> TorchResult<()> {
         for (tensor, values) in self.layout.of_part(part).zip(values) {
             let values = values.f_reshape([-1])?;
-            if has_kernels(&values) {
+            if self.backend == Backend::Cpu {
                 let place = self.into.get_mut(self.layout.range(tensor));
                 copy_out(&values, place.unwrap_or_default())?;
             } else {

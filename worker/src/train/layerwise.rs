@@ -24,7 +24,7 @@ pub(super) struct Layers<'a> {
 }
 
 /// What the backward pass needs of one layer.
-enum Trace {
+enum LayerTape {
     /// Nothing learns in this layer or before it: the backward pass does not come here.
     Nothing,
     /// The layer's input, and its output with the graph between; without an output the graph is made again.
@@ -32,8 +32,8 @@ enum Trace {
 }
 
 /// What the forward pass leaves for the backward pass, layer by layer.
-pub(super) struct Path {
-    traces: Vec<Trace>,
+pub(super) struct Tape {
+    layers: Vec<LayerTape>,
     /// Whether the gradient of the hidden states that came in is wanted: the embedding learns.
     flows: bool,
 }
@@ -49,28 +49,34 @@ impl Layers<'_> {
         hidden_PH: &Tensor,
         windows: impl Fn(usize) -> &'w [Tensor],
         flows: bool,
-    ) -> TorchResult<(Tensor, Path)> {
+    ) -> TorchResult<(Tensor, Tape)> {
         let mut hidden_PH = hidden_PH.f_detach()?;
-        let mut traces = Vec::with_capacity(self.decoder.layers());
+        let mut tapes = Vec::with_capacity(self.decoder.layers());
         let mut learning = flows;
         for index in 0..self.decoder.layers() {
             if !learning && windows(index).is_empty() {
                 hidden_PH = no_grad(|| self.layer(index, &hidden_PH))?;
-                traces.push(Trace::Nothing);
+                tapes.push(LayerTape::Nothing);
                 continue;
             }
             let input_PH = hidden_PH.f_set_requires_grad(learning)?;
             learning = true;
             if self.recompute {
                 hidden_PH = no_grad(|| self.layer(index, &input_PH))?;
-                traces.push(Trace::Learning(input_PH, None));
+                tapes.push(LayerTape::Learning(input_PH, None));
             } else {
                 let output_PH = self.layer(index, &input_PH)?;
                 hidden_PH = output_PH.f_detach()?;
-                traces.push(Trace::Learning(input_PH, Some(output_PH)));
+                tapes.push(LayerTape::Learning(input_PH, Some(output_PH)));
             }
         }
-        Ok((hidden_PH, Path { traces, flows }))
+        Ok((
+            hidden_PH,
+            Tape {
+                layers: tapes,
+                flows,
+            },
+        ))
     }
 
     /// Goes back from the gradient `[P, H]` of the hidden states behind the last layer; `found` takes the gradients of
@@ -81,14 +87,14 @@ impl Layers<'_> {
     /// libtorch's, and those of `found`.
     pub(super) fn backward<'w>(
         &self,
-        path: Path,
+        tape: Tape,
         gradient_PH: Tensor,
         windows: impl Fn(usize) -> &'w [Tensor],
         mut found: impl FnMut(usize, Vec<Tensor>) -> TorchResult<()>,
     ) -> TorchResult<Option<Tensor>> {
         let mut gradient_PH = gradient_PH;
-        for (index, trace) in path.traces.into_iter().enumerate().rev() {
-            let Trace::Learning(input_PH, output_PH) = trace else {
+        for (index, layer) in tape.layers.into_iter().enumerate().rev() {
+            let LayerTape::Learning(input_PH, output_PH) = layer else {
                 return Ok(None);
             };
             let output_PH = output_PH.map_or_else(|| self.layer(index, &input_PH), Ok)?;
@@ -105,7 +111,7 @@ impl Layers<'_> {
                 None => return Ok(None),
             }
         }
-        Ok(path.flows.then_some(gradient_PH))
+        Ok(tape.flows.then_some(gradient_PH))
     }
 
     fn layer(&self, index: usize, hidden_PH: &Tensor) -> TorchResult<Tensor> {

@@ -23,18 +23,18 @@
 //!    for each state. A micro-batch that was withdrawn meanwhile is answered with `Skipped`.
 //!
 //! 2. Collate. `OnDevice::compute` in `device_thread.rs` asks the plan which rows belong to the micro-batch; `collate`
-//!    in `collate.rs` writes their tokens and labels `[P]`, padded or packed. `MicroBatch::predictions` names the Q
-//!    positions whose next token is learned.
+//!    in `collate.rs` writes their tokens and labels `[P]`, padded or packed. `DeviceObjective::places` in `objective.rs`
+//!    names the Q positions that have a loss.
 //!
 //! 3. Forward. `Trainer::compute` in `forward_backward.rs` embeds the tokens `[P, H]`; `Layers::forward` in
 //!    `layerwise.rs` goes through the decoder (`Decoder::layer` in `model/decoder.rs`) one layer at a time, each with
-//!    an autograd graph of its own, or with none where activations are computed again. DropoutMasks of dropout are drawn per
+//!    an autograd graph of its own, or with none where activations are computed again. Dropout masks are drawn per
 //!    adapted linear by `DropoutKeys::mask` in `dropout.rs`.
 //!
-//! 4. Loss. `Head::losses_and_gradient` in `head.rs` computes logits `[C, V]` for some of the Q positions at a time,
-//!    their cross entropies, and the gradient of the hidden states `[Q, H]`. The seed of that gradient is `loss_scale /
-//!    step_target_tokens`, the share of one token in the step's mean loss: gradients of micro-batches only have to be
-//!    added.
+//! 4. Loss. The objective (`objective.rs`) computes a loss for each of its units, and the gradient of the hidden states
+//!    `[Q, H]`. For next-token prediction (`next_token.rs`) these are the cross entropies of logits `[C, V]`, some of
+//!    the Q positions at a time. The seed of that gradient is `loss_scale / step_loss_units`, the share of one unit in
+//!    the step's mean loss: gradients of micro-batches only have to be added.
 //!
 //! 5. Backward. `Layers::backward` in `layerwise.rs` goes from the last layer to the first that learns, and frees each
 //!    graph behind it. `Gradients` in `gradients.rs` brings what it finds into one flat f32 vector `[N]` on the host,
@@ -81,6 +81,8 @@ mod forward_backward;
 mod gradients;
 mod head;
 mod layerwise;
+mod next_token;
+mod objective;
 mod rehearse;
 mod replica;
 mod retained;

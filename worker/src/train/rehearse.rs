@@ -51,7 +51,7 @@ pub(super) fn rehearse(
     let loss_scale = config.first_loss_scale().map(LossScale::new);
     let loss_scale = loss_scale.map_or(1.0, |scale| scale.factor());
     for one in &largest {
-        let targets = plan.step(one.step).target_tokens;
+        let targets = plan.step(one.step).loss_units;
         let batch = collated(dataset, &one.planned, one.step, targets, loss_scale)?;
         if may_change && trainer.is_on_cpu() {
             decide_on_cpu(trainer, &batch)?;
@@ -124,7 +124,7 @@ fn described(one: &Largest) -> String {
         one.micro_batch,
         one.step,
         one.planned.computed_tokens(),
-        one.target_tokens,
+        one.loss_units,
     )
 }
 
@@ -191,7 +191,7 @@ mod tests {
         let one = Largest {
             step: Step(7),
             micro_batch: MicroBatchId(2),
-            target_tokens: 900,
+            loss_units: 900,
             planned: MicroBatchPlan {
                 samples: vec![4, 5, 6, 7],
                 positions: vec![8, 9, 10, 11],

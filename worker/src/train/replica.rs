@@ -24,8 +24,8 @@ pub struct StepRule {
     pub step: Step,
     /// Number of micro-batches that the step has.
     pub micro_batches: u32,
-    /// Target tokens of all micro-batches of the step.
-    pub target_tokens: u64,
+    /// Units with a loss of all micro-batches of the step.
+    pub loss_units: u64,
     /// Learning rate of the step.
     pub learning_rate: f64,
     /// Largest L2 norm that the gradient keeps; 0 never clips.
@@ -41,7 +41,7 @@ pub struct Replica {
     /// Integers of an evaluation of the committed state, kept and credited like those of a step.
     evaluation: Sums,
     /// Number of micro-batches that an evaluation has, by the plan.
-    evaluated: usize,
+    evaluation_micro_batches: usize,
     state: Arc<AdapterState>,
     /// Digests of the committed state, as they were when it became that: what memory holds later must still have them.
     digests: StateDigests,
@@ -50,8 +50,8 @@ pub struct Replica {
     shadow_digests: StateDigests,
     /// The total that led to the shadow, kept so that the update can be done once more.
     total: Option<Arc<Vec<i64>>>,
-    /// Fingerprints by slice of the newest reduce: of the sum that was handed out, and of the total that came.
-    newest: SliceFingerprints,
+    /// Fingerprints by slice of the last reduce: of the sum that was handed out, and of the total that came.
+    last_reduce_fingerprints: SliceFingerprints,
     /// Earlier committed states that are not yet on storage.
     retained: Retained,
     /// Parameter groups of the optimizer in canonical order; none is one group of all elements.
@@ -65,20 +65,20 @@ impl Replica {
         Self {
             sums: Sums::new(parameters),
             evaluation: Sums::of_length(1),
-            evaluated: 0,
+            evaluation_micro_batches: 0,
             state: Arc::default(),
             digests: StateDigests::default(),
             shadow: None,
             shadow_digests: StateDigests::default(),
             total: None,
-            newest: SliceFingerprints::default(),
+            last_reduce_fingerprints: SliceFingerprints::default(),
             retained: Retained::default(),
             groups: Vec::new(),
         }
     }
 
     /// Sets the parameter groups of the optimizer.
-    pub fn learns(&mut self, groups: Vec<ParamGroup>) {
+    pub fn set_param_groups(&mut self, groups: Vec<ParamGroup>) {
         self.groups = groups;
     }
 
@@ -88,9 +88,9 @@ impl Replica {
     }
 
     /// Prepares for evaluations of `width` integers, summed over `micro_batches` micro-batches.
-    pub fn evaluates(&mut self, width: usize, micro_batches: usize) {
+    pub fn prepare_evaluation(&mut self, width: usize, micro_batches: usize) {
         self.evaluation = Sums::of_length(width);
-        self.evaluated = micro_batches;
+        self.evaluation_micro_batches = micro_batches;
     }
 
     fn sums_of(&mut self, task: Task) -> &mut Sums {
@@ -131,7 +131,7 @@ impl Replica {
         }
     }
 
-    /// Moves micro-batches from the side into the sum.
+    /// Moves micro-batches from what is kept aside into the sum.
     ///
     /// # Errors
     /// [`Code::Internal`] when a micro-batch was never kept, or was credited already.
@@ -151,7 +151,7 @@ impl Replica {
     /// This worker's sum for a reduce among `world_size` members, zeros where nothing is credited to it.
     pub fn sum(&mut self, task: Task, world_size: usize) -> Arc<Vec<i64>> {
         let sum = self.sums_of(task).sum();
-        self.newest = SliceFingerprints {
+        self.last_reduce_fingerprints = SliceFingerprints {
             sent: fingerprints(&sum, world_size),
             received: Vec::new(),
         };
@@ -171,15 +171,15 @@ impl Replica {
     ) -> Result<Applied> {
         self.is_sound(world_size)?;
         let total = total.into();
-        self.newest.received = fingerprints(&total, world_size);
+        self.last_reduce_fingerprints.received = fingerprints(&total, world_size);
         let loss_scale = self.state.loss_scale;
         let (grad_norm, skipped, loss) = self.apply_to_shadow(rule, &total)?;
         // The shadow and its total go together: a total that leads nowhere leaves those of an earlier attempt alone.
         self.total = Some(total);
         Ok(Applied {
             state_digest: self.shadow_digests.whole.clone(),
-            fingerprint: whole(&self.newest.received),
-            sum: whole(&self.newest.sent),
+            total_fingerprint: whole(&self.last_reduce_fingerprints.received),
+            contributed_fingerprint: whole(&self.last_reduce_fingerprints.sent),
             loss,
             grad_norm,
             skipped,
@@ -202,9 +202,9 @@ impl Replica {
         // No update follows in which damaged moments would show, and a checkpoint may.
         self.is_sound(1)?;
         // Before the total is looked at: one that does not cover the evaluation has to be explained.
-        self.newest.received = fingerprints(&total, world_size);
+        self.last_reduce_fingerprints.received = fingerprints(&total, world_size);
         let summed = total.last().copied();
-        if summed != i64::try_from(self.evaluated).ok() {
+        if summed != i64::try_from(self.evaluation_micro_batches).ok() {
             return Err(Error::new(
                 Code::Internal,
                 format!(
@@ -214,13 +214,13 @@ impl Replica {
             )
             .why(format!(
                 "{summed:?} micro-batches, planned were {}",
-                self.evaluated
+                self.evaluation_micro_batches
             )));
         }
         Ok(Applied {
             state_digest: self.digests.whole.clone(),
-            fingerprint: whole(&self.newest.received),
-            sum: whole(&self.newest.sent),
+            total_fingerprint: whole(&self.last_reduce_fingerprints.received),
+            contributed_fingerprint: whole(&self.last_reduce_fingerprints.sent),
             evaluation: Arc::unwrap_or_clone(total),
             ..Applied::default()
         })
@@ -306,10 +306,10 @@ impl Replica {
         newest.or_else(|| self.retained.get(step)).cloned()
     }
 
-    /// Fingerprints by slice of the sum that went into the newest reduce, and of the total that came out.
+    /// Fingerprints by slice of the sum that went into the last reduce, and of the total that came out.
     #[must_use]
     pub fn explain(&self) -> SliceFingerprints {
-        self.newest.clone()
+        self.last_reduce_fingerprints.clone()
     }
 
     /// Checks that the total covers the step, and writes the next state into the shadow, with its digests. Returns
@@ -317,9 +317,9 @@ impl Replica {
     fn apply_to_shadow(&mut self, rule: &StepRule, total: &[i64]) -> Result<(f64, bool, i64)> {
         let (gradient, extras) = total.split_at(total.len().saturating_sub(EXTRAS));
         let extra = |which: Extra| extras.get(which as usize).copied().unwrap_or(-1);
-        let summed = (extra(Extra::MicroBatches), extra(Extra::TargetTokens));
-        let targets = i64::try_from(rule.target_tokens).unwrap_or(i64::MAX);
-        let planned = (i64::from(rule.micro_batches), targets);
+        let summed = (extra(Extra::MicroBatches), extra(Extra::LossUnits));
+        let loss_units = i64::try_from(rule.loss_units).unwrap_or(i64::MAX);
+        let planned = (i64::from(rule.micro_batches), loss_units);
         if summed != planned || self.state.step.next() != rule.step {
             return Err(Error::new(
                 Code::Internal,

@@ -8,7 +8,7 @@ fn rule(step: Step) -> StepRule {
     StepRule {
         step,
         micro_batches: 1,
-        target_tokens: 3,
+        loss_units: 3,
         learning_rate: 0.01,
         max_grad_norm: 1.0,
         weight_decay: 0.0,
@@ -26,7 +26,7 @@ fn total(step: Step) -> Vec<i64> {
     let gradient = (0..PARAMETERS as i64).map(|i| (i + 1) << (30 + step.0 % 8));
     let mut total: Vec<i64> = gradient.collect();
     let mut extras = [0; EXTRAS];
-    extras[Extra::TargetTokens as usize] = 3;
+    extras[Extra::LossUnits as usize] = 3;
     extras[Extra::MicroBatches as usize] = 1;
     total.extend(extras);
     total
@@ -118,7 +118,10 @@ fn a_report_carries_one_fingerprint_and_slices_only_when_asked() {
     let _ = replica.sum(Task::Train, 3);
     let whole = numerics::fingerprint(&mine, 0).0;
     let applied = replica.apply(&rule(Step(1)), mine, 3).unwrap();
-    assert_eq!((applied.sum, applied.fingerprint), (whole, whole));
+    assert_eq!(
+        (applied.contributed_fingerprint, applied.total_fingerprint),
+        (whole, whole)
+    );
     let SliceFingerprints { sent, received } = replica.explain();
     assert_eq!((sent.len(), &sent), (3, &received));
     let parts: Fingerprint = sent.into_iter().map(Fingerprint).sum();

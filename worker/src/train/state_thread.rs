@@ -188,9 +188,9 @@ impl StateThread {
     fn begin(&mut self, run: LoadedRun) {
         let mut replica = Replica::new(run.layout.len());
         replica.share(run.pool.clone());
-        replica.learns(groups(&run.config, &run.layout.tensors));
+        replica.set_param_groups(groups(&run.config, &run.layout.tensors));
         let planned = &run.evaluation;
-        replica.evaluates(planned.width(), planned.count());
+        replica.prepare_evaluation(planned.width(), planned.count());
         replica.retain(&self.wanted);
         self.run = Some((run, replica));
     }
@@ -433,7 +433,7 @@ fn rule(run: &LoadedRun, step: Step, state: &AdapterState) -> StepRule {
     StepRule {
         step,
         micro_batches: u32::try_from(plan.micro_batches.len()).unwrap_or(u32::MAX),
-        target_tokens: plan.target_tokens,
+        loss_units: plan.loss_units,
         learning_rate: run.plan.learning_rate(step, state.unscheduled()),
         max_grad_norm: run.config.max_grad_norm,
         weight_decay: run.config.weight_decay,

@@ -1,4 +1,4 @@
-//! Integers of the step in work: a side buffer per micro-batch, and the sum of what counts.
+//! Integers of the step in work: a buffer per micro-batch that is not credited, and the sum of what counts.
 //!
 //! In: quantized gradients. Out: one vector to be reduced.
 //! Keeps: a micro-batch enters the sum once, and only when it is credited; the first one is the sum. It is shared
@@ -16,8 +16,8 @@ use shared::numerics;
 pub enum Extra {
     /// Sum of the cross entropies, in units of 2^-40 nats.
     Loss = 0,
-    /// Number of target tokens that the loss runs over.
-    TargetTokens = 1,
+    /// Number of units that the loss runs over.
+    LossUnits = 1,
     /// Number of micro-batches with a value that was not finite or out of range.
     Overflows = 2,
     /// Number of micro-batches in the sum.
@@ -34,7 +34,7 @@ const SPARE: usize = 4;
 #[derive(Debug)]
 pub struct Sums {
     /// Integers of micro-batches that were computed here and are not credited yet.
-    side: BTreeMap<MicroBatchId, Vec<i64>>,
+    uncredited: BTreeMap<MicroBatchId, Vec<i64>>,
     /// Sum of what is credited to this worker; none while nothing is.
     sum: Option<Arc<Vec<i64>>>,
     pool: BufferPool,
@@ -82,7 +82,7 @@ impl Sums {
     #[must_use]
     pub fn new(parameters: usize) -> Self {
         Self {
-            side: BTreeMap::new(),
+            uncredited: BTreeMap::new(),
             sum: None,
             pool: BufferPool::new(parameters),
         }
@@ -92,7 +92,7 @@ impl Sums {
     #[must_use]
     pub fn of_length(length: usize) -> Self {
         Self {
-            side: BTreeMap::new(),
+            uncredited: BTreeMap::new(),
             sum: None,
             pool: BufferPool {
                 length,
@@ -103,7 +103,7 @@ impl Sums {
 
     /// Keeps the integers of a micro-batch aside until they are credited.
     pub fn keep(&mut self, micro_batch: MicroBatchId, integers: Vec<i64>) {
-        if let Some(old) = self.side.insert(micro_batch, integers) {
+        if let Some(old) = self.uncredited.insert(micro_batch, integers) {
             self.pool.put(old);
         }
     }
@@ -113,7 +113,7 @@ impl Sums {
     /// # Errors
     /// [`Code::Internal`] when the micro-batch was never kept, or was credited already.
     pub fn credit(&mut self, micro_batch: MicroBatchId) -> Result<()> {
-        let integers = self.side.remove(&micro_batch).ok_or_else(|| {
+        let integers = self.uncredited.remove(&micro_batch).ok_or_else(|| {
             Error::new(
                 Code::Internal,
                 format!("micro-batch {micro_batch} was never computed here"),
@@ -133,7 +133,7 @@ impl Sums {
     /// Forgets micro-batches that were kept and not credited.
     pub fn drop_kept(&mut self, micro_batches: &[MicroBatchId]) {
         for micro_batch in micro_batches {
-            if let Some(buffer) = self.side.remove(micro_batch) {
+            if let Some(buffer) = self.uncredited.remove(micro_batch) {
                 self.pool.put(buffer);
             }
         }
@@ -166,7 +166,7 @@ impl Sums {
 
     /// Forgets the step: kept integers and the sum.
     pub fn clear(&mut self) {
-        while let Some((_, buffer)) = self.side.pop_first() {
+        while let Some((_, buffer)) = self.uncredited.pop_first() {
             self.pool.put(buffer);
         }
         // A reduce in flight keeps what it was given.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use shared::ids::{Attempt, Step};
 use tokio::task::JoinSet;
-use worker::collective::{CancelSource, Collective, FailureKind};
+use worker::collective::{Buffer, CancelSource, Collective, FailureKind};
 
 use crate::group::{LIMIT, connect, inputs, join, members, reduce_all, servers, start, worker};
 
@@ -59,20 +59,22 @@ async fn two_hundred_steps_over_the_same_buffers_stay_exact() {
     for (slot, mut member) in (0..).zip(group) {
         running.spawn(async move {
             let source = CancelSource::new();
-            let (mut input, mut output) = (Arc::new(vec![0; LENGTH]), Vec::new());
+            let (mut input, mut output) = (Arc::new(vec![0; LENGTH]), Buffer::default());
             for step in 1..=STEPS {
                 let buffer = Arc::get_mut(&mut input).expect("the input is still held");
                 for (i, place) in buffer.iter_mut().enumerate() {
                     *place = value(slot, step, i).cast_signed();
                 }
                 let (lent, cancel) = (Arc::clone(&input), source.token());
-                let reducing = member.all_reduce(Step(step), Attempt(0), lent, &mut output, cancel);
-                reducing.await.unwrap();
-                assert_eq!(output.len(), LENGTH);
-                for (i, total) in output.iter().enumerate() {
+                let reducing =
+                    member.all_reduce(Step(step), Attempt(0), lent.into(), output, cancel);
+                let total = reducing.await.unwrap().into_host();
+                assert_eq!(total.len(), LENGTH);
+                for (i, found) in total.iter().enumerate() {
                     let sum = (0..WORLD).fold(0_u64, |sum, s| sum.wrapping_add(value(s, step, i)));
-                    assert_eq!(*total, sum.cast_signed(), "step {step} element {i}");
+                    assert_eq!(*found, sum.cast_signed(), "step {step} element {i}");
                 }
+                output = total.into();
             }
             member
         });

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tonic::Status;
 use worker::collective::{
-    CancelSource, Collective, FailureKind, GrpcCollective, MemberAddress, PeerServer,
+    Buffer, CancelSource, Collective, FailureKind, GrpcCollective, MemberAddress, PeerServer,
 };
 
 use crate::group::{
@@ -44,10 +44,10 @@ fn a_member_that_dies_is_named_and_the_next_generation_succeeds() {
         let theirs = all.clone();
         let (tell, sending) = oneshot::channel();
         doomed.spawn(async move {
-            let (mut output, source) = (Vec::new(), CancelSource::new());
+            let (room, source) = (Buffer::default(), CancelSource::new());
             let mut member = join(&dying, 1, theirs, 2).await;
             let reducing =
-                member.all_reduce(Step(1), Attempt(0), part, &mut output, source.token());
+                member.all_reduce(Step(1), Attempt(0), part.into(), room, source.token());
             let sends = async {
                 while dying.progress().read().moved < 2_000_000 {
                     tokio::task::yield_now().await;

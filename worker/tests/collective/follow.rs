@@ -10,7 +10,7 @@ use shared::ids::{RunId, Step, Term};
 use shared::security::Security;
 use tokio::sync::mpsc;
 use worker::collective::{
-    Fed, Feed, Feeding, PeerDial, PeerServer, PeerTcp, StateSource, Tally, follow,
+    FeedItem, Feeding, PeerDial, PeerServer, PeerTcp, StateFeed, StateSource, Tally, follow,
 };
 use worker::progress::Counters;
 
@@ -36,7 +36,7 @@ impl StateSource for Frozen {
         let (sender, totals) = mpsc::channel(4);
         self.totals.lock().unwrap().push(sender);
         let (step, state) = (Step(12), self.state.clone());
-        Box::pin(std::future::ready(Some(Feed {
+        Box::pin(std::future::ready(Some(StateFeed {
             step,
             state,
             totals,
@@ -77,7 +77,10 @@ async fn a_joiner_gets_the_same_bytes_and_every_total() {
         let way = (&TCP as &dyn PeerDial, Tally::new(&counted));
         let following = follow(way, &address, &run, Term(1), Step(12), LIMIT).await;
         let mut following = following.unwrap();
-        assert_eq!(following.next().await.unwrap(), Fed::State(Step(12), state));
+        assert_eq!(
+            following.next().await.unwrap(),
+            FeedItem::State(Step(12), state)
+        );
         // The joiner tells how the state moves, so that a slow one is not taken for a stuck one. What a member gives
         // away is not what the coordinator waits for.
         let overhead = counted.read().moved - u64::from(size);
@@ -90,7 +93,7 @@ async fn a_joiner_gets_the_same_bytes_and_every_total() {
                 .send((Step(step as u64), Arc::clone(&total)))
                 .await
                 .unwrap();
-            let expected = Fed::Total(Step(step as u64), total.to_vec());
+            let expected = FeedItem::Total(Step(step as u64), total.to_vec());
             assert_eq!(following.next().await.unwrap(), expected);
         }
         drop(totals);

@@ -9,8 +9,8 @@ use shared::security::Security;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use worker::collective::{
-    Cancel, CancelSource, Collective, CollectiveError, GrpcCollective, MemberAddress, NoState,
-    PeerServer,
+    Buffer, Cancel, CancelSource, Collective, CollectiveError, GrpcCollective, MemberAddress,
+    NoState, PeerServer,
 };
 use worker::progress::Counters;
 
@@ -144,10 +144,11 @@ pub fn start(
 ) -> JoinHandle<(GrpcCollective, Outcome)> {
     let input = Arc::clone(input);
     tokio::spawn(async move {
-        let mut output = Vec::new();
-        let reducing = member.all_reduce(Step(step), Attempt(attempt), input, &mut output, cancel);
+        let (now, room) = ((Step(step), Attempt(attempt)), Buffer::default());
+        let reducing = member.all_reduce(now.0, now.1, input.into(), room, cancel);
         let outcome = tokio::time::timeout(LIMIT, reducing).await.expect("hangs");
-        (member, outcome.map(|()| output))
+        let total = outcome.map(|total| Arc::unwrap_or_clone(total.into_host()));
+        (member, total)
     })
 }
 

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Endpoint, Uri};
 use worker::collective::{
-    CancelSource, CollectiveError, FailureKind, Fed, GrpcCollective, Metered, NoState, PeerDial,
-    PeerServer, StateSource, Tally, Traffic, follow,
+    CancelSource, CollectiveError, FailureKind, FeedItem, GrpcCollective, Metered, NoState,
+    PeerDial, PeerServer, StateSource, Tally, Traffic, follow,
 };
 use worker::progress::Counters;
 
@@ -198,7 +198,7 @@ async fn a_joiner_waits_for_a_line_on_which_one_piece_takes_longer_than_its_pati
     let way = (&line as &dyn PeerDial, Tally::default());
     let following = follow(way, &address, &run, Term(1), Step(12), PATIENCE).await;
     let fed = following.unwrap().next().await.unwrap();
-    assert_eq!(fed, Fed::State(Step(12), state.clone()));
+    assert_eq!(fed, FeedItem::State(Step(12), state.clone()));
     assert!(began.elapsed() > PATIENCE * 5, "{:?}", began.elapsed());
 
     // A line that dies in the middle of it is another matter.
@@ -251,5 +251,5 @@ async fn neither_a_download_nor_a_knock_gives_an_all_reduce_more_time() {
     sleep(PATIENCE).await;
     assert_eq!(giver.progress().read().moved, heard);
     knocking.abort();
-    assert_eq!(download.await.unwrap(), Fed::State(Step(12), state));
+    assert_eq!(download.await.unwrap(), FeedItem::State(Step(12), state));
 }

@@ -26,9 +26,11 @@ impl Seat {
         Self { reducer, results }
     }
 
-    fn reduce(&mut self, generation: u64, sum: &Arc<Vec<i64>>, total: Vec<i64>, world_size: usize) {
-        let sum = Arc::clone(sum);
-        let given = Contribution { sum, total };
+    fn reduce(&mut self, generation: u64, sum: &Arc<Vec<i64>>, room: Vec<i64>, world_size: usize) {
+        let given = Contribution {
+            sum: Arc::clone(sum).into(),
+            room: room.into(),
+        };
         self.reducer
             .reduce(identity(generation), Task::Train, given, world_size)
             .unwrap();
@@ -63,7 +65,7 @@ async fn a_lone_worker_s_sum_is_the_total_and_no_copy_of_it() {
     assert_eq!(nobody.kind, FailureKind::Protocol);
     seat.reducer.connect(identity(1), all, Slot(0));
     seat.reduce(1, &sum, Vec::new(), 1);
-    let total = seat.total().await.total.unwrap();
+    let total = seat.total().await.total.unwrap().into_host();
     assert!(Arc::ptr_eq(&total, &sum));
     // Asked for among other members than are connected.
     seat.reduce(2, &sum, Vec::new(), 1);
@@ -86,7 +88,7 @@ async fn two_workers_get_the_sum_in_the_buffers_they_gave() {
     }
     for (seat, place) in seats.iter_mut().zip(places) {
         let reduced = seat.total().await;
-        let total = reduced.total.unwrap();
+        let total = reduced.total.unwrap().into_host();
         assert_eq!(*total, plain_sum(&sums));
         assert_eq!(total.as_ptr(), place);
         assert!(
@@ -145,5 +147,5 @@ async fn a_member_set_does_not_wait_for_one_before_it_that_never_comes_about() {
     seat.reduce(100, &sum, Vec::new(), 1);
     let reduced = seat.total().await;
     assert_eq!(reduced.identity, identity(100));
-    assert!(Arc::ptr_eq(&reduced.total.unwrap(), &sum));
+    assert!(Arc::ptr_eq(&reduced.total.unwrap().into_host(), &sum));
 }

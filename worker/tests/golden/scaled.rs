@@ -5,6 +5,7 @@ use serde::Deserialize;
 use shared::dataset::Sample;
 use shared::ids::{MicroBatchId, Step};
 use shared::numerics::{self, AdapterState, LossScale};
+use shared::objective::{NextToken, Objective};
 use shared::plan::{Plan, StepPlan};
 use shared::wire::message::{Applied, Task};
 use worker::train::{EXTRAS, Extra, MicroBatch, Replica, StepRule, Trainer, collate};
@@ -50,7 +51,7 @@ fn computed(trainer: &mut Trainer, batch: &MicroBatch, parts: u32) -> (Vec<i64>,
     let overflow = numerics::quantize_into(&gradient, parts, values);
     let (loss, lost) = numerics::quantize_losses(&losses);
     extras[Extra::Loss as usize] = loss;
-    extras[Extra::TargetTokens as usize] = i64::try_from(losses.len()).unwrap();
+    extras[Extra::LossUnits as usize] = i64::try_from(losses.len()).unwrap();
     extras[Extra::Overflows as usize] = i64::from(overflow.0 || lost);
     extras[Extra::MicroBatches as usize] = 1;
     (integers, losses.iter().copied().map(f64::from).sum())
@@ -70,7 +71,7 @@ fn stepped(
     for (index, micro_batch) in (0u32..).zip(&planned.micro_batches) {
         let rows = micro_batch.samples.iter().map(|&r| samples[r as usize]);
         let rows: Vec<_> = rows.collect();
-        let batch = collate(&rows, micro_batch, planned.step.0, planned.target_tokens).unwrap();
+        let batch = collate(&rows, micro_batch, planned.step.0, planned.loss_units).unwrap();
         let batch = MicroBatch {
             loss_scale: replica.state().loss_factor(),
             ..batch
@@ -85,7 +86,7 @@ fn stepped(
     let rule = StepRule {
         step: planned.step,
         micro_batches: parts,
-        target_tokens: planned.target_tokens,
+        loss_units: planned.loss_units,
         learning_rate: rate,
         max_grad_norm: case.config.max_grad_norm,
         weight_decay: case.config.weight_decay,
@@ -94,7 +95,7 @@ fn stepped(
     let applied = replica.apply(&rule, total, 1).unwrap();
     replica.commit(planned.step).unwrap();
     trainer.set_adapter(&replica.state().params).unwrap();
-    (applied, sum / planned.target_tokens as f64, rate)
+    (applied, sum / planned.loss_units as f64, rate)
 }
 
 fn curve(name: &str) {
@@ -102,7 +103,10 @@ fn curve(name: &str) {
     case.config.stability.initial_loss_scale = golden.initial_loss_scale;
     let samples = case.samples();
     let lengths = samples.iter().map(|s| u32::try_from(s.ids.len()).unwrap());
-    let targets = samples.iter().map(Sample::target_tokens).collect();
+    let targets = samples
+        .iter()
+        .map(|sample| NextToken.units(sample))
+        .collect();
     let plan = Plan::new(&case.config, targets, lengths.collect());
     let (mut trainer, initial) = start(&case);
     assert_eq!(

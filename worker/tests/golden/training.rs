@@ -1,10 +1,10 @@
 //! The walk of a step with the product's own parts, on one worker: plan, collate, forward and
 //! backward, integers, sum, clip, optimizer.
 
-use shared::dataset::Sample;
 use shared::ids::Step;
 use shared::model::groups;
 use shared::numerics::{self, AdamW, AdapterState, Update};
+use shared::objective::{NextToken, Objective};
 use shared::plan::Plan;
 use worker::device::{DeviceRequest, only_operators, open};
 use worker::train::{Trainer, collate};
@@ -70,7 +70,10 @@ pub fn train(case: &Case, meddling: &Meddling) -> Run {
         .iter()
         .map(|s| u32::try_from(s.ids.len()).unwrap())
         .collect();
-    let targets = samples.iter().map(Sample::target_tokens).collect();
+    let targets = samples
+        .iter()
+        .map(|sample| NextToken.units(sample))
+        .collect();
     let plan = Plan::new(&case.config, targets, lengths);
     let (mut trainer, initial) = start(case);
     let mut state = AdapterState::new(initial.clone());
@@ -93,7 +96,7 @@ pub fn train(case: &Case, meddling: &Meddling) -> Run {
                 .iter()
                 .map(|&r| samples[r as usize])
                 .collect();
-            let batch = collate(&rows, micro_batch, step, planned.target_tokens).unwrap();
+            let batch = collate(&rows, micro_batch, step, planned.loss_units).unwrap();
             trainer
                 .micro_batch(&batch, &mut gradient, &mut losses)
                 .unwrap();
@@ -122,7 +125,7 @@ pub fn train(case: &Case, meddling: &Meddling) -> Run {
         steps.push(Trained {
             step,
             epoch: planned.epoch,
-            loss: numerics::loss_value(loss, planned.target_tokens),
+            loss: numerics::loss_value(loss, planned.loss_units),
             grad_norm,
             learning_rate: planned.learning_rate,
         });

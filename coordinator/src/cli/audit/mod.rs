@@ -17,6 +17,7 @@ use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Auditor, Complete, Damaged, Record, Report, Run};
 use shared::manifest::{ADAPTER_FILE, Manifest, checkpoints, file_digest, sha256};
+use shared::objective::{NextToken, Objective};
 use shared::paths::{ADAPTER_COPY_FILE, RunPaths, checkpoint_name};
 use shared::plan::Plan;
 use shared::storage::{Folder, Group, Objects};
@@ -127,7 +128,7 @@ fn plan(folder: &Path, run: &Run, cwd: &Path) -> Result<Plan> {
     let samples = PreparedDataset::open(&prepared)?;
     Ok(Plan::new(
         &config,
-        samples.target_tokens(),
+        NextToken.units_of(&samples),
         samples.lengths(),
     ))
 }

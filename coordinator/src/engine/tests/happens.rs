@@ -58,8 +58,8 @@ impl Cluster {
             scripted.shadow = scripted.state + update + u64::from(scripted.lies);
             let applied = Applied {
                 state_digest: scripted.shadow.to_string(),
-                fingerprint: (Fingerprint(0) + Fingerprint(total)).0,
-                sum: (Fingerprint(0) + Fingerprint(scripted.sum)).0,
+                total_fingerprint: (Fingerprint(0) + Fingerprint(total)).0,
+                contributed_fingerprint: (Fingerprint(0) + Fingerprint(scripted.sum)).0,
                 skipped,
                 loss_scale,
                 ..Applied::default()

@@ -134,7 +134,7 @@ fn rows_in_another_order_and_other_counts_are_found() {
     insta::assert_snapshot!(
         [
             plant(&|commit| commit.micro_batches[1].samples.reverse()),
-            plant(&|commit| commit.target_tokens += 1),
+            plant(&|commit| commit.loss_units += 1),
             plant(&|commit| commit.epoch += 1),
             plant(&|commit| commit.micro_batches[1].samples[0] = 21),
         ]

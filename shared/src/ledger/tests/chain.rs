@@ -15,7 +15,7 @@ fn a_line_reads_as_one_would_write_it_by_hand() {
     {"kind":"run","format":1,"version":"1.2.3","run_id":"1234","run_identity":"identity","identity":{"seed":"42"},"total_steps":1,"begins_after":0,"previous":"0000000000000000000000000000000000000000000000000000000000000000","hash":"949d4bfb9423761f9d20ac2198479f56d97a76d1029948d320c8a3b9d5d2dc75"}
     {"kind":"term","term":1,"address":"127.0.0.1:7400","previous":"949d4bfb9423761f9d20ac2198479f56d97a76d1029948d320c8a3b9d5d2dc75","hash":"b432c44025509b1f4c684389e6fc00f7aaa02fce7be3a3aa55cda2dba8144bc7"}
     {"kind":"members","generation":1,"workers":["worker-0"],"previous":"b432c44025509b1f4c684389e6fc00f7aaa02fce7be3a3aa55cda2dba8144bc7","hash":"87fd9e88a9019977d2d253e718077adb5ddf732d212e61ced1c5184d167fea47"}
-    {"kind":"commit","step":1,"term":1,"generation":1,"epoch":0,"micro_batches":[{"micro_batch":0,"worker":"worker-0","fingerprint":"ffffffffffffffff","samples":[0,1]},{"micro_batch":1,"worker":"worker-0","fingerprint":"fffffffffffffffe","samples":[2,3]}],"target_tokens":21,"loss":"-9223372036854775801","grad_norm_bits":"3ff8000000000000","skipped":false,"state_digest":"state-1","previous":"87fd9e88a9019977d2d253e718077adb5ddf732d212e61ced1c5184d167fea47","hash":"01f09e1d38dbd1f66ab87a0fe7bd5ba2d30b0dfaa458135827d3a880c7e31be7"}
+    {"kind":"commit","step":1,"term":1,"generation":1,"epoch":0,"micro_batches":[{"micro_batch":0,"worker":"worker-0","fingerprint":"ffffffffffffffff","samples":[0,1]},{"micro_batch":1,"worker":"worker-0","fingerprint":"fffffffffffffffe","samples":[2,3]}],"loss_units":21,"loss":"-9223372036854775801","grad_norm_bits":"3ff8000000000000","skipped":false,"state_digest":"state-1","previous":"87fd9e88a9019977d2d253e718077adb5ddf732d212e61ced1c5184d167fea47","hash":"01f09e1d38dbd1f66ab87a0fe7bd5ba2d30b0dfaa458135827d3a880c7e31be7"}
     "#);
 }
 
@@ -89,6 +89,20 @@ fn an_unknown_kind_or_field_or_form_is_of_a_newer_version() {
         let error = Chain::default().follow(seal(&body).as_bytes()).unwrap_err();
         assert_eq!(error.code, Code::LedgerUnknown, "{body}");
     }
+}
+
+/// A line as versions before `loss_units` wrote it, with the hash that they gave it.
+#[test]
+fn the_target_tokens_of_an_earlier_version_are_loss_units() {
+    let plan = plan_with("max_steps: 1\nshuffle: false\n");
+    let mut records = run_to(&plan, 1, 1);
+    change(&mut records, 1, |commit| commit.micro_batches.truncate(2));
+    let mut chain = Chain::default();
+    for line in &lines(&records)[..3] {
+        chain.follow(&line[..line.len() - 1]).unwrap();
+    }
+    let earlier = r#"{"kind":"commit","step":1,"term":1,"generation":1,"epoch":0,"micro_batches":[{"micro_batch":0,"worker":"worker-0","fingerprint":"ffffffffffffffff","samples":[0,1]},{"micro_batch":1,"worker":"worker-0","fingerprint":"fffffffffffffffe","samples":[2,3]}],"target_tokens":21,"loss":"-9223372036854775801","grad_norm_bits":"3ff8000000000000","skipped":false,"state_digest":"state-1","previous":"87fd9e88a9019977d2d253e718077adb5ddf732d212e61ced1c5184d167fea47","hash":"01f09e1d38dbd1f66ab87a0fe7bd5ba2d30b0dfaa458135827d3a880c7e31be7"}"#;
+    assert_eq!(chain.follow(earlier.as_bytes()).unwrap(), records[3]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn commit(plan: &Plan, step: u64, workers: usize) -> Commit {
         generation: Generation(1),
         epoch: plan.epoch_of(Step(step)),
         micro_batches: credits.collect(),
-        target_tokens: planned.target_tokens,
+        loss_units: planned.loss_units,
         loss: i64::MIN + 7,
         grad_norm_bits: 1.5f64.to_bits(),
         skipped: false,

@@ -57,7 +57,7 @@ fn what_a_worker_says_survives_the_wire() {
         }),
         FromWorker::Applied(Applied {
             loss: -5,
-            sum: 3,
+            contributed_fingerprint: 3,
             grad_norm: 0.1,
             bytes_sent: 9,
             loss_scale: Some(crate::numerics::LossScale {

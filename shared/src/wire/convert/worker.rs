@@ -164,14 +164,14 @@ impl From<Applied> for pb::Applied {
     fn from(applied: Applied) -> Self {
         Self {
             state_digest: applied.state_digest,
-            fingerprint: applied.fingerprint,
+            total_fingerprint: applied.total_fingerprint,
             loss: applied.loss,
             grad_norm_bits: applied.grad_norm.to_bits(),
             skipped: applied.skipped,
             bytes_sent: applied.bytes_sent,
             reduce_us: applied.reduce_us,
             apply_us: applied.apply_us,
-            sum: applied.sum,
+            contributed_fingerprint: applied.contributed_fingerprint,
             evaluation: applied.evaluation,
             loss_scale: applied.loss_scale.map(|s| pb::LossScale {
                 scale: s.scale,
@@ -186,14 +186,14 @@ impl From<pb::Applied> for Applied {
     fn from(applied: pb::Applied) -> Self {
         Self {
             state_digest: applied.state_digest,
-            fingerprint: applied.fingerprint,
+            total_fingerprint: applied.total_fingerprint,
             loss: applied.loss,
             grad_norm: f64::from_bits(applied.grad_norm_bits),
             skipped: applied.skipped,
             bytes_sent: applied.bytes_sent,
             reduce_us: applied.reduce_us,
             apply_us: applied.apply_us,
-            sum: applied.sum,
+            contributed_fingerprint: applied.contributed_fingerprint,
             evaluation: applied.evaluation,
             loss_scale: applied.loss_scale.map(|s| LossScale {
                 scale: s.scale,

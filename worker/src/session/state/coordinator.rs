@@ -33,14 +33,14 @@ impl Session {
             ToWorker::Members(members) => self.members(identity, members),
             ToWorker::Assign(task, list) => {
                 self.identity = identity.clone();
-                self.turn_to(task);
+                self.switch_task(task);
                 self.assign(identity, task, list);
             }
             ToWorker::Withdraw(task, list) => self.withdraw(&identity, task, list),
             ToWorker::Credit(task, list) => self.credit(task, list),
             ToWorker::Reduce { task, .. } => {
                 self.identity = identity.clone();
-                self.turn_to(task);
+                self.switch_task(task);
                 let world_size = self.roster.world_size();
                 self.out.push(Action::Reduce {
                     identity,
@@ -99,7 +99,7 @@ impl Session {
         } else if !welcome.keep_sums && !self.credited.is_empty() {
             // The shadow stays: the word that it is committed may follow.
             self.credited.clear();
-            self.kept.clear();
+            self.uncredited.clear();
             self.out.push(Action::Forget);
         }
         // What was said of leaving in the session before ended with that session.
@@ -119,7 +119,7 @@ impl Session {
         self.identity = identity.clone();
         self.forget();
         self.state = None;
-        self.settled = None;
+        self.computable_step = None;
         self.waiting.clear();
         self.following = true;
         self.out.push(Action::Abandon);
@@ -159,9 +159,9 @@ impl Session {
         let mut free = Vec::new();
         for id in &list {
             if task == self.task {
-                self.kept.remove(id);
+                self.uncredited.remove(id);
             }
-            if !self.queued.contains(&(step, task, *id)) {
+            if !self.on_device.contains(&(step, task, *id)) {
                 free.push(*id);
             }
         }
@@ -177,11 +177,11 @@ impl Session {
     }
 
     fn credit(&mut self, task: Task, mut list: Vec<MicroBatchId>) {
-        self.turn_to(task);
+        self.switch_task(task);
         // A credit that is said twice counts once.
         list.retain(|id| !self.credited.contains_key(id));
         for id in &list {
-            let Some(fingerprint) = self.kept.remove(id) else {
+            let Some(fingerprint) = self.uncredited.remove(id) else {
                 let what = format!("micro-batch {id} was credited but is not held here");
                 self.broken(Error::new(Code::Internal, what));
                 return;

@@ -45,19 +45,19 @@ pub struct Session {
     loaded: Option<Loaded>,
     /// Step and digest of the committed state in memory.
     state: Option<(Step, String)>,
-    /// The committed step that the device may compute on: behind `state` while a commit is on its way, none while a
-    /// sync is.
-    settled: Option<Step>,
+    /// The step that the device may compute: the one after `state`, or that of `state` while its commit is on its way;
+    /// none while a sync is.
+    computable_step: Option<Step>,
     /// Step and digest of the shadow: applied and not committed.
     shadow: Option<(Step, String)>,
-    /// What `kept` and `credited` are of: a step or an evaluation.
+    /// What `uncredited` and `credited` are of: a step or an evaluation.
     task: Task,
     /// Fingerprints of micro-batches that are computed and not credited.
-    kept: BTreeMap<MicroBatchId, u64>,
+    uncredited: BTreeMap<MicroBatchId, u64>,
     /// Fingerprints of micro-batches that are in the sum.
     credited: BTreeMap<MicroBatchId, u64>,
     /// Micro-batches that the device has been given and has not answered.
-    queued: BTreeSet<(Step, Task, MicroBatchId)>,
+    on_device: BTreeSet<(Step, Task, MicroBatchId)>,
     /// Micro-batches that were assigned before the state they need is here.
     waiting: Vec<(Identity, Task, Vec<MicroBatchId>)>,
     /// Members of the newest generation, by slot.
@@ -88,12 +88,12 @@ impl Session {
             times: Times::default(),
             loaded: None,
             state: None,
-            settled: None,
+            computable_step: None,
             shadow: None,
             task: Task::Train,
-            kept: BTreeMap::new(),
+            uncredited: BTreeMap::new(),
             credited: BTreeMap::new(),
-            queued: BTreeSet::new(),
+            on_device: BTreeSet::new(),
             waiting: Vec::new(),
             roster: Roster::default(),
             following: false,
@@ -207,14 +207,14 @@ impl Session {
 
     /// Lets the device compute on the state of this step: micro-batches that waited for it begin.
     fn settle(&mut self, step: Step) {
-        self.settled = Some(step);
+        self.computable_step = Some(step.next());
         for (identity, task, micro_batches) in std::mem::take(&mut self.waiting) {
             self.assign(identity, task, micro_batches);
         }
     }
 
     fn assign(&mut self, identity: Identity, task: Task, micro_batches: Vec<MicroBatchId>) {
-        if self.settled.map(Step::next) != Some(identity.step) {
+        if self.computable_step != Some(identity.step) {
             self.waiting.push((identity, task, micro_batches));
             return;
         }
@@ -225,7 +225,7 @@ impl Session {
             if own && self.credited.contains_key(&id) {
                 continue;
             }
-            match self.kept.get(&id) {
+            match self.uncredited.get(&id) {
                 // The micro-batch was computed before the session broke, and never credited to anybody.
                 Some(fingerprint) if own => {
                     let fingerprint = *fingerprint;
@@ -240,7 +240,7 @@ impl Session {
                     );
                 }
                 _ => {
-                    if self.queued.insert((step, task, id)) {
+                    if self.on_device.insert((step, task, id)) {
                         fresh.push(id);
                     }
                 }
@@ -257,29 +257,29 @@ impl Session {
 
     fn computed(&mut self, identity: &Identity, result: Computed) {
         let (step, id) = (identity.step, result.micro_batch);
-        self.queued.remove(&(step, result.task, id));
+        self.on_device.remove(&(step, result.task, id));
         if result.task == self.task
             && self.step_in_work() == Some(step)
             && !self.credited.contains_key(&id)
         {
-            self.kept.insert(id, result.fingerprint);
+            self.uncredited.insert(id, result.fingerprint);
         }
         self.say_of(step, FromWorker::Computed(result));
     }
 
     fn skipped(&mut self, step: Step, task: Task, micro_batches: Vec<MicroBatchId>) {
         for id in &micro_batches {
-            self.queued.remove(&(step, task, *id));
+            self.on_device.remove(&(step, task, *id));
         }
         self.say_of(step, FromWorker::Skipped(task, micro_batches));
     }
 
     /// Turns from a step to an evaluation or back: between two steps the committed state may be evaluated, and the sums
     /// of one are nothing to the other.
-    fn turn_to(&mut self, task: Task) {
+    fn switch_task(&mut self, task: Task) {
         if task.counts() && task != self.task {
             self.task = task;
-            self.kept.clear();
+            self.uncredited.clear();
             self.credited.clear();
             self.out.push(Action::Forget);
         }
@@ -287,7 +287,7 @@ impl Session {
 
     /// Forgets what is kept and credited, and the shadow: nothing of the step in work counts any more.
     fn forget(&mut self) {
-        self.kept.clear();
+        self.uncredited.clear();
         self.credited.clear();
         self.shadow = None;
     }

@@ -13,14 +13,12 @@ use std::path::Path;
 use safetensors::tensor::{Metadata, TensorInfo, View};
 use safetensors::{Dtype, SafeTensors};
 
-use crate::progress::Counters;
-
 /// Bytes that are written between two signs of progress.
 const PART: usize = 32 << 20;
 
 /// Tensors on their way into a file.
 #[derive(Default)]
-pub(super) struct Writer<'a>(Vec<(String, Tensor<'a>)>);
+pub struct Writer<'a>(Vec<(String, Tensor<'a>)>);
 
 struct Tensor<'a> {
     shape: Vec<usize>,
@@ -66,8 +64,11 @@ impl View for Tensor<'_> {
 }
 
 impl<'a> Writer<'a> {
-    /// Adds a tensor; the values must be finite.
-    pub(super) fn floats(
+    /// Adds a tensor.
+    ///
+    /// # Errors
+    /// A shape of another number of values, and a value that is not finite.
+    pub fn floats(
         &mut self,
         key: String,
         shape: &[usize],
@@ -93,7 +94,10 @@ impl<'a> Writer<'a> {
     }
 
     /// Adds a counter as a tensor of one i64.
-    pub(super) fn counter(&mut self, key: &str, value: u64) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// A value beyond 2^63.
+    pub fn counter(&mut self, key: &str, value: u64) -> Result<(), String> {
         let value = i64::try_from(value).map_err(|_| format!("{key} is {value}, beyond 2^63"))?;
         self.0.push((
             key.to_owned(),
@@ -106,9 +110,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the file to the disk, tensor by tensor: the same bytes as [`Self::bytes`], without all of them in memory.
-    /// What is there after an error is no file. `progress` counts bytes that the disk has: what only waits in the
+    /// What is there after an error is no file. `stored` hears of bytes that the disk has: what only waits in the
     /// machine's memory has moved nowhere.
-    pub(super) fn write_to(self, path: &Path, progress: &Counters) -> std::io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn write_to(self, path: &Path, mut stored: impl FnMut(u64)) -> std::io::Result<()> {
         let mut tensors = self.0;
         tensors.sort_by(|(a, left), (b, right)| {
             right.dtype().cmp(&left.dtype()).then_with(|| a.cmp(b))
@@ -140,37 +147,47 @@ impl<'a> Writer<'a> {
                 if unsynced >= PART {
                     file.flush()?;
                     file.get_ref().sync_data()?;
-                    progress.stored(std::mem::take(&mut unsynced) as u64);
+                    stored(std::mem::take(&mut unsynced) as u64);
                 }
             }
         }
         file.into_inner()?.sync_all()?;
-        progress.stored(unsynced as u64);
+        stored(unsynced as u64);
         Ok(())
     }
 
     /// All bytes of the file, in memory.
-    pub(super) fn bytes(self) -> Result<Vec<u8>, String> {
+    ///
+    /// # Errors
+    /// A name that comes twice.
+    pub fn bytes(self) -> Result<Vec<u8>, String> {
         let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         safetensors::serialize(self.0, Some(format)).map_err(|e| e.to_string())
     }
 }
 
 /// A file being read.
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     file: SafeTensors<'a>,
     left: BTreeSet<String>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, String> {
+    /// A file's tensors, from its bytes.
+    ///
+    /// # Errors
+    /// Bytes that are no safetensors file.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
         let left = file.names().into_iter().map(ToOwned::to_owned).collect();
         Ok(Self { file, left })
     }
 
     /// Values of a one-dimensional tensor of any length.
-    pub(super) fn vector(&mut self, key: &str) -> Result<Vec<f32>, String> {
+    ///
+    /// # Errors
+    /// As [`Self::floats`].
+    pub fn vector(&mut self, key: &str) -> Result<Vec<f32>, String> {
         let elements = self.shape(key)?.iter().product();
         let mut values = vec![0.0; elements];
         self.floats(key, &[elements], &mut values)?;
@@ -178,12 +195,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a tensor of this shape.
-    pub(super) fn floats(
-        &mut self,
-        key: &str,
-        shape: &[usize],
-        into: &mut [f32],
-    ) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// A tensor that is missing, of another type or shape, or not finite.
+    pub fn floats(&mut self, key: &str, shape: &[usize], into: &mut [f32]) -> Result<(), String> {
         let bytes = self.take(key, Dtype::F32, shape)?;
         for (place, value) in into.iter_mut().zip(bytes.as_chunks::<4>().0) {
             *place = f32::from_le_bytes(*value);
@@ -196,7 +211,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a counter.
-    pub(super) fn counter(&mut self, key: &str) -> Result<u64, String> {
+    ///
+    /// # Errors
+    /// One that is missing or negative.
+    pub fn counter(&mut self, key: &str) -> Result<u64, String> {
         let bytes = self.take(key, Dtype::I64, &[1])?;
         let value = bytes.first_chunk().map(|bytes| i64::from_le_bytes(*bytes));
         value
@@ -205,12 +223,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether the file has this key and nobody has read it yet.
-    pub(super) fn has(&self, key: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
         self.left.contains(key)
     }
 
-    /// Fails when a tensor of the file was not read.
-    pub(super) fn finish(self) -> Result<(), String> {
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// A tensor of the file was not read.
+    pub fn finish(self) -> Result<(), String> {
         match self.left.first() {
             None => Ok(()),
             Some(key) => Err(format!(
@@ -262,9 +284,9 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
-        writer().write_to(&path, &Counters::default()).unwrap();
+        writer().write_to(&path, |_| {}).unwrap();
         assert!(std::fs::read(&path).unwrap() == writer().bytes().unwrap());
         let nowhere = folder.path().join("none/x.safetensors");
-        assert!(writer().write_to(&nowhere, &Counters::default()).is_err());
+        assert!(writer().write_to(&nowhere, |_| {}).is_err());
     }
 }

@@ -7,11 +7,11 @@
 
 use std::collections::HashMap;
 
+use crate::error::{Code, Error, Result};
+use crate::manifest::ExpectedTensor;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
-use shared::error::{Code, Error, Result};
-use shared::manifest::ExpectedTensor;
 
 const A: &str = ".lora_A.weight";
 const B: &str = ".lora_B.weight";
@@ -20,7 +20,7 @@ const B: &str = ".lora_B.weight";
 ///
 /// # Errors
 /// [`Code::ExportDiffers`] when the two files do not belong together.
-pub(super) fn convert(trained: &[u8], taken: &[u8]) -> Result<Vec<u8>> {
+pub fn convert(trained: &[u8], taken: &[u8]) -> Result<Vec<u8>> {
     let read = |bytes| SafeTensors::deserialize(bytes).map_err(|e| differ(e.to_string()));
     let (trained, taken) = (read(trained)?, read(taken)?);
     let mut converted: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
@@ -67,7 +67,8 @@ fn beside(left: &[u8], right: &[u8], row: usize) -> Vec<u8> {
 }
 
 /// Keys and shapes that the converted file must hold.
-pub(super) fn expected(trained: &[ExpectedTensor]) -> Vec<ExpectedTensor> {
+#[must_use]
+pub fn expected(trained: &[ExpectedTensor]) -> Vec<ExpectedTensor> {
     let doubled = |tensor: &ExpectedTensor| {
         let mut shape = tensor.shape.clone();
         let rank = if tensor.key.ends_with(A) {
@@ -92,7 +93,7 @@ pub(super) fn expected(trained: &[ExpectedTensor]) -> Vec<ExpectedTensor> {
 ///
 /// # Errors
 /// [`Code::ExportDiffers`] when the text is no adapter_config.json.
-pub(super) fn config(text: &[u8]) -> Result<Vec<u8>> {
+pub fn config(text: &[u8]) -> Result<Vec<u8>> {
     let mut config: Value = serde_json::from_slice(text).map_err(|e| differ(e.to_string()))?;
     let factor = if config["use_rslora"] == true {
         std::f64::consts::SQRT_2
