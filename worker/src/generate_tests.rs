@@ -4,7 +4,8 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
-use shared::model::expected_tensors;
+use shared::config::{AdapterKind, BiasMode, TargetModules};
+use shared::model::{AdapterSpec, expected_tensors};
 
 use super::*;
 
@@ -86,4 +87,65 @@ fn an_empty_or_strange_prompt_is_refused() {
     };
     assert_eq!(code(&model, &[]), Code::Usage);
     assert_eq!(code(&model, &[48]), Code::BadTokenizer);
+}
+
+/// A LoRA adapter of every query projection, whose values are drawn from a state.
+fn drawn_adapter(config: &ModelConfig, mut state: u32) -> PeftAdapter {
+    let spec = AdapterSpec {
+        kind: AdapterKind::Lora,
+        use_dora: true,
+        rank: 2,
+        alpha: 16.0,
+        use_rslora: false,
+        rank_pattern: Vec::new(),
+        alpha_pattern: Vec::new(),
+        targets: TargetModules::Names(vec!["q_proj".into(), "o_proj".into()]),
+        layers: None,
+        modules_to_save: vec!["norm".into()],
+        bias: BiasMode::None,
+        feedforward: None,
+    };
+    let mut draw = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32 + 0.5
+    };
+    let layout = AdapterLayout::new(&AdapterShape::new(&spec, config).unwrap());
+    let tensors = layout.tensors.iter().map(|tensor| {
+        let values = (0..tensor.elements()).map(|_| draw()).collect();
+        (tensor.key.clone(), (tensor.shape.clone(), values))
+    });
+    PeftAdapter {
+        tensors: tensors.collect(),
+        spec,
+        file: "adapter".into(),
+    }
+}
+
+#[test]
+fn one_frozen_base_carries_several_adapters() {
+    let folder = tempfile::tempdir().unwrap();
+    write_base(folder.path());
+    let base = GreedyModel::load(folder.path(), None, Device::Cpu).unwrap();
+    let adapters = [1, 2].map(|state| drawn_adapter(base.config(), state));
+    let alone = adapters.each_ref().map(|adapter| {
+        let model = GreedyModel::load(folder.path(), Some(adapter), Device::Cpu).unwrap();
+        answer(&model, &[3, 14, 15], 16, &[])
+    });
+    let plain = answer(&base, &[3, 14, 15], 16, &[]);
+    assert!(alone[0] != alone[1] && !alone.contains(&plain));
+    let overlays =
+        adapters.map(|adapter| overlays_of(&adapter, &base.decoder, Device::Cpu).unwrap());
+    for _ in 0..2 {
+        for (overlays, expected) in overlays.iter().zip(&alone) {
+            let mut found = Vec::new();
+            let adapted = (&base.decoder, overlays);
+            generate_greedy(adapted, Device::Cpu, &[3, 14, 15], 16, &[], |id| {
+                found.push(id);
+                Ok(true)
+            })
+            .unwrap();
+            assert_eq!(found, *expected);
+        }
+        assert_eq!(answer(&base, &[3, 14, 15], 16, &[]), plain);
+    }
 }
