@@ -25,8 +25,8 @@ use worker::train::{Trainer, collate};
 const LENGTH: u32 = 20;
 /// Rows of the micro-batch.
 const ROWS: u32 = 6;
-/// Largest difference of the two, relative to what was measured.
-const DIFFERENCE: f64 = 0.01;
+/// Largest difference of the two, relative to what was measured: allocations are rounded up to 64 bytes.
+const DIFFERENCE: f64 = 0.02;
 
 /// A family of decoders, and what of it is adapted how.
 type Change = fn(&mut RunConfig);
@@ -56,6 +56,14 @@ const CASES: &[(&str, &str, Change)] = &[
         all_linears(config);
         config.precision = Precision::Bf16;
     }),
+    ("families/qwen3", "q and k normed", all_linears),
+    ("families/phi3_window", "fused linears", all_linears),
+    (
+        "families/gemma2",
+        "norms around, capped scores",
+        all_linears,
+    ),
+    ("families/mixtral", "experts", |_| ()),
 ];
 
 /// Bytes that one layer keeps: (by the formula, as the worker measured them).
@@ -75,7 +83,7 @@ fn of(case: &Case) -> (u64, u64) {
     // A layer that a gradient flows into: not the first one.
     let per_position = kept_activations(&shape, &adapter, settings).layers[1];
     let device = open(DeviceRequest::Cpu, 1).unwrap();
-    let mut trainer = Trainer::load(&case.config, &case.base(), device).unwrap();
+    let trainer = Trainer::load(&case.config, &case.base(), device).unwrap();
     let samples = case.samples();
     let chosen: Vec<_> = samples.iter().take(ROWS as usize).copied().collect();
     let planned = MicroBatchPlan {
@@ -92,15 +100,16 @@ fn of(case: &Case) -> (u64, u64) {
 /// One test, because what is measured is the process's.
 #[test]
 fn a_layer_keeps_what_the_formula_says() {
+    let mut wrong = Vec::new();
     for (base, name, change) in CASES {
         let mut case = Case::load(base);
         change(&mut case.config);
         let (computed, measured) = of(&case);
         let difference = (computed as f64 - measured as f64) / measured as f64;
-        println!("{base} {name}: {computed} computed, {measured} measured");
-        assert!(
-            difference.abs() < DIFFERENCE,
-            "{base} {name}: {difference:+.4}"
-        );
+        println!("{base} {name}: {computed} computed, {measured} measured, {difference:+.4}");
+        if difference.abs() >= DIFFERENCE {
+            wrong.push(format!("{base} {name}: {difference:+.4}"));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }

@@ -89,8 +89,8 @@ fn every_part_follows_its_formula() {
 #[test]
 fn fused_linears_keep_the_values_of_their_parts() {
     let found = of_model("phi3", &TargetModules::AllLinear, |_| (), 4);
-    // As Llama's, but for the ranks of four linears in place of seven.
-    let layer = 4 * (2 * 32 + 2 * 32 + 2 * 32 + 2 * 16 + 4 + 3 * 48 + 4 * 3);
+    // As Llama's, but for the ranks of four linears in place of seven, and queries and keys before their positions.
+    let layer = 4 * (2 * 32 + 2 * 32 + 2 * 32 + 2 * 16 + 4 + 3 * 48 + 4 * 3 + 32 + 16);
     assert_eq!(found.activations, 20 * (2 * layer - 4 * 32));
 }
 
@@ -99,7 +99,7 @@ fn experts_norms_behind_and_capped_scores_are_counted() {
     let q = names(&["q_proj"]);
     let attention = 2 * 32 + 2 * 16 + 4;
     let found = of_model("mixtral", &q, |_| (), 4);
-    let experts = 2 * (2 * 48 + 32 + 1 + 2 * 2) + 5;
+    let experts = 2 * (2 * 48 + 32 + 1 + 3 * 2 + 1) + 1 + 5;
     let layer = 4 * (2 * 32 + 32 + attention + experts + 3);
     assert_eq!(found.activations, 20 * (2 * layer - 4 * 32));
     let found = of_model("gemma2", &q, |_| (), 4);

@@ -113,7 +113,7 @@ impl AdaptedLayer {
 /// Bytes per position that the layers keep from the forward pass.
 ///
 /// A layer that a gradient passes through keeps: the inputs of its two norms; the normed values where q, k, v or gate,
-/// up are adapted; q, k, v, the attention's output and a number per head; gate and up of the MLP; their product where
+/// up are adapted; q, k, v, the attention's output and a number per head; where q, k and v come of one linear its output; gate and up of the MLP; their product where
 /// down is adapted; and each adapter's own values. Linears share their input, unless each keeps a dropped one of its own
 /// (DoRA).
 #[must_use]
@@ -206,6 +206,8 @@ fn attention(
         kept += (2 * queries + 2 * keys) * width + heads * F32;
         kept += scores(shape, settings.longest);
         kept += u64::from(shape.norms.query_key) * (queries + keys) * norm;
+        // The values of a fused linear are a part of its output, and keep the whole of it.
+        kept += u64::from(shape.fused_projections) * (queries + keys) * width;
     } else if adapted.keeps(&[Output]) {
         kept += queries * settings.shared_bytes();
     }
@@ -250,12 +252,14 @@ fn mlp(
     kept + u64::from(*flows) * around * hidden * norm
 }
 
-/// Bytes of `k` experts of a token out of `c`: `k ((gate values + 1) I E + H E + 4 + 16) + 4 c`: each one's gate (and
-/// its activation), up, output, weight and two places in the order of experts; the router's probabilities.
+/// Bytes of `k` experts of a token out of `c`: `k ((gate values + 1) I E + H E + 4 + 24) + 4 c`, and `4 (k + 1)` more
+/// where the weights are normed: each one's gate (and its activation), up, output, weight, index and two places in the
+/// order of experts; the router's probabilities; the weights before the norm and their sum.
 fn experts(experts: &Experts, hidden: u64, settings: ActivationSettings) -> u64 {
     let (inner, width) = (experts.intermediate_size as u64, settings.value_bytes);
-    let each = (settings.gate_values() + 1) * inner * width + hidden * width + F32 + 2 * I64;
-    experts.per_token as u64 * each + experts.count as u64 * F32
+    let (chosen, normed) = (experts.per_token as u64, u64::from(experts.normed));
+    let each = (settings.gate_values() + 1) * inner * width + hidden * width + F32 + 3 * I64;
+    chosen * each + experts.count as u64 * F32 + normed * (chosen + 1) * F32
 }
 
 /// Bytes per position in the last layer's backward pass: `2 H E` for the gradients of the layer's output and input, and

@@ -222,8 +222,10 @@ impl Trainer {
             };
             let Some(first) = first else { return Ok(0) };
             let input_PH = embedded_PH.f_set_requires_grad(true)?;
+            let mask = |site: usize| self.dropout(batch, site);
+            let masks: DropoutMasks<'_> = self.drops().then_some(&mask);
             let before = held_bytes();
-            let output_PH = self.decoder.layer(first, &input_PH, &pass, None, None)?;
+            let output_PH = self.decoder.layer(first, &input_PH, &pass, masks, None)?;
             let kept = held_bytes().saturating_sub(before);
             drop(output_PH);
             Ok(kept * (layers.len() - first) as u64)
@@ -334,6 +336,22 @@ impl Trainer {
         no_grad(compute).map_err(failed("computing logits"))
     }
 
+    /// Whether the inputs of LoRA's pairs are dropped out.
+    fn drops(&self) -> bool {
+        self.lora_dropout > 0.0
+    }
+
+    /// The dropout mask of one adapted linear for a micro-batch.
+    fn dropout(&self, batch: &MicroBatch, site: usize) -> TorchResult<Dropout> {
+        let keys = DropoutKeys {
+            seed: self.seed,
+            p: self.lora_dropout,
+            batch,
+        };
+        let width = self.site_widths.get(site).copied().unwrap_or(0);
+        keys.mask(site, width, self.device)
+    }
+
     fn compute(
         &self,
         batch: &MicroBatch,
@@ -342,19 +360,9 @@ impl Trainer {
         gradient: &mut [f32],
         losses: &mut [f32],
     ) -> TorchResult<()> {
-        let device = self.device;
-        let keys = DropoutKeys {
-            seed: self.seed,
-            p: self.lora_dropout,
-            batch,
-        };
-        let widths = &self.site_widths;
-        let mask = |site: usize| -> TorchResult<Dropout> {
-            keys.mask(site, widths.get(site).copied().unwrap_or(0), device)
-        };
-        let drops = self.lora_dropout > 0.0;
-        let masks: DropoutMasks<'_> = if drops { Some(&mask) } else { None };
-        let on_device = DeviceBatch::of(batch, places, wanted, device)?;
+        let mask = |site: usize| self.dropout(batch, site);
+        let masks: DropoutMasks<'_> = self.drops().then_some(&mask);
+        let on_device = DeviceBatch::of(batch, places, wanted, self.device)?;
         let lengths = batch.lengths();
         let packed = on_device.packed.then_some(&lengths[..]);
         let (rows, length) = on_device.tokens_BT.size2()?;
