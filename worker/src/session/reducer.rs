@@ -130,15 +130,15 @@ impl Drop for Reducer {
     }
 }
 
+/// The members of a generation, or why they could not be connected.
+type Connected = std::result::Result<Box<dyn Collective>, CollectiveError>;
+
 /// The task: connects and reduces, one order after the other.
 struct Work {
     transport: Box<dyn Transport>,
     faults: Faults,
     orders: Arc<Orders>,
-    connected: Option<(
-        Identity,
-        std::result::Result<Box<dyn Collective>, CollectiveError>,
-    )>,
+    connected: Option<(Identity, Connected)>,
     events: mpsc::Sender<ReduceEvent>,
 }
 
