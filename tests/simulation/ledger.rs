@@ -3,7 +3,7 @@
 //! In: what the engine orders to be written. Out: the state and the replay that a start begins with.
 //! Keeps: what a line contradicts is found by the shipped rules, when it is written.
 
-use coordinator::engine::{Committed, Evaluated, MemberSet, Remembered, Rewind, Stored};
+use coordinator::engine::{Committed, Evaluated, MemberSet, Remembered, Rewind, StoredCheckpoint};
 use coordinator::store::{MemoryStore, Replay, Store};
 use shared::error::Result;
 use shared::ids::{Step, Term};
@@ -19,7 +19,7 @@ pub(crate) enum Line {
     Evaluated(Box<Evaluated>),
     Members(MemberSet),
     Rewind(Rewind),
-    Checkpoint(Stored),
+    Checkpoint(StoredCheckpoint),
     Complete(Step),
 }
 
@@ -52,7 +52,7 @@ impl Ledger {
     }
 
     /// Whether this is the state that was committed with a step.
-    pub(crate) fn vouches_for(&self, stored: &Stored) -> bool {
+    pub(crate) fn vouches_for(&self, stored: &StoredCheckpoint) -> bool {
         self.state().agrees(stored.step, &stored.state_digest) == Some(true)
     }
 
@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     /// What a coordinator remembers that goes on from a step, as `start/recall` tells it.
-    pub(crate) fn recall(&self, from: Step, stored: Vec<Stored>) -> Remembered {
+    pub(crate) fn recall(&self, from: Step, stored: Vec<StoredCheckpoint>) -> Remembered {
         let mut replay = Replay::after(from);
         for record in self.store.records() {
             replay.follow(record);

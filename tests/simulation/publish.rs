@@ -4,7 +4,7 @@
 //! Keeps: as the driver: content is compared with the agreed digest before it gets its name; a process that is
 //! gone answers nothing, and what it had begun may have happened or not.
 
-use coordinator::engine::{Event, PublishFailure, Stored};
+use coordinator::engine::{Event, PublishFailure, StoredCheckpoint};
 use shared::ids::{Step, Term};
 use shared::numerics;
 
@@ -82,7 +82,7 @@ impl World {
         step: Step,
         agreed: &String,
         staging: &str,
-    ) -> Result<Result<Stored, PublishFailure>, Violation> {
+    ) -> Result<Result<StoredCheckpoint, PublishFailure>, Violation> {
         let found = if self.planted.publishes_anything() {
             let staged = self.store.staged.get(staging);
             let found = staged.map(numerics::state_digest);

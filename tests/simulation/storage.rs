@@ -3,7 +3,7 @@
 //! In: staged states, digests that were agreed on. Out: checkpoints, or why not, as `driver/publish` tells it.
 //! Keeps: content is compared with the agreed digest before it gets its name.
 
-use coordinator::engine::{ExportFailure, PublishFailure, Stored};
+use coordinator::engine::{ExportFailure, PublishFailure, StoredCheckpoint};
 use shared::error::{Code, Error};
 use shared::ids::Step;
 use shared::numerics;
@@ -45,7 +45,12 @@ impl Store {
     }
 
     /// Gives it its name.
-    pub(crate) fn publish(&mut self, step: Step, staging: &str, checkpoint: Checkpoint) -> Stored {
+    pub(crate) fn publish(
+        &mut self,
+        step: Step,
+        staging: &str,
+        checkpoint: Checkpoint,
+    ) -> StoredCheckpoint {
         let published = stored(step, &checkpoint);
         self.staged.remove(staging);
         self.checkpoints.insert(step, checkpoint);

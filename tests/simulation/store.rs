@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use coordinator::engine::{Committed, Remembered, Restorable, Stored};
+use coordinator::engine::{Committed, Remembered, Restorable, StoredCheckpoint};
 use shared::ids::{Step, Term};
 use shared::numerics::{self, AdapterState};
 use shared::wire::message::SyncSource;
@@ -174,7 +174,7 @@ impl Store {
         let mut known: Vec<_> = all.filter(|(s, _)| self.ledger.vouches_for(s)).collect();
         // The run begins with the newest one that holds what its manifest says.
         while known.pop_if(|(_, newest)| !newest.is_sound()).is_some() {}
-        let stored: Vec<Stored> = known.into_iter().map(|(stored, _)| stored).collect();
+        let stored: Vec<StoredCheckpoint> = known.into_iter().map(|(stored, _)| stored).collect();
         let from = match stored.last() {
             Some(newest) => Restorable {
                 step: newest.step,
@@ -194,8 +194,8 @@ impl Store {
 }
 
 /// The folder's name is the step.
-pub(crate) fn stored(step: Step, checkpoint: &Checkpoint) -> Stored {
-    Stored {
+pub(crate) fn stored(step: Step, checkpoint: &Checkpoint) -> StoredCheckpoint {
+    StoredCheckpoint {
         step,
         folder: step.to_string(),
         state_digest: checkpoint.state_digest.clone(),

@@ -66,7 +66,7 @@ pub(crate) enum Own {
         state_digest: String,
         staging: String,
     },
-    Verify(coordinator::engine::Stored),
+    Verify(coordinator::engine::StoredCheckpoint),
     Remove(Step),
     Export {
         result: Step,

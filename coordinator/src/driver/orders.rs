@@ -20,7 +20,9 @@ use tokio::sync::mpsc;
 use super::export::{Export, export};
 use super::publish::{Publication, publish};
 use super::{Driver, End, WorkOutcome, events, records, storage};
-use crate::engine::{Command, Committed, Evaluated, Event, MemberSet, Notice, Rewind, Stored};
+use crate::engine::{
+    Command, Committed, Evaluated, Event, MemberSet, Notice, Rewind, StoredCheckpoint,
+};
 use crate::history::RunEvent;
 
 /// Bytes after which a publication reports to the engine that it goes on.
@@ -219,7 +221,7 @@ impl Driver {
         }
     }
 
-    fn verify(&mut self, stored: Stored) {
+    fn verify(&mut self, stored: StoredCheckpoint) {
         let order = self.order();
         self.spawn_blocking(move || {
             let outcome = storage::verify(&stored, &order);
@@ -287,7 +289,7 @@ impl Driver {
         Some(event)
     }
 
-    fn stored(&mut self, stored: &Stored) -> Result<()> {
+    fn stored(&mut self, stored: &StoredCheckpoint) -> Result<()> {
         let state_digest = stored.state_digest.clone();
         self.published_digests
             .insert(stored.step, state_digest.clone());

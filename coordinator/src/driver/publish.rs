@@ -12,7 +12,7 @@ use shared::manifest::{ExpectedTensor, FileDigest, Manifest, file_digest, verify
 use shared::paths::{ADAPTER_FILE, OPTIMIZER_FILE, TRAINER_STATE, checkpoint_name};
 use shared::storage::{Group, Groups, Objects};
 
-use crate::engine::{PublishFailure, Stored};
+use crate::engine::{PublishFailure, StoredCheckpoint};
 
 /// Waits until every ledger record written so far is on the disk.
 pub(super) type Synced = Box<dyn FnOnce() -> Result<()> + Send>;
@@ -40,7 +40,7 @@ pub(super) struct Publication {
 pub(super) fn publish(
     publication: Publication,
     moved: &mut dyn FnMut(u64),
-) -> std::result::Result<Stored, PublishFailure> {
+) -> std::result::Result<StoredCheckpoint, PublishFailure> {
     prove(&publication, moved)?;
     name(publication, moved).map_err(PublishFailure::Storage)
 }
@@ -82,7 +82,7 @@ fn complete(files: &[FileDigest]) -> Result<()> {
     Ok(())
 }
 
-fn name(mut publication: Publication, moved: &mut dyn FnMut(u64)) -> Result<Stored> {
+fn name(mut publication: Publication, moved: &mut dyn FnMut(u64)) -> Result<StoredCheckpoint> {
     let objects = &*publication.objects;
     let staging = Group::new(objects, &publication.staging);
     staging.put(TRAINER_STATE, publication.trainer_state.as_bytes())?;
@@ -97,7 +97,7 @@ fn name(mut publication: Publication, moved: &mut dyn FnMut(u64)) -> Result<Stor
     let step = publication.manifest.step;
     let name = checkpoint_name(step);
     objects.publish(&publication.staging, &name)?;
-    Ok(Stored {
+    Ok(StoredCheckpoint {
         step,
         folder: objects.place(&name).display().to_string(),
         state_digest: publication.manifest.state_digest,
@@ -118,7 +118,7 @@ mod tests {
         change: impl FnOnce(&mut Publication),
     ) -> (
         tempfile::TempDir,
-        std::result::Result<Stored, PublishFailure>,
+        std::result::Result<StoredCheckpoint, PublishFailure>,
     ) {
         let output = tempfile::tempdir().unwrap();
         let mut publication = samples::publication(output.path(), 5, damage, synced);

@@ -13,7 +13,7 @@ use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, RunPaths,
 use shared::storage::Folder;
 
 use super::publish::{Publication, Synced, publish};
-use crate::engine::Stored;
+use crate::engine::StoredCheckpoint;
 
 /// What is wrong with a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub(super) fn publication(
 }
 
 /// A checkpoint with its name; damaged ones got it although they should not have.
-pub(crate) fn checkpoint(output_dir: &Path, step: u64, damage: Damage) -> Stored {
+pub(crate) fn checkpoint(output_dir: &Path, step: u64, damage: Damage) -> StoredCheckpoint {
     let synced: Synced = Box::new(|| Ok(()));
     if damage != Damage::OtherState {
         let publication = publication(output_dir, step, Damage::None, synced);
@@ -133,7 +133,7 @@ pub(crate) fn checkpoint(output_dir: &Path, step: u64, damage: Damage) -> Stored
         ..publication.manifest
     };
     manifest.write(&Folder::new(&folder)).unwrap();
-    Stored {
+    StoredCheckpoint {
         step: Step(step),
         folder: folder.display().to_string(),
         state_digest: manifest.state_digest,

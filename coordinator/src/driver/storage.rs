@@ -9,7 +9,7 @@ use shared::manifest::Manifest;
 use shared::paths::{STAGING, checkpoint_name, damaged_names};
 use shared::storage::{Folder, Groups, Objects};
 
-use crate::engine::Stored;
+use crate::engine::StoredCheckpoint;
 
 /// Verifies a checkpoint by reading it whole: manifest, digest of every file, and state digest over `order`, the keys
 /// in canonical order.
@@ -49,7 +49,7 @@ pub(super) fn look_through(
 ///
 /// # Errors
 /// As [`look_through`].
-pub(super) fn verify(stored: &Stored, order: &[String]) -> Result<()> {
+pub(super) fn verify(stored: &StoredCheckpoint, order: &[String]) -> Result<()> {
     let checkpoint = Folder::new(&stored.folder);
     let digest = Some(stored.state_digest.as_str());
     look_through(&checkpoint, stored.step, digest, order).map(|_| ())
@@ -114,7 +114,7 @@ mod tests {
         let stored = samples::checkpoint(output.path(), 5, Damage::None);
         let order = samples::keys();
         verify(&stored, &order).unwrap();
-        let other = Stored {
+        let other = StoredCheckpoint {
             state_digest: "another".into(),
             ..stored.clone()
         };

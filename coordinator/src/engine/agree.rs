@@ -288,7 +288,8 @@ fn committed(step: Step, identity: &Identity, reducing: Reducing, agreed: &Appli
         contributions: work.contributions(),
         recomputed: work.lost_credits,
         bytes_sent: sent.collect(),
-        slowest_us: (slowest(|a| a.reduce_us), slowest(|a| a.apply_us)),
+        slowest_reduce_us: slowest(|a| a.reduce_us),
+        slowest_apply_us: slowest(|a| a.apply_us),
         compute_us: work.compute_us,
         credits: work.credited,
     }

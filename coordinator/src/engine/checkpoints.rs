@@ -13,7 +13,7 @@ use shared::paths::staging_name;
 use shared::wire::message::SyncSource;
 
 use super::Restorable;
-use super::event::{Command, Stored};
+use super::event::{Command, StoredCheckpoint};
 use super::failures::Failures;
 use super::members::Members;
 use super::notice::Notice;
@@ -25,7 +25,7 @@ pub(super) struct Checkpoints {
     /// Where the run begins when there is no checkpoint; `None` for a run that began with another run's checkpoint.
     pub(super) origin: Option<Restorable>,
     /// Checkpoints that are on storage under their names, by step.
-    pub(super) stored: BTreeMap<Step, Stored>,
+    pub(super) stored: BTreeMap<Step, StoredCheckpoint>,
     /// When this coordinator published each of them: a checkpoint may have taken the place of an earlier one.
     published_at: BTreeMap<Step, Duration>,
     pub(super) writing: Option<Writing>,
@@ -55,13 +55,16 @@ pub(super) struct Writing {
 /// A checkpoint that the coordinator reads whole, because of what workers restored from it.
 #[derive(Debug)]
 pub(super) struct Verifying {
-    pub(super) stored: Stored,
+    pub(super) stored: StoredCheckpoint,
     /// Workers that restored another state than the recorded one, with their digests.
     pub(super) accusers: Vec<(WorkerId, String)>,
 }
 
 impl Checkpoints {
-    pub(super) fn new(origin: Option<Restorable>, stored: BTreeMap<Step, Stored>) -> Self {
+    pub(super) fn new(
+        origin: Option<Restorable>,
+        stored: BTreeMap<Step, StoredCheckpoint>,
+    ) -> Self {
         Self {
             origin,
             stored,
@@ -95,7 +98,7 @@ impl Checkpoints {
     }
 
     /// The checkpoint in a folder.
-    pub(super) fn in_folder(&self, folder: &str) -> Option<&Stored> {
+    pub(super) fn in_folder(&self, folder: &str) -> Option<&StoredCheckpoint> {
         self.stored.values().find(|stored| stored.folder == folder)
     }
 
@@ -232,7 +235,7 @@ impl Checkpoints {
     }
 
     /// A checkpoint with the agreed state has its name.
-    pub(super) fn add(&mut self, stored: Stored, now: Duration) {
+    pub(super) fn add(&mut self, stored: StoredCheckpoint, now: Duration) {
         let step = stored.step;
         self.published_at.insert(step, now);
         self.stored.insert(step, stored);
@@ -262,7 +265,7 @@ impl Checkpoints {
     /// Orders a checkpoint read whole; no other is read meanwhile.
     pub(super) fn verify(
         &mut self,
-        stored: Stored,
+        stored: StoredCheckpoint,
         accusers: Vec<(WorkerId, String)>,
         outbox: &mut Outbox,
     ) {
@@ -290,7 +293,7 @@ impl Checkpoints {
     }
 }
 
-fn restorable(stored: &Stored) -> Restorable {
+fn restorable(stored: &StoredCheckpoint) -> Restorable {
     Restorable {
         step: stored.step,
         source: SyncSource::Checkpoint(stored.folder.clone()),

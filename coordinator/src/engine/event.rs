@@ -49,7 +49,7 @@ pub enum Event {
         /// Staging folder that the files came from: tells which try succeeded or failed.
         staging: PathBuf,
         /// The checkpoint as it is on storage now, or why it is not.
-        outcome: std::result::Result<Stored, PublishFailure>,
+        outcome: std::result::Result<StoredCheckpoint, PublishFailure>,
     },
     /// The coordinator has read a checkpoint whole, as [`Command::Verify`] asked.
     Verified {
@@ -73,7 +73,7 @@ pub enum Event {
 
 /// A checkpoint that has its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredCheckpoint {
     /// The committed step whose state it holds.
     pub step: Step,
     /// Path of the checkpoint's folder, as workers are told to open it.
@@ -149,10 +149,10 @@ pub enum Command {
     /// The retention limit is passed: this checkpoint may go.
     Remove(Step),
     /// A checkpoint is on storage, with the state that was agreed on.
-    Stored(Stored),
+    Stored(StoredCheckpoint),
     /// A worker restored another state from this checkpoint than the recorded one: look through it and
     /// answer `Verified`.
-    Verify(Stored),
+    Verify(StoredCheckpoint),
     /// A checkpoint does not hold what the ledger says: it is kept under another name, and never used.
     SetAside {
         /// The step that the checkpoint was committed as.
@@ -242,8 +242,10 @@ pub struct Committed {
     pub recomputed: u32,
     /// Bytes that each member sent to all its peers in the step's reduce.
     pub bytes_sent: BTreeMap<WorkerId, u64>,
-    /// The slowest member's time in reduce and in apply, in microseconds.
-    pub slowest_us: (u64, u64),
+    /// The slowest member's time in reduce, in microseconds.
+    pub slowest_reduce_us: u64,
+    /// The slowest member's time in apply, in microseconds.
+    pub slowest_apply_us: u64,
     /// Each member's time in compute, in microseconds.
     pub compute_us: BTreeMap<WorkerId, u64>,
 }

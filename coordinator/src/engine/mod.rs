@@ -80,7 +80,8 @@ use clock::Clock;
 use committed::CommittedStates;
 use evaluate::Evaluations;
 pub use event::{
-    Command, Committed, Evaluated, Event, ExportFailure, MemberSet, PublishFailure, Rewind, Stored,
+    Command, Committed, Evaluated, Event, ExportFailure, MemberSet, PublishFailure, Rewind,
+    StoredCheckpoint,
 };
 use finish::Export;
 use generation::Generations;

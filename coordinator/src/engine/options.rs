@@ -8,7 +8,7 @@ use shared::ids::{Generation, RunId, Step, Term};
 use shared::ledger::Parts;
 use shared::wire::message::{SyncSource, Welcome};
 
-use super::event::Stored;
+use super::event::StoredCheckpoint;
 use super::timeouts::Timeouts;
 
 /// The kinds of work that have a time for a token of their own.
@@ -118,7 +118,7 @@ pub struct Remembered {
     pub awaited: BTreeSet<String>,
     /// Every checkpoint on storage that the ledger knows, oldest first. Only the one that the run begins with was
     /// verified.
-    pub stored: Vec<Stored>,
+    pub stored: Vec<StoredCheckpoint>,
     /// Device classes that computed each step.
     pub parts: Parts,
     /// Sums of every evaluation, by step, steps after a rewind included.
@@ -134,14 +134,14 @@ pub struct Remembered {
 pub(super) fn beginnings(
     from: &Restorable,
     begins_after: Step,
-    stored: Vec<Stored>,
-) -> (Option<Restorable>, BTreeMap<Step, Stored>) {
+    stored: Vec<StoredCheckpoint>,
+) -> (Option<Restorable>, BTreeMap<Step, StoredCheckpoint>) {
     // The start has verified the newest usable checkpoint: later ones do not hold what the ledger says.
     let usable = stored.into_iter().filter(|s| s.step <= from.step);
     let mut stored: BTreeMap<_, _> = usable.map(|s| (s.step, s)).collect();
     let origin = match &from.source {
         SyncSource::Checkpoint(folder) if from.step != begins_after => {
-            let here = Stored {
+            let here = StoredCheckpoint {
                 step: from.step,
                 folder: folder.clone(),
                 state_digest: from.state_digest.clone().unwrap_or_default(),

@@ -14,7 +14,7 @@ use shared::ids::{Step, WorkerId};
 use shared::wire::message::{FileDigest, ToWorker};
 
 use super::Engine;
-use super::event::{Command, PublishFailure, Stored};
+use super::event::{Command, PublishFailure, StoredCheckpoint};
 use super::members::Member;
 use super::state::Phase;
 
@@ -189,7 +189,7 @@ impl Engine {
         &mut self,
         step: Step,
         staging: &Path,
-        outcome: std::result::Result<Stored, PublishFailure>,
+        outcome: std::result::Result<StoredCheckpoint, PublishFailure>,
     ) {
         let ours = self.checkpoints.is_in(staging);
         match outcome {
@@ -224,7 +224,7 @@ impl Engine {
         self.checkpoints.fail_try(reason, discard, &mut self.outbox);
     }
 
-    fn stored(&mut self, stored: Stored) {
+    fn stored(&mut self, stored: StoredCheckpoint) {
         self.checkpoints.add(stored, self.now);
         self.remove_oldest();
     }

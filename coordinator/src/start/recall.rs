@@ -15,7 +15,7 @@ use shared::manifest::Manifest;
 use shared::storage::{Folder, Objects};
 use shared::wire::message::SyncSource;
 
-use crate::engine::{Remembered, Restorable, Stored};
+use crate::engine::{Remembered, Restorable, StoredCheckpoint};
 use crate::store::{CommitsAfter, Replay, Store};
 
 /// What is remembered.
@@ -101,12 +101,12 @@ fn inherit_evaluations(remembered: &mut Remembered, from: &Restorable) -> Result
 }
 
 /// Checkpoints that have a line in the ledger and a folder, oldest first.
-fn stored(objects: &dyn Objects, replay: &Replay) -> Vec<Stored> {
+fn stored(objects: &dyn Objects, replay: &Replay) -> Vec<StoredCheckpoint> {
     let there = replay
         .checkpoints()
         .filter(|known| objects.has(&known.folder));
     there
-        .map(|checkpoint| Stored {
+        .map(|checkpoint| StoredCheckpoint {
             step: checkpoint.step,
             folder: objects.place(&checkpoint.folder).display().to_string(),
             state_digest: checkpoint.state_digest.clone(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::engine::{Command, Engine, Event, MemberSet, Notice, PublishFailure, Stored};
+use coordinator::engine::{
+    Command, Engine, Event, MemberSet, Notice, PublishFailure, StoredCheckpoint,
+};
 use coordinator::rpc::{Outbox, SessionEvent, SessionService, Traffic};
 use shared::ids::{Identity, Step, WorkerId};
 use shared::net::SESSION;
@@ -327,7 +329,7 @@ fn publish(
     step: Step,
     agreed: &String,
     staging: &str,
-) -> Result<Result<Stored, PublishFailure>, Violation> {
+) -> Result<Result<StoredCheckpoint, PublishFailure>, Violation> {
     let checkpoint = match scene.store.publishable(step, agreed, staging) {
         Ok(checkpoint) => checkpoint,
         Err(failure) => return Ok(Err(failure)),

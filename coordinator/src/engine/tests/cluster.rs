@@ -15,7 +15,7 @@ use shared::wire::message::{
 
 use super::super::{
     Command, Committed, Engine, Event, ExportFailure, Notice, Options, PublishFailure, Remembered,
-    Restorable, Schedule, Stored,
+    Restorable, Schedule, StoredCheckpoint,
 };
 pub(super) use super::scripted::{Fixed, Scripted, expected_state, options, worker};
 
@@ -43,7 +43,7 @@ pub(super) struct Cluster {
     pub(super) set_aside: Vec<Step>,
     pub(super) released: Vec<WorkerId>,
     pub(super) removed: Vec<Step>,
-    pub(super) verify: Option<Stored>,
+    pub(super) verify: Option<StoredCheckpoint>,
     /// Whose staged files hold another state.
     pub(super) wrong_files: Option<WorkerId>,
     /// What comes of the next publication, and of the next export.
@@ -61,7 +61,7 @@ pub(super) struct Cluster {
     pub(super) hold_reduce: bool,
     /// Publications are not answered; these wait.
     pub(super) hold_publishing: bool,
-    pub(super) publishing: Vec<(Stored, PathBuf)>,
+    pub(super) publishing: Vec<(StoredCheckpoint, PathBuf)>,
     pub(super) refused: Vec<(WorkerId, Code)>,
     /// Who was forced to leave, as the ledger has it.
     pub(super) evicted: Vec<WorkerId>,
@@ -213,7 +213,7 @@ impl Cluster {
             } => {
                 self.published.push(step);
                 let folder = format!("/c/{step}");
-                let stored = Stored {
+                let stored = StoredCheckpoint {
                     step,
                     folder,
                     state_digest,

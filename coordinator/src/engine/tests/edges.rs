@@ -9,7 +9,8 @@ use shared::ledger::Parts;
 use shared::wire::message::{FromWorker, Hello, Loaded, Position, Progress, SyncSource, Task};
 
 use super::super::{
-    Command, Event, ExportFailure, Notice, Options, PublishFailure, Remembered, Restorable, Stored,
+    Command, Event, ExportFailure, Notice, Options, PublishFailure, Remembered, Restorable,
+    StoredCheckpoint,
 };
 use super::cluster::{Cluster, Fixed, options, worker};
 use super::stories::complete;
@@ -244,7 +245,7 @@ fn whoever_was_silent_while_the_coordinator_stood_still_is_heard_first() {
 
 /// A run of six steps that comes back with checkpoints of 2 and 4 and nobody there.
 pub(super) fn from_storage(device_classes: &[&str]) -> Cluster {
-    let stored = |step: u64| Stored {
+    let stored = |step: u64| StoredCheckpoint {
         step: Step(step),
         folder: format!("/c/{step}"),
         state_digest: super::cluster::expected_state(step, 4).to_string(),

@@ -8,7 +8,9 @@ use shared::ids::{Identity, RunId, Step};
 use shared::ledger::Parts;
 use shared::wire::message::{FromWorker, Hello, Loaded, Position, SyncSource, Task};
 
-use super::super::{Command, Engine, Event, Notice, Options, Remembered, Restorable, Stored};
+use super::super::{
+    Command, Engine, Event, Notice, Options, Remembered, Restorable, StoredCheckpoint,
+};
 use super::cluster::{Cluster, Fixed, Scripted, expected_state, options, worker};
 use super::stories::complete;
 
@@ -27,7 +29,7 @@ fn from_checkpoint(step: u64, options: Options, run: Fixed, remembered: Remember
         source: SyncSource::Checkpoint(folder.clone()),
         state_digest: Some(state(step)),
     };
-    let stored = vec![Stored {
+    let stored = vec![StoredCheckpoint {
         step: Step(step),
         folder,
         state_digest: state(step),
