@@ -273,18 +273,6 @@ impl Checkpoints {
         self.verifying = Some(Verifying { stored, accusers });
     }
 
-    /// Takes out the oldest checkpoints beyond `save_total_limit`, but for those that stay; returns their steps.
-    pub(super) fn take_oldest(&mut self, limit: u32, stays: &[Option<Step>]) -> Vec<Step> {
-        let keep = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
-        let older = self.stored.keys().rev().skip(keep);
-        let older = older.filter(|step| !stays.contains(&Some(**step)));
-        let older: Vec<_> = older.copied().collect();
-        for step in &older {
-            self.stored.remove(step);
-        }
-        older
-    }
-
     /// Forgets what is being written or was given up after `step`: the run leaves its course.
     pub(super) fn void_after(&mut self, step: Step) {
         self.writing.take_if(|writing| writing.step > step);

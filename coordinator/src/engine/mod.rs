@@ -9,15 +9,17 @@
 //!   step:  deal ─ Computed/Credit ... ─ all credited ─ Reduce ─ Applied by all ─ Commit ─ boundary
 //! ```
 //!
-//! `members` who is connected, and each worker's state · `membership` who may join, who is evicted · `join` how a state
+//! `members` who is connected, and each worker's state · `membership` who may join, who is refused or gone · `lease` whose
+//! time is over · `join` how a state
 //! is brought up · `generation` which workers are members together · `recovery` a session or a coordinator that comes
-//! back · `boundary` what is decided between two steps · `step` deal and credit (`state`, `work`, `pace`, `relief`,
+//! back · `boundary` what is decided between two steps · `dealing` who gets which micro-batch, and credit (`state`, `work`, `pace`, `relief`,
 //! `audit`) · `dispute` who computed wrongly · `prove` whose state is spoiled when a joiner's differs · `reduce` and
 //! `agree` from the last credit to the commit · `committed` the committed states and their digests · `non_finite` steps
 //! that apply nothing, and when they end the run · `evaluate` evaluations of the committed state, and early stopping ·
 //! `fork` a replay that differs · `rewind` going on from another step · `holders` which workers hold a state · `owed`
-//! which states storage is owed · `retain` which members keep these until then · `write` which member writes them,
-//! `failures` which could not · `checkpoints` what is on storage and on its way there · `drain` the polite leave ·
+//! which states storage is owed · `kept_in_memory` which members keep these until then · `write` which member writes them,
+//! `failures` which could not · `checkpoints` what is on storage and on its way there · `retention` what is removed from it · `result` whose adapter the
+//! run leaves · `drain` the polite leave ·
 //! `finish` the end of a run, `stop` an earlier one · `outbox` what the engine says · `options` what it is told once ·
 //! `clock` time without the coordinator's own stalls · `invariants` what holds after every event · `timeouts` all
 //! cluster timeouts, derived from `failure_detection`.
@@ -32,6 +34,7 @@ mod boundary;
 mod checkpoints;
 mod clock;
 mod committed;
+mod dealing;
 mod dispute;
 mod drain;
 mod evaluate;
@@ -43,6 +46,8 @@ mod generation;
 mod holders;
 mod invariants;
 mod join;
+mod kept_in_memory;
+mod lease;
 mod members;
 mod membership;
 mod non_finite;
@@ -55,10 +60,10 @@ mod prove;
 mod recovery;
 mod reduce;
 mod relief;
-mod retain;
+mod result;
+mod retention;
 mod rewind;
 mod state;
-mod step;
 mod stop;
 mod timeouts;
 mod work;

@@ -3,7 +3,7 @@
 //! In: what is committed, evaluated and stored, and who holds which state. Out: the steps that are owed, in the order
 //! in which they are written; where the run can begin again.
 //! Keeps: the owed steps are derived anew at every question, from facts that survive a restart, so no death and no lost
-//! message can make the run forget an owed state. Not here: who writes it, and what follows (`checkpoint`).
+//! message can make the run forget an owed state. Not here: who writes it, and what follows (`write`).
 
 use std::collections::BTreeSet;
 
@@ -36,17 +36,6 @@ impl Engine {
             .filter(|step| !self.checkpoints.is_on_storage(*step))?;
         let wanted = self.options.best_is_the_result || self.holders().anybody(best);
         wanted.then_some(best)
-    }
-
-    /// The step with the best evaluation so far.
-    pub(super) fn best(&self) -> Option<Step> {
-        self.evaluations.best(self.states.committed)
-    }
-
-    /// The step whose adapter is the result, once the run has ended.
-    pub(super) fn result(&self) -> Step {
-        let best = self.best().filter(|_| self.options.best_is_the_result);
-        best.unwrap_or(self.states.committed)
     }
 
     /// The newest step that `save_steps` asks for, unless it was given up, or a checkpoint of it or of a later step is

@@ -229,20 +229,6 @@ impl Engine {
         self.remove_oldest();
     }
 
-    /// Removes the oldest checkpoints beyond `save_total_limit`. Kept are the best one, the one that the run would go
-    /// back to, and that of the committed state where a late publication lies ahead of it: it would be owed again at
-    /// once.
-    fn remove_oldest(&mut self) {
-        let Some(limit) = self.options.save_total_limit else {
-            return;
-        };
-        let point = self.restart_point().map(|point| point.step);
-        let stays = [self.best(), point, Some(self.states.committed)];
-        for step in self.checkpoints.take_oldest(limit, &stays) {
-            self.outbox.push(Command::Remove(step));
-        }
-    }
-
     /// Ends a try of which no byte has moved for `stage_stall`, and begins the next round when its pause is over.
     pub(super) fn checkpoint_overdue(&mut self) {
         let stall = self.options.timeouts.stage_stall;

@@ -20,8 +20,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clip::clip_factor;
+use super::fixed_point::dequantize;
 use super::parallel::{each, share};
-use super::quantize::dequantize;
 use super::state::AdapterState;
 
 /// Constants of the optimizer, torch's defaults.
@@ -81,7 +82,7 @@ struct Factors {
     clip: f32,
     /// `1 - lr * decay`, on the parameter.
     decay: f32,
-    /// `1 - beta1`, how far the first moment goes one_minus_beta1 the gradient.
+    /// `1 - beta1`, the weight of the gradient in the first moment.
     one_minus_beta1: f32,
     /// `beta2`, the share of the second moment that stays.
     beta2: f32,
@@ -178,16 +179,10 @@ fn factors(number: u64, update: &Update<'_>, group: &ParamGroup) -> Factors {
     } else {
         0.0
     };
-    let clip = if update.max_grad_norm > 0.0 {
-        // Torch divides in f32.
-        (update.max_grad_norm as f32 / (update.grad_norm as f32 + 1e-6)).min(1.0)
-    } else {
-        1.0
-    };
     let correction1 = 1.0 - power(adamw.beta1, number);
     let correction2 = 1.0 - power(adamw.beta2, number);
     Factors {
-        clip,
+        clip: clip_factor(update.grad_norm, update.max_grad_norm),
         decay: (1.0 - learning_rate * weight_decay) as f32,
         one_minus_beta1: (1.0 - adamw.beta1) as f32,
         beta2: adamw.beta2 as f32,

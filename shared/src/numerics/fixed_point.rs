@@ -168,5 +168,5 @@ fn round_any(scaled: f64) -> Option<i64> {
 }
 
 #[cfg(test)]
-#[path = "quantize_tests.rs"]
+#[path = "fixed_point_tests.rs"]
 mod tests;

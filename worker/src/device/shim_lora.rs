@@ -1,4 +1,4 @@
-//! The LoRA linear: a frozen product and a pair's, in one node of the graph.
+//! The way to the LoRA linear of `cshim/lora_linear.cpp`: a frozen product and a pair's, in one node of the graph.
 //!
 //! In: x the inputs `[B, I]`, W the frozen weight `[O, I]`, b the bias `[O]`, A `[R, I]` and B `[O, R]` a pair, s its
 //! scaling, k the mask of dropout `[B, I]` and c its scale 1 / (1 - p), dy the gradient of y. Out:

@@ -1,12 +1,12 @@
-//! The gradient's L2 norm, in f64 and in one order.
+//! Clipping by the gradient's L2 norm, in f64 and in one order.
 //!
-//! In: the reduced integers q. Out: `sqrt(sum of (q * 2^-44)^2)` before clipping, the number that is logged and
-//! committed.
+//! In: the reduced integers q. Out: `sqrt(sum of (q * 2^-44)^2)`, the norm before clipping that is logged and committed;
+//! the factor on the gradient that it gives.
 //! Keeps: eight lanes inside a chunk of 4096, lanes then chunks joined in order, so the value is
 //! the same for any number of threads.
 
+use super::fixed_point::dequantize;
 use super::parallel::{CHUNK, each, share};
-use super::quantize::dequantize;
 
 const LANES: usize = 8;
 
@@ -23,6 +23,16 @@ pub fn grad_norm(total: &[i64]) -> f64 {
     });
     // The square root is correctly rounded everywhere.
     sums.iter().fold(0.0, |total, sum| total + sum).sqrt()
+}
+
+/// `min(1, max_grad_norm / (grad_norm + 1e-6))`, the factor on a gradient of this norm; 1 where `max_grad_norm` is 0.
+pub(super) fn clip_factor(grad_norm: f64, max_grad_norm: f64) -> f32 {
+    if max_grad_norm > 0.0 {
+        // Torch divides in f32.
+        (max_grad_norm as f32 / (grad_norm as f32 + 1e-6)).min(1.0)
+    } else {
+        1.0
+    }
 }
 
 fn sum_of_squares(chunk: &[i64]) -> f64 {
