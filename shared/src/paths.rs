@@ -62,10 +62,13 @@ pub fn damaged_names(step: Step) -> impl Iterator<Item = String> {
     })
 }
 
+/// End of the hidden name of a file that has no name of its own yet.
+pub const UNNAMED: &str = "export";
+
 /// Name of a file of the result before it has its own.
 #[must_use]
 pub fn unnamed_result(name: &str) -> String {
-    format!(".{name}.export")
+    format!(".{name}.{UNNAMED}")
 }
 
 /// Folder name of one try of a worker to write a step's checkpoint.

@@ -230,7 +230,7 @@ const SHARED: &[(&str, &[&str])] = &[
     ("plan", &["config", "ids"]),
     ("security", &["error"]),
     ("signals", &["error"]),
-    ("storage", &["error"]),
+    ("storage", &["error", "paths"]),
     ("telemetry", &["error"]),
     ("tensors", &["error", "manifest"]),
     ("text", &["error"]),

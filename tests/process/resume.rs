@@ -73,6 +73,22 @@ fn a_run_goes_on_with_any_other_number_of_workers() {
     }
 }
 
+/// A unit that starts the same command again must not wait for a host that is gone for good.
+#[test]
+fn a_run_that_has_steps_waits_for_no_more_workers_than_it_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    stopped(folder.path(), "2");
+    let config = Run::config(folder.path(), LONG);
+    let again = ["--wait-workers", "2", "--local-workers", "1"];
+    let finished = Run::start(folder.path(), &config, &again).finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(
+        !finished.stderr.contains("of 2 ready"),
+        "{}",
+        finished.stderr
+    );
+}
+
 /// 100 rows that no run has seen.
 fn new_rows(folder: &Path) {
     let data = folder.join("new");

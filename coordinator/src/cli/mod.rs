@@ -61,7 +61,7 @@ pub struct UpArgs {
     /// The run pauses below this many workers; overrides `min_workers`.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub min_workers: Option<u32>,
-    /// Step 1 waits for this many workers; default: the larger of min and local workers.
+    /// The run's first step waits for this many workers; default: the larger of min and local workers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub wait_workers: Option<u32>,
     /// Start this many worker processes on this machine.

@@ -89,6 +89,9 @@ fn io(path: &Path, what: &str, why: &std::io::Error) -> Error {
         .why(why.to_string())
 }
 
+/// Bytes that are copied at a time: a read is a round trip where storage is far.
+const COPIED: usize = 1 << 20;
+
 /// Objects under temporary names beside their own; those that got no name are removed.
 struct Staged<'a> {
     objects: &'a dyn Groups,
@@ -167,7 +170,15 @@ impl<'a> Staged<'a> {
     }
 
     fn copy_from(&mut self, name: &str, from: &mut dyn Read) -> Result<()> {
-        self.write(name, &mut |to| std::io::copy(from, to).map(|_| ()))
+        let mut buffer = vec![0; COPIED];
+        self.write(name, &mut |to| {
+            loop {
+                match from.read(&mut buffer)? {
+                    0 => return Ok(()),
+                    read => to.write_all(&buffer[..read])?,
+                }
+            }
+        })
     }
 
     /// Checks that a copied file has the digest that the checkpoint's manifest lists, in case either changed meanwhile.

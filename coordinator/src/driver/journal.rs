@@ -27,7 +27,9 @@ use crate::history::{
 /// The sinks of a run's events.
 pub struct Journal {
     history: RunHistory,
-    /// The other sinks, in the order in which they hear of an event: files before the terminal.
+    /// Every event of the run, over all its starts.
+    cluster: ClusterLog,
+    /// The other sinks, which hear of an event after the files.
     sinks: Vec<Box<dyn EventSink>>,
     sentinel: Sentinel,
     answers: Option<Answers>,
@@ -41,7 +43,7 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the journal of a run whose checkpoint of step `from` lies in `checkpoint`, and that
-    /// has committed `since` after it.
+    /// has committed `since` after it. What was `said` before goes to the log of events.
     ///
     /// # Errors
     /// [`Code::Io`](shared::error::Code::Io) with the path.
@@ -52,6 +54,7 @@ impl Journal {
         from: Step,
         checkpoint: Option<&Path>,
         since: &LedgerHistory<'_>,
+        said: &[RunEvent],
     ) -> Result<Self> {
         let total_steps = plan.total_steps();
         let paths = RunPaths::new(&config.output_dir);
@@ -62,7 +65,8 @@ impl Journal {
         let newest = history.newest();
         let mut journal = Self {
             history,
-            sinks: vec![Box::new(cluster), Box::new(reporter)],
+            cluster,
+            sinks: vec![Box::new(reporter)],
             sentinel: Sentinel::default(),
             answers: None,
             summary: Summary {
@@ -75,6 +79,9 @@ impl Journal {
             refusals,
             complaints: BTreeSet::new(),
         };
+        for event in said {
+            journal.log(event);
+        }
         // Alarms that an earlier start gave are not given again.
         let _ = journal.sentinel.look(&journal.history.evaluations());
         journal.take(&RunEvent::Started {
@@ -132,7 +139,8 @@ impl Journal {
     }
 
     /// Tells the sinks beside the history.
-    fn tell(&mut self, event: &RunEvent) {
+    pub(super) fn tell(&mut self, event: &RunEvent) {
+        self.log(event);
         let failed: Vec<_> = self
             .sinks
             .iter_mut()
@@ -143,10 +151,16 @@ impl Journal {
         }
     }
 
+    /// Writes an event to the log of events alone: whoever else should hear of it has.
+    pub(super) fn log(&mut self, event: &RunEvent) {
+        if let Err(error) = self.cluster.take(event) {
+            self.complain(&error);
+        }
+    }
+
     fn complain(&mut self, error: &Error) {
-        let complaint = render(error);
-        if self.complaints.insert(complaint.clone()) {
-            self.say(&format!("the run goes on: {complaint}"));
+        if self.complaints.insert(render(error)) {
+            self.tell(&RunEvent::complaint(error));
         }
     }
 

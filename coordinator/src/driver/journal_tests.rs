@@ -51,7 +51,8 @@ impl Told {
             course: &Course::default(),
             sets: &[],
         };
-        let journal = Journal::open(config, plan.clone(), reporter, Step(0), None, &since);
+        let said = [RunEvent::notice("before the run")];
+        let journal = Journal::open(config, plan.clone(), reporter, Step(0), None, &since, &said);
         Self {
             folder,
             journal: journal.unwrap(),
@@ -203,4 +204,61 @@ fn who_sent_how_much_is_one_number_a_worker() {
     let sent = json!({"worker-0": 200, "worker-1": 200, "worker-2": 200});
     assert_eq!(line["bytes_sent"], sent);
     assert!(line.get("peer_bytes_sent").is_none());
+}
+
+#[test]
+fn the_summary_counts_from_the_resume_and_ends_where_the_run_ends() {
+    let commits = (1..=2).map(|step| Commit {
+        step: Step(step),
+        loss: 1 << 41,
+        ..Commit::default()
+    });
+    let mut told = Told::after(&commits.collect::<Vec<_>>(), &[]);
+    told.commit(3..=5);
+    let checkpoint = RunEvent::Checkpoint {
+        step: Step(4),
+        path: "checkpoint-4".into(),
+        state_digest: String::new(),
+    };
+    told.journal.take(&checkpoint).unwrap();
+    // Patience is over before the plan is.
+    let traffic = CoordinatorTraffic::default();
+    let RunEvent::Complete(complete) = told.journal.completion(Step(5), "sha".into(), traffic)
+    else {
+        panic!("the end of a run");
+    };
+    let summary = &complete.summary;
+    let counted = (
+        summary.resumed,
+        summary.steps,
+        summary.total_steps,
+        summary.checkpoints,
+    );
+    assert_eq!(counted, (2, 3, 5, 1));
+    assert_eq!(
+        (complete.num_tokens, complete.loss),
+        (summary.tokens, summary.last_loss)
+    );
+    assert!(summary.tokens > 0 && complete.loss.is_some());
+}
+
+/// The file has what was said before there was a run, and the error that ended it; the stream has them of others.
+#[test]
+fn the_log_of_events_has_its_beginning_and_its_end() {
+    let mut told = Told::new();
+    told.commit(1..=1);
+    let error = Error::new(shared::error::Code::WorkerFailed, "nobody is left");
+    told.journal.log(&RunEvent::Error(error));
+    let lines = std::fs::read_to_string(told.folder.path().join("logs/cluster.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<_> = lines
+        .iter()
+        .map(|line| line["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["notice", "started", "step", "error"]);
+    assert_eq!(lines[0]["text"], "before the run");
+    assert_eq!(lines[3]["what"], "nobody is left");
 }

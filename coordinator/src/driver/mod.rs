@@ -169,7 +169,9 @@ impl Driver {
         }
         match &outcome {
             Ok(End::Interrupted(step)) => self.stops(*step),
-            Ok(End::Complete(_)) | Err(_) => {}
+            // The end of the process tells everybody else of the error, once.
+            Err(error) => self.journal.log(&RunEvent::Error(error.clone())),
+            Ok(End::Complete(_)) => {}
         }
         // Outboxes deliver what they hold, then end the sessions.
         self.outboxes.clear();

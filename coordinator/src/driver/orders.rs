@@ -73,7 +73,7 @@ impl Driver {
         Ok(None)
     }
 
-    /// Tells every sink of an event, the ledger first: nobody hears of what it does not have.
+    /// Tells every sink of an event, the ledger first: nobody hears of what it neither has nor holds to be written.
     ///
     /// # Errors
     /// When the ledger must not go on, or the history has a gap.
@@ -316,10 +316,7 @@ impl Driver {
     }
 
     fn complain(&mut self, error: &Error) {
-        self.journal.say(&format!(
-            "the run goes on: {}",
-            shared::error::render(error)
-        ));
+        self.journal.tell(&RunEvent::complaint(error));
     }
 
     fn order(&self) -> Vec<String> {

@@ -125,7 +125,7 @@ mod tests {
         change(&mut publication);
         let outcome = publish(publication, &mut |_| ());
         assert_eq!(
-            checkpoints(&Folder::new(output.path())).len(),
+            checkpoints(&Folder::new(output.path())).unwrap().len(),
             usize::from(outcome.is_ok())
         );
         (output, outcome)

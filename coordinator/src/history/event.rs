@@ -93,6 +93,16 @@ impl RunEvent {
             about: None,
         })
     }
+
+    /// A failure that the run goes on after.
+    #[must_use]
+    pub fn complaint(error: &Error) -> Self {
+        Self::Notice(NoticeEvent {
+            text: format!("the run goes on: {}", shared::error::render(error)),
+            code: Some(error.code),
+            about: None,
+        })
+    }
 }
 
 /// A committed step: its figures, who computed it and what it cost.

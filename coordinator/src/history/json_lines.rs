@@ -55,7 +55,15 @@ impl ClusterLog {
 }
 
 impl EventSink for ClusterLog {
+    /// Appends one line. A join token goes to whoever started the run, and into no file.
     fn take(&mut self, event: &RunEvent) -> Result<()> {
-        self.0.append(&line(event)?)
+        let line = match event {
+            RunEvent::Listening { address, .. } => line(&RunEvent::Listening {
+                address: address.clone(),
+                token: None,
+            }),
+            event => line(event),
+        };
+        self.0.append(&line?)
     }
 }

@@ -23,7 +23,7 @@ use super::schedule::RunSchedule;
 use super::setup::RunSetup;
 use crate::driver::{Driver, End, Journal, LedgerHistory, LocalWorkers, Run};
 use crate::engine::Engine;
-use crate::history::{Answers, Reporter};
+use crate::history::{Answers, EventSink, Reporter, RunEvent};
 use crate::rpc::{NO_WORKER_CAN_CONNECT, SessionService, Traffic};
 
 /// Session events waiting at most.
@@ -41,11 +41,13 @@ pub async fn lead(
     log: &LogFile,
     faults: Faults,
 ) -> Result<End> {
-    for notice in &setup.notices {
-        reporter.notice(notice);
-    }
+    let notices = std::mem::take(&mut setup.notices);
+    let mut said: Vec<_> = notices.into_iter().map(RunEvent::notice).collect();
+    said.iter().try_for_each(|event| reporter.take(event))?;
     let options = options(&setup, crew)?;
-    reporter.notice(&options.timeouts.to_string());
+    let timeouts = RunEvent::notice(options.timeouts.to_string());
+    reporter.take(&timeouts)?;
+    said.push(timeouts);
     let timeouts = options.timeouts;
     let paths = RunPaths::new(&setup.config.output_dir);
     log.open(&paths.coordinator_log())?;
@@ -56,7 +58,7 @@ pub async fn lead(
     );
     let remembered = std::mem::take(&mut setup.recalled.remembered);
     let engine = Engine::new(options, Box::new(schedule), setup.from.clone(), remembered);
-    let mut journal = journal(&setup, reporter, engine.course())?;
+    let mut journal = journal(&setup, reporter, engine.course(), &said)?;
     let tokenizer_files = setup.base.tokenizer.files().to_vec();
     keep_answers(
         &mut journal,
@@ -98,7 +100,12 @@ pub async fn lead(
 }
 
 /// The history of the run so far, opened behind the state that the run goes on from.
-fn journal(setup: &RunSetup, reporter: Reporter, course: &Course) -> Result<Journal> {
+fn journal(
+    setup: &RunSetup,
+    reporter: Reporter,
+    course: &Course,
+    said: &[RunEvent],
+) -> Result<Journal> {
     let checkpoint = match &setup.from.source {
         SyncSource::Checkpoint(folder) => Some(Path::new(folder)),
         _ => None,
@@ -116,6 +123,7 @@ fn journal(setup: &RunSetup, reporter: Reporter, course: &Course) -> Result<Jour
             course,
             sets: &setup.work.evaluation_sets,
         },
+        said,
     )
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::config::DeviceClassPolicy;
 use shared::error::Result;
 use shared::evaluation::Patience;
+use shared::ledger::State;
 use shared::manifest::{ExpectedTensor, Manifest};
 use shared::paths::RunPaths;
 use shared::storage::Folder;
@@ -19,7 +20,8 @@ use crate::engine::{Options, Timeouts};
 pub struct Crew {
     /// The run pauses below this many; that of the configuration where none is given.
     pub min_workers: Option<u32>,
-    /// Step 1 waits for this many; the larger of the least and the local ones where none is given.
+    /// The run's first step waits for this many; the larger of the least and the local ones where none is given, and in a
+    /// run that has steps.
     pub wait_workers: Option<u32>,
     /// Worker processes that this coordinator starts itself.
     pub local_workers: u32,
@@ -33,9 +35,11 @@ pub(super) fn options(setup: &RunSetup, crew: Crew) -> Result<Options> {
     let config = &setup.config;
     let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     let min_workers = crew.min_workers.unwrap_or(config.min_workers);
-    let wait_workers = crew
-        .wait_workers
-        .unwrap_or(min_workers.max(crew.local_workers));
+    let all = min_workers.max(crew.local_workers);
+    // Of a run that has steps, the same command must go on when one of its hosts is gone for good.
+    let has_steps = |state: &State| state.highest() > state.run.begins_after;
+    let begun = setup.store.state().is_some_and(has_steps);
+    let wait_workers = crew.wait_workers.filter(|_| !begun).unwrap_or(all);
     Ok(Options {
         run: setup.record.run_id.clone(),
         term: setup.record.term,

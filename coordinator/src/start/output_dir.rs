@@ -44,28 +44,26 @@ pub fn check_writable(output_dir: &Path) -> Result<()> {
 }
 
 /// What a run left that is removed with it: everything but prepared data.
-fn of_run(output_dir: &Path) -> Vec<PathBuf> {
+fn of_run(output_dir: &Path) -> Result<Vec<PathBuf>> {
     let left = RunPaths::new(output_dir).left_by_a_run();
     let objects = Folder::new(output_dir);
-    let checkpoints = checkpoints(&objects)
+    let checkpoints = checkpoints(&objects)?
         .into_iter()
         .map(|(_, name)| objects.place(&name));
-    left.into_iter()
-        .chain(checkpoints)
-        .filter(|path| path.exists())
-        .collect()
+    let all = left.into_iter().chain(checkpoints);
+    Ok(all.filter(|path| path.exists()).collect())
 }
 
 /// What a run begins from must not be among what `--overwrite` removes.
 ///
 /// # Errors
-/// [`Code::Contradiction`].
+/// [`Code::Contradiction`], and [`Code::Io`] when the checkpoints cannot be listed.
 pub(super) fn survives_overwrite(config: &RunConfig) -> Result<()> {
     let begins = [
         ("parent", &config.parent),
         ("init_adapter", &config.init_adapter),
     ];
-    let removed = of_run(&config.output_dir);
+    let removed = of_run(&config.output_dir)?;
     for (key, path) in begins {
         let Some(path) = path else { continue };
         let goes = |r: &PathBuf| r.starts_with(path) || path.starts_with(r);
@@ -87,7 +85,7 @@ pub(super) fn survives_overwrite(config: &RunConfig) -> Result<()> {
 
 /// Removes what a run left, except prepared data.
 pub(super) fn remove_run(output_dir: &Path) -> std::io::Result<()> {
-    for path in of_run(output_dir) {
+    for path in of_run(output_dir).map_err(std::io::Error::other)? {
         if path.is_dir() {
             std::fs::remove_dir_all(path)?;
         } else {

@@ -23,20 +23,27 @@ pub struct Found {
 }
 
 /// Steps and names of the checkpoints, newest first; nothing is verified.
-#[must_use]
-pub fn checkpoints(run: &dyn Groups) -> Vec<(Step, String)> {
-    let named = run.groups().unwrap_or_default().into_iter();
+///
+/// # Errors
+/// [`Code::Io`] when they cannot be listed: a run that took that for none would begin again.
+pub fn checkpoints(run: &dyn Groups) -> Result<Vec<(Step, String)>> {
+    let named = run.groups().map_err(|e| {
+        Error::new(Code::Io, "the checkpoints cannot be listed")
+            .in_file(run.place(""))
+            .why(e.to_string())
+    })?;
     let mut found: Vec<_> = named
+        .into_iter()
         .filter_map(|name| Some((checkpoint_step(&name)?, name)))
         .collect();
     found.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
-    found
+    Ok(found)
 }
 
 /// The newest checkpoint that verifies, `None` when the folder has none at all.
 ///
 /// # Errors
-/// [`Code::NoCheckpoint`] when there are some and none verifies.
+/// [`Code::NoCheckpoint`] when there are some and none verifies; [`Code::Io`] when they cannot be listed.
 pub fn newest(run: &dyn Groups) -> Result<Option<Found>> {
     newest_where(run, &[], |_| Ok(()))
 }
@@ -52,7 +59,7 @@ pub fn newest_where(
     fits: impl Fn(&Manifest) -> Result<()>,
 ) -> Result<Option<Found>> {
     let (mut skipped, mut damaged) = (Vec::new(), Vec::new());
-    for (step, name) in checkpoints(run) {
+    for (step, name) in checkpoints(run)? {
         let (folder, group) = (run.place(&name), Group::new(run, &name));
         let read = Manifest::read(&group);
         if let Some(unfit) = read.as_ref().ok().and_then(|found| fits(found).err()) {

@@ -153,6 +153,12 @@ impl Manifest {
     /// As [`Self::verify`].
     pub fn verify_with(&self, from: &dyn Objects, moved: &mut dyn FnMut(u64)) -> Result<()> {
         for listed in &self.files {
+            if !is_plain(&listed.name) {
+                let text = "a file outside the checkpoint is listed as one of its own";
+                return Err(Error::new(Code::DigestDiffers, text)
+                    .in_file(from.place(MANIFEST))
+                    .why(format!("it is named {:?}", listed.name)));
+            }
             let found = file_digest_with(from, &listed.name, moved)?;
             if found != *listed {
                 return Err(
@@ -171,6 +177,11 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// Whether a listed name is that of an object of the group itself: workers and files say it, so it may say anything.
+fn is_plain(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', '\0'])
 }
 
 /// Storage that hangs or hiccups says nothing of what lies on it.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::objects::{Groups, Object, Objects, Writing};
 use super::publish::{
-    self, failed, publish_folder, temporary, unpublish_folder, write_atomic_with, write_new,
+    self, failed, publish_folder, temporary, unpublish_folder, write_atomic_with, write_synced,
 };
 use crate::error::Result;
 
@@ -48,15 +48,15 @@ impl Objects for Folder {
         let place = self.place(name);
         let written = (|| {
             fs::create_dir_all(self.parent(name))?;
-            let temporary = temporary(&place);
-            let linked = write_new(&temporary, |file| io::Write::write_all(file, bytes))
+            let (temporary, file) = temporary(&place)?;
+            let linked = write_synced(file, |file| io::Write::write_all(file, bytes))
                 .and_then(|()| fs::hard_link(&temporary, &place));
-            let removed = fs::remove_file(&temporary);
+            // A temporary name that stays goes at the next start, and is never written to again.
+            let _ = fs::remove_file(&temporary);
             match linked {
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => removed.map(|()| false),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),
                 Err(e) => Err(e),
                 Ok(()) => {
-                    removed?;
                     File::open(self.parent(name))?.sync_all()?;
                     Ok(true)
                 }

@@ -54,7 +54,12 @@ pub trait Objects: Send + Sync {
     fn get(&self, name: &str) -> io::Result<Vec<u8>> {
         let object = self.open(name)?;
         let length = usize::try_from(object.length()?).map_err(io::Error::other)?;
-        let mut bytes = vec![0; length];
+        let mut bytes = Vec::new();
+        // Whoever made the object may have made it of any length: too long is an error, and not the end of the process.
+        bytes
+            .try_reserve_exact(length)
+            .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        bytes.resize(length, 0);
         object.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Code, Error, Result};
+use crate::paths::UNNAMED;
 
 /// Bytes between two writes to the disk.
 const BUFFER: usize = 1 << 20;
@@ -35,9 +36,9 @@ pub fn write_atomic_with(
 ) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed(folder, "creating the folder"))?;
-    let temporary = temporary(path);
+    let (temporary, file) = temporary(path).map_err(failed(path, "writing"))?;
     let written = (|| {
-        write_new(&temporary, write)?;
+        write_synced(file, write)?;
         fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()
     })();
@@ -47,13 +48,20 @@ pub fn write_atomic_with(
     })
 }
 
-/// A hidden name beside a path, which no other thread or process uses now.
-pub(super) fn temporary(path: &Path) -> PathBuf {
+/// A new file under a hidden name beside a path. A name that is taken, by another thread, by a process of the same
+/// number in another container or by what a crash left, is passed over and never written to.
+pub(super) fn temporary(path: &Path) -> io::Result<(PathBuf, File)> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let process = std::process::id();
-    path.with_file_name(format!(".{name}.{process}.{number}.{TEMPORARY}"))
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let hidden = path.with_file_name(format!(".{name}.{process}.{number}.{TEMPORARY}"));
+        match File::create_new(&hidden) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|file| (hidden, file)),
+        }
+    }
 }
 
 /// Whether a name without its dot and its end is one of [`temporary`]'s, and nobody else's.
@@ -63,11 +71,11 @@ fn is_temporary(name: &str) -> bool {
 }
 
 /// Writes a file whose content is on the disk then, and whose name may not be.
-pub(super) fn write_new(
-    path: &Path,
+pub(super) fn write_synced(
+    file: File,
     write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
-    let mut file = BufWriter::with_capacity(BUFFER, File::create(path)?);
+    let mut file = BufWriter::with_capacity(BUFFER, file);
     write(&mut file)?;
     file.flush()?;
     file.get_ref().sync_all()
@@ -165,6 +173,8 @@ pub fn tidy(folder: &Path) -> Vec<String> {
             }
             REPLACED | REMOVED => fs::remove_dir_all(&hidden),
             TEMPORARY if is_temporary(name) => fs::remove_file(&hidden),
+            // A result that was begun to be exported is exported again.
+            UNNAMED if hidden.is_file() => fs::remove_file(&hidden),
             _ => continue,
         };
         if let Err(error) = done {
@@ -264,7 +274,7 @@ mod tests {
     #[test]
     fn what_was_only_begun_goes_at_the_next_start_and_nobody_elses_file() {
         let root = tempfile::tempdir().unwrap();
-        let begun = temporary(&root.path().join("a.json"));
+        let begun = temporary(&root.path().join("a.json")).unwrap().0;
         let kept = [
             ".a.writing",
             ".a.b.c.writing",

@@ -48,7 +48,7 @@ fn drained(lines: &[(&str, &str)], faults: &str) -> (tempfile::TempDir, Finished
 
 /// The newest checkpoint there is.
 fn newest(output: &Path) -> u64 {
-    let checkpoints = shared::manifest::checkpoints(&shared::storage::Folder::new(output));
+    let checkpoints = shared::manifest::checkpoints(&shared::storage::Folder::new(output)).unwrap();
     checkpoints.iter().map(|(step, _)| step.0).max().unwrap()
 }
 

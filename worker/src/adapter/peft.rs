@@ -40,7 +40,9 @@ impl PeftAdapter {
                 .map(|name| path.join(name))
                 .find(|file| file.is_file());
             let file = found.ok_or_else(|| {
-                bad("the adapter's folder has no adapter_model.safetensors").in_file(path)
+                bad("the adapter's folder has no adapter_model.safetensors")
+                    .in_file(path)
+                    .fix("of a run that is not finished, name one of its checkpoint-N folders; or let the run go on")
             })?;
             (path, file)
         } else {

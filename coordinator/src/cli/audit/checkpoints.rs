@@ -218,7 +218,7 @@ mod tests {
             checkpoint(output.path(), step, damage);
         }
         let objects = Folder::new(output.path());
-        let published = shared::manifest::checkpoints(&objects);
+        let published = shared::manifest::checkpoints(&objects).unwrap();
         let mut state = ledger(8);
         assert_eq!(rests_on(&objects, &state, &published), [Step(4)].into());
         let aside = SetAside {

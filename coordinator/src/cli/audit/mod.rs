@@ -44,7 +44,7 @@ pub fn run(output_dir: &Path, cwd: &Path) -> Result<Audit> {
     let folder = cwd.join(output_dir);
     // Before the ledger is read: what has its name by now was committed before.
     let objects = Folder::new(&folder);
-    let published = checkpoints(&objects);
+    let published = checkpoints(&objects)?;
     let path = RunPaths::new(&folder).ledger();
     let mut auditor = None;
     let reading = store::read(&path, |_, record| {
