@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod figures;
+mod names;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
