@@ -117,7 +117,9 @@ fn a_worker_of_another_version_is_refused_in_words() {
 fn a_second_coordinator_in_the_same_output_folder_is_refused() {
     let scene = Scene::new();
     let config = Run::config(scene.path(), &[]);
-    let _run = Run::start(scene.path(), &config, &["--wait-workers", "2"]);
+    let mut run = Run::start(scene.path(), &config, &["--wait-workers", "2"]);
+    // It has nothing more to write down until somebody comes.
+    run.told("0 of 2 ready");
     let outcome = scene.up_file(&config, &[]);
     assert_eq!(outcome.code, Some(2), "{}", outcome.message);
     insta::with_settings!({filters => [(r"process \d+", "process [id]")]}, {

@@ -244,11 +244,10 @@ fn last_credits(lines: &[Value]) -> String {
 
 /// Where somebody who joins began to count: the first step of a newer generation than that of step 1.
 fn counted_from(lines: &[Value]) -> Option<String> {
+    let steps = || lines.iter().filter(|line| line["event"] == "step");
     let generation = |line: &Value| line["generation"].as_u64();
-    let first = lines.iter().find_map(generation)?;
-    let later = lines
-        .iter()
-        .find(|l| generation(l).is_some_and(|g| g > first))?;
+    let first = steps().find_map(generation)?;
+    let later = steps().find(|l| generation(l).is_some_and(|g| g > first))?;
     let step = later["step"].as_u64()?;
     Some(format!("join at boundary before step {step}"))
 }

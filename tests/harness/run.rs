@@ -448,6 +448,18 @@ impl Finished {
             .collect()
     }
 
+    /// What each evaluation came to, without who computed it and how long that took.
+    #[must_use]
+    pub fn evaluations(&self) -> Vec<Value> {
+        let mut evaluations: Vec<_> = self.events("evaluation").into_iter().cloned().collect();
+        for evaluation in &mut evaluations {
+            for key in ["term", "generation", "compute_us", "wall_us"] {
+                evaluation.as_object_mut().unwrap().remove(key).unwrap();
+            }
+        }
+        evaluations
+    }
+
     /// Events of a name.
     #[must_use]
     pub fn events(&self, name: &str) -> Vec<&Value> {

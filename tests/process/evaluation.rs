@@ -28,18 +28,13 @@ fn sha256(path: &Path) -> String {
     shared::hex::hex(&Sha256::digest(bytes))
 }
 
-/// What must not depend on how many computed it.
-fn course(finished: &Finished) -> Vec<Value> {
-    finished.events("evaluation").into_iter().cloned().collect()
-}
-
 #[test]
 fn a_run_made_to_overfit_is_named_stopped_and_leaves_its_best_adapter() {
     let mut first: Option<(String, Vec<Value>, Value)> = None;
     for workers in ["1", "2", "4"] {
         let folder = tempfile::tempdir().unwrap();
         let finished = overfit(folder.path(), workers);
-        let evaluations = course(&finished);
+        let evaluations = finished.evaluations();
         let last = evaluations.last().unwrap();
         let (step, best) = (
             last["step"].as_u64().unwrap(),
@@ -95,7 +90,7 @@ fn a_worker_that_is_lost_while_it_evaluates_changes_nothing() {
     let finished = run.finish();
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     let _ = (stays.finish(), goes.finish());
-    assert_eq!(course(&finished), course(&expected));
+    assert_eq!(finished.evaluations(), expected.evaluations());
     assert_eq!(finished.adapter(), expected.adapter());
 }
 
@@ -114,7 +109,7 @@ fn a_healthy_run_is_left_in_peace_and_evaluating_it_changes_no_byte() {
     lines.push(("validation_dir", &validation));
     let evaluated = Finished::local(held_out.path(), &lines, 2);
     assert_eq!(evaluated.code, Some(0), "{}", evaluated.stderr);
-    let evaluations = course(&evaluated);
+    let evaluations = evaluated.evaluations();
     assert_eq!(evaluations.len(), 5);
     assert!(
         evaluations

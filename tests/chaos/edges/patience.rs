@@ -25,7 +25,7 @@ fn undisturbed() -> &'static Undisturbed {
         let config = config(folder.path());
         let finished = Run::start(folder.path(), &config, &["--local-workers", "1"]).finish();
         complete(&finished);
-        let evaluations: Vec<_> = finished.events("evaluation").into_iter().cloned().collect();
+        let evaluations = finished.evaluations();
         let last = evaluations.last().unwrap();
         let best = last["best_step"].as_u64().unwrap();
         assert!(best < last["step"].as_u64().unwrap(), "{last}");
@@ -57,8 +57,8 @@ fn check(finished: &Finished) {
     let kept = std::fs::read(kept).unwrap();
     assert_eq!(shared::hex::hex(&Sha256::digest(kept)), expected.adapter);
     // A replayed evaluation is said again, and is the same.
-    for evaluation in finished.events("evaluation") {
-        assert!(expected.evaluations.contains(evaluation), "{evaluation}");
+    for evaluation in finished.evaluations() {
+        assert!(expected.evaluations.contains(&evaluation), "{evaluation}");
     }
 }
 
