@@ -92,7 +92,7 @@ fn a_folder_in_which_somebody_leads_is_left_alone_before_a_row_is_prepared() {
 #[test]
 fn a_run_of_another_identity_is_left_alone_before_a_row_is_prepared() {
     let home = Home::new();
-    let run = prepare(&home.request(&[])).unwrap();
+    let run = prepare(&home.request(&["lora_rank=16"])).unwrap();
     drop(run.begin(ADDRESS).unwrap());
     let (files, touched) = (home.files(), home.touched());
     let other = home.request(&[&home.many_rows(), "lora_rank=4"]);

@@ -118,7 +118,7 @@ codes! {
     NoTargetModule = "E0208" => Config,
     /// The rank is larger than the matrix.
     RankTooLarge = "E0209" => Config,
-    /// `init_adapter` does not fit.
+    /// A folder holds no adapter that fits: `init_adapter`, or `--adapter` of an unfinished run, whose checkpoints hold theirs.
     BadInitAdapter = "E0210" => Config,
 
     /// No sample anywhere.
@@ -149,7 +149,7 @@ codes! {
     BadTokens = "E0314" => Data,
     /// `privacy: mask` and samples that come as tokens.
     TokensNotMasked = "E0315" => Data,
-    /// Rows without a token to learn from.
+    /// Rows without a token to learn from, as a question without an answer.
     NothingToLearn = "E0317" => Data,
 
     /// The device asked for is not there.
