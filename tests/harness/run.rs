@@ -453,9 +453,12 @@ impl Finished {
     pub fn evaluations(&self) -> Vec<Value> {
         let mut evaluations: Vec<_> = self.events("evaluation").into_iter().cloned().collect();
         for evaluation in &mut evaluations {
-            for key in ["term", "generation", "compute_us", "wall_us"] {
-                evaluation.as_object_mut().unwrap().remove(key).unwrap();
-            }
+            let fields = evaluation.as_object_mut().into_iter();
+            fields.for_each(|fields| {
+                fields.retain(|key, _| {
+                    !["term", "generation", "compute_us", "wall_us"].contains(&key.as_str())
+                });
+            });
         }
         evaluations
     }
