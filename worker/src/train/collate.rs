@@ -6,8 +6,9 @@
 //! says which tokens are learned; the label of a learned token is its own id, everything else is
 //! [`IGNORED`].
 
-use shared::dataset::Sample;
+use shared::dataset::{PreparedDataset, Sample};
 use shared::error::{Code, Error, Result};
+use shared::ids::Step;
 use shared::plan::MicroBatchPlan;
 
 /// The label of a token nothing is learned from.
@@ -113,6 +114,28 @@ impl MicroBatch {
             .map(|length| i64::try_from(length).unwrap_or(i64::MAX))
             .collect()
     }
+}
+
+/// Collates the planned rows of a micro-batch, to be computed with a loss scale.
+pub(super) fn collated(
+    dataset: &PreparedDataset,
+    planned: &MicroBatchPlan,
+    step: Step,
+    step_loss_units: u64,
+    loss_scale: f32,
+) -> Result<MicroBatch> {
+    let samples = planned.samples.iter().map(|row| {
+        let found = usize::try_from(*row).ok();
+        found
+            .and_then(|row| dataset.sample(row))
+            .ok_or_else(|| Error::new(Code::Internal, format!("step {step} has no row {row}")))
+    });
+    let samples: Vec<_> = samples.collect::<Result<_>>()?;
+    let batch = collate(&samples, planned, step.0, step_loss_units)?;
+    Ok(MicroBatch {
+        loss_scale,
+        ..batch
+    })
 }
 
 #[cfg(test)]

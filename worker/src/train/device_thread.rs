@@ -14,22 +14,21 @@ use rayon::ThreadPool;
 use shared::config::RunConfig;
 use shared::dataset::PreparedDataset;
 use shared::error::{Code, Error, Result};
-use shared::evaluation::EvaluationPlan;
 use shared::faults::{Effect, Faults};
 use shared::ids::{Identity, MicroBatchId, Step};
 use shared::numerics::{self, Fingerprint};
 use shared::objective::{NextToken, Objective};
-use shared::plan::{MicroBatchPlan, Plan, StepPlan};
+use shared::plan::{Plan, StepPlan};
 use shared::wire::message::{Computed, Loaded, Task, Welcome};
 
-use super::collate::{MicroBatch, collate};
+use super::collate::collated;
 use super::evaluate::Evaluation;
 use super::forward_backward::Trainer;
+pub use super::loaded_run::LoadedRun;
 use super::rehearse::rehearse;
 use super::state_thread::{CommittedState, committed};
 use super::sums::{BufferPool, Extra};
 use super::threads;
-use crate::adapter::AdapterLayout;
 use crate::device::{self, Device};
 use crate::progress::Counters;
 
@@ -58,23 +57,6 @@ pub struct LoadJob {
     pub device: Option<String>,
     /// Threads for tensor work and for the host's share of a step.
     pub threads: usize,
-}
-
-/// A loaded run, as far as the state thread and the session need it.
-#[derive(Clone, Debug)]
-pub struct LoadedRun {
-    /// The resolved configuration.
-    pub config: Arc<RunConfig>,
-    /// Names and places of the adapter's tensors.
-    pub layout: Arc<AdapterLayout>,
-    /// A and B of what PiSSA took out of the base model, flat and in canonical order; `None` for other inits.
-    pub pissa_initial: Option<Arc<Vec<f32>>>,
-    /// Steps and micro-batches of the whole run, the same on every worker and on the coordinator.
-    pub plan: Arc<Plan>,
-    /// Micro-batches of one evaluation, and how many integers it comes to.
-    pub evaluation: Arc<EvaluationPlan>,
-    /// Pool that the device takes its buffers of integers from, and that the sums give them back to.
-    pub pool: BufferPool,
 }
 
 /// What came of a job.
@@ -316,28 +298,6 @@ fn as_integers(gradient: &[f32], losses: &[f32], count: u32, integers: &mut [i64
     extras[Extra::LossUnits as usize] = i64::try_from(losses.len()).unwrap_or(-1);
     extras[Extra::Overflows as usize] = i64::from(overflow);
     extras[Extra::MicroBatches as usize] = 1;
-}
-
-/// Collates the planned rows of a micro-batch, to be computed with a loss scale.
-pub(super) fn collated(
-    dataset: &PreparedDataset,
-    planned: &MicroBatchPlan,
-    step: Step,
-    step_loss_units: u64,
-    loss_scale: f32,
-) -> Result<MicroBatch> {
-    let samples = planned.samples.iter().map(|row| {
-        let found = usize::try_from(*row).ok();
-        found
-            .and_then(|row| dataset.sample(row))
-            .ok_or_else(|| Error::new(Code::Internal, format!("step {step} has no row {row}")))
-    });
-    let samples: Vec<_> = samples.collect::<Result<_>>()?;
-    let batch = collate(&samples, planned, step.0, step_loss_units)?;
-    Ok(MicroBatch {
-        loss_scale,
-        ..batch
-    })
 }
 
 /// The configuration's device binds; the command line may say which one of that kind.

@@ -4,7 +4,7 @@
 //! without a gradient · `forward_backward` losses per token and the adapter's gradient · `layerwise` forward and back,
 //! a layer at a time · `head` the output head and the losses, some rows at a time · `gradients` into one vector ·
 //! `rehearse` the largest micro-batch before step 1 · `sums` integers until they are credited · `replica` the state and
-//! its shadow · `retained` earlier states until they are on storage · `device_thread` the only place that touches
+//! its shadow · `loaded_run` what both threads know of the run · `retained` earlier states until they are on storage · `device_thread` the only place that touches
 //! tensors in a run · `state_thread` the only one that touches the replica · `threads` the pools that host work is
 //! shared out to.
 //!
@@ -18,6 +18,7 @@ mod forward_backward;
 mod gradients;
 mod head;
 mod layerwise;
+mod loaded_run;
 mod next_token;
 mod objective;
 mod rehearse;

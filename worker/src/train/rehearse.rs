@@ -15,8 +15,7 @@ use shared::numerics::LossScale;
 use shared::plan::{Largest, Plan};
 use shared::wire::message::Rehearsal;
 
-use super::collate::MicroBatch;
-use super::device_thread::collated;
+use super::collate::{MicroBatch, collated};
 use super::forward_backward::Trainer;
 use crate::device::{DevicePeak, available_memory};
 

@@ -17,7 +17,7 @@ use shared::numerics::AdapterState;
 use shared::wire::message::{Applied, SliceFingerprints, Task};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::device_thread::LoadedRun;
+use super::loaded_run::LoadedRun;
 use super::replica::{Replica, StepRule};
 use super::sums::EXTRAS;
 use super::threads;
