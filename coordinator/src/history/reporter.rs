@@ -66,12 +66,6 @@ impl Reporter {
         }
     }
 
-    /// Takes a line that people should know, before there is a run whose events could hold it.
-    pub fn notice(&mut self, text: &str) {
-        let told = self.take(&RunEvent::notice(text));
-        debug_assert!(told.is_ok(), "a line of text has a JSON form");
-    }
-
     /// Begins, on a terminal, the bar. `done` steps are committed already.
     fn start(&mut self, total_steps: u64, logging_steps: u64, done: Step) {
         self.logging_steps = logging_steps.max(1);

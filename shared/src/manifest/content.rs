@@ -310,4 +310,53 @@ mod tests {
         let expected: Vec<_> = shape.expected().into_iter().map(|t| t.key).collect();
         assert_eq!(expected, keys());
     }
+
+    /// Workers and files say the names, so they may say anything.
+    #[test]
+    fn a_file_outside_the_checkpoint_is_none_of_its_own_however_right_its_digest() {
+        let output = tempfile::tempdir().unwrap();
+        let folder = output.path().join("checkpoint-5");
+        std::fs::create_dir_all(folder.join("in")).unwrap();
+        for path in [
+            output.path().join("other"),
+            folder.join("in/other"),
+            folder.join("own"),
+        ] {
+            std::fs::write(path, "bytes").unwrap();
+        }
+        let objects = Folder::new(&folder);
+        let verified = |name: &str| {
+            let listed = super::super::FileDigest {
+                name: name.to_owned(),
+                ..file_digest(&objects, "own").unwrap()
+            };
+            let manifest = Manifest {
+                files: vec![listed],
+                ..Manifest::default()
+            };
+            manifest.verify(&objects).map_err(|error| error.code)
+        };
+        assert_eq!(verified("own"), Ok(()));
+        let absolute = output.path().join("other");
+        for name in [
+            "../other",
+            "in/other",
+            absolute.to_str().unwrap(),
+            "..",
+            ".",
+        ] {
+            assert_eq!(verified(name), Err(Code::DigestDiffers), "{name}");
+        }
+    }
+
+    #[test]
+    fn checkpoints_that_cannot_be_listed_are_not_called_none() {
+        let output = tempfile::tempdir().unwrap();
+        let none = Folder::new(output.path().join("none"));
+        assert!(super::super::checkpoints(&none).unwrap().is_empty());
+        std::fs::write(output.path().join("file"), "").unwrap();
+        let unlisted = Folder::new(output.path().join("file"));
+        let error = super::super::checkpoints(&unlisted).unwrap_err();
+        assert_eq!(error.code, Code::Io);
+    }
 }
