@@ -13,8 +13,8 @@ pub trait Objective {
 
     /// Number of units of every row of a dataset.
     fn units_of(&self, dataset: &PreparedDataset) -> Vec<u32> {
-        (0..dataset.len())
-            .filter_map(|row| dataset.sample(row))
+        dataset
+            .samples()
             .map(|sample| self.units(&sample))
             .collect()
     }

@@ -45,7 +45,7 @@ pub(super) struct RunHistory {
     plan: Arc<Plan>,
     paths: RunPaths,
     pub(super) trainer_state: TrainerState,
-    pub(super) memory: HistoryAtStep,
+    pub(super) at_steps: HistoryAtStep,
     files: Files,
     /// What could not be written or read since it was last asked for: none of it ends a run.
     complaints: Vec<Error>,
@@ -72,7 +72,7 @@ impl RunHistory {
             None => TrainerState::new(&config, &plan),
         };
         let mut history = Self {
-            memory: HistoryAtStep::new(TrainerState::new(&config, &plan), trainer_state.clone()),
+            at_steps: HistoryAtStep::new(TrainerState::new(&config, &plan), trainer_state.clone()),
             trainer_state,
             files: Files::open(paths.clone(), from)?,
             paths,
@@ -94,11 +94,11 @@ impl RunHistory {
         // A rewound step is no history unless the run goes forward to it.
         for commit in since.ahead {
             let (step, record) = (commit.step, self.recorded(commit));
-            self.memory.step(&record);
+            self.at_steps.step(&record);
             if let Some(sums) = since.evaluations.get(&step) {
                 let epoch = self.plan.step(step).epoch;
                 let entry = EvaluationEntry::new(step, epoch, since.sets, sums);
-                self.memory
+                self.at_steps
                     .evaluated(step, entry, since.course.standing(step).best);
             }
         }
@@ -137,7 +137,7 @@ impl RunHistory {
             let written = self.files.entry(HistoryEntry::Steps(entry));
             self.complain(written);
         }
-        self.memory.step(record);
+        self.at_steps.step(record);
         let written = self.files.step(record.clone());
         self.complain(written);
         Ok(())
@@ -145,7 +145,7 @@ impl RunHistory {
 
     /// Adds an evaluation to the history and the curves, unless it is there already.
     fn evaluated(&mut self, step: Step, entry: &EvaluationEntry, best: Option<(Step, f64)>) {
-        self.memory.evaluated(step, entry.clone(), best);
+        self.at_steps.evaluated(step, entry.clone(), best);
         if self.trainer_state.evaluated(entry, best) {
             let written = self.files.entry(HistoryEntry::Evaluation(entry.clone()));
             self.complain(written);
@@ -193,11 +193,12 @@ impl RunHistory {
         let stood = self.newest();
         let state = self.state_at(step);
         if void {
-            self.memory.forget_after(step);
+            self.at_steps.forget_after(step);
         }
         let written = if step > stood {
             let entries = state.since(stood);
-            self.files.forward(self.memory.steps(stood, step), entries)
+            self.files
+                .forward(self.at_steps.steps(stood, step), entries)
         } else {
             self.files.back(step)
         };
@@ -208,13 +209,13 @@ impl RunHistory {
     /// The trainer state after a step: from memory, or from the step's checkpoint. Where neither has it, the part of
     /// the present history up to the step: a gap in the history must not end a run.
     fn state_at(&mut self, step: Step) -> TrainerState {
-        if let Some(state) = self.memory.at(step) {
+        if let Some(state) = self.at_steps.at(step) {
             return state;
         }
         let file = self.paths.checkpoint(step).join(TRAINER_STATE);
         match TrainerState::restore(&file, &self.config, &self.plan, step) {
             Ok(state) => {
-                self.memory.stands_at(state.clone());
+                self.at_steps.stands_at(state.clone());
                 state
             }
             Err(error) => {

@@ -2,7 +2,7 @@
 //!
 //! In: steps and evaluations as they are committed. Out: the trainer state after any of these steps, without its file:
 //! the checkpoint may be gone, or may never have been written.
-//! Keeps: memory of about a hundred bytes a step, no more than the history itself; a step that comes again replaces its
+//! Keeps: about a hundred bytes of memory a step, no more than the history itself; a step that comes again replaces its
 //! earlier record.
 
 use std::collections::BTreeMap;
@@ -21,16 +21,16 @@ pub(super) struct HistoryAtStep {
 }
 
 impl HistoryAtStep {
-    /// The memory of a run whose state before step 1 is `first` and whose newest is `now`.
+    /// The history of a run whose state before step 1 is `first` and whose newest is `now`.
     pub(super) fn new(first: TrainerState, now: TrainerState) -> Self {
-        let mut memory = Self {
+        let mut history = Self {
             bases: BTreeMap::new(),
             steps: BTreeMap::new(),
             evaluations: BTreeMap::new(),
         };
-        memory.stands_at(first);
-        memory.stands_at(now);
-        memory
+        history.stands_at(first);
+        history.stands_at(now);
+        history
     }
 
     /// Adds a trainer state that was read from a file.

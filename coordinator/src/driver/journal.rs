@@ -11,12 +11,15 @@ use std::time::Instant;
 
 use shared::config::RunConfig;
 use shared::error::{Error, Result, render};
+use shared::evaluation::EvaluationSet;
 use shared::ids::Step;
 use shared::paths::RunPaths;
 use shared::plan::Plan;
 
-use super::events::skipped;
+use super::events::{self, skipped};
 use super::history::{LedgerHistory, RunHistory};
+use super::recorder::Recorder;
+use super::records;
 use crate::engine::Evaluated;
 use crate::estimate::serving::refusals;
 use crate::history::{
@@ -92,11 +95,60 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Tells every sink of an event, and of what follows from it.
+    /// Tells every sink of an event, the ledger first: nobody hears of what it neither has nor holds to be written.
+    ///
+    /// # Errors
+    /// When the ledger must not go on, or the history has a gap.
+    pub(super) fn happened(&mut self, recorder: &mut Recorder, event: &RunEvent) -> Result<()> {
+        self.record(recorder, event)?;
+        self.take(event)
+    }
+
+    /// [`Self::happened`] of an evaluation. Its answers are on the disk before its ledger line: a recorded evaluation is
+    /// not computed again.
+    ///
+    /// # Errors
+    /// As [`Self::happened`].
+    pub(super) fn evaluated(
+        &mut self,
+        recorder: &mut Recorder,
+        evaluated: &Evaluated,
+        sets: &[EvaluationSet],
+    ) -> Result<()> {
+        if let Some(answers) = &mut self.answers
+            && let Err(error) = answers.add(evaluated.step, &evaluated.answers)
+        {
+            self.complain(&error);
+        }
+        let epoch = self.history.epoch();
+        self.happened(recorder, &events::evaluation(evaluated, epoch, sets))
+    }
+
+    /// [`Self::happened`] of the run's end, which nobody hears of before the whole ledger is on the disk.
+    ///
+    /// # Errors
+    /// As [`Self::happened`], and when the ledger cannot be forced to the disk.
+    pub(super) fn completed(&mut self, recorder: &mut Recorder, complete: &RunEvent) -> Result<()> {
+        self.record(recorder, complete)?;
+        recorder.finish()?;
+        self.take(complete)
+    }
+
+    /// Writes an event to the ledger, or lets it wait while the ledger cannot be written.
+    fn record(&mut self, recorder: &mut Recorder, event: &RunEvent) -> Result<()> {
+        if let Some(record) = records::record(event)
+            && let Some(news) = recorder.write(record)?
+        {
+            self.say(&news);
+        }
+        Ok(())
+    }
+
+    /// Tells every sink but the ledger of an event, and of what follows from it.
     ///
     /// # Errors
     /// [`Code::Internal`](shared::error::Code::Internal) for a step that does not follow the newest one.
-    pub(super) fn take(&mut self, event: &RunEvent) -> Result<()> {
+    fn take(&mut self, event: &RunEvent) -> Result<()> {
         self.history.take(event)?;
         match event {
             RunEvent::Checkpoint { .. } => {
@@ -184,23 +236,9 @@ impl Journal {
         self.answers = Some(answers);
     }
 
-    /// Writes the answers of an evaluation down, before its ledger line: a recorded evaluation is not computed again.
-    pub(super) fn answered(&mut self, evaluated: &Evaluated) {
-        if let Some(answers) = &mut self.answers
-            && let Err(error) = answers.add(evaluated.step, &evaluated.answers)
-        {
-            self.complain(&error);
-        }
-    }
-
     /// The newest step in the history.
     pub(super) fn newest(&self) -> Step {
         self.history.newest()
-    }
-
-    /// Epochs done after the newest step, in fractions.
-    pub(super) fn epoch(&self) -> f64 {
-        self.history.epoch()
     }
 
     /// The state file of a checkpoint's step, as it was at that step, however late it is written.

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use shared::evaluation::Course;
+use shared::error::Code;
+use shared::evaluation::{Course, Prompts, Standing};
+use shared::ids::{Generation, Term};
 use shared::ledger::Commit;
+use shared::text::TextTokenizer;
 
 use super::super::events;
 use super::super::history_at_step::HistoryAtStep;
@@ -161,7 +164,7 @@ fn what_a_fork_made_void_is_forgotten() {
     let mut told = Told::new();
     told.commit(1..=6);
     told.rewind(2, true);
-    assert_eq!(told.journal.history.memory.steps(Step(2), Step(6)), []);
+    assert_eq!(told.journal.history.at_steps.steps(Step(2), Step(6)), []);
     told.commit(3..=4);
     assert_eq!(told.metrics(), [1, 2, 3, 4]);
 }
@@ -189,7 +192,7 @@ fn a_full_disk_or_a_checkpoint_that_is_gone_ends_no_run() {
     assert!(std::fs::read_dir(&logs).unwrap().count() > 0);
     // A step of which nothing is known: its checkpoint is gone.
     let state = told.journal.history.trainer_state.clone();
-    told.journal.history.memory = HistoryAtStep::new(state.clone(), state);
+    told.journal.history.at_steps = HistoryAtStep::new(state.clone(), state);
     told.rewind(3, false);
     assert_eq!(told.journal.newest(), Step(3));
     told.commit(4..=4);
@@ -247,7 +250,7 @@ fn the_summary_counts_from_the_resume_and_ends_where_the_run_ends() {
 fn the_log_of_events_has_its_beginning_and_its_end() {
     let mut told = Told::new();
     told.commit(1..=1);
-    let error = Error::new(shared::error::Code::WorkerFailed, "nobody is left");
+    let error = Error::new(Code::WorkerFailed, "nobody is left");
     told.journal.log(&RunEvent::Error(error));
     let lines = std::fs::read_to_string(told.folder.path().join("logs/cluster.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = lines
@@ -261,4 +264,96 @@ fn the_log_of_events_has_its_beginning_and_its_end() {
     assert_eq!(names, ["notice", "started", "step", "error"]);
     assert_eq!(lines[0]["text"], "before the run");
     assert_eq!(lines[3]["what"], "nobody is left");
+}
+
+/// A ledger that another coordinator has taken, or whose disk is full at the end.
+#[derive(Default)]
+struct Refusing {
+    appended: bool,
+}
+
+impl crate::store::Store for Refusing {
+    fn state(&self) -> Option<&shared::ledger::State> {
+        None
+    }
+
+    fn replay(&self, _: &mut dyn FnMut(&shared::ledger::Record)) -> Result<()> {
+        Ok(())
+    }
+
+    fn append(&mut self, _: &shared::ledger::Record) -> Result<()> {
+        if self.appended {
+            return Ok(());
+        }
+        Err(Error::new(Code::Locked, "another process leads this run"))
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        Err(Error::new(Code::LedgerUnwritable, "the disk is full"))
+    }
+
+    fn synced(&self) -> Box<dyn FnOnce() -> Result<()> + Send> {
+        Box::new(|| Ok(()))
+    }
+}
+
+#[test]
+fn nobody_hears_of_what_the_ledger_does_not_have() {
+    let mut told = Told::new();
+    told.commit(1..=2);
+    let heard = |told: &Told| {
+        let log = told.folder.path().join("logs/cluster.jsonl");
+        (told.metrics(), std::fs::read_to_string(log).unwrap())
+    };
+    let before = heard(&told);
+    let taken = &mut Recorder::new(Box::new(Refusing::default()));
+    let committed = Committed {
+        step: Step(3),
+        ..Committed::default()
+    };
+    let step = events::step(&committed, &told.plan, CoordinatorTraffic::default());
+    let refused = told.journal.happened(taken, &step).unwrap_err();
+    assert_eq!(refused.code, Code::Locked);
+    assert_eq!(heard(&told), before);
+    // The end is the end only when all of the ledger is on the disk.
+    let full = &mut Recorder::new(Box::new(Refusing { appended: true }));
+    let traffic = CoordinatorTraffic::default();
+    let complete = told.journal.completion(Step(2), "sha".into(), traffic);
+    let refused = told.journal.completed(full, &complete).unwrap_err();
+    assert_eq!(refused.code, Code::LedgerUnwritable);
+    assert_eq!(heard(&told), before);
+}
+
+#[test]
+fn the_answers_of_an_evaluation_are_written_before_its_ledger_line() {
+    let mut told = Told::new();
+    told.commit(1..=2);
+    let model = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/tiny-law"));
+    let tokenizer = TextTokenizer::load(model).unwrap();
+    let output = told.folder.path();
+    let answers = Answers::open(output, &[], Prompts::default(), tokenizer).unwrap();
+    let page = answers.page();
+    told.journal.keep_answers(answers);
+    let log = told.folder.path().join("logs/cluster.jsonl");
+    let before = std::fs::read_to_string(&log).unwrap();
+    let taken = &mut Recorder::new(Box::new(Refusing::default()));
+    let evaluated = Evaluated {
+        step: Step(2),
+        term: Term(1),
+        generation: Generation(1),
+        sums: Vec::new(),
+        answers: Vec::new(),
+        standing: Standing {
+            best: None,
+            without_improvement: 0,
+            stops: false,
+        },
+        credits: BTreeMap::new(),
+        compute_us: BTreeMap::new(),
+        wall_us: 0,
+    };
+    let refused = told.journal.evaluated(taken, &evaluated, &[]).unwrap_err();
+    assert_eq!(refused.code, Code::Locked);
+    assert!(page.is_file());
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), before);
 }

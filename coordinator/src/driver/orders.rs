@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::export::{Export, export};
 use super::publish::{Publication, publish};
-use super::{Driver, End, WorkOutcome, events, records, storage};
+use super::{Driver, End, WorkOutcome, events, storage};
 use crate::engine::{
     Command, Committed, Evaluated, Event, MemberSet, Notice, Rewind, StoredCheckpoint,
 };
@@ -78,18 +78,7 @@ impl Driver {
     /// # Errors
     /// When the ledger must not go on, or the history has a gap.
     pub(super) fn happened(&mut self, event: &RunEvent) -> Result<()> {
-        self.record(event)?;
-        self.journal.take(event)
-    }
-
-    /// Writes an event to the ledger, or lets it wait while the ledger cannot be written.
-    fn record(&mut self, event: &RunEvent) -> Result<()> {
-        if let Some(record) = records::record(event)
-            && let Some(news) = self.recorder.write(record)?
-        {
-            self.journal.say(&news);
-        }
-        Ok(())
+        self.journal.happened(&mut self.recorder, event)
     }
 
     fn send(&mut self, to: &WorkerId, message: Envelope<ToWorker>) {
@@ -124,10 +113,8 @@ impl Driver {
 
     fn evaluated(&mut self, evaluated: &Evaluated) -> Result<()> {
         let _ = self.faults.at("evaluation", evaluated.step);
-        self.journal.answered(evaluated);
-        let epoch = self.journal.epoch();
         let sets = &self.run.evaluation_sets;
-        self.happened(&events::evaluation(evaluated, epoch, sets))
+        self.journal.evaluated(&mut self.recorder, evaluated, sets)
     }
 
     fn members(&mut self, set: MemberSet) -> Result<()> {
@@ -310,9 +297,7 @@ impl Driver {
         };
         let traffic = self.traffic.totals().into();
         let complete = self.journal.completion(step, adapter_sha256, traffic);
-        self.record(&complete)?;
-        self.recorder.finish()?;
-        self.journal.take(&complete)
+        self.journal.completed(&mut self.recorder, &complete)
     }
 
     fn complain(&mut self, error: &Error) {

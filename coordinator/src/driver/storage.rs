@@ -149,6 +149,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_changed_and_is_not_on_the_disk_yet_is_the_new_one() {
+        let objects = MemoryObjects::default();
+        objects.put("checkpoint-5/manifest.json", b"").unwrap();
+        objects.fail_next_sync();
+        let aside = set_aside(&objects, Step(5)).unwrap();
+        assert_eq!(aside, "checkpoint-5.damaged");
+        assert!(objects.has(&aside) && !objects.has("checkpoint-5"));
+    }
+
+    #[test]
     fn a_checkpoint_that_goes_has_no_name_before_its_files_go() {
         let output = tempfile::tempdir().unwrap();
         let objects = Folder::new(output.path());

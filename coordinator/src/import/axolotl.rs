@@ -8,12 +8,12 @@ use shared::config::{Item, Node};
 use shared::error::{Code, Result};
 
 use super::values::{names, unless_empty};
-use super::work::{At, Work, is_off};
-use super::{Sort, datasets};
+use super::work::{SourceKey, Work, is_off};
+use super::{Outcome, datasets};
 
 /// The kind of adapter: without one Axolotl trains all weights, which is refused; `qlora` is LoRA on a quantized base
 /// model.
-pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn adapter(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     match &at.value.node {
         Node::Text(kind) if kind == "lora" => work.nothing(at),
         Node::Text(kind) if kind == "qlora" && work.is_on("load_in_4bit") => work.nothing(at),
@@ -32,16 +32,16 @@ pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// 4-bit weights: NF4 with double quantization in both programs.
-pub(super) fn load_in_4bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn load_in_4bit(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     quantized(work, at, "nf4")
 }
 
 /// 8-bit weights: here inputs are multiplied unquantized, in Axolotl in 8 bits too.
-pub(super) fn load_in_8bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn load_in_8bit(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     quantized(work, at, "int8")
 }
 
-fn quantized(work: &mut Work<'_>, at: At<'_>, form: &str) -> Result<()> {
+fn quantized(work: &mut Work<'_>, at: SourceKey<'_>, form: &str) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
         return Ok(());
@@ -51,7 +51,7 @@ fn quantized(work: &mut Work<'_>, at: At<'_>, form: &str) -> Result<()> {
 }
 
 /// Preference training, which is refused.
-pub(super) fn rl(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn rl(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
         return Ok(());
@@ -64,7 +64,7 @@ pub(super) fn rl(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// Target modules by name; `lora_target_linear` includes them.
-pub(super) fn target_modules(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn target_modules(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     if work.is_on("lora_target_linear") {
         work.nothing(at);
@@ -74,7 +74,7 @@ pub(super) fn target_modules(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// `lora_target_linear`: true means all linears.
-pub(super) fn target_linear(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn target_linear(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
         return Ok(());
@@ -84,7 +84,7 @@ pub(super) fn target_linear(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// The total batch of one GPU, from which Axolotl computes the accumulation when that is not written.
-pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn batch_size(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     let micro = match work.other("micro_batch_size") {
         Some(Node::Whole(micro)) if micro > 0 => micro,
@@ -97,7 +97,7 @@ pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
             let steps = Node::Whole(total / micro);
             if work.put("gradient_accumulation_steps", &steps, at)? {
                 work.say(
-                    Sort::Changed,
+                    Outcome::Changed,
                     at,
                     "there it is the total batch of one GPU",
                     "taken as gradient_accumulation_steps = batch_size / micro_batch_size",
@@ -105,7 +105,7 @@ pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
             }
         }
         _ => work.say(
-            Sort::NoCounterpart,
+            Outcome::NoCounterpart,
             at,
             "it is not a multiple of `micro_batch_size`, or `gradient_accumulation_steps` is written",
             "our `batch_size` comes from `micro_batch_size`",
@@ -118,7 +118,7 @@ pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 const FORMS: &[&str] = &["alpaca", "sharegpt", "chat_template", "alpaca_chat.load_qa"];
 
 /// The list of data sources, of which only the first path is read.
-pub(super) fn datasets(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn datasets(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     let entries: &[Item] = match &at.value.node {
         Node::List(entries) if !entries.is_empty() => entries,
@@ -172,7 +172,7 @@ fn source(
             continue;
         };
         let name = format!("datasets[{number}].{part}");
-        let at = At {
+        let at = SourceKey {
             name: &name,
             key,
             value,
@@ -181,7 +181,7 @@ fn source(
             ("path" | "data_files", _) => {}
             ("type", Node::Text(form)) if FORMS.contains(&form.as_str()) => work.nothing(at),
             ("type", _) => work.say(
-                Sort::NoCounterpart,
+                Outcome::NoCounterpart,
                 at,
                 "a form is found by the keys of a row, not by name",
                 "see docs/reference/data.md for the forms, and try `coordinator data show`",
@@ -196,7 +196,7 @@ fn source(
             ("chat_template", _) => super::values::template(work, at)?,
             (_, node) if is_off(node) => work.nothing(at),
             _ => work.say(
-                Sort::NoCounterpart,
+                Outcome::NoCounterpart,
                 at,
                 "a source is a path, and rows are read by their own keys",
                 "see docs/reference/data.md for the forms, and try `coordinator data show`",

@@ -11,8 +11,8 @@ use shared::config::Node;
 use shared::error::{Code, Error, Result};
 
 use super::values::{list, names};
-use super::work::{At, Work};
-use super::{Sort, axolotl};
+use super::work::{SourceKey, Work};
+use super::{Outcome, axolotl};
 use crate::data::knows_columns;
 
 /// Keys of an entry of `dataset_info.json` that are read.
@@ -23,7 +23,7 @@ const NO_COLUMNS: &[&str] = &[
 ];
 
 /// Writes `train_data_dir` from the first path; each further path becomes a remark.
-pub(super) fn put(work: &mut Work<'_>, at: At<'_>, paths: &[String]) -> Result<()> {
+pub(super) fn put(work: &mut Work<'_>, at: SourceKey<'_>, paths: &[String]) -> Result<()> {
     let Some(first) = paths.first() else {
         return Ok(());
     };
@@ -32,7 +32,7 @@ pub(super) fn put(work: &mut Work<'_>, at: At<'_>, paths: &[String]) -> Result<(
     }
     for more in &paths[1..] {
         work.say(
-            Sort::NoCounterpart,
+            Outcome::NoCounterpart,
             at,
             &format!("`{more}` is a further source, and `train_data_dir` is one file or folder"),
             "only the first is read; put all files into one folder and point `train_data_dir` at it",
@@ -50,13 +50,13 @@ pub(super) fn put(work: &mut Work<'_>, at: At<'_>, paths: &[String]) -> Result<(
                 "kept as it is; download the files and point `train_data_dir` at them",
             )
         };
-        work.say(Sort::Changed, at, &format!("`{first}`: {why}"), instead);
+        work.say(Outcome::Changed, at, &format!("`{first}`: {why}"), instead);
     }
     Ok(())
 }
 
 /// Resolves the names of `dataset` by `dataset_info.json` in `dataset_dir`.
-pub(super) fn look_up(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn look_up(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     let wanted = names(at.value);
     let folder = match work.other("dataset_dir") {
         Some(Node::Text(folder)) => folder,
@@ -73,7 +73,7 @@ pub(super) fn look_up(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
                 wanted.join(", ")
             );
             work.say(
-                Sort::Changed,
+                Outcome::Changed,
                 at,
                 &reason,
                 "`train_data_dir` is the name in `dataset_dir`, as a place to write the file's name",
@@ -115,11 +115,17 @@ pub(super) fn look_up(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 type Entry = serde_json::Map<String, Value>;
 
 /// The path of an entry's file, or its name on a hub.
-fn path_of(work: &mut Work<'_>, at: At<'_>, name: &str, folder: &str, entry: &Entry) -> String {
+fn path_of(
+    work: &mut Work<'_>,
+    at: SourceKey<'_>,
+    name: &str,
+    folder: &str,
+    entry: &Entry,
+) -> String {
     for hub in ["hf_hub_url", "ms_hub_url", "om_hub_url", "script_url"] {
         if let Some(url) = entry.get(hub).and_then(Value::as_str) {
             work.say(
-                Sort::Changed,
+                Outcome::Changed,
                 at,
                 &format!("`{name}` is read from a hub or by a script (`{hub}: {url}`)"),
                 "its name is kept; download the files and point `train_data_dir` at them",
@@ -131,21 +137,26 @@ fn path_of(work: &mut Work<'_>, at: At<'_>, name: &str, folder: &str, entry: &En
         Some(file) => format!("{folder}/{file}"),
         None => {
             let why = format!("`{name}` has no `file_name` in dataset_info.json");
-            work.say(Sort::Changed, at, &why, "its name in `dataset_dir` is kept");
+            work.say(
+                Outcome::Changed,
+                at,
+                &why,
+                "its name in `dataset_dir` is kept",
+            );
             format!("{folder}/{name}")
         }
     }
 }
 
 /// Adds a remark for every key and column of an entry that is not read.
-fn remarks(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) {
+fn remarks(work: &mut Work<'_>, at: SourceKey<'_>, name: &str, entry: &Entry) {
     for (key, value) in entry {
         let hub = key.ends_with("_url");
         if !hub && !READ.contains(&key.as_str()) && *value != Value::Bool(false) && !value.is_null()
         {
             let why = format!("`{key}: {value}` of `{name}` in dataset_info.json");
             work.say(
-                Sort::NoCounterpart,
+                Outcome::NoCounterpart,
                 at,
                 &why,
                 "the whole file is read as answers to learn",
@@ -156,13 +167,13 @@ fn remarks(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) {
         let found = entry.get("columns").and_then(|columns| columns.get(column));
         if let Some(found) = found.and_then(Value::as_str) {
             let why = format!("the column `{found}` (`{column}`) of `{name}` in dataset_info.json");
-            work.say(Sort::NoCounterpart, at, &why, "it is not read");
+            work.say(Outcome::NoCounterpart, at, &why, "it is not read");
         }
     }
 }
 
 /// Writes the names of an entry's columns and roles that our reader does not know, and the remarks on the entry.
-fn form(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) -> Result<()> {
+fn form(work: &mut Work<'_>, at: SourceKey<'_>, name: &str, entry: &Entry) -> Result<()> {
     let text = |part: &str, key: &str| {
         let value = entry.get(part).and_then(|part| part.get(key));
         value.and_then(Value::as_str).map(str::to_owned)
@@ -222,7 +233,7 @@ fn form(work: &mut Work<'_>, at: At<'_>, name: &str, entry: &Entry) -> Result<()
                 "rows of `{name}` are called otherwise: {}",
                 named.join(", ")
             );
-            work.say(Sort::NoCounterpart, at, &why, "rename them in the file");
+            work.say(Outcome::NoCounterpart, at, &why, "rename them in the file");
         }
     }
     Ok(())

@@ -6,13 +6,13 @@
 use shared::config::Node;
 use shared::error::{Code, Result};
 
-use super::Sort;
+use super::Outcome;
 use super::datasets;
 use super::values::{list, names, unless_empty};
-use super::work::{At, Work, is_off};
+use super::work::{SourceKey, Work, is_off};
 
 /// The stage of training: only `sft` is taken, any other is refused.
-pub(super) fn stage(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn stage(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     match &at.value.node {
         Node::Text(stage) if stage != "sft" => Err(work
             .error(
@@ -30,7 +30,7 @@ pub(super) fn stage(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// The kind of fine-tuning: only `lora` is taken, any other is refused.
-pub(super) fn finetuning_type(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn finetuning_type(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     match &at.value.node {
         Node::Text(kind) if kind != "lora" => Err(work
             .error(
@@ -48,10 +48,10 @@ pub(super) fn finetuning_type(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// `do_train`: the result always trains.
-pub(super) fn do_train(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn do_train(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.say(
-            Sort::NoCounterpart,
+            Outcome::NoCounterpart,
             at,
             "only training is imported",
             "the result trains",
@@ -63,7 +63,7 @@ pub(super) fn do_train(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// The adapter to start from; several are not merged.
-pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn adapter(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     match names(at.value).as_slice() {
         [one] => work
@@ -71,7 +71,7 @@ pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
             .map(|_| ()),
         _ => {
             work.say(
-                Sort::NoCounterpart,
+                Outcome::NoCounterpart,
                 at,
                 "several adapters are not merged before training",
                 "the first adapter is drawn from `seed`; merge them and write `init_adapter`",
@@ -82,7 +82,7 @@ pub(super) fn adapter(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// Target modules: `all`, or names between commas.
-pub(super) fn lora_target(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn lora_target(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     let found = names(at.value);
     let node = match found.as_slice() {
@@ -93,7 +93,7 @@ pub(super) fn lora_target(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// `mask_history`: only a conversation's last answer has a loss.
-pub(super) fn mask_history(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn mask_history(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
         return Ok(());
@@ -103,7 +103,7 @@ pub(super) fn mask_history(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// `neat_packing`: the same as packing here, where samples never attend to each other.
-pub(super) fn neat_packing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn neat_packing(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     if work.is_on("packing") {
         work.nothing(at);
         return Ok(());
@@ -112,16 +112,16 @@ pub(super) fn neat_packing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// Names of data sets, looked up in `dataset_info.json`.
-pub(super) fn dataset(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn dataset(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     datasets::look_up(work, at)
 }
 
 /// The folder of `dataset_info.json`, read together with `dataset`.
-pub(super) fn dataset_dir(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn dataset_dir(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     if at.value.node != Node::Null && work.other("dataset").is_none() {
         work.say(
-            Sort::NoCounterpart,
+            Outcome::NoCounterpart,
             at,
             "no `dataset` of it is named",
             "nothing of it is read",
@@ -146,14 +146,14 @@ pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
 }
 
 /// Bits of the base model's weights: 4 is NF4 with double quantization, 8 is int8.
-pub(super) fn quantization_bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn quantization_bit(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     let form = match at.value.node {
         Node::Whole(4) => "nf4",
         Node::Whole(8) => "int8",
         _ => {
             work.say(
-                Sort::NoCounterpart,
+                Outcome::NoCounterpart,
                 at,
                 "weights are held in 4 or in 8 bits",
                 "they are held as they lie; see `quantization`",
@@ -166,21 +166,21 @@ pub(super) fn quantization_bit(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// The method of quantization: only that of bitsandbytes is taken.
-pub(super) fn quantization_method(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn quantization_method(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     one_of(work, at, &["bnb", "bitsandbytes"])
 }
 
 /// The type of 4-bit values: only NF4 is taken.
-pub(super) fn quantization_type(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn quantization_type(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     one_of(work, at, &["nf4"])
 }
 
-fn one_of(work: &mut Work<'_>, at: At<'_>, ours: &[&str]) -> Result<()> {
+fn one_of(work: &mut Work<'_>, at: SourceKey<'_>, ours: &[&str]) -> Result<()> {
     match &at.value.node {
         Node::Text(word) if ours.contains(&word.as_str()) => work.nothing(at),
         node if is_off(node) => work.nothing(at),
         _ => work.say(
-            Sort::NoCounterpart,
+            Outcome::NoCounterpart,
             at,
             "weights in 4 bits are bitsandbytes' NF4",
             "see `quantization` in docs/reference/configuration.md",

@@ -29,7 +29,7 @@ use work::Work;
 /// How much of a key could be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Sort {
+pub enum Outcome {
     /// The key was taken over with another value or another meaning.
     Changed,
     /// Our configuration has no counterpart.
@@ -48,7 +48,7 @@ pub enum Sort {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remark {
     /// How much of the key could be taken over.
-    pub sort: Sort,
+    pub outcome: Outcome,
     /// The tool's key.
     pub key: String,
     /// Line of the file that has the key, from 1; `None` for a notice.
@@ -118,7 +118,7 @@ pub fn convert(file: &str, text: &str, from: Option<Tool>, cwd: &Path) -> Result
     imported
         .remarks
         .extend(loaded.notices.into_iter().map(|notice| Remark {
-            sort: Sort::Notice,
+            outcome: Outcome::Notice,
             key: String::new(),
             line: None,
             value: String::new(),

@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{Imported, Remark, Sort};
+use super::{Imported, Outcome, Remark};
 
-const PARTS: &[(Sort, &str)] = &[
-    (Sort::Changed, "taken, and written or meant otherwise"),
-    (Sort::NoCounterpart, "no counterpart"),
-    (Sort::NotYet, "not in this version"),
-    (Sort::Unknown, "unknown keys"),
+const PARTS: &[(Outcome, &str)] = &[
+    (Outcome::Changed, "taken, and written or meant otherwise"),
+    (Outcome::NoCounterpart, "no counterpart"),
+    (Outcome::NotYet, "not in this version"),
+    (Outcome::Unknown, "unknown keys"),
 ];
 
 impl Imported {
@@ -39,8 +39,8 @@ impl Imported {
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("{}: {}\n", self.file, self.decided);
-        for (sort, title) in PARTS {
-            let found: Vec<&Remark> = self.of(*sort).collect();
+        for (outcome, title) in PARTS {
+            let found: Vec<&Remark> = self.of(*outcome).collect();
             if found.is_empty() {
                 continue;
             }
@@ -57,7 +57,7 @@ impl Imported {
             }
         }
         let nothing: Vec<String> = self
-            .of(Sort::NothingLost)
+            .of(Outcome::NothingLost)
             .map(|remark| format!("{} ({})", remark.key, remark.line.unwrap_or(0)))
             .collect();
         if !nothing.is_empty() {
@@ -68,7 +68,7 @@ impl Imported {
                 nothing.join(", ")
             );
         }
-        for notice in self.of(Sort::Notice) {
+        for notice in self.of(Outcome::Notice) {
             let _ = writeln!(text, "\nnotice: {}", notice.why);
         }
         let _ = writeln!(
@@ -79,10 +79,10 @@ impl Imported {
         text
     }
 
-    fn of(&self, sort: Sort) -> impl Iterator<Item = &Remark> {
+    fn of(&self, outcome: Outcome) -> impl Iterator<Item = &Remark> {
         self.remarks
             .iter()
-            .filter(move |remark| remark.sort == sort)
+            .filter(move |remark| remark.outcome == outcome)
     }
 
     /// The import as one JSON object with `event: import`.

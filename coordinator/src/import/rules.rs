@@ -8,29 +8,29 @@
 use shared::config::{Item, Node};
 use shared::error::Result;
 
-use super::work::{At, Work};
-use super::{Sort, Tool, axolotl, llama_factory as factory, values};
+use super::work::{SourceKey, Work};
+use super::{Outcome, Tool, axolotl, llama_factory as factory, values};
 
 /// Which tools have the key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Of {
+enum Owner {
     Factory,
     Axolotl,
     Both,
 }
 
 /// What becomes of a key.
-enum How {
+enum Rule {
     /// The key of ours that takes the same value.
     Same(&'static str),
     /// The function that reads the key.
-    Read(fn(&mut Work<'_>, At<'_>) -> Result<()>),
+    Read(fn(&mut Work<'_>, SourceKey<'_>) -> Result<()>),
     /// The reasons why there is no counterpart, and what happens instead.
     Gone(&'static str, &'static str),
 }
 
-use How::{Gone, Read, Same};
-use Of::{Axolotl, Both, Factory};
+use Owner::{Axolotl, Both, Factory};
+use Rule::{Gone, Read, Same};
 
 const SPEED: &str = "it decides speed and memory, not the result";
 const OWN: &str = "`coordinator` and `worker` do it their own way";
@@ -54,7 +54,7 @@ const ALL_ROWS: &str = "all rows are read";
 
 /// Every known key of both tools, with what becomes of it.
 #[rustfmt::skip]
-const RULES: &[(&str, Of, How)] = &[
+const RULES: &[(&str, Owner, Rule)] = &[
     // Model.
     ("model_name_or_path", Factory, Read(values::base_model)),
     ("base_model", Axolotl, Read(values::base_model)),
@@ -254,11 +254,11 @@ pub(super) fn only_of(name: &str) -> Option<Tool> {
 
 /// Applies the table's rule to one key: adds a line, a remark, or both.
 pub(super) fn apply(work: &mut Work<'_>, name: &str, key: &Item, value: &Item) -> Result<()> {
-    let at = At { name, key, value };
+    let at = SourceKey { name, key, value };
     let Some((_, of, how)) = RULES.iter().find(|rule| rule.0 == name) else {
         let why = format!("{} is not known here to have this key", work.tool.name());
         work.say(
-            Sort::Unknown,
+            Outcome::Unknown,
             at,
             &why,
             "nothing of it is done; look up what it did",
@@ -275,7 +275,7 @@ pub(super) fn apply(work: &mut Work<'_>, name: &str, key: &Item, value: &Item) -
             "this is a key of the other tool, not of {}",
             work.tool.name()
         );
-        work.say(Sort::Unknown, at, &why, "nothing of it is done");
+        work.say(Outcome::Unknown, at, &why, "nothing of it is done");
         return Ok(());
     }
     match how {

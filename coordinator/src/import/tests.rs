@@ -64,9 +64,9 @@ fn value(imported: &Imported, key: &str) -> Option<String> {
     line.map(|line| line.value.clone())
 }
 
-fn sort_of(imported: &Imported, key: &str) -> Option<Sort> {
+fn outcome_of(imported: &Imported, key: &str) -> Option<Outcome> {
     let remark = imported.remarks.iter().find(|remark| remark.key == key);
-    remark.map(|remark| remark.sort)
+    remark.map(|remark| remark.outcome)
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_value_that_our_loader_refuses_is_said_and_no_default_of_theirs_takes_its_pl
         .iter()
         .find(|remark| remark.key == "num_epochs")
         .unwrap();
-    assert_eq!(remark.sort, Sort::NoCounterpart);
+    assert_eq!(remark.outcome, Outcome::NoCounterpart);
     assert!(remark.why.contains("must be a whole number"), "{remark:?}");
 }
 
@@ -195,11 +195,15 @@ fn a_key_that_comes_later_is_a_remark_until_this_version_has_it() {
             let said = imported
                 .remarks
                 .iter()
-                .any(|remark| remark.key == theirs && remark.sort != Sort::Changed);
+                .any(|remark| remark.key == theirs && remark.outcome != Outcome::Changed);
             assert!(value(&imported, ours).is_some() || said, "{ours}");
         } else {
             assert_eq!(value(&imported, ours), None);
-            assert_eq!(sort_of(&imported, theirs), Some(Sort::NotYet), "{theirs}");
+            assert_eq!(
+                outcome_of(&imported, theirs),
+                Some(Outcome::NotYet),
+                "{theirs}"
+            );
         }
     }
 }
@@ -231,7 +235,7 @@ fn without_dataset_info_the_name_is_kept_and_said() {
         value(&imported, "train_data_dir").unwrap(),
         "data/law_questions"
     );
-    assert_eq!(sort_of(&imported, "dataset"), Some(Sort::Changed));
+    assert_eq!(outcome_of(&imported, "dataset"), Some(Outcome::Changed));
 }
 
 #[test]
@@ -257,7 +261,10 @@ fn a_total_batch_of_axolotl_is_divided() {
     );
     let imported = import("a.yaml", &axolotl("micro_batch_size: 3\nbatch_size: 16\n"));
     assert_eq!(value(&imported, "gradient_accumulation_steps"), None);
-    assert_eq!(sort_of(&imported, "batch_size"), Some(Sort::NoCounterpart));
+    assert_eq!(
+        outcome_of(&imported, "batch_size"),
+        Some(Outcome::NoCounterpart)
+    );
 }
 
 #[test]
@@ -339,7 +346,7 @@ fn the_object_for_programs_has_yaml_lines_and_remarks() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|r| r["sort"].as_str().unwrap())
+        .map(|r| r["outcome"].as_str().unwrap())
         .collect();
     assert!(
         sorts.contains("no_counterpart") && sorts.contains("changed"),

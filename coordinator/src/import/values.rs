@@ -5,8 +5,8 @@
 use shared::config::{Item, Node};
 use shared::error::Result;
 
-use super::Sort;
-use super::work::{At, Work, is_off};
+use super::Outcome;
+use super::work::{SourceKey, Work, is_off};
 
 /// Ends the reading of a key whose value is null.
 macro_rules! unless_empty {
@@ -20,14 +20,14 @@ macro_rules! unless_empty {
 pub(super) use unless_empty;
 
 /// The base model: a folder, or a name on a hub, which is not downloaded.
-pub(super) fn base_model(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn base_model(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     work.put("base_model", &at.value.node, at)?;
     if let Node::Text(name) = &at.value.node
         && !work.cwd.join(name).is_dir()
     {
         work.say(
-            Sort::Changed,
+            Outcome::Changed,
             at,
             "no folder of this name is there from here, and nothing is downloaded from a hub",
             "kept as it is; download the model and point `base_model` at its folder",
@@ -37,7 +37,7 @@ pub(super) fn base_model(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// The batch size: samples per device there, samples of all workers here.
-pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn batch_size(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     if work.put("batch_size", &at.value.node, at)? {
         let mine = if at.name == "micro_batch_size" {
@@ -46,7 +46,7 @@ pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
             ""
         };
         work.say(
-            Sort::Changed,
+            Outcome::Changed,
             at,
             "it counts per GPU there; here the global batch is batch_size x gradient_accumulation_steps however many workers there are",
             &format!("taken as `batch_size`, as on one GPU; trained on G GPUs until now, multiply gradient_accumulation_steps by G{mine}"),
@@ -56,7 +56,7 @@ pub(super) fn batch_size(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// Activation checkpointing: a flag there, `on` or `off` here.
-pub(super) fn checkpointing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn checkpointing(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     let word = if is_off(&at.value.node) { "off" } else { "on" };
     work.put("activation_checkpointing", &Node::Text(word.into()), at)?;
@@ -64,7 +64,7 @@ pub(super) fn checkpointing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// PiSSA: a flag there, a value of `init_lora_weights` here.
-pub(super) fn pissa(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn pissa(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
         return Ok(());
@@ -74,7 +74,7 @@ pub(super) fn pissa(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// Modules that are trained whole: a list, or names between commas.
-pub(super) fn whole_modules(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn whole_modules(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     let node = match &at.value.node {
         Node::Text(text) => Node::List(
@@ -92,10 +92,10 @@ pub(super) fn whole_modules(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// The chat template: chosen by name there, always the tokenizer's own here.
-pub(super) fn template(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn template(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     work.say(
-        Sort::Changed,
+        Outcome::Changed,
         at,
         "templates are not chosen by name",
         "the chat template in `base_model` is used; look at it with `coordinator data show`",
@@ -104,14 +104,14 @@ pub(super) fn template(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// Packing: a packed row counts as one sample there, each sample for itself here.
-pub(super) fn packing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn packing(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
         return Ok(());
     }
     if work.put("packing", &at.value.node, at)? {
         work.say(
-            Sort::Changed,
+            Outcome::Changed,
             at,
             "a packed row counts as one sample there; here a step has the same samples packed or not",
             "taken; for as many tokens per step as before raise `batch_size`",
@@ -121,7 +121,7 @@ pub(super) fn packing(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// Warmup steps: a number below 1 is a ratio of all steps.
-pub(super) fn warmup_steps(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn warmup_steps(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     let key = match at.value.node {
         Node::Real(share) if share > 0.0 && share < 1.0 => "warmup_ratio",
@@ -131,7 +131,7 @@ pub(super) fn warmup_steps(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// The optimizer: AdamW with float32 moments is the only one here.
-pub(super) fn optimizer(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn optimizer(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
     let name = match &at.value.node {
         Node::Text(name) => name.as_str(),
@@ -148,14 +148,14 @@ pub(super) fn optimizer(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
         work.nothing(at);
     } else if name.contains("adamw") {
         work.say(
-            Sort::NoCounterpart,
+            Outcome::NoCounterpart,
             at,
             "moments are not quantized or paged",
             "AdamW with float32 moments: the same rule, in full precision",
         );
     } else {
         work.say(
-            Sort::NoCounterpart,
+            Outcome::NoCounterpart,
             at,
             "AdamW is the one optimizer",
             "AdamW; its best learning rate may be another",
@@ -164,22 +164,22 @@ pub(super) fn optimizer(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn beta1(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn beta1(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     fixed(work, at, 0.9);
     Ok(())
 }
 
-pub(super) fn beta2(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn beta2(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     fixed(work, at, 0.999);
     Ok(())
 }
 
-pub(super) fn epsilon(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn epsilon(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     fixed(work, at, 1e-8);
     Ok(())
 }
 
-fn fixed(work: &mut Work<'_>, at: At<'_>, ours: f64) {
+fn fixed(work: &mut Work<'_>, at: SourceKey<'_>, ours: f64) {
     let written = match &at.value.node {
         Node::Real(value) => Some(*value),
         Node::Text(text) => text.parse().ok(),
@@ -190,7 +190,7 @@ fn fixed(work: &mut Work<'_>, at: At<'_>, ours: f64) {
     } else {
         let instead = format!("{ours} is used");
         work.say(
-            Sort::NoCounterpart,
+            Outcome::NoCounterpart,
             at,
             "AdamW's constants are fixed",
             &instead,
@@ -199,7 +199,7 @@ fn fixed(work: &mut Work<'_>, at: At<'_>, ours: f64) {
 }
 
 /// bf16: on or off here, so `auto` and `full` become `true`.
-pub(super) fn bf16(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn bf16(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     match &at.value.node {
         Node::Null => work.nothing(at),
         Node::Flag(false) if work.is_on("pure_bf16") => work.nothing(at),
@@ -210,7 +210,7 @@ pub(super) fn bf16(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
         _ => {
             if work.put("bf16", &Node::Flag(true), at)? {
                 work.say(
-                    Sort::Changed,
+                    Outcome::Changed,
                     at,
                     "it is on or off here, and the adapter is always float32",
                     "taken as `bf16: true`; remove it for devices without bfloat16",
@@ -222,12 +222,12 @@ pub(super) fn bf16(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// fp16: taken unless bf16 is on too.
-pub(super) fn fp16(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn fp16(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     if is_off(&at.value.node) {
         work.nothing(at);
     } else if work.is_on("bf16") || work.is_on("pure_bf16") {
         work.say(
-            Sort::NoCounterpart,
+            Outcome::NoCounterpart,
             at,
             "compute has one data type",
             "bf16 is taken",
@@ -239,13 +239,13 @@ pub(super) fn fp16(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
 }
 
 /// Strategies of saving and evaluating: intervals are always counted in steps here.
-pub(super) fn strategy(work: &mut Work<'_>, at: At<'_>) -> Result<()> {
+pub(super) fn strategy(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     match &at.value.node {
         Node::Text(word) if word == "steps" => work.nothing(at),
         node if is_off(node) && at.name.starts_with("eval") => work.nothing(at),
         Node::Null => work.nothing(at),
         _ => work.say(
-            Sort::NoCounterpart,
+            Outcome::NoCounterpart,
             at,
             "it is counted in steps here, never in epochs or not at all",
             "the key in steps holds, or its default",

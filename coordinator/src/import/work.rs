@@ -10,7 +10,7 @@ use std::path::Path;
 use shared::config::{self, Item, Mark, Node, Source};
 use shared::error::{Code, Error, Result};
 
-use super::{Line, Remark, Sort, Tool};
+use super::{Line, Outcome, Remark, Tool};
 
 const REQUIRED: &[(&str, &str)] = &[
     ("train_data_dir", "./data"),
@@ -32,7 +32,7 @@ pub(super) struct Work<'a> {
 
 /// One key of the file, with its name and its value.
 #[derive(Clone, Copy)]
-pub(super) struct At<'a> {
+pub(super) struct SourceKey<'a> {
     pub name: &'a str,
     pub key: &'a Item,
     pub value: &'a Item,
@@ -74,7 +74,12 @@ impl<'a> Work<'a> {
     }
 
     /// Writes a line of ours for a key of the tool; false when a remark was made instead.
-    pub(super) fn put(&mut self, key: &'static str, node: &Node, at: At<'_>) -> Result<bool> {
+    pub(super) fn put(
+        &mut self,
+        key: &'static str,
+        node: &Node,
+        at: SourceKey<'_>,
+    ) -> Result<bool> {
         let written = config::node_yaml(&at.value.node);
         let from = if written == config::node_yaml(node) && at.name == key {
             format!("line {}", at.key.mark.line)
@@ -98,7 +103,7 @@ impl<'a> Work<'a> {
         key: &'static str,
         node: &Node,
         from: String,
-        at: Option<At<'_>>,
+        at: Option<SourceKey<'_>>,
     ) -> Result<bool> {
         if !config::is_key(key) {
             if let Some(at) = at {
@@ -107,14 +112,14 @@ impl<'a> Work<'a> {
                     return Ok(false);
                 }
                 let why = format!("it would be `{key}`, a key that this version does not have");
-                self.say(Sort::NotYet, at, &why, "nothing of it is done");
+                self.say(Outcome::NotYet, at, &why, "nothing of it is done");
             }
             return Ok(false);
         }
         if self.has(key) {
             if let Some(at) = at {
                 let why = format!("`{key}` was taken from another key already");
-                self.say(Sort::NoCounterpart, at, &why, "this one is not used");
+                self.say(Outcome::NoCounterpart, at, &why, "this one is not used");
             }
             return Ok(false);
         }
@@ -129,7 +134,7 @@ impl<'a> Work<'a> {
             }
             self.settled.insert(key);
             let instead = format!("`{key}` stays at its default; write what you want");
-            self.say(Sort::NoCounterpart, at, &error.what, &instead);
+            self.say(Outcome::NoCounterpart, at, &error.what, &instead);
             return Ok(false);
         }
         self.lines.push(Line { key, value, from });
@@ -146,9 +151,9 @@ impl<'a> Work<'a> {
     }
 
     /// Adds a remark about the key `at`.
-    pub(super) fn say(&mut self, sort: Sort, at: At<'_>, why: &str, instead: &str) {
+    pub(super) fn say(&mut self, outcome: Outcome, at: SourceKey<'_>, why: &str, instead: &str) {
         self.remarks.push(Remark {
-            sort,
+            outcome,
             key: at.name.to_owned(),
             line: Some(at.key.mark.line),
             value: config::node_yaml(&at.value.node),
@@ -158,17 +163,17 @@ impl<'a> Work<'a> {
     }
 
     /// Adds a remark about a key without a counterpart; nothing is lost when the key is off.
-    pub(super) fn gone(&mut self, at: At<'_>, why: &str, instead: &str) {
+    pub(super) fn gone(&mut self, at: SourceKey<'_>, why: &str, instead: &str) {
         if is_off(&at.value.node) {
             self.nothing(at);
         } else {
-            self.say(Sort::NoCounterpart, at, why, instead);
+            self.say(Outcome::NoCounterpart, at, why, instead);
         }
     }
 
     /// Adds a remark that nothing is lost: the key is empty, off, or asks for what happens here anyway.
-    pub(super) fn nothing(&mut self, at: At<'_>) {
-        self.say(Sort::NothingLost, at, "", "");
+    pub(super) fn nothing(&mut self, at: SourceKey<'_>) {
+        self.say(Outcome::NothingLost, at, "", "");
     }
 
     /// An error at a place of the file.

@@ -119,13 +119,14 @@ fn sample(
     let mut writer = DatasetWriter::new();
     for at in spread(rows.len(), SAMPLE) {
         let row = rows[at];
-        if let Some(sample) = dataset.sample(row) {
-            let origin = RowOrigin {
-                file: path.display().to_string(),
-                line: row as u64 + 1,
-            };
-            writer.push(sample.ids, sample.targets, &origin);
-        }
+        let sample = dataset
+            .sample(row)
+            .ok_or("it has fewer rows than it counts")?;
+        let origin = RowOrigin {
+            file: path.display().to_string(),
+            line: row as u64 + 1,
+        };
+        writer.push(sample.ids, sample.targets, &origin);
     }
     Ok(writer)
 }

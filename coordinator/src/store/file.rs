@@ -45,7 +45,7 @@ pub struct FileStore {
     /// Bytes of the whole lines.
     length: u64,
     /// Bytes that a failed write of this process may have left after `length`.
-    ragged: u64,
+    partial_bytes: u64,
     /// Identity of the file that is written: another file under the same path is another process's.
     id: FileId,
     fence: Arc<OutputLock>,
@@ -101,7 +101,7 @@ impl FileStore {
             path,
             book,
             length: bytes,
-            ragged: 0,
+            partial_bytes: 0,
             id,
             fence,
             syncer,
@@ -121,18 +121,18 @@ impl FileStore {
     }
 
     /// Cuts the file back to its last whole line, if a failed write left more.
-    fn smooth(&mut self) -> Result<()> {
-        if self.ragged > 0 {
+    fn truncate_partial(&mut self) -> Result<()> {
+        if self.partial_bytes > 0 {
             let cut = self.medium.truncate(self.length);
             cut.map_err(|e| unwritable(&self.path, &e.to_string()))?;
-            self.ragged = 0;
+            self.partial_bytes = 0;
         }
         Ok(())
     }
 
     /// Fails unless only this process has written the ledger. Opens the file anew, because an NFS client then asks the
     /// server.
-    fn is_alone(&self) -> Result<()> {
+    fn check_sole_writer(&self) -> Result<()> {
         let strange = |why: String| {
             Error::new(Code::Locked, "somebody else leads in this output_dir")
                 .in_file(&self.path)
@@ -152,7 +152,7 @@ impl FileStore {
             return Err(strange("another ledger lies in its place".into()));
         }
         let (found, own) = (file.metadata().map_err(unknown)?.len(), self.length);
-        if !(own..=own + self.ragged).contains(&found) {
+        if !(own..=own + self.partial_bytes).contains(&found) {
             return Err(strange(format!(
                 "the ledger has {found} bytes, {own} of them are this coordinator's"
             )));
@@ -183,16 +183,16 @@ impl Store for FileStore {
     }
 
     fn append(&mut self, record: &Record) -> Result<()> {
-        self.is_alone()?;
+        self.check_sole_writer()?;
         let sealed = self
             .book
             .seal(record)
             .map_err(|error| error.at_line(&self.path, self.book.lines() + 1))?;
-        self.smooth()?;
+        self.truncate_partial()?;
         if let Err(e) = self.medium.write_all(&sealed.line) {
-            self.ragged = sealed.line.len() as u64;
+            self.partial_bytes = sealed.line.len() as u64;
             // Bytes that cannot be cut now are cut before the next write.
-            let _ = self.smooth();
+            let _ = self.truncate_partial();
             return Err(unwritable(&self.path, &e.to_string()));
         }
         self.length += sealed.line.len() as u64;

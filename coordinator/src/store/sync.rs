@@ -23,18 +23,18 @@ impl Durable for File {
 /// The thread, and the requests that it serves.
 #[derive(Debug)]
 pub(super) struct Syncer {
-    desk: Arc<Desk>,
+    queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
-struct Desk {
-    wishes: Mutex<Wishes>,
+struct Queue {
+    requests: Mutex<Requests>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Wishes {
+struct Requests {
     asked: u64,
     served: u64,
     /// Why the newest forced write failed.
@@ -44,35 +44,35 @@ struct Wishes {
     ended: bool,
 }
 
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, Wishes> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_while(&self, mut holds: impl FnMut(&mut Wishes) -> bool) -> MutexGuard<'_, Wishes> {
+    fn wait_while(&self, mut holds: impl FnMut(&mut Requests) -> bool) -> MutexGuard<'_, Requests> {
         self.changed
-            .wait_while(self.lock(), |wishes| holds(wishes))
+            .wait_while(self.lock(), |requests| holds(requests))
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Syncer {
     pub(super) fn start(durable: impl Durable) -> io::Result<Self> {
-        let desk = Arc::new(Desk::default());
-        let served = Arc::clone(&desk);
+        let queue = Arc::new(Queue::default());
+        let served = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
             .name("ledger-sync".into())
             .spawn(move || serve(&served, &durable))?;
         Ok(Self {
-            desk,
+            queue,
             thread: Some(thread),
         })
     }
 
     /// Asks for the bytes written so far to reach the disk soon.
     pub(super) fn ask(&self) {
-        self.desk.lock().asked += 1;
-        self.desk.changed.notify_all();
+        self.queue.lock().asked += 1;
+        self.queue.changed.notify_all();
     }
 
     /// Waits until the bytes written before this call are on the disk.
@@ -82,28 +82,28 @@ impl Syncer {
 
     /// A function that waits for the bytes written until now, whenever and on whatever thread it is called.
     pub(super) fn waiting(&self) -> impl FnOnce() -> Result<(), String> + Send + use<> {
-        let mut wishes = self.desk.lock();
-        if wishes.failure.is_some() {
-            wishes.asked += 1;
-            self.desk.changed.notify_all();
+        let mut requests = self.queue.lock();
+        if requests.failure.is_some() {
+            requests.asked += 1;
+            self.queue.changed.notify_all();
         }
-        let mine = wishes.asked;
-        drop(wishes);
-        let desk = Arc::clone(&self.desk);
+        let mine = requests.asked;
+        drop(requests);
+        let queue = Arc::clone(&self.queue);
         move || {
-            let wishes = desk.wait_while(|wishes| wishes.served < mine && !wishes.ended);
-            if wishes.served < mine {
+            let requests = queue.wait_while(|requests| requests.served < mine && !requests.ended);
+            if requests.served < mine {
                 return Err("the store was closed before".into());
             }
-            wishes.failure.clone().map_or(Ok(()), Err)
+            requests.failure.clone().map_or(Ok(()), Err)
         }
     }
 }
 
 impl Drop for Syncer {
     fn drop(&mut self) {
-        self.desk.lock().closing = true;
-        self.desk.changed.notify_all();
+        self.queue.lock().closing = true;
+        self.queue.changed.notify_all();
         if let Some(thread) = self.thread.take() {
             // The thread ends by itself; nobody is left to hear of a panic in it.
             let _ = thread.join();
@@ -111,23 +111,24 @@ impl Drop for Syncer {
     }
 }
 
-fn serve(desk: &Desk, durable: &impl Durable) {
+fn serve(queue: &Queue, durable: &impl Durable) {
     loop {
-        let mut wishes = desk.wait_while(|wishes| wishes.asked == wishes.served && !wishes.closing);
-        if wishes.asked == wishes.served {
-            wishes.ended = true;
-            drop(wishes);
-            desk.changed.notify_all();
+        let mut requests =
+            queue.wait_while(|requests| requests.asked == requests.served && !requests.closing);
+        if requests.asked == requests.served {
+            requests.ended = true;
+            drop(requests);
+            queue.changed.notify_all();
             return;
         }
-        let asked = wishes.asked;
-        drop(wishes);
+        let asked = requests.asked;
+        drop(requests);
         let failure = durable.force().err().map(|e| e.to_string());
-        let mut wishes = desk.lock();
-        wishes.served = asked;
-        wishes.failure = failure;
-        drop(wishes);
-        desk.changed.notify_all();
+        let mut requests = queue.lock();
+        requests.served = asked;
+        requests.failure = failure;
+        drop(requests);
+        queue.changed.notify_all();
     }
 }
 
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_that_come_meanwhile_are_served_together() {
+    fn requests_that_come_meanwhile_are_served_together() {
         let (syncer, begins, ends) = gate();
         syncer.ask();
         begins.recv().unwrap();
@@ -171,7 +172,7 @@ mod tests {
         ends.send(Ok(())).unwrap();
         syncer.wait().unwrap();
         drop(syncer);
-        assert_eq!(begins.iter().count(), 1, "one more for a hundred wishes");
+        assert_eq!(begins.iter().count(), 1, "one more for a hundred requests");
     }
 
     struct Disk(Arc<AtomicBool>);
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_wish_is_served_before_the_end() {
+    fn the_last_request_is_served_before_the_end() {
         let (syncer, begins, ends) = gate();
         ends.send(Ok(())).unwrap();
         syncer.ask();

@@ -105,14 +105,21 @@ impl PreparedDataset {
     #[must_use]
     pub fn sample(&self, row: usize) -> Option<Sample<'_>> {
         let ends = self.offsets().get(row..row.checked_add(2)?)?;
-        let (start, end) = (
-            usize::try_from(ends[0]).ok()?,
-            usize::try_from(ends[1]).ok()?,
-        );
-        Some(Sample {
-            ids: words(&self.map[self.ids.clone()]).get(start..end)?,
-            targets: self.map[self.targets.clone()].get(start..end)?,
-        })
+        Some(self.between(ends))
+    }
+
+    /// Every row, in order.
+    pub fn samples(&self) -> impl Iterator<Item = Sample<'_>> {
+        self.offsets().windows(2).map(|ends| self.between(ends))
+    }
+
+    /// The row between two offsets, which [`Self::is_whole`] found within the tokens.
+    fn between(&self, ends: &[u64]) -> Sample<'_> {
+        let tokens = ends[0] as usize..ends[1] as usize;
+        Sample {
+            ids: &words(&self.map[self.ids.clone()])[tokens.clone()],
+            targets: &self.map[self.targets.clone()][tokens],
+        }
     }
 
     /// Number of tokens of every row, in order.

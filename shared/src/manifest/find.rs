@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{FORMAT, MANIFEST, Manifest};
+use super::{FORMAT, LONGEST, MANIFEST, Manifest};
 use crate::error::{Code, Error, Result};
 use crate::ids::Step;
 use crate::paths::checkpoint_step;
@@ -100,7 +100,7 @@ pub fn newest_where(
 
 /// Whether a manifest says that a newer program wrote it.
 fn is_newer(group: &Group<'_>) -> bool {
-    let text = group.get(MANIFEST).unwrap_or_default();
+    let text = group.get_at_most(MANIFEST, LONGEST).unwrap_or_default();
     let manifest: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
     let format = manifest.and_then(|manifest| manifest["format"].as_u64());
     format.is_some_and(|format| format > u64::from(FORMAT))
@@ -185,6 +185,20 @@ mod tests {
         let found = newest(&Folder::new(root.path())).unwrap().unwrap();
         assert_eq!(found.manifest.step, Step(5));
         assert_eq!(found.skipped[0].code, Code::DigestDiffers);
+    }
+
+    #[test]
+    fn a_manifest_that_is_too_long_is_passed_over_unread() {
+        let root = tempfile::tempdir().unwrap();
+        checkpoint(root.path(), 9);
+        let long = checkpoint(root.path(), 10).join(MANIFEST);
+        // A hole costs nothing on the disk.
+        let file = std::fs::File::options().write(true).open(&long).unwrap();
+        file.set_len(LONGEST + 1).unwrap();
+        let found = newest(&Folder::new(root.path())).unwrap().unwrap();
+        assert_eq!(found.manifest.step, Step(9));
+        assert_eq!(found.skipped[0].code, Code::NoCheckpoint);
+        assert!(found.skipped[0].to_string().contains("at most"));
     }
 
     #[test]

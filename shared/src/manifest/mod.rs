@@ -38,6 +38,10 @@ pub use crate::wire::message::FileDigest;
 /// Version of the manifest's form.
 pub const FORMAT: u32 = 1;
 
+/// Bytes of the longest manifest that is read. One of a thousand layers and ten thousand evaluations has less than ten
+/// megabytes.
+const LONGEST: u64 = 64 << 20;
+
 /// Where a state comes from and what belongs to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -116,8 +120,9 @@ impl Manifest {
                 .in_file(&path)
                 .why(why)
         };
-        let text = from.get(MANIFEST).map_err(|e| match e.kind() {
-            ErrorKind::NotFound => unusable(e.to_string()),
+        let text = from.get_at_most(MANIFEST, LONGEST);
+        let text = text.map_err(|e| match e.kind() {
+            ErrorKind::NotFound | ErrorKind::FileTooLarge => unusable(e.to_string()),
             _ => unreadable(&path, &e),
         })?;
         let text = String::from_utf8(text)

@@ -77,6 +77,9 @@ fn an_object_is_read_in_pieces_and_an_open_one_does_not_change() {
         let short = open.read_exact_at(&mut piece, 8).unwrap_err();
         assert_eq!(short.kind(), ErrorKind::UnexpectedEof);
         assert_eq!(objects.get("a").unwrap(), b"another");
+        assert_eq!(objects.get_at_most("a", 7).unwrap(), b"another");
+        let long = objects.get_at_most("a", 6).unwrap_err();
+        assert_eq!(long.kind(), ErrorKind::FileTooLarge);
         objects.remove("a").unwrap();
         assert!(!objects.has("a") && open.length().unwrap() == 10);
     });

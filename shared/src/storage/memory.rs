@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::objects::{Groups, Object, Objects, Writing};
@@ -13,12 +14,20 @@ type Bytes = Arc<Vec<u8>>;
 
 /// Objects by their names.
 #[derive(Debug, Default)]
-pub struct MemoryObjects(Mutex<BTreeMap<String, Bytes>>);
+pub struct MemoryObjects {
+    objects: Mutex<BTreeMap<String, Bytes>>,
+    unsynced: AtomicBool,
+}
 
 impl MemoryObjects {
+    /// Lets the next rename happen and fail all the same, as one does whose folder cannot be synced.
+    pub fn fail_next_sync(&self) {
+        self.unsynced.store(true, Ordering::Relaxed);
+    }
+
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
         // Nothing is left half done by whoever panics.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,13 +105,16 @@ impl Groups for MemoryObjects {
         let mut all = self.all();
         if let Some(object) = all.remove(from) {
             all.insert(to.to_owned(), object);
-            return Ok(());
+        } else {
+            let group = take(&mut all, from);
+            if group.is_empty() {
+                return Err(not_found());
+            }
+            give(&mut all, group, to);
         }
-        let group = take(&mut all, from);
-        if group.is_empty() {
-            return Err(not_found());
+        if self.unsynced.swap(false, Ordering::Relaxed) {
+            return Err(io::Error::other("the folder cannot be synced"));
         }
-        give(&mut all, group, to);
         Ok(())
     }
 

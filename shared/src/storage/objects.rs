@@ -52,8 +52,21 @@ pub trait Objects: Send + Sync {
     /// # Errors
     /// As [`Self::open`].
     fn get(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.get_at_most(name, u64::MAX)
+    }
+
+    /// A whole object of no more than so many bytes, for a kind of object that somebody else may have put there.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::FileTooLarge`] for a longer one, before any of it is read; otherwise as [`Self::open`].
+    fn get_at_most(&self, name: &str, bytes: u64) -> io::Result<Vec<u8>> {
         let object = self.open(name)?;
-        let length = usize::try_from(object.length()?).map_err(io::Error::other)?;
+        let length = object.length()?;
+        if length > bytes {
+            let text = format!("it has {length} bytes, at most {bytes} are read");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
+        let length = usize::try_from(length).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
         // Whoever made the object may have made it of any length: too long is an error, and not the end of the process.
         bytes

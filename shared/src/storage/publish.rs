@@ -52,10 +52,15 @@ pub fn write_atomic_with(
 /// number in another container or by what a crash left, is passed over and never written to.
 pub(super) fn temporary(path: &Path) -> io::Result<(PathBuf, File)> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
+    temporary_from(path, &NUMBER)
+}
+
+/// [`temporary`] of the first free number.
+fn temporary_from(path: &Path, next: &AtomicU64) -> io::Result<(PathBuf, File)> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let process = std::process::id();
     loop {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let number = next.fetch_add(1, Ordering::Relaxed);
         let hidden = path.with_file_name(format!(".{name}.{process}.{number}.{TEMPORARY}"));
         match File::create_new(&hidden) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
@@ -209,6 +214,40 @@ mod tests {
         write_atomic(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_temporary_name_that_is_taken_is_passed_over_and_goes_at_the_next_start() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.json");
+        let (first, mut another) = temporary_from(&path, &AtomicU64::new(7)).unwrap();
+        another.write_all(b"of another container").unwrap();
+        let (second, _) = temporary_from(&path, &AtomicU64::new(7)).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(fs::read(&first).unwrap(), b"of another container");
+        assert_eq!(tidy(root.path()), Vec::<String>::new());
+        assert!(!first.exists() && !second.exists());
+    }
+
+    #[test]
+    fn only_what_the_program_left_goes() {
+        let root = tempfile::tempdir().unwrap();
+        let goes = [".a.json.1.2.writing", ".adapter_model.safetensors.export"];
+        let stays = [
+            ".a.writing",
+            ".a.json.x.2.writing",
+            "a.export",
+            ".export",
+            ".lock",
+        ];
+        for name in goes.iter().chain(&stays) {
+            fs::write(root.path().join(name), "").unwrap();
+        }
+        fs::create_dir(root.path().join(".folder.export")).unwrap();
+        assert_eq!(tidy(root.path()), Vec::<String>::new());
+        assert!(goes.iter().all(|name| !root.path().join(name).exists()));
+        assert!(stays.iter().all(|name| root.path().join(name).exists()));
+        assert!(root.path().join(".folder.export").is_dir());
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Head<'_> {
     pub(super) fn mask(&self, site: usize, from: usize, count: i64) -> TorchResult<Dropout> {
         let missing = || TchError::Shape("nothing is dropped".into());
         let all = self.masks.ok_or_else(missing)?(site)?;
-        let from = i64::try_from(from).unwrap_or(0);
+        let from = i64::try_from(from).map_err(|e| TchError::Shape(e.to_string()))?;
         let places_C = self.places_Q.f_narrow(0, from, count)?;
         Ok(Dropout {
             keep: all.keep.f_index_select(0, &places_C)?,
@@ -58,7 +58,7 @@ impl Head<'_> {
         while from < all {
             let count = rows.min(all - from);
             let part = |of: &Tensor| of.f_narrow(0, from, count);
-            let first = usize::try_from(from).unwrap_or(0);
+            let first = usize::try_from(from).map_err(|e| TchError::Shape(e.to_string()))?;
             work(first, &part(hidden_QH)?, &part(wanted_Q)?)?;
             self.decoder.progress().device(1);
             from += count;

@@ -16,7 +16,7 @@
 #![allow(non_snake_case)]
 
 use shared::objective::NextToken;
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, TchError, Tensor, no_grad};
 
 use super::MicroBatch;
 use super::head::Head;
@@ -92,10 +92,13 @@ impl DeviceObjective for NextToken {
 }
 
 fn copy_losses(losses_C: &Tensor, from: usize, losses: &mut [f32]) -> TorchResult<()> {
-    let count = usize::try_from(losses_C.size()[0]).unwrap_or(0);
-    let Some(place) = losses.get_mut(from..from + count) else {
-        return Ok(());
-    };
+    let all = losses.len();
+    let part = losses.get_mut(from..from.saturating_add(losses_C.numel()));
+    let place = part.ok_or_else(|| {
+        let count = losses_C.numel();
+        TchError::Shape(format!("{count} losses at {from} of {all} places"))
+    })?;
+    let count = place.len();
     losses_C
         .f_detach()?
         .f_to_device(Device::Cpu)?
