@@ -15,9 +15,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use coordinator::data::prepare;
+use coordinator::data::{DataConfig, prepare};
 use house::{DIALOGUE, House};
-use shared::config::{LossOn, Named, RunConfig};
+use shared::config::{LossOn, Named};
 
 /// Mutated files of a short run.
 const SHORT: u64 = 3000;
@@ -182,7 +182,7 @@ struct Reader {
     tokenizer: shared::text::TextTokenizer,
     template: Option<shared::text::ChatTemplate>,
     /// The same run with names of its own for fields and roles.
-    named: RunConfig,
+    named: DataConfig,
 }
 
 impl Reader {
@@ -197,7 +197,7 @@ impl Reader {
             pairs.iter().map(one).collect()
         };
         let mut other = house.config.clone();
-        (other.train_on_inputs, other.loss_on) = (true, LossOn::All);
+        other.loss_on = LossOn::All;
         other.formats.columns = named(&[("role", "who"), ("content", "said"), ("input", "labels")]);
         other.formats.roles =
             named(&[("user", "律师"), ("assistant", "用户"), ("assistant", "丁")]);

@@ -170,6 +170,17 @@ fn the_engine_knows_no_world() {
     }
 }
 
+/// Rows depend on what `DataConfig` has: the digest of the sources names all of it, and nothing else.
+#[test]
+fn the_rooms_of_data_know_only_their_part_of_the_configuration() {
+    let data = repository().join("coordinator/src/data");
+    for path in sources(&data) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let whole = text.contains("RunConfig");
+        assert_eq!(whole, path == data.join("config.rs"), "{}", path.display());
+    }
+}
+
 #[test]
 fn the_coordinator_is_free_of_libtorch() {
     let of_torch = |name: &String| name.starts_with("libtorch") || name.starts_with("libc10");

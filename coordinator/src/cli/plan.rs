@@ -31,7 +31,13 @@ pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> R
     let tokenizer = TextTokenizer::load(&config.base_model)?;
     let template = ChatTemplate::find(&config.base_model)?;
     let folder = RunPaths::new(&config.output_dir).prepared();
-    let ready = data::ready(&config, &tokenizer, template.as_ref(), &folder, progress)?;
+    let ready = data::ready(
+        &(&config).into(),
+        &tokenizer,
+        template.as_ref(),
+        &folder,
+        progress,
+    )?;
     let (lengths, target_tokens) = ready.sizes(&folder)?;
     let plan = Plan::new(&config, target_tokens.clone(), lengths.clone());
     let earlier = earlier(&config, &plan, &ready.digest);

@@ -9,13 +9,14 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shared::config::{FormatConfig, PrivacyMode, RunConfig};
+use shared::config::{FormatConfig, PrivacyMode};
 use shared::dataset::{DatasetWriter, PreparedDataset};
 use shared::error::{Code, Error, Result};
 use shared::objective::{NextToken, Objective};
 use shared::storage;
 use shared::text::{ChatTemplate, TextTokenizer};
 
+use super::config::DataConfig;
 use super::files::{self, SourceFile};
 use super::prepare::{Prepared, prepare_with};
 use super::privacy;
@@ -41,38 +42,54 @@ struct Index {
 ///
 /// # Errors
 /// [`Code::Io`] or [`Code::MissingPath`] when a file cannot be read.
-pub fn source_digest(config: &RunConfig, tokenizer_digest: &str) -> Result<String> {
+pub fn source_digest(config: &DataConfig, tokenizer_digest: &str) -> Result<String> {
     digest_of(&Sources::all(config), tokenizer_digest)
 }
 
 fn digest_of(sources: &Sources<'_>, tokenizer_digest: &str) -> Result<String> {
-    let config = sources.config;
+    // Every field, so that a new one cannot be left out: the folders are named by their files, the base model by its
+    // tokenizer, and other validation data are other rows.
+    let DataConfig {
+        train_data_dir: _,
+        metadata_path,
+        base_model: _,
+        max_seq_length,
+        overflow,
+        loss_on,
+        dialogue,
+        csv_columns,
+        formats,
+        privacy,
+        validation_data_dir: _,
+        validation_split,
+        seed,
+    } = sources.config;
     let mut hasher = blake3::Hasher::new();
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
     let mut settings = serde_json::json!({
-        "max_seq_length": config.max_seq_length,
-        "overflow": config.overflow,
-        "loss_on": config.learned(),
-        "dialogue": config.dialogue,
-        "csv_columns": config.csv_columns,
-        "metadata": config.metadata_path.is_some(),
+        "max_seq_length": max_seq_length,
+        "overflow": overflow,
+        "loss_on": loss_on,
+        "dialogue": dialogue,
+        "csv_columns": csv_columns,
+        "metadata": metadata_path.is_some(),
     });
-    if config.evaluation.split > 0.0 {
-        settings["validation_split"] = serde_json::json!([config.evaluation.split, config.seed]);
+    if *validation_split > 0.0 {
+        settings["validation_split"] = serde_json::json!([validation_split, seed]);
     }
     // Fields at their defaults say nothing, so that what was prepared before they were there serves.
-    if config.formats != FormatConfig::default() {
-        settings["formats"] = serde_json::json!(config.formats);
+    if *formats != FormatConfig::default() {
+        settings["formats"] = serde_json::json!(formats);
     }
-    if !config.formats.sources.is_empty() {
-        settings["seed"] = serde_json::json!(config.seed);
+    if !formats.sources.is_empty() {
+        settings["seed"] = serde_json::json!(seed);
     }
     // A scan changes the report, a mask the rows too: what was prepared without either serves neither.
-    if config.privacy.mode != PrivacyMode::Off {
-        settings["privacy"] = serde_json::json!([privacy::VERSION, config.privacy]);
+    if privacy.mode != PrivacyMode::Off {
+        settings["privacy"] = serde_json::json!([privacy::VERSION, privacy]);
     }
     if let Some(keep) = &sources.keep {
         settings["keep"] = keep.name.as_str().into();
@@ -80,8 +97,8 @@ fn digest_of(sources: &Sources<'_>, tokenizer_digest: &str) -> Result<String> {
     for text in [VERSION, tokenizer_digest, &settings.to_string()] {
         part(text.as_bytes());
     }
-    let metadata = config.metadata_path.as_deref().map(SourceFile::single);
-    let listed = files::of_run(config)?;
+    let metadata = metadata_path.as_deref().map(SourceFile::single);
+    let listed = files::of_run(sources.config)?;
     for file in metadata.iter().chain(&listed) {
         part(file.name.as_bytes());
         let known = files::KNOWN.contains(&file.extension().as_str());
@@ -128,7 +145,7 @@ pub struct Ready {
 /// # Errors
 /// As [`super::prepare_with`].
 pub fn ready(
-    config: &RunConfig,
+    config: &DataConfig,
     tokenizer: &TextTokenizer,
     template: Option<&ChatTemplate>,
     folder: &Path,

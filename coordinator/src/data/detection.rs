@@ -5,9 +5,10 @@
 //! Keeps: below [`SURE`] the user is asked, with the settings that would answer.
 
 use serde::Serialize;
-use shared::config::{FormatConfig, RunConfig};
+use shared::config::FormatConfig;
 use shared::error::Result;
 
+use super::config::DataConfig;
 use super::file_report::{FileReport, Form, RoleCount};
 use super::files;
 use super::forms::ambiguity;
@@ -100,7 +101,7 @@ impl std::fmt::Display for Detected {
 
 /// What a file was taken for, and how sure that is.
 #[must_use]
-pub fn detected(report: &FileReport, config: &RunConfig) -> Detected {
+pub fn detected(report: &FileReport, config: &DataConfig) -> Detected {
     let (sure, reasons) = match report.form {
         Form::Dialogue => dialogue(report, &config.formats),
         form => (fields(report, form, config), vec![why(form, config)]),
@@ -118,7 +119,7 @@ pub fn detected(report: &FileReport, config: &RunConfig) -> Detected {
 /// Refuses a file that could be read in two ways.
 pub(crate) fn require_sure<'a>(
     reports: impl IntoIterator<Item = &'a FileReport>,
-    config: &RunConfig,
+    config: &DataConfig,
 ) -> Result<()> {
     for report in reports {
         let found = detected(report, config);
@@ -141,7 +142,7 @@ pub(crate) fn require_sure<'a>(
     Ok(())
 }
 
-fn fields(report: &FileReport, form: Form, config: &RunConfig) -> u8 {
+fn fields(report: &FileReport, form: Form, config: &DataConfig) -> u8 {
     let named = config.csv_columns.is_some() || !config.formats.columns.is_empty();
     match form {
         Form::Mixed => 70,
@@ -150,7 +151,7 @@ fn fields(report: &FileReport, form: Form, config: &RunConfig) -> u8 {
     }
 }
 
-fn why(form: Form, config: &RunConfig) -> String {
+fn why(form: Form, config: &DataConfig) -> String {
     let named = config.csv_columns.is_some() || !config.formats.columns.is_empty();
     match form {
         Form::Mixed => "its samples have more than one form".into(),

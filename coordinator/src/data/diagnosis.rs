@@ -5,15 +5,16 @@
 
 use std::fmt;
 
-use shared::config::{Overflow, RunConfig};
+use shared::config::Overflow;
 use shared::dataset::RowOrigin;
 use shared::error::{Error, Result, render};
 use shared::text::{ChatTemplate, TextTokenizer};
 
+use super::config::DataConfig;
 use super::detection::Detected;
 use super::doctor::{Doctor, Finding, Kind, Overlap};
 use super::first_samples::FirstSamples;
-use super::prepare::{shares, validation_config};
+use super::prepare::shares;
 use super::report::{DataReport, LongRow};
 use super::sources::Sources;
 use super::walk::{Preparer, Progress, WalkOptions, walk};
@@ -93,7 +94,7 @@ impl fmt::Display for Diagnosis {
 /// # Errors
 /// As [`super::prepare`], for samples that cannot even be read.
 pub fn diagnose(
-    config: &RunConfig,
+    config: &DataConfig,
     tokenizer: &TextTokenizer,
     template: Option<&ChatTemplate>,
     progress: &mut dyn FnMut(Progress),
@@ -102,8 +103,8 @@ pub fn diagnose(
     let mut overlap = Overlap::new(config);
     let mut before = Progress::default();
     // Looked at first, and told after the training data.
-    let validation = config.evaluation.dir.as_deref().map(|folder| {
-        let config = validation_config(config, folder);
+    let validation = config.validation_data_dir.as_deref().map(|folder| {
+        let config = config.of_validation(folder);
         let mut progress = |now: Progress| {
             before = now;
             progress(Progress { done: false, ..now });
@@ -131,7 +132,7 @@ pub fn diagnose(
             });
         },
         // Only where rows are shared out does the report depend on what is in them.
-        rows: config.evaluation.split > 0.0 || !config.formats.sources.is_empty(),
+        rows: config.validation_split > 0.0 || !config.formats.sources.is_empty(),
         durable: None,
     };
     let mut rows = walk(&preparer, options)?;
@@ -159,7 +160,7 @@ pub fn diagnose(
 
 /// The walk over the validation data: its report, and why no run can be evaluated on it.
 fn evaluated(
-    config: &RunConfig,
+    config: &DataConfig,
     tokenizer: &TextTokenizer,
     template: Option<&ChatTemplate>,
     overlap: &mut Overlap,

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use shared::config::{PrivacyMode, RunConfig};
+use shared::config::PrivacyMode;
 use shared::error::Result;
 use shared::text::TextTokenizer;
 
+use super::config::DataConfig;
 use super::detection::{Detected, detected};
 use super::excerpt::excerpt;
 use super::file_report::FileReport;
@@ -28,7 +29,7 @@ pub(crate) struct FirstSamples<'a> {
 }
 
 impl<'a> FirstSamples<'a> {
-    pub(crate) fn new(config: &RunConfig, tokenizer: &'a TextTokenizer) -> Result<Self> {
+    pub(crate) fn new(config: &DataConfig, tokenizer: &'a TextTokenizer) -> Result<Self> {
         let looked = config.privacy.mode != PrivacyMode::Off;
         Ok(Self {
             tokenizer,
@@ -65,7 +66,7 @@ impl<'a> FirstSamples<'a> {
     }
 
     /// Every file with its lines.
-    pub(crate) fn of(mut self, reports: &[FileReport], config: &RunConfig) -> Vec<Detected> {
+    pub(crate) fn of(mut self, reports: &[FileReport], config: &DataConfig) -> Vec<Detected> {
         let with = |report: &FileReport| Detected {
             previews: self.lines.remove(&report.file).unwrap_or_default(),
             ..detected(report, config)

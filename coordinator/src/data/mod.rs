@@ -7,13 +7,14 @@
 //! `prepare` a run's rows · `cache` once per run.
 //! Beside the way: `diagnosis` with `doctor` and `first_samples` what a person should look at before ·
 //! `preview` single samples as they are trained · `to_json` a sample as JSON.
-//! Below all: `excerpt`, `listed` parts of messages · `file_report` what one file gave · `parallel` all
+//! Below all: `config` what rows depend on · `excerpt`, `listed` parts of messages · `file_report` what one file gave · `parallel` all
 //! cores in order · `sources` what is prepared.
 //! Keeps: no room imports from this file; nothing is dropped, cut or guessed without a line in the
 //! report. No side effect before the last station. Not here: order of samples (`shared/plan`), padding
 //! (`worker`).
 
 mod cache;
+mod config;
 mod detection;
 mod diagnosis;
 mod doctor;
@@ -37,12 +38,13 @@ mod tokenize;
 mod walk;
 
 pub use cache::{Ready, dataset_path, ready, ready_of, source_digest};
+pub use config::DataConfig;
 pub use detection::Detected;
 pub use diagnosis::{Diagnosis, diagnose};
 pub use doctor::{Finding, Kind};
 pub use file_report::{FileReport, Form, RoleCount};
 pub(crate) use forms::knows_columns;
-pub use prepare::{Masked, Prepared, masked, prepare, prepare_with, validation_config};
+pub use prepare::{Masked, Prepared, masked, prepare, prepare_with};
 pub use preview::{Preview, Wanted, previews};
 pub use report::{DataReport, LongRow, Row, SourceReport, Unlisted};
 pub use sample::{Conversation, Tokens};

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shared::config::RunConfig;
 use shared::error::Result;
 
+use super::config::DataConfig;
 use super::detection;
 use super::file_report::{FileReport, Form};
 use super::files::blocks::{Block, BlockReader};
@@ -52,7 +52,7 @@ impl Position {
 
 /// The pieces of all files.
 pub(crate) struct Pieces<'a> {
-    config: &'a RunConfig,
+    config: &'a DataConfig,
     files: VecDeque<SourceFile>,
     metadata: bool,
     open: Option<BlockReader>,
@@ -63,7 +63,7 @@ pub(crate) struct Pieces<'a> {
 
 impl<'a> Pieces<'a> {
     /// Files in order, and the names of those that nobody knows how to read.
-    pub(crate) fn new(config: &'a RunConfig) -> Result<(Self, Vec<String>)> {
+    pub(crate) fn new(config: &'a DataConfig) -> Result<(Self, Vec<String>)> {
         let (mut known, mut skipped) = (VecDeque::new(), Vec::new());
         match &config.metadata_path {
             Some(path) => known.push_back(SourceFile::single(path)),

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use shared::config::RunConfig;
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
+use super::config::DataConfig;
 use super::privacy::{Privacy, PrivacyReport};
 use super::report::DataReport;
 use super::rows::{mixture, split};
@@ -33,7 +33,7 @@ pub struct Prepared {
 /// # Errors
 /// `E03..` with file and line; [`Code::BadTokenizer`] without a chat template.
 pub fn prepare(
-    config: &RunConfig,
+    config: &DataConfig,
     tokenizer: &TextTokenizer,
     template: Option<&ChatTemplate>,
 ) -> Result<Prepared> {
@@ -85,7 +85,7 @@ pub fn prepare_with(
 
 /// The rows to train on and those to evaluate: rows are kept out before any is repeated.
 pub(crate) fn shares(
-    config: &RunConfig,
+    config: &DataConfig,
     writer: DatasetWriter,
     report: &mut DataReport,
     durable: Option<(&Path, &str)>,
@@ -95,20 +95,9 @@ pub(crate) fn shares(
     Ok((writer, validation))
 }
 
-/// A run's validation data are prepared like its training data, from another folder.
-#[must_use]
-pub fn validation_config(config: &RunConfig, folder: &Path) -> RunConfig {
-    let mut of_validation = config.clone();
-    of_validation.train_data_dir = folder.to_path_buf();
-    of_validation.metadata_path = None;
-    of_validation.evaluation = Default::default();
-    of_validation.formats.sources = Vec::new();
-    of_validation
-}
-
 /// Shows every sample before it is cut to length.
 pub(crate) fn each(
-    config: &RunConfig,
+    config: &DataConfig,
     tokenizer: &TextTokenizer,
     template: Option<&ChatTemplate>,
     see: &mut dyn FnMut(&Conversation, &Tokenized),
@@ -142,7 +131,7 @@ pub struct Masked {
 /// # Errors
 /// `E03..` with file and line, and those of `see`.
 pub fn masked(
-    config: &RunConfig,
+    config: &DataConfig,
     see: &mut dyn FnMut(Conversation) -> Result<()>,
 ) -> Result<Masked> {
     let rules = Privacy::new(&config.privacy)?;

@@ -4,11 +4,11 @@
 //! with what is learned. Keeps: the same walk as the preparation, so that what is shown is what is
 //! trained.
 
-use shared::config::RunConfig;
 use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
+use super::config::DataConfig;
 use super::listed::listed;
 use super::prepare;
 use super::rows::overflow::{Fitted, fit};
@@ -56,7 +56,7 @@ pub struct Wanted {
 /// # Errors
 /// As [`super::prepare`]; [`Code::Usage`] when there is no such sample.
 pub fn previews(
-    config: &RunConfig,
+    config: &DataConfig,
     tokenizer: &TextTokenizer,
     template: Option<&ChatTemplate>,
     wanted: &Wanted,

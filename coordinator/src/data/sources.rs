@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::config::RunConfig;
-
+use super::config::DataConfig;
 use super::sample::Conversation;
 
 /// Which samples of the files are rows.
@@ -19,7 +18,7 @@ pub struct Keep {
 #[derive(Clone)]
 pub struct Sources<'a> {
     /// Names the files and how they are read.
-    pub config: &'a RunConfig,
+    pub config: &'a DataConfig,
     /// Not all samples are rows.
     pub keep: Option<Keep>,
 }
@@ -27,7 +26,7 @@ pub struct Sources<'a> {
 impl<'a> Sources<'a> {
     /// All samples of the run's files.
     #[must_use]
-    pub fn all(config: &'a RunConfig) -> Self {
+    pub fn all(config: &'a DataConfig) -> Self {
         Self { config, keep: None }
     }
 }

@@ -12,7 +12,7 @@ use shared::error::Result;
 
 use super::base::BaseModel;
 use super::progress;
-use crate::data::{self, Ready, validation_config};
+use crate::data::{self, DataConfig, Ready};
 
 /// The training data of a run, and what it is evaluated on where that has a folder of its own.
 pub(super) struct RunData {
@@ -32,7 +32,7 @@ impl RunData {
     /// # Errors
     /// As [`data::ready`].
     pub(super) fn prepare(config: &RunConfig, base: &BaseModel, prepared: &Path) -> Result<Self> {
-        let ready = |config: &RunConfig| {
+        let ready = |config: &DataConfig| {
             data::ready(
                 config,
                 &base.tokenizer,
@@ -41,9 +41,10 @@ impl RunData {
                 &mut progress::shown(),
             )
         };
-        let train = ready(config)?;
-        let folder = config.evaluation.dir.as_deref();
-        let validation = folder.map(|folder| ready(&validation_config(config, folder)));
+        let config = DataConfig::from(config);
+        let train = ready(&config)?;
+        let folder = config.validation_data_dir.as_deref();
+        let validation = folder.map(|folder| ready(&config.of_validation(folder)));
         Ok(Self {
             train,
             validation: validation.transpose()?,

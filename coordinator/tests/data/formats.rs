@@ -100,13 +100,13 @@ fn set(house: House, sets: &[&str]) -> House {
         "train_data_dir: {}\nbase_model: {}\noutput_dir: {}\nmax_seq_length: 512\n",
         path(&config.train_data_dir),
         path(&config.base_model),
-        path(&config.output_dir)
+        path(&house.output_dir())
     );
     fs::write(&yaml, text).unwrap();
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
     let loaded = load(&yaml, &sets, house.folder.path()).map_err(|e| house.shown(&e));
     let loaded = loaded.unwrap().config;
-    house.set(|config| *config = loaded)
+    house.set(|config| *config = (&loaded).into())
 }
 
 fn diagnosis(house: &House) -> coordinator::data::Diagnosis {
@@ -309,12 +309,7 @@ fn pairs(count: usize, word: &str) -> String {
 /// Files of the rows in the order of an epoch.
 fn planned(house: &House, epoch: u64) -> Vec<String> {
     let writer = house.prepare().unwrap().writer;
-    let order = permutation(
-        house.config.seed,
-        epoch,
-        writer.rows(),
-        house.config.shuffle,
-    );
+    let order = permutation(house.config.seed, epoch, writer.rows(), true);
     let file = |row: u32| writer.row(row as usize).unwrap().2.file;
     order.into_iter().map(file).collect()
 }

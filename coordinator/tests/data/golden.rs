@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::house::House;
 use serde_json::{Value, json};
+use shared::config::LossOn;
 use shared::dataset::PreparedDataset;
 
 fn repository() -> &'static Path {
@@ -24,7 +25,9 @@ type Rows = Vec<(Vec<u32>, String)>;
 /// What our room makes of the conversations under one case's template and settings.
 fn ours(case: &Value, file: &str, text: &str) -> Rows {
     let house = House::new("chatml").with(file, text).set(|config| {
-        config.train_on_inputs = case["train_on_inputs"].as_bool().unwrap();
+        if case["train_on_inputs"].as_bool().unwrap() {
+            config.loss_on = LossOn::All;
+        }
         config.max_seq_length = u32::try_from(case["max_seq_length"].as_u64().unwrap()).unwrap();
     });
     let base = &house.config.base_model;
@@ -116,7 +119,8 @@ fn the_shipped_questions_keep_the_bytes_of_their_prepared_rows() {
         .config;
     let tokenizer = shared::text::TextTokenizer::load(&config.base_model).unwrap();
     let template = shared::text::ChatTemplate::find(&config.base_model).unwrap();
-    let prepared = coordinator::data::prepare(&config, &tokenizer, template.as_ref()).unwrap();
+    let prepared =
+        coordinator::data::prepare(&(&config).into(), &tokenizer, template.as_ref()).unwrap();
     assert_eq!(
         prepared.writer.digest().unwrap(),
         "efae5cfa976184a2e502cf3c1d35dcd69e2bf8fe2912867d58073f69434e7b1c"

@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use coordinator::data::{Prepared, prepare};
-use shared::config::{RunConfig, testing};
+use coordinator::data::{DataConfig, Prepared, prepare};
+use shared::config::testing;
 use shared::dataset::PreparedDataset;
 use shared::error::{Error, render};
 use shared::text::{ChatTemplate, TextTokenizer};
@@ -15,7 +15,7 @@ use shared::text::{ChatTemplate, TextTokenizer};
 /// A run's folders, with one of the small base models.
 pub struct House {
     pub folder: tempfile::TempDir,
-    pub config: RunConfig,
+    pub config: DataConfig,
 }
 
 impl House {
@@ -30,8 +30,7 @@ impl House {
         }
         let train_data_dir = folder.path().join("data");
         fs::create_dir(&train_data_dir).unwrap();
-        let output_dir = folder.path().join("output");
-        let config = config(base_model, train_data_dir, output_dir);
+        let config = config(base_model, train_data_dir);
         Self { folder, config }
     }
 
@@ -49,9 +48,14 @@ impl House {
         self
     }
 
-    pub fn set(mut self, change: impl FnOnce(&mut RunConfig)) -> Self {
+    pub fn set(mut self, change: impl FnOnce(&mut DataConfig)) -> Self {
         change(&mut self.config);
         self
+    }
+
+    /// Where a run of this data would write.
+    pub fn output_dir(&self) -> PathBuf {
+        self.folder.path().join("output")
     }
 
     pub fn tokenizer(&self) -> TextTokenizer {
@@ -93,14 +97,13 @@ impl House {
     }
 }
 
-fn config(base_model: PathBuf, train_data_dir: PathBuf, output_dir: PathBuf) -> RunConfig {
+fn config(base_model: PathBuf, train_data_dir: PathBuf) -> DataConfig {
     let lines = "lora_rank: 16\nlora_dropout: 0.1\ntarget_modules: all-linear\nmicro_batch_size: 1\n\
                  epochs: 1\nlearning_rate: 1e-4\nmax_seq_length: 512\ndevice: cpu\nsave_steps: 50\n";
-    RunConfig {
+    DataConfig {
         train_data_dir,
         base_model,
-        output_dir,
-        ..testing::config(lines).unwrap()
+        ..DataConfig::from(&testing::config(lines).unwrap())
     }
 }
 

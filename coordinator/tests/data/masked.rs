@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use coordinator::cli::data::mask::{MaskArgs, run};
 use coordinator::data::source_digest;
-use shared::config::{PrivacyKind, PrivacyMode, PrivacyRule};
+use shared::config::{LossOn, PrivacyKind, PrivacyMode, PrivacyRule};
 use shared::error::Error;
 
 use crate::house::{DIALOGUE, House};
@@ -207,7 +207,7 @@ fn telling(house: House) -> House {
     let source = "{{ tools | tojson }}{% for m in messages %}<|im_start|>{{ m | tojson }}{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}";
     let file = house.config.base_model.join("chat_template.jinja");
     fs::write(file, source).unwrap();
-    house.set(|c| c.train_on_inputs = true)
+    house.set(|c| c.loss_on = LossOn::All)
 }
 
 #[test]

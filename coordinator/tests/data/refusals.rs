@@ -119,7 +119,7 @@ fn a_template_that_changes_its_mind_about_the_beginning_is_refused() {
       template: HOUSE/base/chat_template.jinja
       fix: --set train_on_inputs=true, or make each answer a sample of its own
     "#);
-    let house = house.set(|c| c.train_on_inputs = true);
+    let house = house.set(|c| c.loss_on = LossOn::All);
     assert_eq!(house.prepare().unwrap().writer.rows(), 1);
 }
 

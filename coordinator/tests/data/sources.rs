@@ -108,7 +108,7 @@ fn prepared(
 #[test]
 fn a_second_start_reuses_what_was_prepared() {
     let house = House::new("llama3").with("a.txt", DIALOGUE);
-    let folder = house.config.output_dir.join("prepared");
+    let folder = house.output_dir().join("prepared");
     let mut words = Vec::new();
     let first = prepared(&house, &folder, &mut |p| words.push((p.samples, p.done))).unwrap();
     assert_eq!(words.first(), Some(&(0, false)));
@@ -135,9 +135,9 @@ fn a_second_start_reuses_what_was_prepared() {
 #[test]
 fn a_failed_preparation_leaves_no_folder() {
     let house = House::new("llama3").with("a.txt", "no roles\n");
-    let folder = house.config.output_dir.join("prepared");
+    let folder = house.output_dir().join("prepared");
     prepared(&house, &folder, &mut |_| {}).unwrap_err();
-    assert!(!house.config.output_dir.exists());
+    assert!(!house.output_dir().exists());
 }
 
 #[test]
@@ -156,10 +156,10 @@ fn other_sources_have_another_digest() {
     other(&house);
     let house = house.set(|c| c.max_seq_length = 100);
     other(&house);
-    let mut house = house.set(|c| c.train_on_inputs = true);
+    let mut house = house.set(|c| c.loss_on = LossOn::All);
     other(&house);
     let mut last = house.config.clone();
-    (last.train_on_inputs, last.loss_on) = (false, LossOn::Last);
+    last.loss_on = LossOn::Last;
     let whole = std::mem::replace(&mut house.config, last);
     other(&house);
     house.config = whole;
@@ -172,14 +172,14 @@ fn other_sources_have_another_digest() {
     fs::write(house.config.base_model.join("chat_template.jinja"), "x").unwrap();
     other(&house);
     let unchanged = digest(&house);
-    let house = house.set(|c| c.learning_rate = 1.0);
+    let house = house.set(|c| c.validation_data_dir = Some("elsewhere".into()));
     assert_eq!(digest(&house), unchanged);
 }
 
 #[test]
 fn sources_may_be_split_into_rows_that_are_kept_and_the_others() {
     let house = House::new("chatml").with("a.txt", DIALOGUE);
-    let folder = house.config.output_dir.join("prepared");
+    let folder = house.output_dir().join("prepared");
     let template = ChatTemplate::find(&house.config.base_model).unwrap();
     let part = |name: &str, wanted: bool| {
         let row = move |c: &Conversation| c.messages[0].content.contains("试用期") == wanted;

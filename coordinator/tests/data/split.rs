@@ -21,7 +21,7 @@ fn house(share: f64) -> House {
     House::new("chatml")
         .with("a.jsonl", pairs(60, "甲"))
         .with("b.jsonl", pairs(40, "乙"))
-        .set(|c| c.evaluation.split = share)
+        .set(|c| c.validation_split = share)
 }
 
 /// Ids of all rows, in order.
@@ -69,13 +69,13 @@ fn the_share_is_kept_out_and_both_parts_are_all_rows_in_their_order() {
 fn equal_rows_stay_on_one_side_and_one_kind_of_row_cannot_be_split() {
     let house = House::new("chatml")
         .with("a.jsonl", [pairs(10, "甲"), pairs(10, "甲")].concat())
-        .set(|c| c.evaluation.split = 0.5);
+        .set(|c| c.validation_split = 0.5);
     let (training, validation, _) = prepared(&house);
     assert_eq!((training.len(), validation.len()), (10, 10));
     assert!(training.iter().all(|row| !validation.contains(row)));
     let same = House::new("chatml")
         .with("a.jsonl", pairs(1, "甲").repeat(3))
-        .set(|c| c.evaluation.split = 0.1);
+        .set(|c| c.validation_split = 0.1);
     let error = same.prepare().unwrap_err();
     assert_eq!(error.code, Code::EmptyData);
     assert_eq!(error.why, ["there are 3 rows, 1 of them different"]);
@@ -115,7 +115,7 @@ fn only_what_is_trained_on_is_mixed_and_the_doctor_says_the_same() {
 #[test]
 fn both_parts_are_published_and_used_again() {
     let house = house(0.2);
-    let folder = house.config.output_dir.join("prepared");
+    let folder = house.output_dir().join("prepared");
     let (tokenizer, template) = (house.tokenizer(), house.template());
     let prepare = |folder: &Path| {
         ready(
@@ -153,7 +153,7 @@ fn the_command_prepares_the_validation_folder_too() {
         house.config.train_data_dir.display(),
         held.display(),
         house.config.base_model.display(),
-        house.config.output_dir.display(),
+        house.output_dir().display(),
     );
     let config = house.folder.path().join("run.yaml");
     std::fs::write(&config, yaml).unwrap();

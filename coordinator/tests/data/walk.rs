@@ -1,7 +1,7 @@
 //! The whole walk of the data room on small tokenizers: forms, rows and masks.
 
 use coordinator::data::{DataReport, Prepared};
-use shared::config::{Dialogue, Overflow};
+use shared::config::{Dialogue, LossOn, Overflow};
 use shared::dataset::PreparedDataset;
 use shared::text::{ChatTemplate, Encoded};
 
@@ -38,7 +38,7 @@ fn every_answer_of_a_conversation_is_learned() {
 fn the_full_sequence_is_learned_with_train_on_inputs() {
     let house = House::new("llama3")
         .with("a.txt", DIALOGUE)
-        .set(|c| c.train_on_inputs = true);
+        .set(|c| c.loss_on = LossOn::All);
     for (text, learned) in house.rows() {
         assert_eq!(text, learned);
     }

@@ -21,6 +21,7 @@ pub fn run(args: &CheckArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> 
         config,
         tokenizer,
         template,
+        ..
     } = open(&args.source, cwd)?;
     let diagnosis = data::diagnose(&config, &tokenizer, template.as_ref(), progress)?;
     let mut text = serde_json::to_vec_pretty(&diagnosis.to_json())

@@ -12,7 +12,7 @@ use shared::config::{self, RunConfig};
 use shared::error::{Code, Error, Result};
 use shared::storage;
 
-use crate::data;
+use crate::data::{self, DataConfig};
 
 /// Options of `data mask`.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,11 +36,12 @@ pub fn run(args: &MaskArgs, cwd: &Path) -> Result<String> {
     let config = config::load(&args.config, &args.set, cwd)?.config;
     let out: PathBuf = cwd.join(&args.out).components().collect();
     refuse(&out, &config)?;
+    let data = DataConfig::from(&config);
     let mut count = 0_u64;
     let mut masked = None;
     let mut refused = None;
     let written = storage::write_atomic_with(&out, |file| {
-        let found = data::masked(&config, &mut |conversation| {
+        let found = data::masked(&data, &mut |conversation| {
             count += 1;
             writeln!(file, "{}", data::to_json(&conversation)).map_err(|e| {
                 Error::new(Code::Io, "the copy cannot be written")

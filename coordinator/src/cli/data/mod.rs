@@ -8,11 +8,12 @@ pub mod show;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use shared::config::{self, RunConfig};
+use shared::config;
 use shared::error::Result;
 use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::Output;
+use crate::data::DataConfig;
 
 /// What to do with the data.
 #[derive(Clone, Debug, Subcommand)]
@@ -77,7 +78,8 @@ pub struct ShowArgs {
 
 /// What the data is read with.
 struct Opened {
-    config: RunConfig,
+    config: DataConfig,
+    output_dir: PathBuf,
     tokenizer: TextTokenizer,
     template: Option<ChatTemplate>,
 }
@@ -88,6 +90,7 @@ fn open(source: &Source, cwd: &Path) -> Result<Opened> {
     Ok(Opened {
         tokenizer: TextTokenizer::load(&config.base_model)?,
         template: ChatTemplate::find(&config.base_model)?,
-        config,
+        config: (&config).into(),
+        output_dir: config.output_dir,
     })
 }

@@ -9,7 +9,7 @@ use shared::error::Result;
 use shared::paths::RunPaths;
 
 use super::{Opened, Source, open};
-use crate::data::{self, Progress, Ready, validation_config};
+use crate::data::{self, Progress, Ready};
 use crate::start::{check_writable, progress};
 
 /// Prepares the data; the report, the dataset's file and whether it was there already, as text. Data
@@ -20,16 +20,17 @@ use crate::start::{check_writable, progress};
 pub fn run(args: &Source, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> Result<String> {
     let Opened {
         config,
+        output_dir,
         tokenizer,
         template,
     } = open(args, cwd)?;
-    check_writable(&config.output_dir)?;
-    let folder = RunPaths::new(&config.output_dir).prepared();
+    check_writable(&output_dir)?;
+    let folder = RunPaths::new(&output_dir).prepared();
     let ready = data::ready(&config, &tokenizer, template.as_ref(), &folder, progress)?;
     let mut text = published(&ready, &folder)?;
-    if let Some(validation) = &config.evaluation.dir {
+    if let Some(validation) = &config.validation_data_dir {
         let ready = data::ready(
-            &validation_config(&config, validation),
+            &config.of_validation(validation),
             &tokenizer,
             template.as_ref(),
             &folder,

@@ -29,6 +29,7 @@ pub fn run(args: &ShowArgs, cwd: &Path) -> Result<Shown> {
         config,
         tokenizer,
         template,
+        ..
     } = open(&args.source, cwd)?;
     let wanted = Wanted {
         file: args.file.clone(),

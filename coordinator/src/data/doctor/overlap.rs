@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::config::{Overflow, RunConfig};
+use shared::config::Overflow;
 use shared::dataset::RowOrigin;
 
+use super::super::config::DataConfig;
 use super::finding::{Finding, Kind};
 use super::text::folded_key;
 use crate::data::sample::{Conversation, Tokenized};
@@ -36,7 +37,7 @@ pub(crate) struct Overlap {
 }
 
 impl Overlap {
-    pub(crate) fn new(config: &RunConfig) -> Self {
+    pub(crate) fn new(config: &DataConfig) -> Self {
         Self {
             limit: usize::try_from(config.max_seq_length).unwrap_or(usize::MAX),
             overflow: config.overflow,

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 
+use super::super::config::DataConfig;
 use super::source_file::SourceFile;
 
 /// All files of the data folder, hidden ones left out; a single file stands for itself.
@@ -33,7 +33,7 @@ pub(crate) fn folder(root: &Path) -> &Path {
 }
 
 /// All files of a run, in order; those of `data_sources` where it names some.
-pub(crate) fn of_run(config: &RunConfig) -> Result<Vec<SourceFile>> {
+pub(crate) fn of_run(config: &DataConfig) -> Result<Vec<SourceFile>> {
     let root = &config.train_data_dir;
     if config.formats.sources.is_empty() {
         return list(root);

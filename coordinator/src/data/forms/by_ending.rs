@@ -1,15 +1,15 @@
 //! One file to conversations: its ending says which reader it needs.
 
-use shared::config::RunConfig;
 use shared::error::Result;
 
+use super::super::config::DataConfig;
 use super::parsed::Parsed;
 use super::renaming::Renaming;
 use super::{dialogue, json, parquet, table};
 use crate::data::files::{self, SourceFile, decode};
 
 /// Reads one file whole with the reader of its ending, `None` when there is none.
-pub(crate) fn parse(config: &RunConfig, file: &SourceFile) -> Result<Option<Parsed>> {
+pub(crate) fn parse(config: &DataConfig, file: &SourceFile) -> Result<Option<Parsed>> {
     let extension = file.extension();
     if !files::KNOWN.contains(&extension.as_str()) {
         return Ok(None);

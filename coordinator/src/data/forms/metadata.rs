@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
 use serde_json::Value;
-use shared::config::RunConfig;
 use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 
+use super::super::config::DataConfig;
 use super::at::At;
 use super::columns::{self, Columns};
 use super::parsed::Parsed;
@@ -26,7 +26,7 @@ use crate::data::listed::listed;
 use crate::data::sample::Conversation;
 
 /// Reads all samples the metadata file names.
-pub(crate) fn parse(config: &RunConfig, path: &Path) -> Result<Vec<Parsed>> {
+pub(crate) fn parse(config: &DataConfig, path: &Path) -> Result<Vec<Parsed>> {
     let file = SourceFile::single(path);
     let text = decode::text(path)?;
     let table = match file.extension().as_str() {
@@ -97,7 +97,7 @@ fn from_objects(file: &SourceFile, text: &str) -> Result<Option<Table>> {
 
 /// MetadataRows with a file column, on their way to conversations.
 struct MetadataRows<'a> {
-    config: &'a RunConfig,
+    config: &'a DataConfig,
     file: &'a SourceFile,
     columns: &'a Columns,
     report: FileReport,
@@ -107,7 +107,7 @@ struct MetadataRows<'a> {
 }
 
 impl<'a> MetadataRows<'a> {
-    fn new(config: &'a RunConfig, file: &'a SourceFile, columns: &'a Columns) -> Self {
+    fn new(config: &'a DataConfig, file: &'a SourceFile, columns: &'a Columns) -> Self {
         let report = FileReport::new(&file.name, Form::Metadata);
         let (others, named, conversations) = (Vec::new(), BTreeSet::new(), Vec::new());
         Self {

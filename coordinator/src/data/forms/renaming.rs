@@ -7,9 +7,10 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use shared::config::{FormatConfig, RunConfig};
+use shared::config::FormatConfig;
 use shared::error::Result;
 
+use super::super::config::DataConfig;
 use super::at::At;
 use super::columns::{self, INPUT_IDS, TURN_LISTS};
 
@@ -28,7 +29,7 @@ pub(crate) struct Renaming<'a> {
 }
 
 impl<'a> Renaming<'a> {
-    pub(crate) fn of(config: &'a RunConfig) -> Self {
+    pub(crate) fn of(config: &'a DataConfig) -> Self {
         Self {
             csv: config.csv_columns.as_ref(),
             formats: &config.formats,

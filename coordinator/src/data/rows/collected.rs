@@ -5,11 +5,12 @@
 //! All of it but the rows can be written down and taken up again.
 
 use serde::{Deserialize, Serialize};
-use shared::config::{Overflow, PrivacyMode, RunConfig};
+use shared::config::{Overflow, PrivacyMode};
 use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, Message};
 
+use super::super::config::DataConfig;
 use super::overflow::{Fitted, fit, target_tokens};
 use super::refusals;
 use crate::data::detection;
@@ -41,7 +42,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    pub(crate) fn new(config: &RunConfig, writer: Option<DatasetWriter>) -> Self {
+    pub(crate) fn new(config: &DataConfig, writer: Option<DatasetWriter>) -> Self {
         let stats = RowStats {
             report: DataReport::new(config.max_seq_length, config.overflow),
             seen: 0,
@@ -93,7 +94,7 @@ impl Rows {
     }
 
     /// Takes a sample as it was tokenized.
-    pub(crate) fn add(&mut self, config: &RunConfig, sample: &Conversation, mut row: Tokenized) {
+    pub(crate) fn add(&mut self, config: &DataConfig, sample: &Conversation, mut row: Tokenized) {
         let left_out = std::mem::take(&mut row.left_out);
         let RowOrigin { file, line } = sample.origin.clone();
         let tokens = row.ids.len() as u64;
@@ -155,7 +156,7 @@ impl Rows {
     ///
     /// # Errors
     /// [`Code::EmptyData`], [`Code::Ambiguous`], [`Code::TokensNotMasked`].
-    pub(crate) fn end(&mut self, config: &RunConfig, skipped: &[String]) -> Result<()> {
+    pub(crate) fn end(&mut self, config: &DataConfig, skipped: &[String]) -> Result<()> {
         if self.stats.seen == 0 {
             return Err(refusals::empty(config, skipped));
         }
@@ -173,7 +174,7 @@ impl Rows {
     }
 
     /// What is to be said about samples that came as tokens; `privacy: mask` cannot keep its word.
-    fn note_tokens(&mut self, config: &RunConfig) -> Result<()> {
+    fn note_tokens(&mut self, config: &DataConfig) -> Result<()> {
         let (came, padded) = (&self.stats.ready, &self.stats.padded);
         let notices = &mut self.stats.report.notices;
         if came.count == 0 {
@@ -219,7 +220,7 @@ impl Rows {
     /// Whether a run can start with these rows; the last notices.
     pub(crate) fn judge(
         &mut self,
-        config: &RunConfig,
+        config: &DataConfig,
         template: Option<&ChatTemplate>,
     ) -> Result<()> {
         let stats = &mut self.stats;

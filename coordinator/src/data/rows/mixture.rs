@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
-use shared::config::{DataSource, FormatConfig, RunConfig};
+use shared::config::{DataSource, FormatConfig};
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 
+use super::super::config::DataConfig;
 use super::mixing;
 use crate::data::files;
 use crate::data::report::{DataReport, SourceReport};
@@ -19,7 +20,7 @@ const MOST: u64 = 100;
 /// The rows in the shares of `data_sources`, and what the report says of it; as they are without. Many
 /// rows are put into files of the folder in `durable`.
 pub(crate) fn mix(
-    config: &RunConfig,
+    config: &DataConfig,
     writer: DatasetWriter,
     report: &mut DataReport,
     durable: Option<(&Path, &str)>,

@@ -2,7 +2,6 @@
 //!
 //! Keeps: each lists the first rows with file and line, and the setting that would let them in.
 
-use shared::config::RunConfig;
 use shared::error::{Code, Error};
 use shared::text::ChatTemplate;
 
@@ -10,7 +9,9 @@ use crate::data::files;
 use crate::data::listed::{Places, listed, listed_of};
 use crate::data::report::{DataReport, Unlearnable};
 
-pub(crate) fn empty(config: &RunConfig, skipped: &[String]) -> Error {
+use super::super::config::DataConfig;
+
+pub(crate) fn empty(config: &DataConfig, skipped: &[String]) -> Error {
     let place = config
         .metadata_path
         .as_ref()
@@ -27,7 +28,7 @@ pub(crate) fn empty(config: &RunConfig, skipped: &[String]) -> Error {
     error.fix("put dialogues, JSONL, CSV or Parquet there, or --set train_data_dir=FOLDER")
 }
 
-pub(crate) fn too_long(config: &RunConfig, report: &DataReport) -> Error {
+pub(crate) fn too_long(config: &DataConfig, report: &DataReport) -> Error {
     let (rows, _) = report.too_long();
     let longest = report.longest.as_ref().map_or(0, |row| row.tokens);
     Error::new(
@@ -69,7 +70,7 @@ pub(crate) fn no_stop_token(template: &ChatTemplate, places: &Places) -> Error {
     error
 }
 
-pub(crate) fn nothing_to_learn(config: &RunConfig, rows: &Unlearnable) -> Error {
+pub(crate) fn nothing_to_learn(config: &DataConfig, rows: &Unlearnable) -> Error {
     let mut error = Error::new(
         Code::NothingToLearn,
         match rows.count {
@@ -111,7 +112,7 @@ pub(crate) fn nothing_to_learn(config: &RunConfig, rows: &Unlearnable) -> Error 
 }
 
 /// Samples that came as tokens are to be masked, and nobody can look into them.
-pub(crate) fn tokens_not_masked(config: &RunConfig, came: &Places) -> Error {
+pub(crate) fn tokens_not_masked(config: &DataConfig, came: &Places) -> Error {
     Error::new(
         Code::TokensNotMasked,
         format!(

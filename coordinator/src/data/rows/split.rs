@@ -6,11 +6,12 @@
 
 use std::path::Path;
 
-use shared::config::RunConfig;
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 
 use crate::data::report::DataReport;
+
+use super::super::config::DataConfig;
 
 /// The rows to train on, those that are evaluated when there is a share, and a word about it. Many
 /// rows are put into files of the folder in `durable`.
@@ -18,12 +19,12 @@ use crate::data::report::DataReport;
 /// # Errors
 /// [`Code::EmptyData`] when nothing would be left to train on, [`Code::Io`].
 pub(crate) fn keep_out(
-    config: &RunConfig,
+    config: &DataConfig,
     rows: DatasetWriter,
     report: &mut DataReport,
     durable: Option<(&Path, &str)>,
 ) -> Result<(DatasetWriter, Option<DatasetWriter>)> {
-    let share = config.evaluation.split;
+    let share = config.validation_split;
     if share <= 0.0 {
         return Ok((rows, None));
     }
@@ -37,11 +38,11 @@ pub(crate) fn keep_out(
 }
 
 fn split(
-    config: &RunConfig,
+    config: &DataConfig,
     rows: &DatasetWriter,
     durable: Option<(&Path, &str)>,
 ) -> Result<(DatasetWriter, DatasetWriter)> {
-    let share = config.evaluation.split;
+    let share = config.validation_split;
     let total = rows.rows();
     let mut keyed: Vec<(Key, u32)> = Vec::with_capacity(total);
     for row in 0..total {

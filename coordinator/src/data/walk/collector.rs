@@ -6,10 +6,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use shared::config::RunConfig;
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 
+use super::super::config::DataConfig;
 use super::chunk::Chunk;
 use super::progress::Progress;
 use crate::data::files::blocks::BLOCK;
@@ -42,7 +42,7 @@ struct DurablePoint {
 
 /// Takes chunks in order.
 pub(super) struct RowCollector<'a> {
-    config: &'a RunConfig,
+    config: &'a DataConfig,
     options: WalkOptions<'a>,
     rows: Rows,
     position: Position,
@@ -58,7 +58,7 @@ impl<'a> RowCollector<'a> {
     /// # Errors
     /// [`Code::Io`], [`Code::Locked`].
     pub(super) fn begin(
-        config: &'a RunConfig,
+        config: &'a DataConfig,
         options: WalkOptions<'a>,
         position: Position,
         skipped: &[String],

@@ -1,10 +1,10 @@
 //! Conversations to rows: render, tokenize, mask.
 
-use shared::config::RunConfig;
 use shared::dataset::RowOrigin;
 use shared::error::{Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
+use super::super::config::DataConfig;
 use super::chunk::Chunk;
 use crate::data::files;
 use crate::data::sample::{Conversation, Tokenized};
@@ -41,7 +41,7 @@ impl Preparer<'_> {
 
     /// The row of a sample; `None` where it needs a template and there is none.
     fn row(&self, sample: &Conversation) -> Option<Result<Tokenized>> {
-        let learned = self.sources.config.learned();
+        let learned = self.sources.config.loss_on;
         if let Some(tokens) = &sample.tokens {
             return Some(given::row(tokens, self.tokenizer, learned));
         }
@@ -51,7 +51,7 @@ impl Preparer<'_> {
 }
 
 /// An error about a sample, at its place; the template's own place becomes a reason.
-fn at_sample(config: &RunConfig, mut error: Error, origin: &RowOrigin) -> Error {
+fn at_sample(config: &DataConfig, mut error: Error, origin: &RowOrigin) -> Error {
     let RowOrigin { file, line } = origin;
     if let Some(place) = error.place.take() {
         error = error.why(format!("template: {}", place.file));
