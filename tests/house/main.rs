@@ -170,7 +170,7 @@ fn the_engine_knows_no_world() {
     }
 }
 
-/// Rows depend on what `DataConfig` has: the digest of the sources names all of it, and nothing else.
+/// Rows depend on no key that `DataConfig` does not have.
 #[test]
 fn the_rooms_of_data_know_only_their_part_of_the_configuration() {
     let data = repository().join("coordinator/src/data");

@@ -60,7 +60,7 @@ fn digest_of(sources: &Sources<'_>, tokenizer_digest: &str) -> Result<String> {
         csv_columns,
         formats,
         privacy,
-        validation_data_dir: _,
+        validation_dir: _,
         validation_split,
         seed,
     } = sources.config;

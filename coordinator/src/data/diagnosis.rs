@@ -100,10 +100,10 @@ pub fn diagnose(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Diagnosis> {
     let mut doctor = Doctor::new(tokenizer);
-    let mut overlap = Overlap::new(config);
+    let mut overlap = Overlap::new(config.max_seq_length, config.overflow);
     let mut before = Progress::default();
     // Looked at first, and told after the training data.
-    let validation = config.validation_data_dir.as_deref().map(|folder| {
+    let validation = config.validation_dir.as_deref().map(|folder| {
         let config = config.of_validation(folder);
         let mut progress = |now: Progress| {
             before = now;

@@ -127,7 +127,7 @@ impl RunHistory {
         step_record(&committed, &self.plan.step(commit.step), &self.plan)
     }
 
-    /// Adds a step to the trainer state, the memory and the files.
+    /// Adds a step to the trainer state, the history at each step and the files.
     ///
     /// # Errors
     /// [`Code::Internal`](shared::error::Code::Internal) when it is not the step after the newest one: a gap would

@@ -1,8 +1,10 @@
-//! Tells everything that a run leaves for people what happens in it.
+//! Tells the ledger, and then everything that a run leaves for people, what happens in it.
 //!
-//! In: the run's events. Out: the same events, in order, to each sink: the history with its files, `logs/cluster.jsonl`,
-//! the terminal or the JSON stream; and the events that follow from them: alarms, the end of patience, complaints.
-//! Keeps: a sink that fails never ends the training; each complaint is made once between two checkpoints.
+//! In: the run's events. Out: the same events, in order, to the ledger and then to each sink: the history with its
+//! files, `logs/cluster.jsonl`, the terminal or the JSON stream; and the events that follow from them: alarms, the end
+//! of patience, complaints.
+//! Keeps: only a ledger that must not go on, and a gap in the history, end a run; another sink that fails is a
+//! complaint. Each complaint is made once between two checkpoints.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -2,7 +2,7 @@
 //! carries out its commands.
 //!
 //! `orders` carries commands out · `events` what they mean for the run, as events · `recorder` writes the ledger,
-//! `records` what its lines say of an event · `journal` tells everything else of the events: `history` is the trainer
+//! `records` what its lines say of an event · `journal` tells of the events, the ledger first: `history` is the trainer
 //! state at every step, `history_at_step` how it is found again, `files` its growing files · `publish` turns staged
 //! files into checkpoints, `storage` verifies, sets aside and removes checkpoints, `export` brings the adapter to where
 //! loaders look · `workers` are the processes of `--local-workers`.

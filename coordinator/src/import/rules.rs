@@ -255,7 +255,7 @@ pub(super) fn only_of(name: &str) -> Option<Tool> {
 /// Applies the table's rule to one key: adds a line, a remark, or both.
 pub(super) fn apply(work: &mut Work<'_>, name: &str, key: &Item, value: &Item) -> Result<()> {
     let at = SourceKey { name, key, value };
-    let Some((_, of, how)) = RULES.iter().find(|rule| rule.0 == name) else {
+    let Some((_, owner, rule)) = RULES.iter().find(|rule| rule.0 == name) else {
         let why = format!("{} is not known here to have this key", work.tool.name());
         work.say(
             Outcome::Unknown,
@@ -265,7 +265,7 @@ pub(super) fn apply(work: &mut Work<'_>, name: &str, key: &Item, value: &Item) -
         );
         return Ok(());
     };
-    let mine = match of {
+    let mine = match owner {
         Both => true,
         Factory => work.tool == Tool::LlamaFactory,
         Axolotl => work.tool == Tool::Axolotl,
@@ -278,7 +278,7 @@ pub(super) fn apply(work: &mut Work<'_>, name: &str, key: &Item, value: &Item) -
         work.say(Outcome::Unknown, at, &why, "nothing of it is done");
         return Ok(());
     }
-    match how {
+    match rule {
         Read(read) => read(work, at)?,
         _ if value.node == Node::Null => work.nothing(at),
         Same(ours) => {

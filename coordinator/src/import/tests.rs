@@ -342,15 +342,15 @@ fn the_object_for_programs_has_yaml_lines_and_remarks() {
     assert_eq!(json["event"], "import");
     assert_eq!(json["tool"], "llama-factory");
     assert!(json["yaml"].as_str().unwrap().contains("lora_rank: 16"));
-    let sorts: BTreeSet<&str> = json["remarks"]
+    let outcomes: BTreeSet<&str> = json["remarks"]
         .as_array()
         .unwrap()
         .iter()
         .map(|r| r["outcome"].as_str().unwrap())
         .collect();
     assert!(
-        sorts.contains("no_counterpart") && sorts.contains("changed"),
-        "{sorts:?}"
+        outcomes.contains("no_counterpart") && outcomes.contains("changed"),
+        "{outcomes:?}"
     );
 }
 

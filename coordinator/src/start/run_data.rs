@@ -43,7 +43,7 @@ impl RunData {
         };
         let config = DataConfig::from(config);
         let train = ready(&config)?;
-        let folder = config.validation_data_dir.as_deref();
+        let folder = config.validation_dir.as_deref();
         let validation = folder.map(|folder| ready(&config.of_validation(folder)));
         Ok(Self {
             train,

@@ -81,7 +81,7 @@ fn validation_samples_that_are_trained_on_are_found_in_both_places() {
          用户：可以退货吗？\n律师：可以。\n\
          用户：试用期最长多久?\n律师：依据《劳动合同法》,最长不超过六个月。\n",
     );
-    let house = house.set(|c| c.validation_data_dir = Some(validation.clone()));
+    let house = house.set(|c| c.validation_dir = Some(validation.clone()));
     let found = diagnosis(&house);
     let overlap = &found.findings[0];
     assert_eq!(overlap.kind, Kind::Overlap);

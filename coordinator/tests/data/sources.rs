@@ -172,7 +172,7 @@ fn other_sources_have_another_digest() {
     fs::write(house.config.base_model.join("chat_template.jinja"), "x").unwrap();
     other(&house);
     let unchanged = digest(&house);
-    let house = house.set(|c| c.validation_data_dir = Some("elsewhere".into()));
+    let house = house.set(|c| c.validation_dir = Some("elsewhere".into()));
     assert_eq!(digest(&house), unchanged);
 }
 

@@ -35,7 +35,7 @@ fn every_answer_of_a_conversation_is_learned() {
 }
 
 #[test]
-fn the_full_sequence_is_learned_with_train_on_inputs() {
+fn the_full_sequence_is_learned_where_all_of_it_counts() {
     let house = House::new("llama3")
         .with("a.txt", DIALOGUE)
         .set(|c| c.loss_on = LossOn::All);

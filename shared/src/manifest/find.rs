@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_is_too_long_is_passed_over_unread() {
+    fn a_manifest_that_is_too_long_is_passed_over_unread_and_not_called_damaged() {
         let root = tempfile::tempdir().unwrap();
         checkpoint(root.path(), 9);
         let long = checkpoint(root.path(), 10).join(MANIFEST);
@@ -197,8 +197,9 @@ mod tests {
         file.set_len(LONGEST + 1).unwrap();
         let found = newest(&Folder::new(root.path())).unwrap().unwrap();
         assert_eq!(found.manifest.step, Step(9));
-        assert_eq!(found.skipped[0].code, Code::NoCheckpoint);
-        assert!(found.skipped[0].to_string().contains("at most"));
+        let why = crate::error::render(&found.skipped[0]);
+        assert!(why.contains("at most 268435456 are read"), "{why}");
+        assert_eq!(found.damaged, []);
     }
 
     #[test]

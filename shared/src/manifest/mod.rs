@@ -38,9 +38,9 @@ pub use crate::wire::message::FileDigest;
 /// Version of the manifest's form.
 pub const FORMAT: u32 = 1;
 
-/// Bytes of the longest manifest that is read. One of a thousand layers and ten thousand evaluations has less than ten
-/// megabytes.
-const LONGEST: u64 = 64 << 20;
+/// Bytes of the longest manifest that is written, and read. One of a thousand layers and ten thousand evaluations has
+/// less than ten megabytes.
+const LONGEST: u64 = 256 << 20;
 
 /// Where a state comes from and what belongs to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -92,6 +92,10 @@ impl Manifest {
             ..self.clone()
         };
         let text = format!("{}\n", sealed.text()?);
+        if text.len() as u64 > LONGEST {
+            let what = format!("a manifest of {} bytes would not be read", text.len());
+            return Err(Error::new(Code::Internal, what));
+        }
         to.put(MANIFEST, text.as_bytes())
     }
 
@@ -112,7 +116,7 @@ impl Manifest {
     ///
     /// # Errors
     /// [`Code::NoCheckpoint`] when there is none, it is not understood, or it was altered; [`Code::Io`] when it is
-    /// there and cannot be read now.
+    /// there and cannot be read now, or is longer than any that is written.
     pub fn read(from: &dyn Objects) -> Result<Self> {
         let path = from.place(MANIFEST);
         let unusable = |why: String| {
@@ -122,7 +126,7 @@ impl Manifest {
         };
         let text = from.get_at_most(MANIFEST, LONGEST);
         let text = text.map_err(|e| match e.kind() {
-            ErrorKind::NotFound | ErrorKind::FileTooLarge => unusable(e.to_string()),
+            ErrorKind::NotFound => unusable(e.to_string()),
             _ => unreadable(&path, &e),
         })?;
         let text = String::from_utf8(text)

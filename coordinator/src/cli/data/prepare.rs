@@ -28,7 +28,7 @@ pub fn run(args: &Source, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> Res
     let folder = RunPaths::new(&output_dir).prepared();
     let ready = data::ready(&config, &tokenizer, template.as_ref(), &folder, progress)?;
     let mut text = published(&ready, &folder)?;
-    if let Some(validation) = &config.validation_data_dir {
+    if let Some(validation) = &config.validation_dir {
         let ready = data::ready(
             &config.of_validation(validation),
             &tokenizer,

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::config::Overflow;
 use shared::dataset::RowOrigin;
 
-use super::super::config::DataConfig;
 use super::finding::{Finding, Kind};
 use super::text::folded_key;
 use crate::data::sample::{Conversation, Tokenized};
@@ -37,10 +36,11 @@ pub(crate) struct Overlap {
 }
 
 impl Overlap {
-    pub(crate) fn new(config: &DataConfig) -> Self {
+    /// Rows are compared as they are trained: cut to `max_seq_length` where `overflow` says so.
+    pub(crate) fn new(max_seq_length: u32, overflow: Overflow) -> Self {
         Self {
-            limit: usize::try_from(config.max_seq_length).unwrap_or(usize::MAX),
-            overflow: config.overflow,
+            limit: usize::try_from(max_seq_length).unwrap_or(usize::MAX),
+            overflow,
             places: Vec::new(),
             exact: BTreeMap::new(),
             folded: BTreeMap::new(),

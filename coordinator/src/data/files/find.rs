@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use shared::error::{Code, Error, Result};
 
-use super::super::config::DataConfig;
 use super::source_file::SourceFile;
+use crate::data::config::DataConfig;
 
 /// All files of the data folder, hidden ones left out; a single file stands for itself.
 pub(crate) fn list(root: &Path) -> Result<Vec<SourceFile>> {

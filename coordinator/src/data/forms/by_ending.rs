@@ -2,10 +2,10 @@
 
 use shared::error::Result;
 
-use super::super::config::DataConfig;
 use super::parsed::Parsed;
 use super::renaming::Renaming;
 use super::{dialogue, json, parquet, table};
+use crate::data::config::DataConfig;
 use crate::data::files::{self, SourceFile, decode};
 
 /// Reads one file whole with the reader of its ending, `None` when there is none.

@@ -13,13 +13,13 @@ use serde_json::Value;
 use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 
-use super::super::config::DataConfig;
 use super::at::At;
 use super::columns::{self, Columns};
 use super::parsed::Parsed;
 use super::renaming::Renaming;
 use super::table::{self, Table};
 use super::{by_ending, json};
+use crate::data::config::DataConfig;
 use crate::data::file_report::{FileReport, Form};
 use crate::data::files::{self, SourceFile, decode};
 use crate::data::listed::listed;

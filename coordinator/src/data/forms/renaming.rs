@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use shared::config::FormatConfig;
 use shared::error::Result;
 
-use super::super::config::DataConfig;
 use super::at::At;
 use super::columns::{self, INPUT_IDS, TURN_LISTS};
+use crate::data::config::DataConfig;
 
 /// Parts without which there is no sample.
 const NEEDED: &[&str] = &["question", "answer", "messages", "input_ids"];

@@ -10,9 +10,9 @@ use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, Message};
 
-use super::super::config::DataConfig;
 use super::overflow::{Fitted, fit, target_tokens};
 use super::refusals;
+use crate::data::config::DataConfig;
 use crate::data::detection;
 use crate::data::file_report::FileReport;
 use crate::data::listed::{Places, listed};

@@ -9,8 +9,8 @@ use shared::config::{DataSource, FormatConfig};
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 
-use super::super::config::DataConfig;
 use super::mixing;
+use crate::data::config::DataConfig;
 use crate::data::files;
 use crate::data::report::{DataReport, SourceReport};
 

@@ -9,7 +9,7 @@ use crate::data::files;
 use crate::data::listed::{Places, listed, listed_of};
 use crate::data::report::{DataReport, Unlearnable};
 
-use super::super::config::DataConfig;
+use crate::data::config::DataConfig;
 
 pub(crate) fn empty(config: &DataConfig, skipped: &[String]) -> Error {
     let place = config

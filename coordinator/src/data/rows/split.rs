@@ -11,7 +11,7 @@ use shared::error::{Code, Error, Result};
 
 use crate::data::report::DataReport;
 
-use super::super::config::DataConfig;
+use crate::data::config::DataConfig;
 
 /// The rows to train on, those that are evaluated when there is a share, and a word about it. Many
 /// rows are put into files of the folder in `durable`.

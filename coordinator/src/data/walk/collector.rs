@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 
-use super::super::config::DataConfig;
 use super::chunk::Chunk;
 use super::progress::Progress;
+use crate::data::config::DataConfig;
 use crate::data::files::blocks::BLOCK;
 use crate::data::pieces::Position;
 use crate::data::privacy::PrivacyReport;

@@ -4,8 +4,8 @@ use shared::dataset::RowOrigin;
 use shared::error::{Error, Result};
 use shared::text::{ChatTemplate, TextTokenizer};
 
-use super::super::config::DataConfig;
 use super::chunk::Chunk;
+use crate::data::config::DataConfig;
 use crate::data::files;
 use crate::data::sample::{Conversation, Tokenized};
 use crate::data::sources::Sources;
