@@ -1,14 +1,9 @@
-//! What chat templates expect beside Jinja itself: `raise_exception`, `strftime_now`, `tojson`.
+//! What transformers hands to a chat template beside Jinja itself: `raise_exception`, `strftime_now`, JSON.
 //!
 //! Keeps: a rendering depends on the conversation only. So `strftime_now` tells a fixed day, the
 //! one Llama's own templates fall back to: training today and answering tomorrow see one prompt.
 
-use std::io;
-
-use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
-use serde::Serialize;
-use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 /// Ends the rendering with the template's own words.
 pub(super) fn raise_exception(message: &str) -> Result<Value, Error> {
@@ -47,7 +42,20 @@ pub(super) fn strftime_now(format: &str) -> Result<String, Error> {
             Some(('F', _)) => "2024-07-26",
             Some(('T', _)) => "00:00:00",
             Some(('D', _)) => "07/26/24",
-            Some(('Z', _)) => "UTC",
+            // A day without a zone has no name of one.
+            Some(('Z' | 'z', _)) => "",
+            Some(('c', _)) => "Fri Jul 26 00:00:00 2024",
+            Some(('x', _)) => "07/26/24",
+            Some(('X', _)) => "00:00:00",
+            Some(('R', _)) => "00:00",
+            Some(('U', _)) => "29",
+            Some(('W' | 'V', _)) => "30",
+            Some(('G', _)) => "2024",
+            Some(('C', _)) => "20",
+            Some(('s', _)) => "1721952000",
+            Some(('f', _)) => "000000",
+            Some(('n', _)) => "\n",
+            Some(('t', _)) => "\t",
             Some(('%', _)) => "%",
             _ => {
                 return Err(Error::new(
@@ -58,35 +66,6 @@ pub(super) fn strftime_now(format: &str) -> Result<String, Error> {
         });
     }
     Ok(text)
-}
-
-/// Python's `json.dumps(value, ensure_ascii=False)`: nothing escaped for HTML.
-pub(super) fn tojson(
-    value: &Value,
-    indent: Option<Value>,
-    options: Kwargs,
-) -> Result<Value, Error> {
-    let named: Option<Value> = options.get("indent")?;
-    let ensure_ascii: Option<bool> = options.get("ensure_ascii")?;
-    options.assert_all_used()?;
-    if ensure_ascii == Some(true) {
-        return Err(Error::new(
-            ErrorKind::InvalidOperation,
-            "tojson: ensure_ascii=true",
-        ));
-    }
-    let indent = match indent.or(named) {
-        Some(value) if !value.is_none() => Some(" ".repeat(usize::try_from(value)?)),
-        _ => None,
-    };
-    let value = json(value)?;
-    let bytes = match &indent {
-        Some(spaces) => dump(&value, PrettyFormatter::with_indent(spaces.as_bytes())),
-        None => dump(&value, Spaced),
-    };
-    let text = bytes.and_then(|b| String::from_utf8(b).map_err(serde::ser::Error::custom));
-    let text = text.map_err(|e| Error::new(ErrorKind::InvalidOperation, format!("tojson: {e}")))?;
-    Ok(Value::from_safe_string(text))
 }
 
 /// JSON as a template sees it, keys in their order.
@@ -104,76 +83,5 @@ pub(super) fn from_json(json: &serde_json::Value) -> Value {
         serde_json::Value::Object(object) => {
             Value::from_pairs(object.iter().map(|(k, v)| (k.clone(), from_json(v))))
         }
-    }
-}
-
-/// The value as JSON knows it.
-fn json(value: &Value) -> Result<serde_json::Value, Error> {
-    let foreign = || {
-        Error::new(
-            ErrorKind::InvalidOperation,
-            format!("tojson: {value} is no JSON"),
-        )
-    };
-    Ok(match value.kind() {
-        ValueKind::None => serde_json::Value::Null,
-        ValueKind::Bool => value.is_true().into(),
-        ValueKind::Number => match i64::try_from(value.clone()) {
-            Ok(integer) => integer.into(),
-            Err(_) => f64::try_from(value.clone())?.into(),
-        },
-        ValueKind::String => value.as_str().ok_or_else(foreign)?.into(),
-        ValueKind::Seq | ValueKind::Iterable => value
-            .try_iter()?
-            .map(|item| json(&item))
-            .collect::<Result<Vec<_>, _>>()?
-            .into(),
-        ValueKind::Map => {
-            let mut object = serde_json::Map::new();
-            for key in value.try_iter()? {
-                object.insert(key.to_string(), json(&value.get_item(&key)?)?);
-            }
-            object.into()
-        }
-        _ => return Err(foreign()),
-    })
-}
-
-fn dump(value: &serde_json::Value, formatter: impl Formatter) -> serde_json::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter))?;
-    Ok(bytes)
-}
-
-/// Python's default separators, `", "` and `": "`.
-struct Spaced;
-
-impl Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
     }
 }

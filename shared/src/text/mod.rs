@@ -7,6 +7,9 @@
 
 mod functions;
 mod generation;
+mod jinja;
+mod json;
+mod methods;
 mod python;
 mod special;
 mod stop;

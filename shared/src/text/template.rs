@@ -13,7 +13,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Value};
 
 use super::special::{self, SpecialTokens};
-use super::{Message, functions, generation, python};
+use super::{Message, functions, generation, jinja};
 use crate::error::{Code, Error, Result};
 
 /// The file that wins over `tokenizer_config.json`.
@@ -93,13 +93,8 @@ impl ChatTemplate {
             .lstrip_blocks(true)
             .build();
         environment.set_syntax(syntax.map_err(|e| special::broken(&file, &e.to_string()))?);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", functions::raise_exception);
-        environment.add_function("strftime_now", functions::strftime_now);
-        environment.add_filter("tojson", functions::tojson);
+        jinja::extend(&mut environment);
         environment.add_filter(generation::FILTER, |text: Value| generation::mark(&text));
-        environment.set_formatter(python::write);
         let reads_clock = source.contains("strftime_now");
         let marking = generation::marking(source);
         let marks = marking.is_some();
