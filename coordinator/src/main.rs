@@ -153,8 +153,17 @@ fn up(args: &cli::UpArgs, cwd: &std::path::Path, log: &LogFile) -> Result<ExitCo
             Code::Interrupted,
             format!("interrupted; the state of step {step} is safe"),
         )
-        .fix("run the same command again to go on")),
+        .fix(to_go_on(args.overwrite))),
         Err(error) => Err(told(format, error)),
+    }
+}
+
+/// How an interrupted run goes on; the same command would begin it anew where it overwrites.
+fn to_go_on(overwrite: bool) -> &'static str {
+    if overwrite {
+        "run the same command without --overwrite to go on: with it the run begins anew"
+    } else {
+        "run the same command again to go on"
     }
 }
 

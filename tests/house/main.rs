@@ -46,7 +46,7 @@ fn no_source_file_is_longer_than_500_lines() {
 /// Where a run's files lie is decided in one place, so that they may once lie elsewhere.
 #[test]
 fn a_name_in_the_output_folder_is_spelled_once() {
-    let home = repository().join("shared/src/paths.rs");
+    let home = repository().join("shared/src/run_paths.rs");
     let text = std::fs::read_to_string(&home).unwrap();
     let names: Vec<&str> = text
         .lines()
@@ -209,7 +209,7 @@ fn linked(program: &Path) -> Vec<String> {
 /// What each top room of `shared` may import.
 const SHARED: &[(&str, &[&str])] = &[
     ("config", &["error", "numerics"]),
-    ("dataset", &["error", "paths", "storage"]),
+    ("dataset", &["error", "run_paths", "storage"]),
     ("evaluation", &["config", "dataset", "error", "ids", "plan"]),
     ("faults", &["error", "ids"]),
     (
@@ -226,7 +226,7 @@ const SHARED: &[(&str, &[&str])] = &[
             "ids",
             "ledger",
             "numerics",
-            "paths",
+            "run_paths",
             "storage",
             "wire",
         ],
@@ -238,11 +238,11 @@ const SHARED: &[(&str, &[&str])] = &[
     ("net", &["error", "limits", "security"]),
     ("numerics", &["ids"]),
     ("objective", &["dataset"]),
-    ("paths", &["ids"]),
+    ("run_paths", &["ids"]),
     ("plan", &["config", "ids"]),
     ("security", &["error"]),
     ("signals", &["error"]),
-    ("storage", &["error", "paths"]),
+    ("storage", &["error", "run_paths"]),
     ("telemetry", &["error"]),
     ("tensors", &["error", "manifest"]),
     ("text", &["error"]),

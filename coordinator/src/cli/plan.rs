@@ -10,8 +10,8 @@ use shared::config::{self, RunConfig};
 use shared::error::Result;
 use shared::limits;
 use shared::model::{self, AdapterShape, ModelConfig};
-use shared::paths::RunPaths;
 use shared::plan::Plan;
+use shared::run_paths::RunPaths;
 use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::PlanArgs;

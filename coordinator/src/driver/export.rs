@@ -13,7 +13,7 @@ use std::sync::Arc;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::manifest::{ExpectedTensor, FileDigest, Manifest, file_digest, verify_adapter};
-use shared::paths::{
+use shared::run_paths::{
     ADAPTER_CONFIG_FILE, ADAPTER_COPY_FILE, ADAPTER_FILE, PISSA_FILE, TRAINER_STATE,
     checkpoint_name, unnamed_result,
 };

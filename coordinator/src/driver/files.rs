@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use shared::error::Result;
 use shared::ids::Step;
-use shared::paths::RunPaths;
+use shared::run_paths::RunPaths;
 
 use crate::history::{EventFile, HistoryEntry, MetricsLog, StepRecord};
 

@@ -14,8 +14,8 @@ use shared::error::{Error, Result};
 use shared::evaluation::{Course, EvaluationSet, SetSums};
 use shared::ids::Step;
 use shared::ledger::Commit;
-use shared::paths::{RunPaths, TRAINER_STATE};
 use shared::plan::Plan;
+use shared::run_paths::{RunPaths, TRAINER_STATE};
 
 use super::events::step_record;
 use super::files::Files;

@@ -15,8 +15,8 @@ use shared::config::RunConfig;
 use shared::error::{Error, Result, render};
 use shared::evaluation::EvaluationSet;
 use shared::ids::Step;
-use shared::paths::RunPaths;
 use shared::plan::Plan;
+use shared::run_paths::RunPaths;
 
 use super::events::{self, skipped};
 use super::history::{LedgerHistory, RunHistory};

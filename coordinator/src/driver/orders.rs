@@ -13,7 +13,7 @@ use shared::ids::{Step, WorkerId};
 use shared::ledger;
 use shared::manifest::{FORMAT, FileDigest, Manifest, file_digest};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
-use shared::paths::{ADAPTER_FILE, STAGING, checkpoint_name};
+use shared::run_paths::{ADAPTER_FILE, STAGING, checkpoint_name};
 use shared::wire::message::{Envelope, ToWorker};
 use tokio::sync::mpsc;
 

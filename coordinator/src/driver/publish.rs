@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::manifest::{ExpectedTensor, FileDigest, Manifest, file_digest, verify_adapter};
-use shared::paths::{ADAPTER_FILE, OPTIMIZER_FILE, TRAINER_STATE, checkpoint_name};
+use shared::run_paths::{ADAPTER_FILE, OPTIMIZER_FILE, TRAINER_STATE, checkpoint_name};
 use shared::storage::{Group, Groups, Objects};
 
 use crate::engine::{PublishFailure, StoredCheckpoint};

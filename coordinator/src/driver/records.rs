@@ -1,7 +1,7 @@
 //! What the ledger says of an event. Pure.
 
 use shared::ledger::{self, Record};
-use shared::paths::checkpoint_name;
+use shared::run_paths::checkpoint_name;
 
 use crate::history::RunEvent;
 

@@ -9,7 +9,9 @@ use shared::ids::{Step, Term};
 use shared::ledger::{Book, Commit, Leader, Record, Run, State};
 use shared::manifest::{ExpectedTensor, FORMAT, FileDigest, Manifest, file_digest};
 use shared::numerics::{AdapterState, state_digest};
-use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, RunPaths, TRAINER_STATE};
+use shared::run_paths::{
+    ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, RunPaths, TRAINER_STATE,
+};
 use shared::storage::Folder;
 
 use super::publish::{Publication, Synced, publish};

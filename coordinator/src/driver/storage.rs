@@ -6,7 +6,7 @@
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::manifest::Manifest;
-use shared::paths::{STAGING, checkpoint_name, damaged_names};
+use shared::run_paths::{STAGING, checkpoint_name, damaged_names};
 use shared::storage::{Folder, Groups, Objects};
 
 use crate::engine::StoredCheckpoint;

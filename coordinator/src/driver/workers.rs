@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use shared::error::{Code, Error, Result};
-use shared::paths::worker_log;
+use shared::run_paths::worker_log;
 use tokio::process::{Child, Command};
 
 /// How long local workers may take to leave at the end before they are killed.

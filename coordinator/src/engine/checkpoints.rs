@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shared::ids::{Step, WorkerId};
-use shared::paths::staging_name;
+use shared::run_paths::staging_name;
 use shared::wire::message::SyncSource;
 
 use super::Restorable;

@@ -11,8 +11,8 @@ use shared::ids::{Generation, Slot, Step, WorkerId};
 use shared::wire::message::{Envelope, ToWorker};
 
 use super::event::{Command, Event};
-use super::relief::COPIES;
 use super::state::{Phase, Reducing};
+use super::straggler::COPIES;
 use super::work::StepWork;
 use super::{Engine, Member};
 

@@ -12,7 +12,7 @@
 //! `members` who is connected, and each worker's state · `membership` who may join, who is refused or gone · `lease` whose
 //! time is over · `join` how a state
 //! is brought up · `generation` which workers are members together · `recovery` a session or a coordinator that comes
-//! back · `boundary` what is decided between two steps · `dealing` who gets which micro-batch, and credit (`state`, `work`, `pace`, `relief`,
+//! back · `boundary` what is decided between two steps · `dealing` who gets which micro-batch, and credit (`state`, `work`, `pace`, `straggler`,
 //! `audit`) · `dispute` who computed wrongly · `prove` whose state is spoiled when a joiner's differs · `reduce` and
 //! `agree` from the last credit to the commit · `committed` the committed states and their digests · `non_finite` steps
 //! that apply nothing, and when they end the run · `evaluate` evaluations of the committed state, and early stopping ·
@@ -59,12 +59,12 @@ mod pace;
 mod prove;
 mod recovery;
 mod reduce;
-mod relief;
 mod result;
 mod retention;
 mod rewind;
 mod state;
 mod stop;
+mod straggler;
 mod timeouts;
 mod work;
 mod write;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use shared::error::{Code, Error, Result};
 use shared::evaluation::Prompts;
 use shared::ids::Step;
-use shared::paths::{ANSWER_LINES, ANSWER_PAGE};
+use shared::run_paths::{ANSWER_LINES, ANSWER_PAGE};
 use shared::storage::write_atomic;
 use shared::text::TextTokenizer;
 

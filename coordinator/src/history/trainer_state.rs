@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 use shared::ids::Step;
-use shared::paths::checkpoint_name;
 use shared::plan::Plan;
+use shared::run_paths::checkpoint_name;
 
 use super::evaluation::EvaluationEntry;
 use super::number;

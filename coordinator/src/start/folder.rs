@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
-use shared::paths::RunPaths;
+use shared::run_paths::RunPaths;
 use shared::storage::OutputLock;
 
 use super::identity::{self, OF_DATA};

@@ -9,7 +9,7 @@ use shared::config::{self, RunConfig};
 use shared::error::Result;
 use shared::manifest::{self, ADAPTER_FILE};
 use shared::numerics::{GRADIENT_SCALE_BITS, LOSS_SCALE_BITS};
-use shared::paths::ADAPTER_CONFIG_FILE;
+use shared::run_paths::ADAPTER_CONFIG_FILE;
 use shared::storage::Folder;
 
 /// The keys of an identity that are known only when the data are prepared.

@@ -11,7 +11,7 @@ use shared::error::Result;
 use shared::evaluation::{Course, Prompts};
 use shared::faults::Faults;
 use shared::net::Listener;
-use shared::paths::RunPaths;
+use shared::run_paths::RunPaths;
 use shared::storage::Folder;
 use shared::telemetry::LogFile;
 use shared::text::TextTokenizer;
@@ -19,7 +19,7 @@ use shared::wire::message::SyncSource;
 use tokio::sync::{mpsc, oneshot};
 
 use super::options::{Crew, options};
-use super::schedule::RunSchedule;
+use super::run_schedule::RunSchedule;
 use super::setup::RunSetup;
 use crate::driver::{Driver, End, Journal, LedgerHistory, LocalWorkers, Run};
 use crate::engine::Engine;

@@ -10,7 +10,7 @@
 //! `setup` the stations that write: `starting_point` the state the run begins with, `work` every step and
 //! evaluation, `evaluation_sets` and `parent_data` what is evaluated, `recall` what the ledger says a
 //! coordinator that comes back has to know.
-//! `lead` opens the door and drives: `options` what the engine is told, `schedule` what it deals out.
+//! `lead` opens the door and drives: `options` what the engine is told, `run_schedule` what it deals out.
 //! Keeps: the folder is locked, and what can be known of another run in it is refused, before a row lies
 //! in it; a start that is refused leaves it byte for byte as it was.
 
@@ -29,7 +29,7 @@ pub mod progress;
 mod prompts;
 mod recall;
 mod run_data;
-mod schedule;
+mod run_schedule;
 mod setup;
 mod starting_point;
 mod work;

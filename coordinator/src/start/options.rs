@@ -8,7 +8,7 @@ use shared::error::Result;
 use shared::evaluation::Patience;
 use shared::ledger::State;
 use shared::manifest::{ExpectedTensor, Manifest};
-use shared::paths::RunPaths;
+use shared::run_paths::RunPaths;
 use shared::storage::Folder;
 use shared::wire::message::{SyncSource, Welcome};
 

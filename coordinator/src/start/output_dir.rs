@@ -6,7 +6,7 @@ use shared::config::RunConfig;
 use shared::error::{Code, Error, Result};
 use shared::ledger::State;
 use shared::manifest::checkpoints;
-use shared::paths::RunPaths;
+use shared::run_paths::RunPaths;
 use shared::storage::{Folder, Objects};
 
 use crate::store::Existing;

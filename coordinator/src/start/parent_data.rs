@@ -10,7 +10,7 @@ use shared::config::RunConfig;
 use shared::dataset::{DatasetWriter, PreparedDataset, RowOrigin};
 use shared::error::Result;
 use shared::manifest::Manifest;
-use shared::paths::RunPaths;
+use shared::run_paths::RunPaths;
 use shared::storage::{Folder, write_atomic};
 use shared::text::TextTokenizer;
 

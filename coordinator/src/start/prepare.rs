@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use shared::config::{self, Loaded};
 use shared::error::Result;
 use shared::ledger::Parent;
-use shared::paths::RunPaths;
+use shared::run_paths::RunPaths;
 
 use super::base::BaseModel;
 use super::folder::OutputFolder;

@@ -10,7 +10,7 @@ use shared::config::{self, RunConfig};
 use shared::error::Result;
 use shared::ids::RunId;
 use shared::ledger::{self, Parent, Record};
-use shared::paths::{RESOLVED, RunPaths};
+use shared::run_paths::{RESOLVED, RunPaths};
 use shared::storage::{Folder, Objects, OutputLock};
 
 use super::base::BaseModel;

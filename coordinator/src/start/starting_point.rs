@@ -9,7 +9,7 @@ use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::ledger::{Checkpoint, Parent, Policy, Record, State};
 use shared::manifest::{self, Manifest};
-use shared::paths::{STAGING, checkpoint_name};
+use shared::run_paths::{STAGING, checkpoint_name};
 use shared::storage::{Folder, Groups, Objects};
 use shared::wire::message::SyncSource;
 
@@ -221,7 +221,7 @@ pub(super) fn set_aside(
 mod tests {
     use std::path::Path;
 
-    use shared::paths::RunPaths;
+    use shared::run_paths::RunPaths;
 
     use super::*;
     use crate::driver::samples::{Damage, checkpoint, ledger};

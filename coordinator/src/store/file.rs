@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use shared::error::{Code, Error, Result};
 use shared::ledger::{Book, Record, State};
-use shared::paths::LEDGER;
+use shared::run_paths::LEDGER;
 use shared::storage::{FileId, OutputLock, file_id};
 
 use super::read::{Reading, read, read_on};

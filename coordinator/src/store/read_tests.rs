@@ -32,7 +32,7 @@ fn checkpoint(output_dir: &Path, step: u64) {
 }
 
 fn broken(output_dir: &Path) -> Error {
-    let path = output_dir.join(shared::paths::LEDGER);
+    let path = output_dir.join(shared::run_paths::LEDGER);
     std::fs::write(&path, "{\"kind\":\"run\"}\n{\"kind\":\"run\"}\n").unwrap();
     let error = read(&path, |_, _| Ok(())).unwrap_err();
     assert_eq!(error.code, Code::LedgerBroken);

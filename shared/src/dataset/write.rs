@@ -15,7 +15,7 @@ use super::RowOrigin;
 use super::column::Column;
 use super::staging::{self, Part, Point, Staging};
 use crate::error::{Code, Error, Result};
-use crate::paths::dataset_file;
+use crate::run_paths::dataset_file;
 use crate::storage;
 
 /// Bytes of rows in memory after which a durable point is due.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{FORMAT, LONGEST, MANIFEST, Manifest};
 use crate::error::{Code, Error, Result};
 use crate::ids::Step;
-use crate::paths::checkpoint_step;
+use crate::run_paths::checkpoint_step;
 use crate::storage::{Group, Groups, Objects};
 
 /// A checkpoint that verified.

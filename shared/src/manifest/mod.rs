@@ -31,7 +31,7 @@ use crate::evaluation::SetSums;
 use crate::hex::hex;
 use crate::ids::{RunId, Step};
 use crate::ledger::Parent;
-pub use crate::paths::{ADAPTER_FILE, MANIFEST, OPTIMIZER_FILE, PISSA_FILE, checkpoint_name};
+pub use crate::run_paths::{ADAPTER_FILE, MANIFEST, OPTIMIZER_FILE, PISSA_FILE, checkpoint_name};
 use crate::storage::{Objects, Reading};
 pub use crate::wire::message::FileDigest;
 

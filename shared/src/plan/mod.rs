@@ -7,15 +7,15 @@
 //! epoch is in exactly one micro-batch.
 
 mod largest;
+mod learning_rate;
 mod length_groups;
 mod mersenne;
 mod micro_batch;
 mod permutation;
-mod schedule;
 mod steps;
 
 pub use largest::Largest;
+pub use learning_rate::Schedule;
 pub use micro_batch::{MicroBatchPlan, cut};
 pub use permutation::permutation;
-pub use schedule::Schedule;
 pub use steps::{Plan, StepPlan};

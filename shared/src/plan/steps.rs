@@ -7,10 +7,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::learning_rate::Schedule;
 use super::length_groups::group_by_length;
 use super::micro_batch::{MicroBatchPlan, cut};
 use super::permutation::permutation;
-use super::schedule::Schedule;
 use crate::config::RunConfig;
 use crate::ids::Step;
 

@@ -4,6 +4,7 @@
 //! is there whole, or not at all; who reads one by its name sees what some `put` wrote, never a mixture. A name's
 //! parts are divided by `/`. A last part that begins with a dot is no object's: there lie locks, and what is being written.
 //! The names of a group of objects begin with the group's name: a checkpoint is one.
+//! Not here: which names there are in a run's output folder (see `shared/src/run_paths.rs`).
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Code, Error, Result};
-use crate::paths::UNNAMED;
+use crate::run_paths::UNNAMED;
 
 /// Bytes between two writes to the disk.
 const BUFFER: usize = 1 << 20;

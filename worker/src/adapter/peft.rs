@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use shared::error::{Code, Error, Result};
 use shared::manifest::verify_listed;
 use shared::model::AdapterSpec;
-use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_COPY_FILE, ADAPTER_FILE};
+use shared::run_paths::{ADAPTER_CONFIG_FILE, ADAPTER_COPY_FILE, ADAPTER_FILE};
 
 use super::peft_spec::read_spec;
 

@@ -14,7 +14,7 @@ use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::manifest::{FileDigest, Manifest, file_digest_with};
 use shared::numerics::{AdapterState, LossScale};
-pub use shared::paths::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, PISSA_FILE};
+pub use shared::run_paths::{ADAPTER_CONFIG_FILE, ADAPTER_FILE, OPTIMIZER_FILE, PISSA_FILE};
 use shared::storage::{Folder, Objects};
 use shared::tensors::{Reader, Writer};
 

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! each rounded to the type of compute, NF4 to the weight's former type before that. The code book is `kNf4` in
-//! `worker/cshim/quantized.h`. Keeps: a dense weight is the very tensor it was made of; a quantized one is made dense
+//! `worker/cshim/nf4.h`. Keeps: a dense weight is the very tensor it was made of; a quantized one is made dense
 //! for each product anew, and only its codes and scales stay. Shapes in names: O outputs, I inputs.
 
 #![allow(non_snake_case)]

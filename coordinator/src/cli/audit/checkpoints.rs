@@ -10,7 +10,7 @@ use shared::error::{Code, Error, Result};
 use shared::ids::Step;
 use shared::ledger::{Damaged, Report, SetAside, State};
 use shared::manifest::{Content, MANIFEST, Manifest};
-use shared::paths::checkpoint_name;
+use shared::run_paths::checkpoint_name;
 use shared::storage::{Group, Groups, Objects};
 
 use crate::driver::free_name_aside;

@@ -18,8 +18,8 @@ use shared::error::{Code, Error, Result};
 use shared::ledger::{Auditor, Complete, Damaged, Record, Report, Run};
 use shared::manifest::{ADAPTER_FILE, Manifest, checkpoints, file_digest, sha256};
 use shared::objective::{NextToken, Objective};
-use shared::paths::{ADAPTER_COPY_FILE, RunPaths, checkpoint_name};
 use shared::plan::Plan;
+use shared::run_paths::{ADAPTER_COPY_FILE, RunPaths, checkpoint_name};
 use shared::storage::{Folder, Group, Objects};
 
 use crate::driver::converted;

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use shared::error::Result;
-use shared::paths::RunPaths;
+use shared::run_paths::RunPaths;
 
 use super::{Opened, Source, open};
 use crate::data::{self, Progress, Ready};
