@@ -1,68 +1,16 @@
-//! How sure it is what a file is, and why; a file that could be read in two ways is not read.
+//! How sure it is what a file is, and why.
 //!
 //! In: what the readers found. Out: a percentage by fixed rules, with its reasons: what is configured or
-//! has a structure of its own is certain, known names are nearly so, names nobody knows are a guess.
-//! Keeps: below [`SURE`] the user is asked, with the settings that would answer.
+//! has a structure of its own is certain, known names are nearly so. Keeps: what is less sure was
+//! refused by its reader, and a file without a sample is nothing.
 
 use serde::Serialize;
-use shared::config::FormatConfig;
-use shared::error::Result;
 
 use super::config::DataConfig;
-use super::file_report::{FileReport, Form, RoleCount};
-use super::files;
-use super::forms::ambiguity;
+use super::file_report::{Certainty, FileReport, Form};
 
-/// Below this nobody decides but the user.
-const SURE: u8 = 50;
-/// So few questions say little about who asks.
-const FEW: u64 = 3;
-
-/// Names of those who ask, and of those who answer.
-const ASKING: &[&str] = &[
-    "用户",
-    "客户",
-    "咨询者",
-    "咨询人",
-    "提问者",
-    "提问人",
-    "当事人",
-    "委托人",
-    "问",
-    "问题",
-    "提问",
-    "user",
-    "human",
-    "client",
-    "customer",
-    "q",
-    "question",
-];
-const ANSWERING: &[&str] = &[
-    "律师",
-    "法律顾问",
-    "顾问",
-    "助手",
-    "助理",
-    "客服",
-    "专家",
-    "机器人",
-    "答",
-    "回答",
-    "解答",
-    "答复",
-    "回复",
-    "assistant",
-    "ai",
-    "bot",
-    "lawyer",
-    "attorney",
-    "solicitor",
-    "counsel",
-    "advisor",
-    "a",
-    "answer",
-];
+/// Why nothing is known of a file.
+const NO_SAMPLE: &str = "it holds no sample";
 
 /// What a file was taken for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -103,7 +51,8 @@ impl std::fmt::Display for Detected {
 #[must_use]
 pub fn detected(report: &FileReport, config: &DataConfig) -> Detected {
     let (sure, reasons) = match report.form {
-        Form::Dialogue => dialogue(report, &config.formats),
+        _ if report.samples == 0 => (0, vec![NO_SAMPLE.into()]),
+        Form::Dialogue => dialogue(report),
         form => (fields(report, form, config), vec![why(form, config)]),
     };
     Detected {
@@ -114,32 +63,6 @@ pub fn detected(report: &FileReport, config: &DataConfig) -> Detected {
         reasons,
         previews: Vec::new(),
     }
-}
-
-/// Refuses a file that could be read in two ways.
-pub(crate) fn require_sure<'a>(
-    reports: impl IntoIterator<Item = &'a FileReport>,
-    config: &DataConfig,
-) -> Result<()> {
-    for report in reports {
-        let found = detected(report, config);
-        if found.sure >= SURE {
-            continue;
-        }
-        let path = files::folder(&config.train_data_dir).join(&report.file);
-        let why = format!("{} % sure: {}", found.sure, found.reasons.join("; "));
-        let asks = report.roles.iter().find(|role| role.asks);
-        let answers = report.roles.iter().find(|role| !role.asks);
-        let ways = asks.zip(answers).map(|(a, b)| [(b, a), (a, b)]);
-        let settings = ways.into_iter().flatten().map(|(user, assistant)| {
-            format!(
-                "--set 'roles=[user={},assistant={}]'",
-                user.name, assistant.name
-            )
-        });
-        return Err(ambiguity::roles(&path, why, settings));
-    }
-    Ok(())
 }
 
 fn fields(report: &FileReport, form: Form, config: &DataConfig) -> u8 {
@@ -163,101 +86,25 @@ fn why(form: Form, config: &DataConfig) -> String {
     }
 }
 
-fn dialogue(report: &FileReport, formats: &FormatConfig) -> (u8, Vec<String>) {
-    if formats.roles.iter().any(|named| named.part == "user") {
-        return (100, vec!["its roles are named in the configuration".into()]);
-    }
-    let is = |role: &RoleCount, names: &[&str]| names.contains(&role.name.to_lowercase().as_str());
-    let (asks, answers): (Vec<_>, Vec<_>) = report.roles.iter().partition(|role| role.asks);
-    let names = |roles: &[&RoleCount]| {
-        let names: Vec<&str> = roles.iter().map(|r| r.name.as_str()).collect();
-        names.join(", ")
-    };
-    let swapped = asks.iter().any(|r| is(r, ANSWERING)) && answers.iter().any(|r| is(r, ASKING));
-    if swapped {
-        let why = format!(
-            "{} speaks first and would ask, {} would answer; their names say the opposite",
-            names(&asks),
-            names(&answers)
-        );
-        return (20, vec![why]);
-    }
-    let known = |role: &RoleCount| is(role, ASKING) || is(role, ANSWERING);
-    let some = (
-        asks.iter().any(|r| known(r)),
-        answers.iter().any(|r| known(r)),
-    );
-    match some {
-        (true, true) => (
-            95,
-            vec![format!(
-                "{} and {} are known names",
-                names(&asks),
-                names(&answers)
-            )],
-        ),
-        (true, false) | (false, true) => {
-            let (known, other) = if some.0 {
-                (&asks, &answers)
-            } else {
-                (&answers, &asks)
-            };
-            (
-                80,
-                vec![format!(
-                    "{} is a known name, {} is not",
-                    names(known),
-                    names(other)
-                )],
-            )
-        }
-        (false, false) => {
-            let mut reasons = vec![format!(
-                "{} asks because it speaks first; nobody knows these names",
-                names(&asks)
-            )];
-            let few = asks.iter().map(|role| role.turns).sum::<u64>() < FEW;
-            let mut sure = 60;
-            if few && !report.prefixes_read_as_text.is_empty() {
-                sure = 40;
-                reasons.push(
-                    "other names stand before colons too, and there are few questions".into(),
-                );
-            }
-            (sure, reasons)
-        }
+fn dialogue(report: &FileReport) -> (u8, Vec<String>) {
+    match &report.certainty {
+        Some(Certainty { percent, reason }) => (*percent, vec![reason.clone()]),
+        None => (0, vec![NO_SAMPLE.into()]),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::config::testing;
+
     use super::*;
 
-    fn file(roles: &[(&str, u64, bool)], text: &[&str]) -> FileReport {
-        let mut report = FileReport::new("a.txt", Form::Dialogue);
-        let role = |(name, turns, asks): &(&str, u64, bool)| RoleCount {
-            name: (*name).into(),
-            turns: *turns,
-            asks: *asks,
-        };
-        report.roles = roles.iter().map(role).collect();
-        report.prefixes_read_as_text = text.iter().map(|t| ((*t).to_owned(), 1)).collect();
-        report
-    }
-
     #[test]
-    fn names_decide_how_sure_it_is() {
-        let none = FormatConfig::default();
-        let sure =
-            |roles: &[(&str, u64, bool)], text: &[&str]| dialogue(&file(roles, text), &none).0;
-        assert_eq!(
-            sure(&[("用户", 2, true), ("律师", 2, false)], &["注意"]),
-            95
-        );
-        assert_eq!(sure(&[("用户", 2, true), ("王五", 2, false)], &[]), 80);
-        assert_eq!(sure(&[("甲", 2, true), ("乙", 2, false)], &[]), 60);
-        assert_eq!(sure(&[("甲", 2, true), ("乙", 2, false)], &["注意"]), 40);
-        assert_eq!(sure(&[("甲", 9, true), ("乙", 9, false)], &["注意"]), 60);
-        assert_eq!(sure(&[("律师", 2, true), ("用户", 2, false)], &[]), 20);
+    fn a_file_without_a_sample_is_nothing_for_sure() {
+        let config = DataConfig::from(&testing::config("").unwrap());
+        let mut report = FileReport::new("a.jsonl", Form::Messages);
+        assert_eq!(detected(&report, &config).sure, 0);
+        report.samples = 1;
+        assert_eq!(detected(&report, &config).sure, 100);
     }
 }

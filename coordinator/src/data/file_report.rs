@@ -57,6 +57,15 @@ pub struct RoleCount {
     pub asks: bool,
 }
 
+/// How sure it is who speaks, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certainty {
+    /// In percent.
+    pub percent: u8,
+    /// In words.
+    pub reason: String,
+}
+
 /// What one file gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileReport {
@@ -69,6 +78,9 @@ pub struct FileReport {
     /// Roles of a dialogue, who asks first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<RoleCount>,
+    /// How sure it is who speaks in a dialogue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certainty: Option<Certainty>,
     /// Names before a colon that were read as text, with how often they stand there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prefixes_read_as_text: Vec<(String, u64)>,
@@ -84,6 +96,7 @@ impl FileReport {
             form,
             samples: 0,
             roles: Vec::new(),
+            certainty: None,
             prefixes_read_as_text: Vec::new(),
             unused: Vec::new(),
         }

@@ -1,6 +1,6 @@
 //! The first samples of each file, in a line each, for a person to see what was read.
 //!
-//! In: the samples in order. Out: three lines per file. Keeps: personal data stands in them as
+//! In: the samples in order. Out: three lines per file, the answers first: they are what is learned. Keeps: personal data stands in them as
 //! placeholders wherever `privacy` looks for it.
 
 use std::collections::BTreeMap;
@@ -48,13 +48,14 @@ impl<'a> FirstSamples<'a> {
         {
             return;
         }
-        let mut said: Vec<String> = Vec::new();
-        for message in &conversation.messages {
-            said.push(format!(
-                "{}: {}",
-                message.role,
-                self.shown(&message.content)
-            ));
+        let (mut said, mut before) = (Vec::new(), Vec::new());
+        for (at, message) in conversation.messages.iter().enumerate() {
+            let line = format!("{}: {}", message.role, self.shown(&message.content));
+            let learned = message.role == "assistant" && !conversation.unlearned.contains(&at);
+            if learned { &mut said } else { &mut before }.push(line);
+        }
+        if !before.is_empty() {
+            said.push(format!("behind {}", before.join(" | ")));
         }
         if conversation.tokens.is_some() {
             let first = &row.ids[..row.ids.len().min(TOKENS)];

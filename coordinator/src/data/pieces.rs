@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use shared::error::Result;
 
 use super::config::DataConfig;
-use super::detection;
 use super::file_report::{FileReport, Form};
 use super::files::blocks::{Block, BlockReader};
 use super::files::{self, SourceFile};
@@ -131,8 +130,6 @@ impl<'a> Pieces<'a> {
         } else {
             by_ending::parse(self.config, &file)?.into_iter().collect()
         };
-        // Lines are objects, whose keys say what they are: only a file read whole may be unsure.
-        detection::require_sure(parsed.iter().map(|file| &file.report), self.config)?;
         let size = std::fs::metadata(&file.path).map_or(0, |m| m.len());
         self.position.taken.fetch_add(size, Ordering::Relaxed);
         for Parsed {

@@ -189,9 +189,9 @@ fn check_writes_the_whole_report() {
     assert_eq!(written["report"]["samples"], 205);
     insta::assert_snapshot!(diagnosis.to_string(), @r"
     train.txt: dialogue, 95 % sure: 用户 and 律师 are known names
-      1: user: 公司拖欠工资怎么办？ | assistant: 依据《劳动法》，工资应当按月足额支付，可以向劳动监察部门投诉或者申请劳动仲裁。
-      4: user: 入职三个月还没有签劳动合同，我能要求什么？ | assistant: 依据《劳动合同法》，用工满一个月未签书面合同的，可以要求每月支付二倍工资。
-      7: user: 劳动合同签两年，试用期可以约定半年吗？ | assistant: 依据《劳动合同法》，一年以上不满三年的合同，试用期不得超过二个月。
+      1: assistant: 依据《劳动法》，工资应当按月足额支付，可以向劳动监察部门投诉或者申请劳动仲裁。 | behind user: 公司拖欠工资怎么办？
+      4: assistant: 依据《劳动合同法》，用工满一个月未签书面合同的，可以要求每月支付二倍工资。 | behind user: 入职三个月还没有签劳动合同，我能要求什么？
+      7: assistant: 依据《劳动合同法》，一年以上不满三年的合同，试用期不得超过二个月。 | behind user: 劳动合同签两年，试用期可以约定半年吗？
     train.txt: dialogue, 205 samples
       roles: 用户 asks (205 turns), 律师 answers (205 turns)
     205 samples, 11609 tokens, 5867 of them learned

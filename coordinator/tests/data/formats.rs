@@ -21,7 +21,21 @@ const FORMS: &[(&str, &[&str], &str)] = &[
         &[],
         "the same with a byte order mark, ASCII colons and Windows line ends",
     ),
-    ("unknown_names.txt", &[], "roles nobody knows"),
+    (
+        "unknown_names.txt",
+        &["roles=[user=甲,assistant=乙]"],
+        "roles nobody knows, named by `roles`",
+    ),
+    (
+        "chat_export.txt",
+        &[],
+        "a chat of two with time stamps above the texts",
+    ),
+    (
+        "decorated.txt",
+        &[],
+        "names in brackets, in Markdown, with numbers",
+    ),
     (
         "named_roles.txt",
         &["roles=[user=丙,assistant=丁]"],
@@ -163,40 +177,31 @@ fn every_form_is_read_for_what_it_is() {
 
 #[test]
 fn detection_says_what_it_decided_how_sure_it_is_and_shows_three_samples() {
-    let house =
-        fixture("pairs_more.jsonl").with("甲.txt", "甲：问一\n乙：答一\n甲：问二\n乙：答二\n");
+    let house = fixture("pairs_more.jsonl")
+        .with("甲.txt", "客户：问一\n客服：答一\n客户：问二\n客服：答二\n");
     let text = diagnosis(&house).to_string();
     let told: Vec<&str> = text.lines().take(7).collect();
     insta::assert_snapshot!(told.join("\n"), @r##"
     pairs_more.jsonl: question and answer, 90 % sure: the names of its fields are known
-      1: user: 加班费怎么算？ | assistant: 依据《劳动法》。
-      2: user: 试用期多久？ | assistant: 最长六个月。
-      3: user: 押金退吗？ | assistant: 应当退还。
-    甲.txt: dialogue, 60 % sure: 甲 asks because it speaks first; nobody knows these names
-      1: user: 问一 | assistant: 答一
-      3: user: 问二 | assistant: 答二
+      1: assistant: 依据《劳动法》。 | behind user: 加班费怎么算？
+      2: assistant: 最长六个月。 | behind user: 试用期多久？
+      3: assistant: 应当退还。 | behind user: 押金退吗？
+    甲.txt: dialogue, 95 % sure: 客户 and 客服 are known names
+      1: assistant: 答一 | behind user: 问一
+      3: assistant: 答二 | behind user: 问二
     "##);
     let secret = "{\"question\": \"我叫李秀英，电话13800138000\", \"answer\": \"好的。\"}\n";
     let scan = House::new("chatml").with("a.jsonl", secret);
     let scan = scan.set(|c| c.privacy.mode = PrivacyMode::Scan);
     let text = diagnosis(&scan).to_string();
     assert!(
-        text.contains("1: user: 我叫[NAME_1]，电话[PHONE_1]"),
+        text.contains("behind user: 我叫[NAME_1]，电话[PHONE_1]"),
         "{text}"
     );
 }
 
 #[test]
 fn a_file_that_can_be_read_in_two_ways_is_refused_until_it_is_told() {
-    let swapped = "律师：您好，请讲。\n用户：借款没有借条怎么办？\n律师：可以用转账记录证明。\n用户：谢谢。\n";
-    let house = House::new("chatml").with("a.txt", swapped);
-    insta::assert_snapshot!(house.error(), @r##"
-    E0310 who asks and who answers can be read in two ways
-      at HOUSE/data/a.txt
-      20 % sure: 律师 speaks first and would ask, 用户 would answer; their names say the opposite
-      fix: --set 'roles=[user=用户,assistant=律师]'
-      fix: --set 'roles=[user=律师,assistant=用户]'
-    "##);
     let told = set(
         House::new("chatml").with("a.txt", "甲：一\n乙：二\n注意：三\n"),
         &["roles=[user=甲,assistant=乙]"],

@@ -4,7 +4,7 @@
 //! `forms` those of other tools · `sources` metadata, and what was prepared before · `split` rows that
 //! are kept out · `malformed`, `refusals` what is refused · `golden`, `templates` token ids of
 //! transformers · `doctor` what a person should look at · `privacy`, `masked` personal data ·
-//! `continued` a preparation that is killed · `floors` who imports whom. Not here: files nobody meant to write (`data_fuzz`).
+//! `dialogues` plain text · `continued` a preparation that is killed · `floors` who imports whom. Not here: files nobody meant to write (`data_fuzz`).
 
 #![allow(
     clippy::panic,
@@ -13,6 +13,7 @@
 )]
 
 mod continued;
+mod dialogues;
 mod doctor;
 mod floors;
 mod formats;

@@ -130,7 +130,7 @@ const DIALOGUES: &[(&str, &str, Option<u64>)] = &[
         "用户：问题\n律师：回答\n用户：最后一个问题\n",
         Some(3),
     ),
-    ("a.txt", "律师：您好\n用户：问题\n律师：回答\n", None),
+    ("a.txt", "律师：您好\n法官：问题\n律师：回答\n", None),
     ("a.txt", "甲：问题\n乙：回答\n注意：期限\n", None),
     ("a.txt", "\n\n", None),
     ("a.docx", "PK", None),

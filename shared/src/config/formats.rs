@@ -54,6 +54,28 @@ pub struct Named {
     pub name: String,
 }
 
+impl Named {
+    /// Whether a name in lower case fits this one, in which `*` stands for any characters.
+    #[must_use]
+    pub fn fits(&self, name: &str) -> bool {
+        let pattern = self.name.to_lowercase();
+        let mut parts = pattern.split('*');
+        let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+            return false;
+        };
+        let mut last = None;
+        for part in parts {
+            if let Some(middle) = last.replace(part) {
+                match rest.find(middle) {
+                    Some(at) => rest = &rest[at + middle.len()..],
+                    None => return false,
+                }
+            }
+        }
+        last.map_or(rest.is_empty(), |end: &str| rest.ends_with(end))
+    }
+}
+
 /// Parts in `columns`.
 pub(super) const PARTS: &[&str] = &[
     "question",
@@ -71,3 +93,24 @@ pub(super) const PARTS: &[&str] = &[
 ];
 /// Parts in `roles`.
 pub(super) const ROLES: &[&str] = &["user", "assistant", "system", "tool"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters_of_a_name() {
+        let fits = |pattern: &str, name: &str| {
+            let (part, pattern) = ("user".to_owned(), pattern.to_owned());
+            Named {
+                part,
+                name: pattern,
+            }
+            .fits(name)
+        };
+        assert!(fits("Q*", "q12") && fits("*医生", "王医生") && fits("用户", "用户"));
+        assert!(fits("a*b*c", "axxbyyc") && fits("*", "") && fits("**", "x"));
+        assert!(!fits("Q*", "aq1") && !fits("*医生", "医生助理") && !fits("用户", "用户1"));
+        assert!(!fits("a*b*b", "ab") && !fits("ab*ba", "aba"));
+    }
+}

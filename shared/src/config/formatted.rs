@@ -78,12 +78,12 @@ pub(super) fn texts(key: &Key, item: &Item) -> Read<Vec<String>> {
     Ok(texts)
 }
 
-/// `PART=NAME`, each part once unless the key allows more.
+/// `PART=NAME`; a part of a sample once, a role under as many names as it has.
 pub(super) fn named(key: &Key, item: &Item) -> Read<Vec<Named>> {
     let Kind::Named(parts) = key.kind else {
         return Err(wrong_type(key, item));
     };
-    let several = |part: &str| parts.contains(&"user") && part != "user";
+    let several = parts.contains(&"user");
     let mut all: Vec<Named> = Vec::new();
     for entry in items(key, item)? {
         let text = text(key, entry).map_err(|problem| problem.within(entry))?;
@@ -96,7 +96,7 @@ pub(super) fn named(key: &Key, item: &Item) -> Read<Vec<Named>> {
         }
         let taken = all
             .iter()
-            .find(|earlier| earlier.name == name || (earlier.part == part && !several(part)));
+            .find(|earlier| earlier.name == name || (earlier.part == part && !several));
         if let Some(earlier) = taken {
             let what = format!(
                 "`{}`: `{part}={name}` contradicts `{}={}`",

@@ -290,7 +290,7 @@ keys! {
         /// what the fields of a sample are called in tables, JSON and Parquet
         columns = columns: Vec<Named> as Kind::Named(PARTS),
             "[]", "['question=frage', 'answer=antwort']", ByDigest(Other);
-        /// who speaks under which name in dialogues and lists of turns
+        /// who speaks under which name in dialogues and lists of turns, `*` standing for any characters
         roles = roles: Vec<Named> as Kind::Named(ROLES), "[]", "['user=甲', 'assistant=乙']",
             ByDigest(Other);
     }

@@ -86,11 +86,13 @@ impl FormatConfig {
         named.map(|named| named.name.as_str())
     }
 
-    /// The role that this name is given, whatever its case.
+    /// The role that this name is given, whatever its case: by its own entry, or else by the first
+    /// pattern that fits it.
     #[must_use]
     pub fn role(&self, name: &str) -> Option<&str> {
         let name = name.trim().to_lowercase();
-        let named = self.roles.iter().find(|n| n.name.to_lowercase() == name);
+        let exact = self.roles.iter().find(|n| n.name.to_lowercase() == name);
+        let named = exact.or_else(|| self.roles.iter().find(|n| n.fits(&name)));
         named.map(|named| named.part.as_str())
     }
 }

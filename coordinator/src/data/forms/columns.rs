@@ -151,13 +151,18 @@ pub(crate) fn settings<S: AsRef<str>>(names: &[S]) -> Vec<String> {
 
 /// `--set` for `columns`, quoted for the shell and for YAML.
 pub(crate) fn setting(parts: &[(&str, &str)]) -> String {
+    entries("columns", parts)
+}
+
+/// `--set` for a key of `PART=NAME`, quoted for the shell and for YAML.
+pub(crate) fn entries(key: &str, parts: &[(&str, &str)]) -> String {
     let entry = |(part, name): &(&str, &str)| {
         let plain = !name.contains([',', '[', ']', '{', '}', '#', ':', '"', '\'', '&', '*', '!']);
         let entry = format!("{part}={name}");
         if plain { entry } else { format!("{entry:?}") }
     };
     let entries: Vec<String> = parts.iter().map(entry).collect();
-    let list = format!("columns=[{}]", entries.join(","));
+    let list = format!("{key}=[{}]", entries.join(","));
     format!("--set '{}'", list.replace('\'', "'\\''"))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! From below: `at` where a sample stands · `parsed`, `object` what a reader gives · `columns` known
 //! names, `renaming` the user's own · `ambiguity` what can be read in two ways · `pairs`, `turns`,
-//! `tokens` one object, `by_keys` whichever of them it is · `dialogue` (with `roles`), `json`,
+//! `tokens` one object, `by_keys` whichever of them it is · `dialogue`, `json`,
 //! `table`, `parquet` one file, `by_ending` whichever of them it is · `metadata` rows that point at files.
 //! Keeps: texts are taken unchanged; what can be read in two ways is refused. Not here: how sure it is
 //! what a file is (`detection`).
@@ -20,7 +20,6 @@ mod pairs;
 mod parquet;
 mod parsed;
 mod renaming;
-mod roles;
 mod table;
 mod tokens;
 mod turns;

@@ -13,7 +13,6 @@ use shared::text::{ChatTemplate, Message};
 use super::overflow::{Fitted, fit, target_tokens};
 use super::refusals;
 use crate::data::config::DataConfig;
-use crate::data::detection;
 use crate::data::file_report::FileReport;
 use crate::data::listed::{Places, listed};
 use crate::data::report::{DataReport, LongRow, Row, Unlearnable};
@@ -160,7 +159,6 @@ impl Rows {
         if self.stats.seen == 0 {
             return Err(refusals::empty(config, skipped));
         }
-        detection::require_sure(&self.stats.report.files, config)?;
         self.note_swapped_roles();
         let empty = &self.stats.empty;
         if empty.count > 0 {
@@ -211,7 +209,7 @@ impl Rows {
         both.dedup();
         if !both.is_empty() {
             report.notices.push(format!(
-                "{} asks in one file and answers in another; who speaks first in a file asks",
+                "{} asks in one file and answers in another",
                 both.join(", ")
             ));
         }

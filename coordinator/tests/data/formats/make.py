@@ -46,6 +46,11 @@ def main():
     text("dialogue.txt", dialogue("用户", "律师"))
     text("windows.txt", "\ufeff" + dialogue("Client", "Lawyer", ": ").replace("\n", "\r\n"))
     text("unknown_names.txt", dialogue("甲", "乙"))
+    text("chat_export.txt", "".join(
+        f"{who} 2026-03-0{day} 14:3{minute}:05\n{said}\n\n"
+        for day, (q, a) in enumerate(PAIRS, 1) for minute, who, said in ((0, "王小明", q), (4, "陈律师", a))))
+    names = (("【客户】", "【客服】"), ("**客户**：", "**客服：** "), ("3、客户：", "- 客服："))
+    text("decorated.txt", "".join(f"{asks}{q}\n{answers}{a}\n" for (asks, answers), (q, a) in zip(names, PAIRS)))
     text("named_roles.txt", dialogue("丙", "丁").replace("六个月", "六个月\n注：见法条"))
     text("blocks.txt", "用户：问一\n律师：答一\n用户：问二\n律师：答二\n\n用户：问三\n律师：答三\n")
     (HERE / "dialogue.txt.gz").write_bytes(gzip.compress(dialogue("用户", "律师").encode(), mtime=0))

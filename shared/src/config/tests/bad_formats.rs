@@ -39,11 +39,11 @@ bad! {
           nothing was started
           fix: keep one of the two
         "##;
-    two_who_ask: said("roles: [user=甲, user=乙]\n") => @r##"
-        E0105 `roles`: `user=乙` contradicts `user=甲`
+    a_name_twice: said("roles: [user=甲, assistant=甲]\n") => @r##"
+        E0105 `roles`: `assistant=甲` contradicts `user=甲`
           at run.yaml:4:17
-           4 | roles: [user=甲, user=乙]
-             |                  ^^^^^^^
+           4 | roles: [user=甲, assistant=甲]
+             |                  ^^^^^^^^^^^^
           without the key it would be its default, []
           nothing was started
           fix: keep one of the two
