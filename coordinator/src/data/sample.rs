@@ -16,6 +16,8 @@ pub struct Conversation {
     pub tools: Option<serde_json::Value>,
     /// Which messages are answers of weight 0, not to be learned.
     pub unlearned: Vec<usize>,
+    /// Which other messages are marked as not to be learned, whatever `loss_on` says.
+    pub unlearned_prompts: Vec<usize>,
     /// A sample that comes as tokens has these and no turns.
     pub tokens: Option<Tokens>,
 }
@@ -28,6 +30,7 @@ impl Conversation {
             origin,
             tools: None,
             unlearned: Vec::new(),
+            unlearned_prompts: Vec::new(),
             tokens: None,
         }
     }
@@ -60,4 +63,17 @@ pub(crate) struct Tokenized {
     pub open_end: bool,
     /// Roles whose text the chat template left out.
     pub left_out: Vec<String>,
+    /// What else of the sample is not in the text as it is meant.
+    pub lost: Lost,
+}
+
+/// What the chat template did with fields of messages that are more than role and text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// A thought is not in the text.
+    pub thought: bool,
+    /// A tool that may be called is not in the text.
+    pub tool: bool,
+    /// Arguments of a call, given as text, are written as a quoted and escaped text.
+    pub escaped: bool,
 }

@@ -146,6 +146,13 @@ impl ChatTemplate {
         self.marks
     }
 
+    /// Whether the template's source holds this word, such as the name of a role it treats apart.
+    #[must_use]
+    pub fn mentions(&self, word: &str) -> bool {
+        let source = self.environment.get_template(NAME);
+        source.is_ok_and(|template| template.source().contains(word))
+    }
+
     /// Renders a conversation; with `add_generation_prompt` up to where an answer would begin.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! All of it but the rows can be written down and taken up again.
 
 use serde::{Deserialize, Serialize};
-use shared::config::{Overflow, PrivacyMode};
+use shared::config::{LossOn, Overflow, PrivacyMode};
 use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, Message};
@@ -29,6 +29,13 @@ pub(crate) struct RowStats {
     open_ends: Places,
     left_out: Places,
     empty: Places,
+    /// Samples with an answer that is learned and says nothing.
+    silent: Places,
+    /// Samples with a thought that the template leaves out, and with arguments that it escapes.
+    thoughts: Places,
+    escaped: Places,
+    /// Samples whose tools the template leaves out.
+    tools: Places,
     /// Samples that came as tokens, and those of them with padding.
     ready: Places,
     padded: Places,
@@ -50,6 +57,10 @@ impl Rows {
             open_ends: Places::default(),
             left_out: Places::default(),
             empty: Places::default(),
+            silent: Places::default(),
+            thoughts: Places::default(),
+            escaped: Places::default(),
+            tools: Places::default(),
             ready: Places::default(),
             padded: Places::default(),
         };
@@ -117,6 +128,18 @@ impl Rows {
                 .left_out
                 .add(|| format!("{} ({roles})", sample.place()));
         }
+        if silent(sample, config.loss_on) {
+            stats.silent.add(|| sample.place());
+        }
+        if row.lost.thought {
+            stats.thoughts.add(|| sample.place());
+        }
+        if row.lost.tool {
+            stats.tools.add(|| sample.place());
+        }
+        if row.lost.escaped {
+            stats.escaped.add(|| sample.place());
+        }
         let limit = usize::try_from(config.max_seq_length).unwrap_or(usize::MAX);
         let row = match fit(row, limit, config.overflow) {
             Fitted::Whole(row) => Some(row),
@@ -158,7 +181,7 @@ impl Rows {
     /// [`Code::EmptyData`], [`Code::Ambiguous`], [`Code::TokensNotMasked`].
     pub(crate) fn end(&mut self, config: &DataConfig, skipped: &[String]) -> Result<()> {
         if self.stats.seen == 0 {
-            return Err(refusals::empty(config, skipped));
+            return Err(refusals::empty(config, skipped, &self.stats.report.files));
         }
         detection::require_sure(&self.stats.report.files, config)?;
         self.note_swapped_roles();
@@ -228,6 +251,9 @@ impl Rows {
         if config.overflow == Overflow::Error && long > 0 {
             return Err(refusals::too_long(config, &stats.report));
         }
+        if stats.silent.count > 0 {
+            return Err(refusals::silent(config, &stats.silent));
+        }
         if stats.nothing_to_learn.count > 0 {
             let rows = &stats.nothing_to_learn;
             return Err(refusals::nothing_to_learn(config, rows));
@@ -261,10 +287,48 @@ impl Rows {
                 stats.left_out.count, stats.left_out
             ));
         }
+        if stats.thoughts.count > 0 {
+            notices.push(format!(
+                "{} samples hold a thought (`reasoning_content`, `reasoning` or `thinking`) that the chat template ({name}) does not write: it is NOT learned: {}",
+                stats.thoughts.count, stats.thoughts
+            ));
+        }
+        if stats.tools.count > 0 {
+            notices.push(format!(
+                "{} samples name tools that the chat template ({name}) does not write: the model does NOT see them: {}",
+                stats.tools.count, stats.tools
+            ));
+        }
+        if stats.escaped.count > 0 {
+            notices.push(format!(
+                "in {} samples `arguments` of a call are a text, which the chat template ({name}) writes quoted and escaped, as transformers does; arguments that are JSON objects are written as such: {}",
+                stats.escaped.count, stats.escaped
+            ));
+        }
         if template.reads_clock() {
             notices.push(format!(
                 "the chat template ({name}) writes today's date; it is told a fixed one, 2024-07-26, so that the same data gives the same tokens"
             ));
         }
+    }
+}
+
+/// Whether an answer that is learned says nothing: neither a text nor a call nor a thought.
+fn silent(sample: &Conversation, loss_on: LossOn) -> bool {
+    let answers = sample.messages.iter().enumerate();
+    let mut answers = answers.filter(|(_, message)| message.role == "assistant");
+    let says = |message: &Message| {
+        let more = message
+            .fields
+            .iter()
+            .flatten()
+            .filter(|(k, _)| *k != "name");
+        !message.content.trim().is_empty() || more.into_iter().any(|(_, v)| !v.is_null() && v != "")
+    };
+    let silent =
+        |(index, message): (usize, &Message)| !says(message) && !sample.unlearned.contains(&index);
+    match loss_on {
+        LossOn::Last => answers.next_back().is_some_and(silent),
+        LossOn::Response | LossOn::All => answers.any(silent),
     }
 }

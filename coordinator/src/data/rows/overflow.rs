@@ -57,6 +57,7 @@ mod tests {
             targets: targets.to_vec(),
             open_end: false,
             left_out: Vec::new(),
+            lost: crate::data::sample::Lost::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use shared::error::Result;
 use shared::text::{Encoded, TextTokenizer};
 
 use super::render::Rendered;
-use crate::data::sample::Tokenized;
+use crate::data::sample::{Lost, Tokenized};
 
 /// Tokenizes a rendered conversation, and marks the tokens that are learned.
 pub(crate) fn mask(tokenizer: &TextTokenizer, rendered: Rendered) -> Result<Tokenized> {
@@ -42,6 +42,7 @@ pub(crate) fn mask(tokenizer: &TextTokenizer, rendered: Rendered) -> Result<Toke
         targets,
         open_end,
         left_out: rendered.left_out,
+        lost: Lost::default(),
     })
 }
 

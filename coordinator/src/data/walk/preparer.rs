@@ -9,7 +9,7 @@ use crate::data::config::DataConfig;
 use crate::data::files;
 use crate::data::sample::{Conversation, Tokenized};
 use crate::data::sources::Sources;
-use crate::data::tokenize::{given, mask, render};
+use crate::data::tokenize::{fields, given, mask, render};
 
 /// Everything that the rows of a run are made of.
 pub(crate) struct Preparer<'a> {
@@ -45,8 +45,15 @@ impl Preparer<'_> {
         if let Some(tokens) = &sample.tokens {
             return Some(given::row(tokens, self.tokenizer, learned));
         }
-        let rendered = render(self.template?, sample, learned);
-        Some(rendered.and_then(|rendered| mask(self.tokenizer, rendered)))
+        let template = self.template?;
+        let row = || {
+            fields::allowed(sample, template, learned)?;
+            let rendered = render(template, sample, learned)?;
+            let lost = fields::lost(sample, template, &rendered.text)?;
+            let row = mask(self.tokenizer, rendered)?;
+            Ok(Tokenized { lost, ..row })
+        };
+        Some(row())
     }
 }
 

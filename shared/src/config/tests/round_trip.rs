@@ -135,6 +135,11 @@ fn formats() -> impl Strategy<Value = FormatConfig> {
             },
             columns: columns.into_iter().collect(),
             roles: roles.into_iter().collect(),
+            preference: if repeat {
+                Preference::Refuse
+            } else {
+                Preference::Chosen
+            },
         }
     })
 }
@@ -325,6 +330,7 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         data_mixing: repeat               # default
         columns: []                       # default
         roles: []                         # default
+        preference: refuse                # default
         "#);
 }
 

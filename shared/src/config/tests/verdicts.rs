@@ -88,6 +88,7 @@ const LORA: &[Turn] = &[
     ("data_mixing", "subsample", "repeat", &[]),
     ("columns", "['question=q']", "[]", &[]),
     ("roles", "['user=u']", "[]", &[]),
+    ("preference", "chosen", "refuse", &[]),
 ];
 
 /// IA3 in bf16 with what does not go with the other one, and what decides only there.
@@ -329,6 +330,7 @@ fn what_does_not_decide_is_written_as_ever() {
     data_mixing: subsample
     columns: ["question=q"]
     roles: ["user=u"]
+    preference: chosen
     "#);
     insta::assert_snapshot!(beside(IA3), @"
     train_data_dir: /start/d
