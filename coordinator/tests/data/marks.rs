@@ -27,6 +27,9 @@ fn case_19_marks_of_a_turn_are_obeyed_or_refused_with_their_place() {
             "\"loss_mask\": 0",
             "\"masked\": true",
             "\"Train\": \"False\"",
+            "\"lossWeight\": 0",
+            "\"do_not_train\": true",
+            "\"ignore\": 1",
             "\"trainable\": false",
         ] {
             let house = turns(form, not);
@@ -203,5 +206,54 @@ fn keys_that_are_not_used_are_told_with_how_many_samples_have_them() {
     assert!(
         report.contains("not used: id, note (in 1 of 3 samples)"),
         "{report}"
+    );
+}
+
+#[test]
+fn marks_of_rows_that_point_at_files_leave_them_out_too() {
+    let house = House::new("chatml")
+        .with("a.txt", "right")
+        .with("b.txt", "WRONG")
+        .metadata(
+            "rows.csv",
+            "question,file,train\na,a.txt,true\na,b.txt,false\n",
+        );
+    assert_eq!(learned(&house), ["right|"]);
+    let report = house.prepare().unwrap().report.to_string();
+    assert!(
+        report.contains("1 samples: rows.csv:3 (`train`)"),
+        "{report}"
+    );
+}
+
+#[test]
+fn what_is_called_worse_or_is_numbered_is_never_proposed() {
+    let named = jsonl("{\"question\": \"a\", \"good_answer\": \"good\", \"bad_answer\": \"bad\"}");
+    assert_eq!(settings(&named), ["preference=chosen"]);
+    assert_eq!(
+        learned(&named.configured(&["preference=chosen"])),
+        ["good|"]
+    );
+    for text in [
+        "{\"prompt\": \"a\", \"response_0\": \"x\", \"response_1\": \"y\", \"better_response_id\": 0}",
+        "{\"prompt\": \"a\", \"response_a\": \"x\", \"response_b\": \"y\"}",
+        "{\"prompt\": \"a\", \"wrong\": \"x\"}",
+    ] {
+        let house = jsonl(text);
+        assert_eq!(
+            house.prepare().unwrap_err().code,
+            Code::UnknownForm,
+            "{text}"
+        );
+        assert!(settings(&house).is_empty(), "{}", house.error());
+    }
+    let turn = jsonl(
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\", \"label\": false}]}",
+    );
+    assert!(
+        turn.error()
+            .starts_with("E0312 messages[2].label calls a turn bad"),
+        "{}",
+        turn.error()
     );
 }

@@ -177,7 +177,7 @@ fn weights_other_than_0_and_1_are_refused() {
     E0312 messages[2].weight is neither 0 nor 1
       at law.jsonl:7
       it is 0.5
-      0 or false leaves the answer out of what is learned, 1 or true learns it (`masked` the other way round); parts are not built
+      0 or false leaves the answer out of what is learned, 1 or true learns it (`masked`, `ignore` and their kin the other way round); parts are not built
       fix: write 0 or 1
       fix: or give the field another name where it says something else
     "#);

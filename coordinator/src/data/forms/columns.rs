@@ -121,6 +121,7 @@ pub(crate) fn settings<S: AsRef<str>>(names: &[S]) -> Vec<String> {
     // What is called worse is never proposed as something to learn from.
     let names = names.iter().map(|n| n.as_ref().trim());
     let names: Vec<&str> = names.filter(|name| !preference::worse(name)).collect();
+    let names: Vec<&str> = alone(&names);
     let of = |part: &str| -> Vec<&str> {
         let fitting = names.iter().filter(|name| fits(part, name));
         fitting.copied().collect()
@@ -150,6 +151,24 @@ pub(crate) fn settings<S: AsRef<str>>(names: &[S]) -> Vec<String> {
         settings.clear();
     }
     settings
+}
+
+/// Names without those that are numbered, such as `response_a` and `response_b`: nobody knows which of them is meant.
+fn alone<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    let twin = |name: &&str| {
+        let of = stem(name);
+        let twins = names.iter().filter(|other| stem(other) == of);
+        of.is_some() && twins.count() > 1
+    };
+    names.iter().copied().filter(|name| !twin(&name)).collect()
+}
+
+/// What stands before the number, or before the single letter, at the end of a name.
+fn stem(name: &str) -> Option<&str> {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let letter = stem.strip_suffix(|c: char| c.is_ascii_lowercase());
+    let numbered = letter.filter(|stem| stem.ends_with(['_', '-', ' ']));
+    (stem.len() < name.len()).then_some(stem).or(numbered)
 }
 
 /// `--set` for `columns`, quoted for the shell and for YAML.

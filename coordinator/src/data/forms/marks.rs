@@ -20,9 +20,25 @@ const LEARNED: &[&str] = &[
     "trainable",
     "loss",
     "loss_mask",
+    "compute_loss",
+    "learn",
+    "learned",
+    "is_train",
 ];
-/// True or 1: not learned. torchtune.
-const UNLEARNED: &[&str] = &["masked"];
+/// True or 1: not learned. torchtune, and names that say so by themselves.
+const UNLEARNED: &[&str] = &[
+    "masked",
+    "is_masked",
+    "ignore",
+    "ignored",
+    "ignore_loss",
+    "no_loss",
+    "do_not_train",
+    "do_not_learn",
+    "no_train",
+    "exclude",
+    "excluded",
+];
 /// Tools disagree about what these say.
 const UNCLEAR: &[&str] = &["mask"];
 /// Parts of a text that are learned, by their places in it. Axolotl.
@@ -30,7 +46,7 @@ const SPANS: &[&str] = &["train_detail", "training_detail"];
 
 /// Whether a field is a mark, whatever its case.
 pub(super) fn is_mark(key: &str) -> bool {
-    let key = key.to_lowercase();
+    let key = plain(key);
     let among = |keys: &[&str]| keys.contains(&key.as_str());
     among(LEARNED) || among(UNLEARNED) || among(UNCLEAR) || among(SPANS)
 }
@@ -63,13 +79,30 @@ pub(super) fn of<'a>(
     Ok(found)
 }
 
+/// A name in lower case with `_` between its words: `lossWeight` as `loss_weight`.
+fn plain(key: &str) -> String {
+    let mut plain = String::with_capacity(key.len() + 2);
+    let mut lower = false;
+    for letter in key.trim().chars() {
+        if lower && letter.is_uppercase() {
+            plain.push('_');
+        }
+        lower = letter.is_lowercase();
+        match letter {
+            '-' | ' ' => plain.push('_'),
+            _ => plain.extend(letter.to_lowercase()),
+        }
+    }
+    plain
+}
+
 /// What one mark says; nothing where it is null.
 fn one(key: &str, value: &Value, name: &str, at: At<'_>) -> Result<Option<bool>> {
     if value.is_null() {
         return Ok(None);
     }
-    let lower = key.to_lowercase();
-    let key = lower.as_str();
+    let plain = plain(key);
+    let key = plain.as_str();
     if SPANS.contains(&key) {
         let parts = value.as_array().is_some_and(|parts| !parts.is_empty());
         return if parts {
@@ -107,23 +140,28 @@ pub(super) fn flag(value: &Value) -> Option<bool> {
 
 fn no_flag(key: &str, value: &Value, name: &str, at: At<'_>) -> Error {
     let (what, fix) = match key {
-        "train" | "training" | "trainable" | "loss" | "masked" => {
+        "train" | "training" | "trainable" | "loss" | "is_train" | "learn" | "learned" => {
             ("neither true nor false", "write true or false")
         }
         _ => ("neither 0 nor 1", "write 0 or 1"),
     };
     at.error(Code::BadWeight, format!("{name} is {what}"))
         .why(format!("it is {}", excerpt(&value.to_string())))
-        .why("0 or false leaves the answer out of what is learned, 1 or true learns it (`masked` the other way round); parts are not built")
+        .why("0 or false leaves the answer out of what is learned, 1 or true learns it (`masked`, `ignore` and their kin the other way round); parts are not built")
         .fix(fix)
         .fix("or give the field another name where it says something else")
 }
 
 fn unclear(name: &str, value: &Value, at: At<'_>) -> Error {
-    at.error(Code::BadWeight, format!("{name} can be read in two ways"))
+    let error = at
+        .error(Code::BadWeight, format!("{name} can be read in two ways"))
         .why(format!("it is {}", excerpt(&value.to_string())))
         .why("some tools do not learn what has `mask` true or 1 (it is masked out), others learn just that (it is a loss mask)")
-        .fix("write `train: true` where something is learned and `train: false` where it is not, in the place of `mask`")
+        .fix("write `train: true` where something is learned and `train: false` where it is not, in the place of `mask`");
+    match flag(value) {
+        Some(_) => error,
+        None => error.fix("or take it out where it names who is not learned: answers are learned, questions are not"),
+    }
 }
 
 fn spans(name: &str, at: At<'_>) -> Error {

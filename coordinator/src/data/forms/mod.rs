@@ -5,7 +5,7 @@
 //! stand once · `marks` what is not to be learned, `preference` which answers are better · `parts`, `calls`
 //! what a turn is made of · `speakers` who says it · `pairs`, `turns`, `tokens` one object, `by_keys`
 //! whichever of them it is · `dialogue` (with `roles`), `json`,
-//! `table`, `parquet` one file, `by_ending` whichever of them it is · `metadata` rows that point at files.
+//! `table` (with `row_marks`), `parquet` one file, `by_ending` whichever of them it is · `metadata` rows that point at files.
 //! Keeps: texts are taken unchanged; what can be read in two ways is refused. Not here: how sure it is
 //! what a file is (`detection`).
 
@@ -27,6 +27,7 @@ mod parts;
 mod preference;
 mod renaming;
 mod roles;
+mod row_marks;
 mod speakers;
 mod table;
 mod tokens;

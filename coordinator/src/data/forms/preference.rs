@@ -16,9 +16,29 @@ use super::{marks, speakers};
 
 /// Words that say better or worse by themselves, and those that do where their opposite is there too.
 const BETTER: &[&str] = &["chosen", "优选"];
-const BETTER_BESIDE: &[&str] = &["accepted", "preferred", "winner", "better", "采纳", "更优"];
+const BETTER_BESIDE: &[&str] = &[
+    "accepted",
+    "preferred",
+    "winner",
+    "better",
+    "good",
+    "correct",
+    "采纳",
+    "更优",
+    "正确",
+];
 const WORSE: &[&str] = &["rejected", "dispreferred", "nonpreferred", "拒绝", "劣选"];
-const WORSE_BESIDE: &[&str] = &["loser", "worse", "较差"];
+const WORSE_BESIDE: &[&str] = &[
+    "reject",
+    "loser",
+    "worse",
+    "bad",
+    "wrong",
+    "incorrect",
+    "negative",
+    "较差",
+    "错误",
+];
 /// What may stand beside such a word in the name of a field.
 const NOUNS: &[&str] = &[
     "response",
@@ -90,7 +110,8 @@ impl Found {
         if better.is_empty() {
             let beside = all(BETTER_BESIDE);
             let weak = all(WORSE_BESIDE);
-            if !beside.is_empty() && !(worse.is_empty() && weak.is_empty()) {
+            let judged = !worse.is_empty() || !weak.is_empty();
+            if judged && !beside.is_empty() {
                 better = beside;
                 worse.extend(weak);
             }
@@ -254,9 +275,8 @@ fn chosen(mut object: Map<String, Value>, found: &Found) -> Option<Map<String, V
     match (list, better) {
         (Some(list), better) if better.is_some() || judged => {
             let mut turns = object.get(*list)?.as_array()?.clone();
-            match better {
-                Some(better) => turns.extend(answers(better)?),
-                None => {}
+            if let Some(better) = better {
+                turns.extend(answers(better)?);
             }
             object.insert((*list).to_string(), last_learned(turns)?);
             Some(object)

@@ -11,7 +11,7 @@ use shared::text::Message;
 use super::at::At;
 use super::object::{Object, text};
 use super::parts::{self, Parts};
-use super::{calls, marks, speakers};
+use super::{calls, marks, preference, speakers};
 use crate::data::excerpt::excerpt;
 use crate::data::file_report::Form;
 
@@ -104,6 +104,7 @@ impl List<'_> {
         } else {
             self.said(number, role, turn, (who, what))?
         };
+        self.no_label(number, turn)?;
         self.mark(number, role, turn)?;
         let mut message = Message::new(role, content);
         let further = fields.keys().any(|k| k != "role" && k != "content");
@@ -229,6 +230,25 @@ impl List<'_> {
                 )
                 .why("it stands in fields of two names, or in a field and in a part of the content")
                 .fix("take one of the two out")),
+        }
+    }
+
+    /// A label that calls a turn bad is no key to pass over.
+    fn no_label(&self, number: usize, turn: &Map<String, Value>) -> Result<()> {
+        let bad = |(key, value): &(&String, &Value)| {
+            preference::is_label(key) && marks::flag(value) == Some(false)
+        };
+        match turn.iter().find(bad) {
+            None => Ok(()),
+            Some((key, _)) => Err(self
+                .at
+                .error(
+                    Code::BadWeight,
+                    format!("{} calls a turn bad", self.name(number, key)),
+                )
+                .why("a label beside the turns is read as preference data, one of a single turn is not")
+                .fix("write `train: false` where the answer is not to be learned")
+                .fix("or give the field another name where it says something else")),
         }
     }
 
