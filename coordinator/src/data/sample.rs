@@ -58,6 +58,35 @@ pub(crate) struct Tokenized {
     pub targets: Vec<u8>,
     /// An answer ends without a special token.
     pub open_end: bool,
-    /// Roles whose text the chat template left out.
+    /// What is to be said about its rendering.
+    pub notes: Notes,
+}
+
+/// What a chat template did with a sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// It rendered so many messages of the sample.
+    pub messages: usize,
+    /// Roles whose text it left out.
     pub left_out: Vec<String>,
+    /// It left out calls of tools.
+    pub calls: bool,
+    /// It left out tools.
+    pub tools: bool,
+    /// What its prompt has behind the place where the answers begin.
+    pub unsaid: Option<String>,
+    /// It wrote an empty thought before an answer that has none.
+    pub empty_thought: bool,
+    /// Special tokens that the texts spell.
+    pub spelled: Vec<String>,
+}
+
+impl Notes {
+    /// Of a rendering of the first messages.
+    pub(crate) fn of(messages: usize) -> Self {
+        Self {
+            messages,
+            ..Self::default()
+        }
+    }
 }

@@ -151,6 +151,8 @@ codes! {
     TokensNotMasked = "E0315" => Data,
     /// Rows without a token to learn from, as a question without an answer.
     NothingToLearn = "E0317" => Data,
+    /// A chat template that leaves out what an answer is made of: its thought, its calls, its text.
+    LeftOut = "E0321" => Data,
 
     /// The device asked for is not there.
     NoDevice = "E0401" => Config,
