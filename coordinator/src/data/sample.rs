@@ -16,6 +16,8 @@ pub struct Conversation {
     pub tools: Option<serde_json::Value>,
     /// Which messages are answers of weight 0, not to be learned.
     pub unlearned: Vec<usize>,
+    /// Which other messages are marked as not to be learned, whatever `loss_on` says.
+    pub unlearned_prompts: Vec<usize>,
     /// A sample that comes as tokens has these and no turns.
     pub tokens: Option<Tokens>,
 }
@@ -28,6 +30,7 @@ impl Conversation {
             origin,
             tools: None,
             unlearned: Vec::new(),
+            unlearned_prompts: Vec::new(),
             tokens: None,
         }
     }
@@ -69,6 +72,10 @@ pub(crate) struct Notes {
     pub messages: usize,
     /// Roles whose text it left out.
     pub left_out: Vec<String>,
+    /// It left out a thought that a field of a learned answer holds.
+    pub thought: bool,
+    /// It wrote arguments of a call, given as text, as a quoted and escaped text.
+    pub escaped: bool,
     /// It left out calls of tools.
     pub calls: bool,
     /// It left out tools.

@@ -15,7 +15,7 @@ use super::choices::{
     Precision, Quantization, SpecialTokensInText, TaskType,
 };
 use super::field::Field;
-use super::formats::{DataSource, Mixing, Named, PARTS, ROLES};
+use super::formats::{DataSource, Mixing, Named, PARTS, Preference, ROLES};
 use super::key::{ANY, Key, Kind, at_least, between, whole};
 use super::privacy::{PrivacyKind, PrivacyMode, PrivacyRule};
 use super::row::Decides::{Always, ByDigest, Never, UnlessDefault, When, WhenNotDefault};
@@ -296,6 +296,9 @@ keys! {
         /// who speaks under which name in dialogues and lists of turns
         roles = roles: Vec<Named> as Kind::Named(ROLES), "[]", "['user=甲', 'assistant=乙']",
             ByDigest(Other);
+        /// what becomes of preference data (better and worse answers, KTO labels): refused by
+        /// name, or only the better answers learned
+        preference = preference: Preference, "refuse", "chosen", ByDigest(Other);
     }
 
     then |reader| {

@@ -176,6 +176,13 @@ impl ChatTemplate {
             .is_some_and(|traits| traits.asks_for_prompt)
     }
 
+    /// Whether the template's source holds this word, such as the name of a role it treats apart.
+    #[must_use]
+    pub fn mentions(&self, word: &str) -> bool {
+        let mut sources = self.environment.templates();
+        sources.any(|(_, template)| template.source().contains(word))
+    }
+
     /// Renders a conversation; with `add_generation_prompt` up to where an answer would begin.
     ///
     /// # Errors
@@ -334,14 +341,24 @@ impl ChatTemplate {
             let detail = e
                 .detail()
                 .map_or_else(|| e.kind().to_string(), str::to_owned);
-            Error::new(
+            let error = Error::new(
                 Code::TemplateRefused,
                 "the chat template refuses a conversation",
             )
             .in_file(&self.file)
             .why(format!("it says: {detail}{line}"))
-            .why(format!("the conversation's roles: {}", roles.join(", ")))
-            .fix("make the conversation what the base model's template expects")
+            .why(format!("the conversation's roles: {}", roles.join(", ")));
+            match messages.iter().position(without_content) {
+                Some(index) => error
+                    .why(format!(
+                        "message {} has no `content`, and the template may read it",
+                        index + 1
+                    ))
+                    .fix(
+                        "write `\"content\": \"\"` beside `tool_calls`, instead of null or nothing",
+                    ),
+                None => error.fix("make the conversation what the base model's template expects"),
+            }
         })
     }
 }
@@ -361,6 +378,12 @@ fn turn(message: &Message) -> Value {
         (key.clone(), value)
     };
     Value::from_pairs(fields.iter().map(field))
+}
+
+/// Whether the template sees no content in a message: one that is null is left out, as transformers does.
+fn without_content(message: &Message) -> bool {
+    let fields = message.fields.as_ref();
+    fields.is_some_and(|fields| !fields.contains_key("content"))
 }
 
 fn marking_name(name: &str) -> String {

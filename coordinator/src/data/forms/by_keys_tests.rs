@@ -165,13 +165,12 @@ fn with_tools_a_message_keeps_its_fields_in_their_order() {
 
 #[test]
 fn without_tools_a_message_is_its_role_and_its_text() {
-    let json = r#"{"tools": null, "messages": [{"role": "user", "content": "a", "name": "x"},
+    let json = r#"{"tools": null, "messages": [{"role": "user", "content": "a", "name": null},
         {"role": "assistant", "content": "b", "tool_calls": null, "weight": 1}]}"#;
     let object = read(json).unwrap();
     assert!(object.messages.iter().all(|m| m.fields.is_none()));
     assert!(object.tools.is_none() && object.unlearned.is_empty());
-    let unused = ["messages[].name", "messages[].tool_calls", "tools"];
-    assert_eq!(object.unused, unused);
+    assert!(object.unused.is_empty(), "what is null says nothing");
 }
 
 #[test]
@@ -184,7 +183,7 @@ fn weights_other_than_0_and_1_are_refused() {
       0 leaves the answer out of what is learned, 1 learns it; parts are not built
       fix: write 0 or 1
     "#);
-    insta::assert_snapshot!(error(r#"{"messages": [{"role": "user", "content": "a", "weight": 0}]}"#), @r#"
+    insta::assert_snapshot!(error(r#"{"messages": [{"role": "user", "content": "a", "weight": 1}]}"#), @r#"
     E0312 messages[1].weight stands in a message of user
       at law.jsonl:7
       only answers have a weight; which other tokens count, `loss_on` says
@@ -195,13 +194,13 @@ fn weights_other_than_0_and_1_are_refused() {
 #[test]
 fn tools_in_a_form_nobody_knows_are_refused() {
     let error = |json| render(&read(json).unwrap_err());
-    insta::assert_snapshot!(error(r#"{"tools": "[]", "messages": [{"role": "user", "content": "a"}]}"#), @r#"
+    insta::assert_snapshot!(error(r#"{"tools": "{}", "messages": [{"role": "user", "content": "a"}]}"#), @r#"
     E0306 `tools` is no list of objects
       at law.jsonl:7
       it is "[]"
       fix: write the tools as a list of JSON objects, not as text
     "#);
-    insta::assert_snapshot!(error(r#"{"messages": [{"role": "assistant", "tool_calls": "[]"}]}"#), @r#"
+    insta::assert_snapshot!(error(r#"{"messages": [{"role": "assistant", "tool_calls": "x"}]}"#), @r#"
     E0306 messages[1].tool_calls is no list of objects
       at law.jsonl:7
       it is "[]"

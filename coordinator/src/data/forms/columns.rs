@@ -8,6 +8,7 @@ use std::path::Path;
 use shared::error::Error;
 
 use super::at::At;
+use super::preference;
 
 /// Keys of a list of turns.
 pub(super) const TURN_LISTS: &[&str] = &["messages", "conversations"];
@@ -117,7 +118,9 @@ pub(crate) fn fits(part: &str, name: &str) -> bool {
 /// The settings that would say which of these names is the question and which the answer; at most
 /// four, each as it is to be written.
 pub(crate) fn settings<S: AsRef<str>>(names: &[S]) -> Vec<String> {
-    let names: Vec<&str> = names.iter().map(|n| n.as_ref().trim()).collect();
+    // What is called worse is never proposed as something to learn from.
+    let names = names.iter().map(|n| n.as_ref().trim());
+    let names: Vec<&str> = names.filter(|name| !preference::worse(name)).collect();
     let of = |part: &str| -> Vec<&str> {
         let fitting = names.iter().filter(|name| fits(part, name));
         fitting.copied().collect()
@@ -151,13 +154,18 @@ pub(crate) fn settings<S: AsRef<str>>(names: &[S]) -> Vec<String> {
 
 /// `--set` for `columns`, quoted for the shell and for YAML.
 pub(crate) fn setting(parts: &[(&str, &str)]) -> String {
+    entries("columns", parts)
+}
+
+/// `--set` for a key whose value is a list of `PART=NAME`.
+pub(super) fn entries(key: &str, parts: &[(&str, &str)]) -> String {
     let entry = |(part, name): &(&str, &str)| {
         let plain = !name.contains([',', '[', ']', '{', '}', '#', ':', '"', '\'', '&', '*', '!']);
         let entry = format!("{part}={name}");
         if plain { entry } else { format!("{entry:?}") }
     };
     let entries: Vec<String> = parts.iter().map(entry).collect();
-    let list = format!("columns=[{}]", entries.join(","));
+    let list = format!("{key}=[{}]", entries.join(","));
     format!("--set '{}'", list.replace('\'', "'\\''"))
 }
 

@@ -10,11 +10,12 @@ use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 use shared::text::Message;
 
-use super::ambiguity;
+use super::at::At;
 use super::columns::{self, Columns};
 use super::pairs::joined;
 use super::parsed::Parsed;
 use super::renaming::Renaming;
+use super::{ambiguity, by_keys};
 use crate::data::file_report::{FileReport, Form};
 use crate::data::files::SourceFile;
 use crate::data::sample::Conversation;
@@ -44,15 +45,38 @@ pub(crate) fn parse(file: &SourceFile, text: &str, renaming: Renaming<'_>) -> Re
         return Err(settings.into_iter().fold(error, Error::fix));
     };
     report.add_unused(columns::unused(&table.header, &columns.used(false)));
-    let row = |(line, cells): (u64, Vec<String>)| {
+    let marks = marks(&table.header, &columns);
+    report
+        .unused
+        .retain(|name| !marks.iter().any(|(_, mark)| mark == name));
+    let mut conversations = Vec::new();
+    for (line, cells) in table.rows {
+        let at = At {
+            path: &file.path,
+            line,
+        };
+        let said = marks.iter().filter(|(index, _)| !cells[*index].is_empty());
+        let said = said.map(|(index, name)| (name.clone(), cells[*index].as_str().into()));
+        if let Some(field) = by_keys::left_out(said.collect(), renaming, at)? {
+            report.leave_out(format!("{}:{line} ({field})", file.name));
+            continue;
+        }
         let (asked, answered) = (cells[question].clone(), cells[answer].clone());
         let messages = pair(&columns, &cells, asked, None, answered);
         let file = file.name.clone();
-        Conversation::new(messages, RowOrigin { file, line })
-    };
-    let conversations: Vec<Conversation> = table.rows.into_iter().map(row).collect();
+        conversations.push(Conversation::new(messages, RowOrigin { file, line }));
+    }
     report.samples = conversations.len() as u64;
     Ok(Parsed::new(conversations, report))
+}
+
+/// Columns that may say of a row that it is not to be learned, with their places.
+fn marks(header: &[String], columns: &Columns) -> Vec<(usize, String)> {
+    let used = columns.used(false);
+    let names = header.iter().map(|name| name.trim().to_owned()).enumerate();
+    let marks =
+        names.filter(|(index, name)| !used.contains(index) && by_keys::says_what_is_learned(name));
+    marks.collect()
 }
 
 /// The turns of a row; `further` takes the place of an input column.

@@ -5,7 +5,7 @@
 //! All of it but the rows can be written down and taken up again.
 
 use serde::{Deserialize, Serialize};
-use shared::config::{Overflow, PrivacyMode};
+use shared::config::{LossOn, Overflow, PrivacyMode};
 use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, Message};
@@ -30,6 +30,8 @@ pub(crate) struct RowStats {
     open_ends: Places,
     rendering: RenderingStats,
     empty: Places,
+    /// Samples with an answer that is learned and says nothing.
+    silent: Places,
     /// Samples that came as tokens, and those of them with padding.
     ready: Places,
     padded: Places,
@@ -51,6 +53,7 @@ impl Rows {
             open_ends: Places::default(),
             rendering: RenderingStats::default(),
             empty: Places::default(),
+            silent: Places::default(),
             ready: Places::default(),
             padded: Places::default(),
         };
@@ -98,6 +101,9 @@ impl Rows {
     pub(crate) fn add(&mut self, config: &DataConfig, sample: &Conversation, rows: Vec<Tokenized>) {
         self.notice(sample);
         self.stats.rendering.add(sample, &rows);
+        if silent(sample, config.loss_on) {
+            self.stats.silent.add(|| sample.place());
+        }
         for row in rows {
             self.add_row(config, sample, row);
         }
@@ -159,7 +165,7 @@ impl Rows {
     /// [`Code::EmptyData`], [`Code::Ambiguous`], [`Code::TokensNotMasked`].
     pub(crate) fn end(&mut self, config: &DataConfig, skipped: &[String]) -> Result<()> {
         if self.stats.seen == 0 {
-            return Err(refusals::empty(config, skipped));
+            return Err(refusals::empty(config, skipped, &self.stats.report.files));
         }
         detection::require_sure(&self.stats.report.files, config)?;
         self.note_swapped_roles();
@@ -229,6 +235,9 @@ impl Rows {
         if config.overflow == Overflow::Error && long > 0 {
             return Err(refusals::too_long(config, &stats.report));
         }
+        if stats.silent.count > 0 {
+            return Err(refusals::silent(config, &stats.silent));
+        }
         if stats.nothing_to_learn.count > 0 {
             let rows = &stats.nothing_to_learn;
             return Err(refusals::nothing_to_learn(config, rows));
@@ -262,5 +271,25 @@ impl Rows {
                 "the chat template ({name}) writes today's date; it is told a fixed one, 2024-07-26, so that the same data gives the same tokens"
             ));
         }
+    }
+}
+
+/// Whether an answer that is learned says nothing: neither a text nor a call nor a thought.
+fn silent(sample: &Conversation, loss_on: LossOn) -> bool {
+    let answers = sample.messages.iter().enumerate();
+    let mut answers = answers.filter(|(_, message)| message.role == "assistant");
+    let says = |message: &Message| {
+        let more = message
+            .fields
+            .iter()
+            .flatten()
+            .filter(|(k, _)| *k != "name");
+        !message.content.trim().is_empty() || more.into_iter().any(|(_, v)| !v.is_null() && v != "")
+    };
+    let silent =
+        |(index, message): (usize, &Message)| !says(message) && !sample.unlearned.contains(&index);
+    match loss_on {
+        LossOn::Last => answers.next_back().is_some_and(silent),
+        LossOn::Response | LossOn::All => answers.any(silent),
     }
 }

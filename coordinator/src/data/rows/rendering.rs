@@ -14,6 +14,8 @@ use crate::data::sample::{Conversation, Tokenized};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct RenderingStats {
     left_out: Places,
+    thoughts: Places,
+    escaped: Places,
     calls: Places,
     tools: Places,
     /// Samples of several rows, and their rows.
@@ -43,6 +45,12 @@ impl RenderingStats {
             self.left_out
                 .add(|| format!("{} ({})", place(), roles.join(", ")));
         }
+        if notes().any(|notes| notes.thought) {
+            self.thoughts.add(place);
+        }
+        if notes().any(|notes| notes.escaped) {
+            self.escaped.add(place);
+        }
         if notes().any(|notes| notes.calls) {
             self.calls.add(place);
         }
@@ -70,66 +78,48 @@ impl RenderingStats {
 
     /// What is to be said, the weightiest first; `name` is the template's file.
     pub(crate) fn notices(&self, name: &str, config: &DataConfig) -> Vec<String> {
-        let Self {
-            left_out,
-            calls,
-            tools,
-            unrolled,
-            unrolled_rows,
-            unsaid,
-            prompt,
-            empty_thought,
-            spelled,
-        } = self;
-        let opened = excerpt(prompt.as_deref().unwrap_or_default());
-        let became = match config.formats.special_tokens {
-            SpecialTokensInText::Plain => {
-                "they are read as plain text, and become no control tokens"
-            }
-            SpecialTokensInText::Keep => {
-                "`special_tokens_in_text: keep` makes control tokens of them, learned where they stand in an answer"
-            }
+        let spelled = match config.formats.special_tokens {
+            SpecialTokensInText::Plain => SPELLED,
+            SpecialTokensInText::Keep => KEPT,
         };
         let all = [
-            (
-                spelled,
-                format!("spell special tokens in their texts; {became}"),
-            ),
-            (
-                calls,
-                format!(
-                    "call tools in a way that the chat template ({name}) leaves out: the calls are not learned"
-                ),
-            ),
-            (
-                tools,
-                format!("name tools that the chat template ({name}) leaves out"),
-            ),
-            (
-                left_out,
-                format!("have text that the chat template ({name}) leaves out or changes"),
-            ),
-            (
-                unrolled,
-                format!(
-                    "became {unrolled_rows} rows: the chat template ({name}) writes an answer otherwise once another question follows, so each is learned in the view in which it was given"
-                ),
-            ),
-            (
-                unsaid,
-                format!(
-                    "have answers that do not begin as the prompt of the chat template ({name}) does, which goes on with {opened:?}: they are learned from where both part; ask the adapter with a prompt that ends there"
-                ),
-            ),
-            (
-                empty_thought,
-                format!(
-                    "have no thought, and the chat template ({name}) writes an empty one, which is learned: the model is taught to answer without thinking"
-                ),
-            ),
+            (&self.spelled, spelled),
+            (&self.thoughts, THOUGHTS),
+            (&self.calls, CALLS),
+            (&self.tools, TOOLS),
+            (&self.escaped, ESCAPED),
+            (&self.left_out, LEFT_OUT),
+            (&self.unrolled, UNROLLED),
+            (&self.unsaid, UNSAID),
+            (&self.empty_thought, EMPTY_THOUGHT),
         ];
+        let prompt = excerpt(self.prompt.as_deref().unwrap_or_default());
         let said = all.into_iter().filter(|(places, _)| places.count > 0);
-        said.map(|(places, what)| format!("{} samples {what}: {places}", places.count))
-            .collect()
+        said.map(|(places, what)| {
+            let what = what
+                .replace("TEMPLATE", &format!("the chat template ({name})"))
+                .replace("PROMPT", &format!("{prompt:?}"))
+                .replace("ROWS", &self.unrolled_rows.to_string());
+            format!("{} samples {what}: {places}", places.count)
+        })
+        .collect()
     }
 }
+
+const SPELLED: &str =
+    "spell special tokens in their texts; they are read as plain text and become no control tokens";
+const KEPT: &str = "spell special tokens in their texts; `special_tokens_in_text: keep` makes control tokens of them, \
+    learned where they stand in an answer";
+const THOUGHTS: &str = "hold a thought (`reasoning_content`, `reasoning` or `thinking`) that TEMPLATE does not write: it \
+    is NOT learned";
+const CALLS: &str = "call tools in a way that TEMPLATE leaves out: the calls are NOT learned";
+const TOOLS: &str = "name tools that TEMPLATE leaves out: the model does NOT see them";
+const ESCAPED: &str = "have `arguments` of a call as a text, which TEMPLATE writes quoted and escaped, as transformers \
+    does; arguments that are JSON objects are written as such";
+const LEFT_OUT: &str = "have text that TEMPLATE leaves out or changes";
+const UNROLLED: &str = "became ROWS rows: TEMPLATE writes an answer otherwise once another question follows, so each is \
+    learned in the view in which it was given";
+const UNSAID: &str = "have answers that do not begin as the prompt of TEMPLATE does, which goes on with PROMPT: they are \
+    learned from where both part; ask the adapter with a prompt that ends there";
+const EMPTY_THOUGHT: &str = "have no thought, and TEMPLATE writes an empty one, which is learned: the model is taught to \
+    answer without thinking";

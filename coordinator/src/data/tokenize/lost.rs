@@ -35,7 +35,10 @@ impl Shown<'_> {
             if !has(self.text, spoken(&message.content)) {
                 notes.left_out.push(message.role.clone());
             }
-            notes.calls |= names(calls_of(message)).any(|name| !self.text.contains(name));
+            let calls = calls_of(message);
+            notes.calls |= names(calls).any(|name| !self.text.contains(name));
+            let mut calls = calls.into_iter().flatten();
+            notes.escaped |= calls.any(|call| escaped(call, self.text));
         }
         let tools = tools.as_ref().and_then(Value::as_array);
         notes.tools = names(tools).any(|name| !self.text.contains(name));
@@ -53,7 +56,10 @@ impl Shown<'_> {
         let said = range.map_or(self.text, |range| &self.text[range.clone()]);
         for (field, thought) in thoughts(message) {
             if !has(said, thought) {
-                return Err(self.thought_lost(index, field));
+                match field {
+                    Some(_) => notes.thought = true,
+                    None => return Err(self.thought_lost(index)),
+                }
             }
         }
         let Some(range) = range else { return Ok(()) };
@@ -87,18 +93,16 @@ impl Shown<'_> {
         bare + &said[done..]
     }
 
-    fn thought_lost(&self, index: usize, field: Option<&str>) -> Error {
-        let number = index + 1;
-        let place = match field {
-            Some(field) => format!("`{field}` of message {number}"),
-            None => format!("the thought in the text of message {number}"),
-        };
+    fn thought_lost(&self, index: usize) -> Error {
         Error::new(
             Code::LeftOut,
             "the chat template leaves out the thought of an answer",
         )
         .in_file(self.template.file())
-        .why(format!("{place} is not in the rendering, so the answer would be learned without it"))
+        .why(format!(
+            "it takes the thought out of the text of message {}, so the answer would be learned without it",
+            index + 1
+        ))
         .why("a model that learns only such answers is taught not to think")
         .fix("use a template of the model that writes thoughts, such as its training form, as the folder's chat_template.jinja")
         .fix("or take the thoughts out of the data, to teach answers without them")
@@ -162,6 +166,18 @@ fn names(list: Option<&Vec<Value>>) -> impl Iterator<Item = &str> {
         let function = item.get("function").unwrap_or(item);
         function.get("name")?.as_str()
     })
+}
+
+/// Whether arguments that are a text of JSON are written as a text within a text.
+fn escaped(call: &Value, text: &str) -> bool {
+    let arguments = call.get("function").unwrap_or(call).get("arguments");
+    let Some(arguments) = arguments.and_then(Value::as_str) else {
+        return false;
+    };
+    // Quotes are escaped alike by all writers of JSON; a text without one is the same in both ways.
+    arguments.contains('"')
+        && !text.contains(arguments)
+        && text.contains(&arguments.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]

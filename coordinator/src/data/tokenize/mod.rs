@@ -5,6 +5,7 @@
 //! `given` samples that came as tokens.
 
 mod answers;
+pub(crate) mod fields;
 pub(crate) mod given;
 mod lost;
 mod mask;

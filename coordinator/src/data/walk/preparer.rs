@@ -9,7 +9,7 @@ use crate::data::config::DataConfig;
 use crate::data::files;
 use crate::data::sample::{Conversation, Tokenized};
 use crate::data::sources::Sources;
-use crate::data::tokenize::{Renderer, given, mask};
+use crate::data::tokenize::{Renderer, fields, given, mask};
 
 /// Everything that the rows of a run are made of.
 pub(crate) struct Preparer<'a> {
@@ -46,16 +46,18 @@ impl Preparer<'_> {
             let row = given::row(tokens, self.tokenizer, config.loss_on);
             return Some(row.map(|row| vec![row]));
         }
-        let renderer = Renderer {
-            template: self.template?,
-            tokenizer: self.tokenizer,
-            config,
+        let template = self.template?;
+        let rows = || {
+            fields::allowed(sample, template, config.loss_on)?;
+            let renderer = Renderer {
+                template,
+                tokenizer: self.tokenizer,
+                config,
+            };
+            let rendered = renderer.render(sample)?.into_iter();
+            rendered.map(|one| mask(self.tokenizer, one)).collect()
         };
-        let masked = |all: Vec<_>| {
-            let rows = all.into_iter().map(|one| mask(self.tokenizer, one));
-            rows.collect()
-        };
-        Some(renderer.render(sample).and_then(masked))
+        Some(rows())
     }
 }
 

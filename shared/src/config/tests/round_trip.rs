@@ -141,6 +141,11 @@ fn formats() -> impl Strategy<Value = FormatConfig> {
             },
             columns: columns.into_iter().collect(),
             roles: roles.into_iter().collect(),
+            preference: if repeat {
+                Preference::Refuse
+            } else {
+                Preference::Chosen
+            },
         }
     })
 }
@@ -331,6 +336,7 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         data_mixing: repeat               # default
         columns: []                       # default
         roles: []                         # default
+        preference: refuse                # default
         "#);
 }
 
