@@ -111,8 +111,10 @@ impl Mistakes {
         self.0.is_empty()
     }
 
+    /// Behind text that is no JSON nothing is sure to be a mistake of its own.
     fn enough(&self) -> bool {
-        self.0.len() >= TOLD
+        let broken = |error: &Error| error.code == Code::MalformedJson;
+        self.0.len() >= TOLD || self.0.last().is_some_and(broken)
     }
 
     /// The first, and with it the others.
@@ -250,8 +252,10 @@ fn malformed(source: Text<'_>, start: usize, content: &str, error: &serde_json::
         at -= 1;
     }
     if let Some(key) = unique::twice(error) {
-        // The reader has passed the key's second place.
-        let passed = content[..at].rfind(&format!("\"{key}\""));
+        // The reader is at the end of the key's second place, or behind it.
+        let end = content[at..].char_indices().nth(2);
+        let read = &content[..end.map_or(content.len(), |(next, _)| at + next)];
+        let passed = read.rfind(&format!("\"{key}\""));
         return json_error(
             source,
             start + passed.unwrap_or(at),
