@@ -61,19 +61,39 @@ pub(crate) struct Tokenized {
     pub targets: Vec<u8>,
     /// An answer ends without a special token.
     pub open_end: bool,
-    /// Roles whose text the chat template left out.
-    pub left_out: Vec<String>,
-    /// What else of the sample is not in the text as it is meant.
-    pub lost: Lost,
+    /// What is to be said about its rendering.
+    pub notes: Notes,
 }
 
-/// What the chat template did with fields of messages that are more than role and text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lost {
-    /// A thought is not in the text.
+/// What a chat template did with a sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// It rendered so many messages of the sample.
+    pub messages: usize,
+    /// Roles whose text it left out.
+    pub left_out: Vec<String>,
+    /// It left out a thought that a field of a learned answer holds.
     pub thought: bool,
-    /// A tool that may be called is not in the text.
-    pub tool: bool,
-    /// Arguments of a call, given as text, are written as a quoted and escaped text.
+    /// It wrote arguments of a call, given as text, as a quoted and escaped text.
     pub escaped: bool,
+    /// It left out calls of tools.
+    pub calls: bool,
+    /// It left out tools.
+    pub tools: bool,
+    /// What its prompt has behind the place where the answers begin.
+    pub unsaid: Option<String>,
+    /// It wrote an empty thought before an answer that has none.
+    pub empty_thought: bool,
+    /// Special tokens that the texts spell.
+    pub spelled: Vec<String>,
+}
+
+impl Notes {
+    /// Of a rendering of the first messages.
+    pub(crate) fn of(messages: usize) -> Self {
+        Self {
+            messages,
+            ..Self::default()
+        }
+    }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::adapter::{AdapterKind, BiasMode, LoraInit, TargetModules};
 use super::choices::{
     Checkpointing, DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, OnNonFinite, Overflow,
-    Precision, Quantization, TaskType,
+    Precision, Quantization, SpecialTokensInText, TaskType,
 };
 use super::field::Field;
 use super::formats::{DataSource, Mixing, Named, PARTS, Preference, ROLES};
@@ -290,6 +290,9 @@ keys! {
         /// what the fields of a sample are called in tables, JSON and Parquet
         columns = columns: Vec<Named> as Kind::Named(PARTS),
             "[]", "['question=frage', 'answer=antwort']", ByDigest(Other);
+        /// what `<|im_end|>` and its like are in a text of the data: text like any other (`plain`), or the
+        /// special token, as transformers reads it (`keep`)
+        special_tokens_in_text = special_tokens: SpecialTokensInText, "plain", "keep", ByDigest(Other);
         /// who speaks under which name in dialogues and lists of turns
         roles = roles: Vec<Named> as Kind::Named(ROLES), "[]", "['user=甲', 'assistant=乙']",
             ByDigest(Other);

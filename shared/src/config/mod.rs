@@ -45,7 +45,7 @@ mod tests;
 pub use adapter::{AdapterKind, BiasMode, LoraInit, TargetModules, names_module};
 pub use choices::{
     Checkpointing, DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, OnNonFinite, Overflow,
-    Precision, Quantization, TaskType,
+    Precision, Quantization, SpecialTokensInText, TaskType,
 };
 pub use document::{Item, Mark, Node, Source};
 pub use formats::{DataSource, Mixing, Named, Preference};

@@ -153,6 +153,8 @@ codes! {
     NothingToLearn = "E0317" => Data,
     /// Preference data: answers that are called better and worse.
     Preference = "E0319" => Data,
+    /// A chat template that leaves out what an answer is made of: its thought, its calls, its text.
+    LeftOut = "E0321" => Data,
 
     /// The device asked for is not there.
     NoDevice = "E0401" => Config,

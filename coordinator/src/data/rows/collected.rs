@@ -12,6 +12,7 @@ use shared::text::{ChatTemplate, Message};
 
 use super::overflow::{Fitted, fit, target_tokens};
 use super::refusals;
+use super::rendering::RenderingStats;
 use crate::data::config::DataConfig;
 use crate::data::detection;
 use crate::data::file_report::FileReport;
@@ -27,15 +28,10 @@ pub(crate) struct RowStats {
     pub seen: u64,
     nothing_to_learn: Unlearnable,
     open_ends: Places,
-    left_out: Places,
+    rendering: RenderingStats,
     empty: Places,
     /// Samples with an answer that is learned and says nothing.
     silent: Places,
-    /// Samples with a thought that the template leaves out, and with arguments that it escapes.
-    thoughts: Places,
-    escaped: Places,
-    /// Samples whose tools the template leaves out.
-    tools: Places,
     /// Samples that came as tokens, and those of them with padding.
     ready: Places,
     padded: Places,
@@ -55,12 +51,9 @@ impl Rows {
             seen: 0,
             nothing_to_learn: Unlearnable::default(),
             open_ends: Places::default(),
-            left_out: Places::default(),
+            rendering: RenderingStats::default(),
             empty: Places::default(),
             silent: Places::default(),
-            thoughts: Places::default(),
-            escaped: Places::default(),
-            tools: Places::default(),
             ready: Places::default(),
             padded: Places::default(),
         };
@@ -104,13 +97,22 @@ impl Rows {
         }
     }
 
-    /// Takes a sample as it was tokenized.
-    pub(crate) fn add(&mut self, config: &DataConfig, sample: &Conversation, mut row: Tokenized) {
-        let left_out = std::mem::take(&mut row.left_out);
+    /// Takes the rows of a sample as they were tokenized.
+    pub(crate) fn add(&mut self, config: &DataConfig, sample: &Conversation, rows: Vec<Tokenized>) {
+        self.notice(sample);
+        self.stats.rendering.add(sample, &rows);
+        if silent(sample, config.loss_on) {
+            self.stats.silent.add(|| sample.place());
+        }
+        for row in rows {
+            self.add_row(config, sample, row);
+        }
+    }
+
+    fn add_row(&mut self, config: &DataConfig, sample: &Conversation, row: Tokenized) {
         let RowOrigin { file, line } = sample.origin.clone();
         let tokens = row.ids.len() as u64;
         let here = Row { file, line, tokens };
-        self.notice(sample);
         let stats = &mut self.stats;
         let longest = &mut stats.report.longest;
         if longest
@@ -121,24 +123,6 @@ impl Rows {
         }
         if row.open_end {
             stats.open_ends.add(|| sample.place());
-        }
-        if !left_out.is_empty() {
-            let roles = left_out.join(", ");
-            stats
-                .left_out
-                .add(|| format!("{} ({roles})", sample.place()));
-        }
-        if silent(sample, config.loss_on) {
-            stats.silent.add(|| sample.place());
-        }
-        if row.lost.thought {
-            stats.thoughts.add(|| sample.place());
-        }
-        if row.lost.tool {
-            stats.tools.add(|| sample.place());
-        }
-        if row.lost.escaped {
-            stats.escaped.add(|| sample.place());
         }
         let limit = usize::try_from(config.max_seq_length).unwrap_or(usize::MAX);
         let row = match fit(row, limit, config.overflow) {
@@ -271,40 +255,17 @@ impl Rows {
             .fix("--set max_seq_length=NUMBER or --set overflow=truncate"));
         }
         if let Some(template) = template {
-            self.note_template(template);
+            self.note_template(config, template);
         }
         Ok(())
     }
 
-    fn note_template(&mut self, template: &ChatTemplate) {
+    fn note_template(&mut self, config: &DataConfig, template: &ChatTemplate) {
         let stats = &mut self.stats;
         let name = template.file().file_name().unwrap_or_default();
         let name = name.to_string_lossy();
         let notices = &mut stats.report.notices;
-        if stats.left_out.count > 0 {
-            notices.push(format!(
-                "the chat template ({name}) leaves out or changes text of {} samples: {}",
-                stats.left_out.count, stats.left_out
-            ));
-        }
-        if stats.thoughts.count > 0 {
-            notices.push(format!(
-                "{} samples hold a thought (`reasoning_content`, `reasoning` or `thinking`) that the chat template ({name}) does not write: it is NOT learned: {}",
-                stats.thoughts.count, stats.thoughts
-            ));
-        }
-        if stats.tools.count > 0 {
-            notices.push(format!(
-                "{} samples name tools that the chat template ({name}) does not write: the model does NOT see them: {}",
-                stats.tools.count, stats.tools
-            ));
-        }
-        if stats.escaped.count > 0 {
-            notices.push(format!(
-                "in {} samples `arguments` of a call are a text, which the chat template ({name}) writes quoted and escaped, as transformers does; arguments that are JSON objects are written as such: {}",
-                stats.escaped.count, stats.escaped
-            ));
-        }
+        notices.extend(stats.rendering.notices(&name, config));
         if template.reads_clock() {
             notices.push(format!(
                 "the chat template ({name}) writes today's date; it is told a fixed one, 2024-07-26, so that the same data gives the same tokens"

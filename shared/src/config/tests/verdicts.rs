@@ -87,6 +87,7 @@ const LORA: &[Turn] = &[
     ("data_sources", "['a=3']", "[]", &[]),
     ("data_mixing", "subsample", "repeat", &[]),
     ("columns", "['question=q']", "[]", &[]),
+    ("special_tokens_in_text", "keep", "plain", &[]),
     ("roles", "['user=u']", "[]", &[]),
     ("preference", "chosen", "refuse", &[]),
 ];
