@@ -118,10 +118,13 @@ pub fn diagnose(
         template,
     };
     let options = WalkOptions {
-        see: &mut |conversation, row| {
-            first_samples.see(conversation, row);
-            doctor.see(conversation, row);
-            overlap.trained(conversation, row);
+        see: &mut |conversation, rows| {
+            // The last row of a sample has all of its messages.
+            if let Some(row) = rows.last() {
+                first_samples.see(conversation, row);
+                doctor.see(conversation, row);
+                overlap.trained(conversation, row);
+            }
         },
         progress: &mut |now| {
             progress(Progress {
@@ -172,7 +175,11 @@ fn evaluated(
         template,
     };
     let options = WalkOptions {
-        see: &mut |sample, row| overlap.evaluated(sample, row),
+        see: &mut |sample, rows| {
+            if let Some(row) = rows.last() {
+                overlap.evaluated(sample, row);
+            }
+        },
         progress,
         rows: false,
         durable: None,

@@ -2,9 +2,12 @@
 //!
 //! The readers fill it in; the report of a whole run holds one per file.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::listed::LISTED;
 
 /// The form of a file's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +47,14 @@ impl fmt::Display for Form {
             Self::Mixed => "several JSON forms",
         })
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A role of a dialogue file.
@@ -87,6 +98,15 @@ pub struct FileReport {
     /// Columns or keys that were not needed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unused: Vec<String>,
+    /// In how many samples keys stand that not every sample has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unused_in: BTreeMap<String, u64>,
+    /// Samples that say of themselves that they are not to be learned.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub left_out: u64,
+    /// The first of them, with the field that says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_left_out: Vec<String>,
 }
 
 impl FileReport {
@@ -99,6 +119,9 @@ impl FileReport {
             certainty: None,
             prefixes_read_as_text: Vec::new(),
             unused: Vec::new(),
+            unused_in: BTreeMap::new(),
+            left_out: 0,
+            first_left_out: Vec::new(),
         }
     }
 
@@ -110,16 +133,50 @@ impl FileReport {
             self.form = Form::Mixed;
         }
         self.samples += 1;
+        let mut counted: Vec<&String> = unused.iter().collect();
+        counted.sort_unstable();
+        counted.dedup();
+        for name in counted {
+            *self.unused_in.entry(name.clone()).or_default() += 1;
+        }
         self.add_unused(unused);
+    }
+
+    /// Counts a sample that is left out because the field says so.
+    pub(crate) fn leave_out(&mut self, place: String) {
+        self.left_out += 1;
+        if self.first_left_out.len() < LISTED {
+            self.first_left_out.push(place);
+        }
+    }
+
+    /// The keys that were not needed, with how many samples have them where that is not every one.
+    #[must_use]
+    pub fn unused_counted(&self) -> Vec<String> {
+        let counted = |name: &String| match self.unused_in.get(name) {
+            Some(rows) if *rows < self.samples => {
+                format!("{name} (in {rows} of {} samples)", self.samples)
+            }
+            _ => name.clone(),
+        };
+        self.unused.iter().map(counted).collect()
     }
 
     /// Adds what a later part of the same file gave.
     pub(crate) fn add_part(&mut self, part: Self) {
+        self.left_out += part.left_out;
+        let room = LISTED.saturating_sub(self.first_left_out.len());
+        let first = part.first_left_out.into_iter().take(room);
+        self.first_left_out.extend(first);
         if part.samples == 0 {
             return;
         }
         let samples = self.samples + part.samples;
-        self.add_sample(part.form, part.unused);
+        self.add_sample(part.form, Vec::new());
+        self.add_unused(part.unused);
+        for (name, rows) in part.unused_in {
+            *self.unused_in.entry(name).or_default() += rows;
+        }
         self.samples = samples;
     }
 

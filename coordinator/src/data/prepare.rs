@@ -100,7 +100,7 @@ pub(crate) fn each(
     config: &DataConfig,
     tokenizer: &TextTokenizer,
     template: Option<&ChatTemplate>,
-    see: &mut dyn FnMut(&Conversation, &Tokenized),
+    see: &mut dyn FnMut(&Conversation, &[Tokenized]),
 ) -> Result<()> {
     let preparer = Preparer {
         sources: &Sources::all(config),

@@ -63,21 +63,23 @@ pub fn previews(
 ) -> Result<Vec<Preview>> {
     let limit = usize::try_from(config.max_seq_length).unwrap_or(usize::MAX);
     let mut all = Vec::new();
-    let rows = prepare::each(config, tokenizer, template, &mut |conversation, row| {
-        let tokens = row.ids.len();
-        let (row, lost_targets) = match fit(row.clone(), limit, config.overflow) {
-            Fitted::Whole(row) => (Some(row), 0),
-            Fitted::Cut { row, lost_targets } => (Some(row), lost_targets),
-            Fitted::None { lost_targets } => (None, lost_targets),
-        };
-        let (ids, targets) = row.map(|r| (r.ids, r.targets)).unwrap_or_default();
-        all.push(Preview {
-            origin: conversation.origin.clone(),
-            ids,
-            targets,
-            tokens,
-            lost_targets,
-        });
+    let rows = prepare::each(config, tokenizer, template, &mut |conversation, rows| {
+        all.extend(rows.iter().map(|row| {
+            let tokens = row.ids.len();
+            let (row, lost_targets) = match fit(row.clone(), limit, config.overflow) {
+                Fitted::Whole(row) => (Some(row), 0),
+                Fitted::Cut { row, lost_targets } => (Some(row), lost_targets),
+                Fitted::None { lost_targets } => (None, lost_targets),
+            };
+            let (ids, targets) = row.map(|r| (r.ids, r.targets)).unwrap_or_default();
+            Preview {
+                origin: conversation.origin.clone(),
+                ids,
+                targets,
+                tokens,
+                lost_targets,
+            }
+        }));
     });
     rows?;
     let start = first(&all, wanted)?;
@@ -106,7 +108,10 @@ fn first(all: &[Preview], wanted: &Wanted) -> Result<usize> {
     let first = here.clone().next();
     let found = match wanted.line {
         None => first,
-        Some(_) => here.rfind(|i| all[*i].origin.line <= line),
+        // The first of a sample's rows.
+        Some(_) => here
+            .rfind(|i| all[*i].origin.line <= line)
+            .and_then(|last| (0..=last).find(|i| all[*i].origin == all[last].origin)),
     };
     found.ok_or_else(|| {
         let begins = first.map(|i| all[i].origin.line);

@@ -198,7 +198,15 @@ impl fmt::Display for DataReport {
                 writeln!(f, "  read as text, not as roles: {}", listed(&text))?;
             }
             if !file.unused.is_empty() {
-                writeln!(f, "  not used: {}", listed(&file.unused))?;
+                writeln!(f, "  not used: {}", listed(&file.unused_counted()))?;
+            }
+            if file.left_out > 0 {
+                writeln!(
+                    f,
+                    "  left out, marked as not to be learned: {} samples: {}",
+                    file.left_out,
+                    listed_of(&file.first_left_out, file.left_out)
+                )?;
             }
         }
         for SourceReport {

@@ -16,6 +16,8 @@ pub struct Conversation {
     pub tools: Option<serde_json::Value>,
     /// Which messages are answers of weight 0, not to be learned.
     pub unlearned: Vec<usize>,
+    /// Which other messages are marked as not to be learned, whatever `loss_on` says.
+    pub unlearned_prompts: Vec<usize>,
     /// A sample that comes as tokens has these and no turns.
     pub tokens: Option<Tokens>,
 }
@@ -28,6 +30,7 @@ impl Conversation {
             origin,
             tools: None,
             unlearned: Vec::new(),
+            unlearned_prompts: Vec::new(),
             tokens: None,
         }
     }
@@ -58,6 +61,39 @@ pub(crate) struct Tokenized {
     pub targets: Vec<u8>,
     /// An answer ends without a special token.
     pub open_end: bool,
-    /// Roles whose text the chat template left out.
+    /// What is to be said about its rendering.
+    pub notes: Notes,
+}
+
+/// What a chat template did with a sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// It rendered so many messages of the sample.
+    pub messages: usize,
+    /// Roles whose text it left out.
     pub left_out: Vec<String>,
+    /// It left out a thought that a field of a learned answer holds.
+    pub thought: bool,
+    /// It wrote arguments of a call, given as text, as a quoted and escaped text.
+    pub escaped: bool,
+    /// It left out calls of tools.
+    pub calls: bool,
+    /// It left out tools.
+    pub tools: bool,
+    /// What its prompt has behind the place where the answers begin.
+    pub unsaid: Option<String>,
+    /// It wrote an empty thought before an answer that has none.
+    pub empty_thought: bool,
+    /// Special tokens that the texts spell.
+    pub spelled: Vec<String>,
+}
+
+impl Notes {
+    /// Of a rendering of the first messages.
+    pub(crate) fn of(messages: usize) -> Self {
+        Self {
+            messages,
+            ..Self::default()
+        }
+    }
 }

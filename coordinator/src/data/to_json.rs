@@ -14,7 +14,8 @@ pub fn to_json(conversation: &Conversation) -> Value {
     let messages = conversation.messages.iter().enumerate();
     let messages = messages.map(|(index, message)| {
         let mut fields = turn(message);
-        if conversation.unlearned.contains(&index) {
+        let marked = [&conversation.unlearned, &conversation.unlearned_prompts];
+        if marked.iter().any(|marked| marked.contains(&index)) {
             fields.insert("weight".into(), json!(0));
         }
         Value::Object(fields)

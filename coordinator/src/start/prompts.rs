@@ -1,6 +1,6 @@
 //! `eval_prompts` as the token ids that every evaluation answers.
 
-use shared::config::RunConfig;
+use shared::config::{RunConfig, SpecialTokensInText};
 use shared::error::{Code, Error, Result};
 use shared::evaluation::Prompts;
 use shared::model::ModelConfig;
@@ -22,12 +22,12 @@ pub(super) fn prompts(
         return Ok(Prompts::default());
     }
     let longest = usize::try_from(evaluation.max_new_tokens).unwrap_or(usize::MAX);
+    let keep = config.formats.special_tokens == SpecialTokensInText::Keep;
     let ids = evaluation.prompts.iter().map(|prompt| {
-        let text = match template {
-            Some(template) => template.render(&[Message::new("user", prompt)], true)?,
-            None => prompt.clone(),
+        let ids = match template {
+            Some(template) => template.prompt(tokenizer, &[Message::new("user", prompt)], keep)?,
+            None => tokenizer.encode(prompt)?.ids,
         };
-        let ids = tokenizer.encode(&text)?.ids;
         let most = model.max_position_embeddings;
         if ids.len().saturating_add(longest) > most {
             let tokens = ids.len();

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::house::House;
 use coordinator::data::diagnose;
-use shared::config::{PrivacyMode, load};
+use shared::config::PrivacyMode;
 use shared::dataset::PreparedDataset;
 use shared::error::Code;
 use shared::plan::permutation;
@@ -49,6 +49,17 @@ const FORMS: &[(&str, &[&str], &str)] = &[
     ("dialogue.txt.gz", &[], "gzip"),
     ("alpaca.jsonl", &[], "`instruction`, `input`, `output`"),
     ("alpaca_more.jsonl", &[], "with `system` and `history`"),
+    ("parts.jsonl", &[], "content as lists of parts"),
+    (
+        "preference.jsonl",
+        &["preference=chosen"],
+        "`chosen` and `rejected`",
+    ),
+    (
+        "labels.jsonl",
+        &["preference=chosen"],
+        "labels that call an answer good or bad",
+    ),
     ("sharegpt.json", &[], "an array of `conversations`"),
     ("messages.jsonl", &[], "several turns, a system prompt"),
     ("tools.jsonl", &[], "`tools`, `tool_calls`, role `tool`"),
@@ -105,22 +116,8 @@ fn fixture(name: &str) -> House {
     House::new("chatml").with(name, fs::read(fixtures().join(name)).unwrap())
 }
 
-/// The settings as `--set` writes them.
 fn set(house: House, sets: &[&str]) -> House {
-    let yaml = house.folder.path().join("run.yaml");
-    let path = |path: &Path| path.display().to_string();
-    let config = &house.config;
-    let text = format!(
-        "train_data_dir: {}\nbase_model: {}\noutput_dir: {}\nmax_seq_length: 512\n",
-        path(&config.train_data_dir),
-        path(&config.base_model),
-        path(&house.output_dir())
-    );
-    fs::write(&yaml, text).unwrap();
-    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-    let loaded = load(&yaml, &sets, house.folder.path()).map_err(|e| house.shown(&e));
-    let loaded = loaded.unwrap().config;
-    house.set(|config| *config = (&loaded).into())
+    house.configured(sets)
 }
 
 fn diagnosis(house: &House) -> coordinator::data::Diagnosis {

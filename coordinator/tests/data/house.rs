@@ -53,6 +53,23 @@ impl House {
         self
     }
 
+    /// The settings as `--set` writes them; the files stay the same.
+    pub fn configured(self, sets: &[&str]) -> Self {
+        let yaml = self.folder.path().join("run.yaml");
+        let path = |path: &Path| path.display().to_string();
+        let text = format!(
+            "train_data_dir: {}\nbase_model: {}\noutput_dir: {}\nmax_seq_length: 512\n",
+            path(&self.config.train_data_dir),
+            path(&self.config.base_model),
+            path(&self.output_dir())
+        );
+        fs::write(&yaml, text).unwrap();
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        let loaded = shared::config::load(&yaml, &sets, self.folder.path());
+        let loaded = loaded.map_err(|e| self.shown(&e)).unwrap().config;
+        self.set(|config| *config = (&loaded).into())
+    }
+
     /// Where a run of this data would write.
     pub fn output_dir(&self) -> PathBuf {
         self.folder.path().join("output")
@@ -110,3 +127,28 @@ fn config(base_model: PathBuf, train_data_dir: PathBuf) -> DataConfig {
 /// Two questions and their answers.
 pub const DIALOGUE: &str =
     "用户：试用期多久？\n律师：最长六个月。\n用户：押金退吗？\n律师：应当退还。\n";
+
+/// A house whose data is this JSONL.
+pub fn jsonl(text: &str) -> House {
+    House::new("chatml").with("a.jsonl", text)
+}
+
+/// What each row learns, without the token that ends an answer.
+pub fn learned(house: &House) -> Vec<String> {
+    let rows = house.rows().into_iter();
+    rows.map(|(_, learned)| learned.replace("<|im_end|>", "|"))
+        .collect()
+}
+
+/// The settings among the remedies.
+pub fn settings(house: &House) -> Vec<String> {
+    let error = house.prepare().unwrap_err();
+    let set = |fix: &String| {
+        let rest = fix.split_once("--set ")?.1;
+        Some(match rest.strip_prefix('\'') {
+            Some(quoted) => quoted.split_once('\'')?.0.to_owned(),
+            None => rest.split([' ', ',']).next()?.to_owned(),
+        })
+    };
+    error.fix.iter().filter_map(set).collect()
+}

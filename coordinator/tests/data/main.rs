@@ -2,7 +2,9 @@
 //!
 //! `house` a run's folders for a test · `walk` forms, rows and masks · `formats` every form there is ·
 //! `forms` those of other tools · `sources` metadata, and what was prepared before · `split` rows that
-//! are kept out · `malformed`, `refusals` what is refused · `golden`, `templates` token ids of
+//! are kept out · `malformed`, `refusals` what is refused · `neighbours` example data of other tools · `marks` what is
+//! not to be learned ·
+//! `troubles` what their users met · `golden`, `templates` token ids of
 //! transformers · `doctor` what a person should look at · `privacy`, `masked` personal data ·
 //! `dialogues` plain text · `continued` a preparation that is killed · `floors` who imports whom. Not here: files nobody meant to write (`data_fuzz`).
 
@@ -21,10 +23,13 @@ mod forms;
 mod golden;
 mod house;
 mod malformed;
+mod marks;
 mod masked;
+mod neighbours;
 mod privacy;
 mod refusals;
 mod sources;
 mod split;
 mod templates;
+mod troubles;
 mod walk;

@@ -137,7 +137,7 @@ fn under(template: &str, data: &str) -> House {
 #[test]
 fn a_template_that_leaves_text_out_or_reads_the_clock_is_noticed() {
     let source = "{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>{% endif %}{% if false %}{{ strftime_now('%Y') }}{% endif %}";
-    let data = "{\"instruction\": \"a\", \"output\": \"b\", \"system\": \"lost\"}\n{\"instruction\": \"a\", \"output\": \"\"}";
+    let data = "{\"instruction\": \"a\", \"output\": \"b\", \"system\": \"lost\"}\n{\"instruction\": \" \", \"output\": \"b\"}";
     let house = under(source, data);
     insta::assert_snapshot!(house.prepare().unwrap().report.notices.join("\n"), @r#"
     1 samples have a turn without a text: a.jsonl:2

@@ -129,6 +129,18 @@ words! {
     }
 }
 
+words! {
+    /// What the spelling of a special token in a text of the data is.
+    #[derive(Default)]
+    SpecialTokensInText {
+        /// Text like any other, that no control token comes of.
+        #[default]
+        Plain = "plain",
+        /// The special token, as transformers reads it.
+        Keep = "keep",
+    }
+}
+
 impl LossOn {
     /// What `train_on_inputs` alone says about `loss_on`.
     pub(super) fn of(train_on_inputs: bool) -> Self {

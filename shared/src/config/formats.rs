@@ -1,6 +1,6 @@
 //! Which files a run learns from and how their fields are called, as the configuration says it.
 //!
-//! The types of the keys `data_sources`, `data_mixing`, `columns`, `roles`.
+//! The types of the keys `data_sources`, `data_mixing`, `columns`, `roles`, `preference`.
 //! Keeps: weights are whole millionths, so that shares are exact. Not here: reading and mixing
 //! (`coordinator/data`).
 
@@ -42,6 +42,18 @@ words! {
         Repeat = "repeat",
         /// No row is there twice; of plentiful sources some stay out.
         Subsample = "subsample",
+    }
+}
+
+words! {
+    /// What becomes of preference data: samples that say of answers which are better and which worse.
+    #[derive(Default)]
+    Preference {
+        /// Such data is refused by name.
+        #[default]
+        Refuse = "refuse",
+        /// The better answers are learned, the worse ones are left out.
+        Chosen = "chosen",
     }
 }
 

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::adapter::{AdapterKind, BiasMode, LoraInit, TargetModules};
 use super::choices::{
     Checkpointing, DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, OnNonFinite, Overflow,
-    Precision, Quantization, TaskType,
+    Precision, Quantization, SpecialTokensInText, TaskType,
 };
 use super::field::Field;
-use super::formats::{DataSource, Mixing, Named, PARTS, ROLES};
+use super::formats::{DataSource, Mixing, Named, PARTS, Preference, ROLES};
 use super::key::{ANY, Key, Kind, at_least, between, whole};
 use super::privacy::{PrivacyKind, PrivacyMode, PrivacyRule};
 use super::row::Decides::{Always, ByDigest, Never, UnlessDefault, When, WhenNotDefault};
@@ -290,9 +290,15 @@ keys! {
         /// what the fields of a sample are called in tables, JSON and Parquet
         columns = columns: Vec<Named> as Kind::Named(PARTS),
             "[]", "['question=frage', 'answer=antwort']", ByDigest(Other);
+        /// what `<|im_end|>` and its like are in a text of the data: text like any other (`plain`), or the
+        /// special token, as transformers reads it (`keep`)
+        special_tokens_in_text = special_tokens: SpecialTokensInText, "plain", "keep", ByDigest(Other);
         /// who speaks under which name in dialogues and lists of turns, `*` standing for any characters
         roles = roles: Vec<Named> as Kind::Named(ROLES), "[]", "['user=甲', 'assistant=乙']",
             ByDigest(Other);
+        /// what becomes of preference data (better and worse answers, KTO labels): refused by
+        /// name, or only the better answers learned
+        preference = preference: Preference, "refuse", "chosen", ByDigest(Other);
     }
 
     then |reader| {

@@ -45,10 +45,10 @@ mod tests;
 pub use adapter::{AdapterKind, BiasMode, LoraInit, TargetModules, names_module};
 pub use choices::{
     Checkpointing, DeviceClassPolicy, Dialogue, LossOn, LrSchedulerType, OnNonFinite, Overflow,
-    Precision, Quantization, TaskType,
+    Precision, Quantization, SpecialTokensInText, TaskType,
 };
 pub use document::{Item, Mark, Node, Source};
-pub use formats::{DataSource, Mixing, Named};
+pub use formats::{DataSource, Mixing, Named, Preference};
 pub use identity::{changes_pace, difference, identity_fields};
 pub use keys::{
     AdapterConfig, EvaluationConfig, FormatConfig, PrivacyConfig, QuantizationConfig, RunConfig,

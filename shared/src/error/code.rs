@@ -141,7 +141,7 @@ codes! {
     Unpackable = "E0309" => Data,
     /// A file that could be read in two ways.
     Ambiguous = "E0310" => Data,
-    /// A message's `weight` that is neither 0 nor 1.
+    /// A mark of what is to be learned (`weight`, `train`, `loss` ...) that cannot be obeyed.
     BadWeight = "E0312" => Data,
     /// An answer that ends without a special token: the model would not learn to stop.
     NoStopToken = "E0313" => Data,
@@ -151,6 +151,10 @@ codes! {
     TokensNotMasked = "E0315" => Data,
     /// Rows without a token to learn from, as a question without an answer.
     NothingToLearn = "E0317" => Data,
+    /// Preference data: answers that are called better and worse.
+    Preference = "E0319" => Data,
+    /// A chat template that leaves out what an answer is made of: its thought, its calls, its text.
+    LeftOut = "E0321" => Data,
 
     /// The device asked for is not there.
     NoDevice = "E0401" => Config,

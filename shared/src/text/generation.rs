@@ -54,7 +54,19 @@ pub(super) fn unmarked(marked: &str) -> (String, Vec<Range<usize>>) {
             other => text.push(other),
         }
     }
-    (text, ranges)
+    (text, joined(ranges))
+}
+
+/// Ranges that touch or lie within each other are one: an answer may be written by several blocks.
+fn joined(ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let mut all: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match all.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => all.push(range),
+        }
+    }
+    all
 }
 
 fn replaced(source: &str, begin: &str, end: &str) -> String {
@@ -102,6 +114,7 @@ mod tests {
         let marked = format!("问{BEGIN}答{END}x{BEGIN}{END}{BEGIN}y{END}");
         let (text, ranges) = unmarked(&marked);
         assert_eq!(text, "问答xy");
-        assert_eq!(ranges, [3..6, 7..7, 7..8]);
+        // The empty block and the one behind it touch.
+        assert_eq!(ranges, [3..6, 7..8]);
     }
 }

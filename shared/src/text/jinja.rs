@@ -19,6 +19,7 @@ pub(super) fn extend(environment: &mut Environment<'static>) {
     environment.add_function("cycler", |items: Rest<Value>| globals::cycler(items.0));
     environment.add_function("joiner", globals::joiner);
     environment.add_filter("tojson", json::tojson);
+    environment.add_filter("string", python::string);
     environment.add_filter("int", int);
     environment.add_filter("e", escape);
     environment.add_filter("escape", escape);
@@ -165,6 +166,10 @@ mod tests {
             (
                 "{{ '<a>&\"\\''|e }} {{ '<a>'|safe|escape }}",
                 "&lt;a&gt;&amp;&#34;&#39; <a>",
+            ),
+            (
+                "{{ 1e-7|string }} {{ 25.0|string }} {{ none|string }} {{ [1.0, 'a']|string }} {{ text|string }}",
+                "1e-07 25.0 None [1.0, 'a']  a",
             ),
             ("{{ 'a b, c'|wordcount }} {{ '<b>x</b>'|striptags }}", "3 x"),
             (

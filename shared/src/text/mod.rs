@@ -5,12 +5,14 @@
 //! special token beyond those the template writes, and no dependence on the day it runs.
 //! Not here: what is a conversation and what is learned from it (`coordinator/data`).
 
+mod control;
 mod functions;
 mod generation;
 mod jinja;
 mod json;
 mod methods;
 mod python;
+mod sources;
 mod special;
 mod stop;
 mod stream;

@@ -1,8 +1,8 @@
 //! Values as Python prints them: `None`, `True`, `['a', 1]`, `{'k': 'v'}`.
 //!
 //! In: what a template writes between `{{` and `}}`. Out: its text. Texts and undefined values are
-//! left to the engine, which agrees with Python on them. Not here: a float that `~`, `join` or `string` makes a text of,
-//! where the engine prints by itself.
+//! left to the engine, which agrees with Python on them. Not here: a float that `~` or `join` makes a text of, where
+//! the engine prints by itself.
 
 use std::fmt::Write as _;
 
@@ -18,6 +18,19 @@ pub(super) fn write(out: &mut Output, state: &mut State, value: &Value) -> Resul
             out.write_str(&text).map_err(Error::from)
         }
         _ => escape_formatter(out, state, value),
+    }
+}
+
+/// `str(value)`, as the filter `string` gives it.
+pub(super) fn string(value: &Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::None | ValueKind::Bool | ValueKind::Number | ValueKind::Seq | ValueKind::Map => {
+            let mut text = String::new();
+            repr(value, &mut text)?;
+            Ok(Value::from(text))
+        }
+        _ if value.is_safe() => Ok(value.clone()),
+        _ => Ok(Value::from(value.to_string())),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The chat template: a conversation to the text the model was taught on.
 //!
-//! In: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`. Out: text.
+//! In: the templates of a folder. Out: text.
 //! Keeps: the rendering of the Python implementation (trimmed blocks, Python's string methods,
 //! loop controls, Python's printing). `{% generation %}` blocks say what the answers are and change
 //! no text. No template is ever guessed.
@@ -12,14 +12,10 @@ use std::path::{Path, PathBuf};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Value};
 
+use super::sources::{self, DEFAULT, Sources, TOOL_USE};
 use super::special::{self, SpecialTokens};
-use super::{Message, functions, generation, jinja};
+use super::{Message, TextTokenizer, control, functions, generation, jinja};
 use crate::error::{Code, Error, Result};
-
-/// The file that wins over `tokenizer_config.json`.
-pub(super) const FILE: &str = "chat_template.jinja";
-const NAME: &str = "chat_template";
-const MARKING: &str = "chat_template that marks";
 
 /// A compiled chat template with the tokens it may write.
 #[derive(Debug)]
@@ -27,8 +23,15 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     tokens: BTreeMap<String, String>,
     file: PathBuf,
+    named: BTreeMap<String, Traits>,
+}
+
+/// What a template's source tells of it.
+#[derive(Clone, Copy, Debug)]
+struct Traits {
     reads_clock: bool,
     marks: bool,
+    asks_for_prompt: bool,
 }
 
 /// A rendering, and the byte ranges of it that the template's `{% generation %}` blocks wrote.
@@ -54,20 +57,11 @@ impl ChatTemplate {
     /// # Errors
     /// [`Code::BadTokenizer`] when it does not compile.
     pub fn find(folder: &Path) -> Result<Option<Self>> {
-        let jinja = folder.join(FILE);
-        let config = folder.join(special::CONFIG);
-        let (source, file) = match special::read_text(&jinja)? {
-            Some(source) => (source, jinja),
-            None => match special::read_object(&config)?
-                .as_ref()
-                .and_then(|c| c.get(NAME))
-            {
-                None | Some(serde_json::Value::Null) => return Ok(None),
-                Some(value) => (from_config(value, &config)?, config),
-            },
+        let Some(sources) = sources::find(folder)? else {
+            return Ok(None);
         };
         let tokens = SpecialTokens::read(folder)?.named;
-        Self::compile(&source, tokens, file).map(Some)
+        Self::compile(sources, tokens).map(Some)
     }
 
     /// The failure of a folder without a template.
@@ -76,17 +70,21 @@ impl ChatTemplate {
         Error::new(Code::BadTokenizer, "the base model has no chat template")
             .in_file(folder)
             .why(format!(
-                "looked for {FILE} and for `{NAME}` in {}",
+                "looked for {} and for `{}` in {}",
+                sources::FILE,
+                sources::KEY,
                 special::CONFIG
             ))
             .why("conversations cannot be turned into the model's text without it; none is guessed")
             .fix("use the chat or instruct variant of the base model")
             .fix(format!(
-                "or put the model's own template into the folder as {FILE}"
+                "or put the model's own template into the folder as {}",
+                sources::FILE
             ))
     }
 
-    fn compile(source: &str, tokens: BTreeMap<String, String>, file: PathBuf) -> Result<Self> {
+    fn compile(sources: Sources, tokens: BTreeMap<String, String>) -> Result<Self> {
+        let Sources { file, named: all } = sources;
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder()
             .trim_blocks(true)
@@ -95,30 +93,49 @@ impl ChatTemplate {
         environment.set_syntax(syntax.map_err(|e| special::broken(&file, &e.to_string()))?);
         jinja::extend(&mut environment);
         environment.add_filter(generation::FILTER, |text: Value| generation::mark(&text));
-        let reads_clock = source.contains("strftime_now");
-        let marking = generation::marking(source);
-        let marks = marking.is_some();
-        let mut added = environment.add_template_owned(NAME, generation::plain(source));
-        if let (Ok(()), Some(marking)) = (&added, marking) {
-            added = environment.add_template_owned(MARKING, marking);
+        let mut named = BTreeMap::new();
+        for (name, source) in all {
+            let marking = generation::marking(&source);
+            let traits = Traits {
+                reads_clock: source.contains("strftime_now"),
+                marks: marking.is_some(),
+                asks_for_prompt: source.contains("add_generation_prompt"),
+            };
+            let plain = generation::plain(&source);
+            let mut added = environment.add_template_owned(name.clone(), plain);
+            if let (Ok(()), Some(marking)) = (&added, marking) {
+                added = environment.add_template_owned(marking_name(&name), marking);
+            }
+            added.map_err(|e| {
+                let line = e
+                    .line()
+                    .map(|l| format!(" in line {l}"))
+                    .unwrap_or_default();
+                Error::new(Code::BadTokenizer, "the chat template does not compile")
+                    .in_file(&file)
+                    .why(format!("{}{line}", e.detail().unwrap_or("syntax error")))
+                    .fix("take the file from the model's publisher again")
+            })?;
+            named.insert(name, traits);
         }
-        added.map_err(|e| {
-            let line = e
-                .line()
-                .map(|l| format!(" in line {l}"))
-                .unwrap_or_default();
-            Error::new(Code::BadTokenizer, "the chat template does not compile")
-                .in_file(&file)
-                .why(format!("{}{line}", e.detail().unwrap_or("syntax error")))
-                .fix("take the file from the model's publisher again")
-        })?;
         Ok(Self {
             environment,
             tokens,
             file,
-            reads_clock,
-            marks,
+            named,
         })
+    }
+
+    /// The name of the template for a conversation, as transformers picks it.
+    fn pick(&self, tools: Option<&serde_json::Value>) -> &'static str {
+        match tools {
+            Some(_) if self.named.contains_key(TOOL_USE) => TOOL_USE,
+            _ => DEFAULT,
+        }
+    }
+
+    fn traits(&self, tools: Option<&serde_json::Value>) -> Option<&Traits> {
+        self.named.get(self.pick(tools))
     }
 
     /// The file it came from.
@@ -131,7 +148,7 @@ impl ChatTemplate {
     /// tomorrow.
     #[must_use]
     pub fn reads_clock(&self) -> bool {
-        self.reads_clock
+        self.named.values().any(|traits| traits.reads_clock)
     }
 
     /// The token that ends a text, as the template is told it.
@@ -140,10 +157,30 @@ impl ChatTemplate {
         self.tokens.get("eos_token").map(String::as_str)
     }
 
-    /// Whether the template has `{% generation %}` blocks, which say what the answers are.
+    /// Whether a template has `{% generation %}` blocks, which say what the answers are.
     #[must_use]
     pub fn marks_answers(&self) -> bool {
-        self.marks
+        self.named.values().any(|traits| traits.marks)
+    }
+
+    /// Whether the template for a conversation with these tools has such blocks.
+    #[must_use]
+    pub fn marks_answers_with(&self, tools: Option<&serde_json::Value>) -> bool {
+        self.traits(tools).is_some_and(|traits| traits.marks)
+    }
+
+    /// Whether the template for a conversation with these tools looks at `add_generation_prompt` at all.
+    #[must_use]
+    pub fn asks_for_prompt(&self, tools: Option<&serde_json::Value>) -> bool {
+        self.traits(tools)
+            .is_some_and(|traits| traits.asks_for_prompt)
+    }
+
+    /// Whether the template's source holds this word, such as the name of a role it treats apart.
+    #[must_use]
+    pub fn mentions(&self, word: &str) -> bool {
+        let mut sources = self.environment.templates();
+        sources.any(|(_, template)| template.source().contains(word))
     }
 
     /// Renders a conversation; with `add_generation_prompt` up to where an answer would begin.
@@ -164,7 +201,7 @@ impl ChatTemplate {
         tools: Option<&serde_json::Value>,
         add_generation_prompt: bool,
     ) -> Result<String> {
-        self.render_as(NAME, messages, tools, add_generation_prompt)
+        self.render_as(self.pick(tools), messages, tools, add_generation_prompt)
     }
 
     /// A whole conversation with what the template's own blocks mark as answers.
@@ -191,13 +228,14 @@ impl ChatTemplate {
                     .fix("take them out of the data"),
             );
         }
-        if !self.marks {
+        if !self.marks_answers_with(tools) {
             return Ok(Marked {
                 text: plain,
                 answers: Vec::new(),
             });
         }
-        let marked = self.render_as(MARKING, messages, tools, false)?;
+        let marking = marking_name(self.pick(tools));
+        let marked = self.render_as(&marking, messages, tools, false)?;
         let (text, answers) = generation::unmarked(&marked);
         if text != plain {
             return Err(refused(
@@ -208,6 +246,59 @@ impl ChatTemplate {
         Ok(Marked { text, answers })
     }
 
+    /// The ids of a conversation up to where an answer would begin. Special tokens that its texts spell are text, unless
+    /// `keep` says that they are to be what they spell.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`] and [`ChatTemplate::quoted`]; what is wrong with the tokenizer.
+    pub fn prompt(
+        &self,
+        tokenizer: &TextTokenizer,
+        messages: &[Message],
+        keep: bool,
+    ) -> Result<Vec<u32>> {
+        let text = self.render(messages, true)?;
+        let quoted = if keep || tokenizer.spelled(messages, None).is_empty() {
+            Vec::new()
+        } else {
+            self.quoted(tokenizer, messages, None, true, &text)?
+        };
+        Ok(tokenizer.encode_quoting(&text, &quoted)?.ids)
+    }
+
+    /// Where a rendering of a conversation spells special tokens that its texts hold, in order.
+    ///
+    /// # Errors
+    /// [`Code::TemplateRefused`] when the template looks at such a spelling, so that it cannot be told.
+    pub fn quoted(
+        &self,
+        tokenizer: &TextTokenizer,
+        messages: &[Message],
+        tools: Option<&serde_json::Value>,
+        add_generation_prompt: bool,
+        text: &str,
+    ) -> Result<Vec<usize>> {
+        let spellings = tokenizer.spellings();
+        let messages: Vec<Message> = messages
+            .iter()
+            .map(|m| spellings.quoted_message(m))
+            .collect();
+        let tools = tools.map(|tools| spellings.quoted_value(tools));
+        let marked = self.render_with(&messages, tools.as_ref(), add_generation_prompt)?;
+        let (unmarked, places) = control::unquoted(&marked);
+        if unmarked == text {
+            return Ok(places);
+        }
+        Err(Error::new(
+            Code::TemplateRefused,
+            "a special token in a text cannot be kept as text",
+        )
+        .in_file(&self.file)
+        .why("the chat template looks for it, or writes the text in another way")
+        .fix("take the special token out of the text")
+        .fix("or --set special_tokens_in_text=keep, which makes special tokens of them"))
+    }
+
     fn render_as(
         &self,
         name: &str,
@@ -215,6 +306,18 @@ impl ChatTemplate {
         tools: Option<&serde_json::Value>,
         add_generation_prompt: bool,
     ) -> Result<String> {
+        if self.pick(tools) == DEFAULT && !self.named.contains_key(DEFAULT) {
+            return Err(Error::new(
+                Code::TemplateRefused,
+                "the base model has no chat template for a conversation without tools",
+            )
+            .in_file(&self.file)
+            .why("it names `tool_use` and no `default`")
+            .fix(format!(
+                "put the template for such conversations into the folder as {}",
+                sources::FILE
+            )));
+        }
         let mut context: BTreeMap<&str, Value> = self
             .tokens
             .iter()
@@ -238,14 +341,24 @@ impl ChatTemplate {
             let detail = e
                 .detail()
                 .map_or_else(|| e.kind().to_string(), str::to_owned);
-            Error::new(
+            let error = Error::new(
                 Code::TemplateRefused,
                 "the chat template refuses a conversation",
             )
             .in_file(&self.file)
             .why(format!("it says: {detail}{line}"))
-            .why(format!("the conversation's roles: {}", roles.join(", ")))
-            .fix("make the conversation what the base model's template expects")
+            .why(format!("the conversation's roles: {}", roles.join(", ")));
+            match messages.iter().position(without_content) {
+                Some(index) => error
+                    .why(format!(
+                        "message {} has no `content`, and the template may read it",
+                        index + 1
+                    ))
+                    .fix(
+                        "write `\"content\": \"\"` beside `tool_calls`, instead of null or nothing",
+                    ),
+                None => error.fix("make the conversation what the base model's template expects"),
+            }
         })
     }
 }
@@ -267,29 +380,12 @@ fn turn(message: &Message) -> Value {
     Value::from_pairs(fields.iter().map(field))
 }
 
-fn from_config(value: &serde_json::Value, file: &Path) -> Result<String> {
-    if let Some(source) = value.as_str() {
-        return Ok(source.to_owned());
-    }
-    let list = value.as_array().into_iter().flatten();
-    let named = |entry: &serde_json::Value, key: &str| {
-        entry.get(key).and_then(|v| v.as_str()).map(str::to_owned)
-    };
-    let mut names = Vec::new();
-    for entry in list {
-        let name = named(entry, "name").unwrap_or_default();
-        if name == "default"
-            && let Some(source) = named(entry, "template")
-        {
-            return Ok(source);
-        }
-        names.push(name);
-    }
-    Err(Error::new(
-        Code::BadTokenizer,
-        "tokenizer_config.json names no default chat template",
-    )
-    .in_file(file)
-    .why(format!("its `{NAME}` lists: {}", names.join(", ")))
-    .fix(format!("put the template to use into the folder as {FILE}")))
+/// Whether the template sees no content in a message: one that is null is left out, as transformers does.
+fn without_content(message: &Message) -> bool {
+    let fields = message.fields.as_ref();
+    fields.is_some_and(|fields| !fields.contains_key("content"))
+}
+
+fn marking_name(name: &str) -> String {
+    format!("{name} that marks")
 }

@@ -6,12 +6,15 @@
 //! post-processor is left out: without special tokens to add all it does is to trim offsets.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer};
 
+use super::control::{Quoting, Spellings};
 use super::special::{self, SpecialTokens};
-use super::template;
+use super::{Message, sources};
 use crate::error::{Code, Error, Result};
 
 const FILE: &str = "tokenizer.json";
@@ -21,7 +24,7 @@ const FILES: &[&str] = &[
     FILE,
     special::CONFIG,
     special::SPECIAL_TOKENS_MAP,
-    template::FILE,
+    sources::FILE,
     "added_tokens.json",
     "tokenizer.model",
     "vocab.json",
@@ -43,6 +46,9 @@ pub struct TextTokenizer {
     inner: Tokenizer,
     special: SpecialTokens,
     special_ids: BTreeSet<u32>,
+    spellings: Spellings,
+    /// Made when the first text spells a special token.
+    quoting: OnceLock<std::result::Result<Quoting, String>>,
     files: Vec<PathBuf>,
     digest: String,
 }
@@ -70,8 +76,16 @@ impl TextTokenizer {
             .map(|(id, _)| *id)
             .collect();
         special_ids.extend(special.named.values().filter_map(|t| inner.token_to_id(t)));
+        let tokens: Vec<String> = special_ids
+            .iter()
+            .filter_map(|id| inner.id_to_token(*id))
+            .collect();
+        let spellings = Spellings::of(tokens.iter().map(String::as_str))
+            .map_err(|why| special::broken(&path, &why))?;
         let (files, digest) = digest_of(folder)?;
         Ok(Self {
+            spellings,
+            quoting: OnceLock::new(),
             inner,
             special,
             special_ids,
@@ -97,6 +111,65 @@ impl TextTokenizer {
             ids: encoding.get_ids().to_vec(),
             offsets: encoding.get_offsets().to_vec(),
         })
+    }
+
+    /// [`TextTokenizer::encode`], with the special tokens that are spelled at `quoted` as ordinary text. The places are
+    /// those that [`super::ChatTemplate::quoted`] tells.
+    ///
+    /// # Errors
+    /// [`Code::BadTokenizer`] when the tokenizer fails, or makes a special token of such a text all the same.
+    pub fn encode_quoting(&self, text: &str, quoted: &[usize]) -> Result<Encoded> {
+        if quoted.is_empty() {
+            return self.encode(text);
+        }
+        let quoting = self
+            .quoting
+            .get_or_init(|| Quoting::of(&self.inner, self.special_ids.iter().copied()));
+        let failed = |why: String| {
+            Error::new(
+                Code::BadTokenizer,
+                "the tokenizer cannot write a special token as text",
+            )
+            .why(why)
+            .fix("take the special token out of the text")
+            .fix("or --set special_tokens_in_text=keep, which makes special tokens of them")
+        };
+        let quoting = quoting.as_ref().map_err(|why| failed(why.clone()))?;
+        let encoded = quoting
+            .encode(&self.spellings, text, quoted)
+            .map_err(failed)?;
+        let mut all = encoded.ids.iter().zip(&encoded.offsets);
+        let became = all.find(|(id, (from, _))| {
+            self.special_ids.contains(id) && quoted.binary_search(from).is_ok()
+        });
+        match became {
+            Some((id, _)) => Err(failed(format!(
+                "{:?} is a word of its vocabulary",
+                self.token(*id).unwrap_or_default()
+            ))),
+            None => Ok(encoded),
+        }
+    }
+
+    /// The special tokens that the texts of a conversation spell, each once.
+    #[must_use]
+    pub fn spelled(&self, messages: &[Message], tools: Option<&serde_json::Value>) -> Vec<String> {
+        self.spellings.in_conversation(messages, tools)
+    }
+
+    /// Bytes of the special token that a text begins with.
+    #[must_use]
+    pub fn special_at_start(&self, text: &str) -> Option<usize> {
+        self.spellings.at_start(text)
+    }
+
+    /// The special tokens written in a text, in their order, as byte ranges.
+    pub fn specials_in<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
+        self.spellings.within(text)
+    }
+
+    pub(super) fn spellings(&self) -> &Spellings {
+        &self.spellings
     }
 
     /// Text of ids; `skip_special` leaves special tokens out.
@@ -227,11 +300,14 @@ fn digest_of(folder: &Path) -> Result<(Vec<PathBuf>, String)> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"tokenizer-files-1");
     let mut files = Vec::new();
-    for name in FILES {
-        let path = folder.join(name);
+    let more = sources::additional(folder);
+    let named = FILES.iter().map(|name| folder.join(name));
+    for path in named.chain(more) {
         if !path.is_file() {
             continue;
         }
+        let name = path.strip_prefix(folder).unwrap_or(&path);
+        let name = name.to_string_lossy().into_owned();
         let bytes = std::fs::read(&path).map_err(|e| special::broken(&path, &e.to_string()))?;
         hasher.update(name.as_bytes());
         hasher.update(&[0]);

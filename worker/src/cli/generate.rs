@@ -28,8 +28,8 @@ pub fn run(args: GenerateArgs) -> Result<ExitCode> {
     let adapter = args.adapter.as_deref().map(adapter).transpose()?;
     let tokenizer = TextTokenizer::load(&args.base)?;
     let template = ChatTemplate::load(&args.base)?;
-    let rendered = template.render(&[Message::new("user", &args.prompt)], true)?;
-    let prompt = tokenizer.encode(&rendered)?.ids;
+    // What a user types is text, as in training, whatever it spells.
+    let prompt = template.prompt(&tokenizer, &[Message::new("user", &args.prompt)], false)?;
     let model = GreedyModel::load(&args.base, adapter.as_ref(), device)?;
     let stop = stop_ids(&args.base, &model.config().eos_token_ids, &tokenizer)?;
     if prompt.len() + args.max_new_tokens > model.config().max_position_embeddings {

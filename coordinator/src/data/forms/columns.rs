@@ -8,6 +8,7 @@ use std::path::Path;
 use shared::error::Error;
 
 use super::at::At;
+use super::preference;
 
 /// Keys of a list of turns.
 pub(super) const TURN_LISTS: &[&str] = &["messages", "conversations"];
@@ -117,7 +118,10 @@ pub(crate) fn fits(part: &str, name: &str) -> bool {
 /// The settings that would say which of these names is the question and which the answer; at most
 /// four, each as it is to be written.
 pub(crate) fn settings<S: AsRef<str>>(names: &[S]) -> Vec<String> {
-    let names: Vec<&str> = names.iter().map(|n| n.as_ref().trim()).collect();
+    // What is called worse is never proposed as something to learn from.
+    let names = names.iter().map(|n| n.as_ref().trim());
+    let names: Vec<&str> = names.filter(|name| !preference::worse(name)).collect();
+    let names: Vec<&str> = alone(&names);
     let of = |part: &str| -> Vec<&str> {
         let fitting = names.iter().filter(|name| fits(part, name));
         fitting.copied().collect()
@@ -147,6 +151,24 @@ pub(crate) fn settings<S: AsRef<str>>(names: &[S]) -> Vec<String> {
         settings.clear();
     }
     settings
+}
+
+/// Names without those that are numbered, such as `response_a` and `response_b`: nobody knows which of them is meant.
+fn alone<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    let twin = |name: &&str| {
+        let of = stem(name);
+        let twins = names.iter().filter(|other| stem(other) == of);
+        of.is_some() && twins.count() > 1
+    };
+    names.iter().copied().filter(|name| !twin(&name)).collect()
+}
+
+/// What stands before the number, or before the single letter, at the end of a name.
+fn stem(name: &str) -> Option<&str> {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let letter = stem.strip_suffix(|c: char| c.is_ascii_lowercase());
+    let numbered = letter.filter(|stem| stem.ends_with(['_', '-', ' ']));
+    (stem.len() < name.len()).then_some(stem).or(numbered)
 }
 
 /// `--set` for `columns`, quoted for the shell and for YAML.

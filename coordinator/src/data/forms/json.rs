@@ -12,6 +12,7 @@ use super::at::At;
 use super::by_keys;
 use super::parsed::Parsed;
 use super::renaming::Renaming;
+use super::unique::{self, Unique};
 use crate::data::excerpt::{excerpt, place};
 use crate::data::file_report::{FileReport, Form};
 use crate::data::files::SourceFile;
@@ -21,10 +22,18 @@ use crate::data::sample::Conversation;
 pub(crate) fn parse(file: &SourceFile, text: &str, renaming: Renaming<'_>) -> Result<Parsed> {
     let mut report = FileReport::new(&file.name, Form::Messages);
     let mut conversations = Vec::new();
+    let mut mistakes = Mistakes::default();
     for (line, object) in objects(file, text)? {
-        conversations.push(conversation(file, line, object, renaming, &mut report)?);
+        let found = conversation(file, line, object, renaming, &mut report);
+        conversations.extend(mistakes.note(found).flatten());
+        if mistakes.enough() {
+            break;
+        }
     }
-    Ok(Parsed::new(conversations, report))
+    match mistakes.error() {
+        Some(error) => Err(error),
+        None => Ok(Parsed::new(conversations, report)),
+    }
 }
 
 /// What some lines of a file give: conversations up to the first line that cannot be read.
@@ -38,13 +47,12 @@ pub(crate) struct Lines {
 pub(crate) fn lines(file: &SourceFile, text: &str, first: u64, renaming: Renaming<'_>) -> Lines {
     let mut report = FileReport::new(&file.name, Form::Messages);
     let mut conversations = Vec::new();
-    let mut error = None;
+    let mut mistakes = Mistakes::default();
     for (number, line) in (first..).zip(text.split_inclusive('\n')) {
-        let content = line.trim();
+        let (content, start) = bare(line);
         if content.is_empty() {
             continue;
         }
-        let start = line.len() - line.trim_start().len();
         let source = Text {
             path: &file.path,
             text: line,
@@ -52,25 +60,25 @@ pub(crate) fn lines(file: &SourceFile, text: &str, first: u64, renaming: Renamin
         };
         let found = parse_one(source, content, start)
             .and_then(|object| conversation(file, number, object, renaming, &mut report));
-        match found {
-            Ok(found) => conversations.push(found),
-            Err(found) => {
-                error = Some(found);
-                break;
-            }
+        let whole = mistakes.is_none();
+        let found = mistakes.note(found).flatten();
+        // What stands behind a mistake is only looked at for further ones.
+        conversations.extend(found.filter(|_| whole));
+        if mistakes.enough() {
+            break;
         }
     }
     Lines {
         conversations,
         report,
-        error,
+        error: mistakes.error(),
     }
 }
 
 /// Whether the file is one object per line, as its first lines tell; a `.json` file may also be an
 /// array, or one object over several lines.
 pub(crate) fn is_lines(file: &SourceFile, text: &str) -> bool {
-    let first_line = text.trim_start().lines().next().unwrap_or_default();
+    let first_line = bare(text).0.lines().next().unwrap_or_default();
     file.extension() == "jsonl" || serde_json::from_str::<Map<String, Value>>(first_line).is_ok()
 }
 
@@ -80,14 +88,50 @@ fn conversation(
     object: Map<String, Value>,
     renaming: Renaming<'_>,
     report: &mut FileReport,
-) -> Result<Conversation> {
+) -> Result<Option<Conversation>> {
     let path = &file.path;
-    let at = At { path, line };
-    let (object, aside) = renaming.object(object, at)?;
-    let mut found = by_keys::conversation(&object, at)?;
-    report.add_sample(found.form, std::mem::take(&mut found.unused));
-    report.add_unused(aside);
-    Ok(found.into_conversation(&file.name, line))
+    let found = by_keys::sample(object, renaming, At { path, line })?;
+    Ok(found.into_sample(&file.name, line, report))
+}
+
+/// At most so many mistakes of one file are told in one go.
+const TOLD: usize = 10;
+
+/// The first samples that cannot be read.
+#[derive(Default)]
+struct Mistakes(Vec<Error>);
+
+impl Mistakes {
+    /// What was read, unless it is a mistake.
+    fn note<T>(&mut self, found: Result<T>) -> Option<T> {
+        found.map_err(|error| self.0.push(error)).ok()
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Behind text that is no JSON nothing is sure to be a mistake of its own.
+    fn enough(&self) -> bool {
+        let broken = |error: &Error| error.code == Code::MalformedJson;
+        self.0.len() >= TOLD || self.0.last().is_some_and(broken)
+    }
+
+    /// The first, and with it the others.
+    fn error(self) -> Option<Error> {
+        let mut all = self.0.into_iter();
+        let mut first = all.next()?;
+        first.also.extend(all);
+        Some(first)
+    }
+}
+
+/// A text without white space and byte order marks at its ends, and where it begins. Files that were put together have
+/// such marks in the middle.
+fn bare(text: &str) -> (&str, usize) {
+    let blank = |letter: char| letter.is_whitespace() || letter == '\u{feff}';
+    let content = text.trim_start_matches(blank);
+    (content.trim_end_matches(blank), text.len() - content.len())
 }
 
 /// A text, and the line of its file in which it begins.
@@ -100,7 +144,7 @@ struct Text<'a> {
 
 /// The objects of a file with their lines: an array's elements, one object, or one per line.
 pub(crate) fn objects(file: &SourceFile, text: &str) -> Result<Vec<(u64, Map<String, Value>)>> {
-    let start = text.trim_start();
+    let (start, begins) = bare(text);
     let whole = Text {
         path: &file.path,
         text,
@@ -113,18 +157,17 @@ pub(crate) fn objects(file: &SourceFile, text: &str) -> Result<Vec<(u64, Map<Str
         let first_line = start.lines().next().unwrap_or_default();
         let per_line = serde_json::from_str::<Map<String, Value>>(first_line).is_ok();
         if start.starts_with('{') && !per_line {
-            let (line, _) = position(text, text.len() - start.len());
-            let object = parse_one(whole, start, text.len() - start.len())?;
+            let (line, _) = position(text, begins);
+            let object = parse_one(whole, start, begins)?;
             return Ok(vec![(line, object)]);
         }
     }
     let mut objects = Vec::new();
     let mut at = 0;
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {
-        let content = line.trim();
+        let (content, start) = bare(line);
         if !content.is_empty() {
-            let start = at + (line.len() - line.trim_start().len());
-            objects.push((number, parse_one(whole, content, start)?));
+            objects.push((number, parse_one(whole, content, at + start)?));
         }
         at += line.len();
     }
@@ -133,7 +176,7 @@ pub(crate) fn objects(file: &SourceFile, text: &str) -> Result<Vec<(u64, Map<Str
 
 /// Parses the one object that `content`, which begins at byte `start` of `text`, must be.
 fn parse_one(source: Text<'_>, content: &str, start: usize) -> Result<Map<String, Value>> {
-    match serde_json::from_str(content) {
+    match unique::value(content) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(no_object(source, start, &other.to_string())),
         Err(e) => Err(malformed(source, start, content, &e)),
@@ -145,7 +188,7 @@ fn array(source: Text<'_>) -> Result<Vec<(u64, Map<String, Value>)>> {
     let text = source.text;
     let mut objects = Vec::new();
     // Behind the bracket, and behind white space before it that JSON does not know.
-    let mut at = text.len() - text.trim_start().len() + 1;
+    let mut at = bare(text).1 + 1;
     let (mut line, mut counted) = (1, 0);
     loop {
         at = skip(text, at);
@@ -156,11 +199,11 @@ fn array(source: Text<'_>) -> Result<Vec<(u64, Map<String, Value>)>> {
             Some('{') => {}
             _ => return Err(broken_array(source, at, "expected an object `{...}`")),
         }
-        let mut stream = Deserializer::from_str(&text[at..]).into_iter::<Map<String, Value>>();
+        let mut stream = Deserializer::from_str(&text[at..]).into_iter::<Unique>();
         match stream.next() {
-            Some(Ok(object)) => objects.push((line, object)),
+            Some(Ok(Unique(Value::Object(object)))) => objects.push((line, object)),
             Some(Err(e)) => return Err(malformed(source, at, &text[at..], &e)),
-            None => return Err(broken_array(source, at, "expected an object `{...}`")),
+            _ => return Err(broken_array(source, at, "expected an object `{...}`")),
         }
         at = skip(text, at + stream.byte_offset());
         match text[at..].chars().next() {
@@ -176,10 +219,11 @@ fn array(source: Text<'_>) -> Result<Vec<(u64, Map<String, Value>)>> {
     Ok(objects)
 }
 
-/// The next byte that is not JSON's white space.
+/// The next byte that is neither JSON's white space nor a byte order mark.
 fn skip(text: &str, at: usize) -> usize {
     let rest = &text[at..];
-    at + (rest.len() - rest.trim_start_matches([' ', '\t', '\r', '\n']).len())
+    let blank = [' ', '\t', '\r', '\n', '\u{feff}'];
+    at + (rest.len() - rest.trim_start_matches(blank).len())
 }
 
 /// Line and column in characters, from 1, of a byte of the text.
@@ -207,11 +251,77 @@ fn malformed(source: Text<'_>, start: usize, content: &str, error: &serde_json::
     while !content.is_char_boundary(at) {
         at -= 1;
     }
+    if let Some(key) = unique::twice(error) {
+        // The reader is at the end of the key's second place, or behind it.
+        let end = content[at..].char_indices().nth(2);
+        let read = &content[..end.map_or(content.len(), |(next, _)| at + next)];
+        let passed = read.rfind(&format!("\"{key}\""));
+        return json_error(
+            source,
+            start + passed.unwrap_or(at),
+            &format!("`{key}` stands twice in one object"),
+        )
+        .fix(format!(
+            "keep one `{key}`: which of the two is meant nobody can know"
+        ));
+    }
     let text_of = error.to_string();
     let why = text_of.split(" at line ").next().unwrap_or_default();
+    if let Some((half, escape)) = half_character(content, at) {
+        return json_error(source, start + half, &format!("`{escape}` is half a character: an emoji or a rare character is written as two such escapes, and the other one is missing"))
+            .fix(format!("take `{escape}` out, or write \\ufffd (U+FFFD, a lost character) in its place"))
+            .fix("where the file is made, cut texts between characters and not between UTF-16 units");
+    }
+    if let Some(name) = content[at..].chars().next().and_then(unseen) {
+        return json_error(
+            source,
+            start + at,
+            &format!("{why}: a character that is not to be seen stands here, {name}"),
+        )
+        .fix(format!(
+            "take {name} out; between two objects belongs a line end"
+        ));
+    }
     json_error(source, start + at, why).fix(
         "each line of a .jsonl file is one whole object; a .json file may be one array of them",
     )
+}
+
+/// The escape of half a surrogate pair whose end the reader came to; it is among the last characters before `at`.
+fn half_character(content: &str, at: usize) -> Option<(usize, &str)> {
+    let bytes = content.as_bytes();
+    let unit = |place: usize| -> Option<u16> {
+        let digits = content.get(place..place + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let from = at.saturating_sub(12);
+    let mut place = 0;
+    while place <= at && place < bytes.len() {
+        if bytes[place] != b'\\' {
+            place += 1;
+            continue;
+        }
+        match unit(place) {
+            Some(0xd800..=0xdbff) if matches!(unit(place + 6), Some(0xdc00..=0xdfff)) => {
+                place += 12
+            }
+            Some(0xd800..=0xdfff) if place >= from => {
+                return Some((place, &content[place..place + 6]));
+            }
+            _ => place += 2,
+        }
+    }
+    None
+}
+
+/// The name of a character that is not to be seen.
+fn unseen(letter: char) -> Option<String> {
+    let format = matches!(
+        letter,
+        '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}'
+    );
+    let control = letter.is_control() && !matches!(letter, '\t' | '\r' | '\n');
+    (format || control).then(|| format!("U+{:04X}", u32::from(letter)))
 }
 
 fn broken_array(source: Text<'_>, at: usize, why: &str) -> Error {

@@ -17,6 +17,7 @@ use super::at::At;
 use super::columns::{self, Columns};
 use super::parsed::Parsed;
 use super::renaming::Renaming;
+use super::row_marks::RowMarks;
 use super::table::{self, Table};
 use super::{by_ending, json};
 use crate::data::config::DataConfig;
@@ -58,7 +59,14 @@ pub(crate) fn parse(config: &DataConfig, path: &Path) -> Result<Vec<Parsed>> {
     let mut rows = MetadataRows::new(config, &file, &columns);
     rows.report
         .add_unused(columns::unused(&table.header, &columns.used(true)));
+    let marks = RowMarks::of(&table.header, &columns);
+    marks.are_used(&mut rows.report);
     for (line, cells) in table.rows {
+        if let Some(field) = marks.left_out(&cells, renaming, rows.at(line))? {
+            let place = format!("{}:{line} ({field})", file.name);
+            rows.report.leave_out(place);
+            continue;
+        }
         rows.take(line, &cells)?;
     }
     rows.finish()

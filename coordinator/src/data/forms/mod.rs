@@ -1,9 +1,11 @@
 //! The forms that data comes in: files to conversations.
 //!
 //! From below: `at` where a sample stands · `parsed`, `object` what a reader gives · `columns` known
-//! names, `renaming` the user's own · `ambiguity` what can be read in two ways · `pairs`, `turns`,
-//! `tokens` one object, `by_keys` whichever of them it is · `dialogue`, `json`,
-//! `table`, `parquet` one file, `by_ending` whichever of them it is · `metadata` rows that point at files.
+//! names, `renaming` the user's own · `ambiguity` what can be read in two ways · `unique` JSON whose keys
+//! stand once · `marks` what is not to be learned, `preference` which answers are better · `parts`, `calls`
+//! what a turn is made of · `speakers` who says it · `pairs`, `turns`, `tokens` one object, `by_keys`
+//! whichever of them it is · `dialogue`, `json`,
+//! `table` (with `row_marks`), `parquet` one file, `by_ending` whichever of them it is · `metadata` rows that point at files.
 //! Keeps: texts are taken unchanged; what can be read in two ways is refused. Not here: how sure it is
 //! what a file is (`detection`).
 
@@ -11,18 +13,25 @@ pub(crate) mod ambiguity;
 mod at;
 pub(crate) mod by_ending;
 mod by_keys;
+mod calls;
 mod columns;
 mod dialogue;
 pub(crate) mod json;
+mod marks;
 pub(crate) mod metadata;
 mod object;
 mod pairs;
 mod parquet;
 mod parsed;
+mod parts;
+mod preference;
 mod renaming;
+mod row_marks;
+mod speakers;
 mod table;
 mod tokens;
 mod turns;
+mod unique;
 
 pub(crate) use columns::knows_columns;
 pub(crate) use parsed::Parsed;

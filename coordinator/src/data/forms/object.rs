@@ -7,7 +7,7 @@ use shared::text::Message;
 
 use super::at::At;
 use crate::data::excerpt::excerpt;
-use crate::data::file_report::Form;
+use crate::data::file_report::{FileReport, Form};
 use crate::data::sample::{Conversation, Tokens};
 
 /// The parts of a sample that stand in one object.
@@ -19,6 +19,10 @@ pub(crate) struct Object {
     pub tools: Option<Value>,
     /// Answers of weight 0, by their place among the messages.
     pub unlearned: Vec<usize>,
+    /// Other messages that are marked as not to be learned.
+    pub unlearned_prompts: Vec<usize>,
+    /// Which field says that the whole sample is not to be learned.
+    pub left_out: Option<String>,
     /// The tokens of a sample that comes as such.
     pub tokens: Option<Tokens>,
     /// Keys that were not needed.
@@ -33,13 +37,29 @@ impl Object {
             messages,
             tools: None,
             unlearned: Vec::new(),
+            unlearned_prompts: Vec::new(),
+            left_out: None,
             tokens: None,
             unused: Vec::new(),
         }
     }
 
-    /// The sample that begins in this line of this file.
-    pub(super) fn into_conversation(self, file: &str, line: u64) -> Conversation {
+    /// The sample that begins in this line of the file, unless it is to be left out; the file's report counts it.
+    pub(super) fn into_sample(
+        mut self,
+        file: &str,
+        line: u64,
+        report: &mut FileReport,
+    ) -> Option<Conversation> {
+        if let Some(field) = &self.left_out {
+            report.leave_out(format!("{file}:{line} ({field})"));
+            return None;
+        }
+        report.add_sample(self.form, std::mem::take(&mut self.unused));
+        Some(self.into_conversation(file, line))
+    }
+
+    fn into_conversation(self, file: &str, line: u64) -> Conversation {
         Conversation {
             messages: self.messages,
             origin: RowOrigin {
@@ -48,6 +68,7 @@ impl Object {
             },
             tools: self.tools,
             unlearned: self.unlearned,
+            unlearned_prompts: self.unlearned_prompts,
             tokens: self.tokens,
         }
     }

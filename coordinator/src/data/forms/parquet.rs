@@ -89,18 +89,10 @@ fn read(file: &SourceFile, renaming: Renaming<'_>) -> Result<Parsed> {
             path: &file.path,
             line,
         };
-        let (object, aside) = renaming.object(pair(object, named), at)?;
-        let mut found = by_keys::conversation(&object, at).map_err(|e| in_a_row(e, &bytes))?;
-        if line == 1 {
-            report.form = found.form;
-        } else if report.form != found.form {
-            report.form = Form::Mixed;
-        }
-        report.add_unused(std::mem::take(&mut found.unused));
-        report.add_unused(aside);
-        conversations.push(found.into_conversation(&file.name, line));
+        let found = by_keys::sample(pair(object, named), renaming, at);
+        let found = found.map_err(|e| in_a_row(e, &bytes))?;
+        conversations.extend(found.into_sample(&file.name, line, &mut report));
     }
-    report.samples = conversations.len() as u64;
     Ok(Parsed::new(conversations, report))
 }
 

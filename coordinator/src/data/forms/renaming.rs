@@ -12,6 +12,7 @@ use shared::error::Result;
 
 use super::at::At;
 use super::columns::{self, INPUT_IDS, TURN_LISTS};
+use super::preference;
 use crate::data::config::DataConfig;
 
 /// Parts without which there is no sample.
@@ -96,7 +97,7 @@ impl<'a> Renaming<'a> {
             None if self.aside(name.trim()) => String::new(),
             None => name.clone(),
         };
-        Ok(header.iter().map(one).collect())
+        preference::header(path, header.iter().map(one).collect(), self.formats)
     }
 
     fn of_samples(self) -> impl Iterator<Item = &'a shared::config::Named> {

@@ -11,10 +11,12 @@ use shared::error::{Code, Error, Result};
 use shared::text::Message;
 
 use super::ambiguity;
+use super::at::At;
 use super::columns::{self, Columns};
 use super::pairs::joined;
 use super::parsed::Parsed;
 use super::renaming::Renaming;
+use super::row_marks::RowMarks;
 use crate::data::file_report::{FileReport, Form};
 use crate::data::files::SourceFile;
 use crate::data::sample::Conversation;
@@ -44,13 +46,23 @@ pub(crate) fn parse(file: &SourceFile, text: &str, renaming: Renaming<'_>) -> Re
         return Err(settings.into_iter().fold(error, Error::fix));
     };
     report.add_unused(columns::unused(&table.header, &columns.used(false)));
-    let row = |(line, cells): (u64, Vec<String>)| {
+    let marks = RowMarks::of(&table.header, &columns);
+    marks.are_used(&mut report);
+    let mut conversations = Vec::new();
+    for (line, cells) in table.rows {
+        let at = At {
+            path: &file.path,
+            line,
+        };
+        if let Some(field) = marks.left_out(&cells, renaming, at)? {
+            report.leave_out(format!("{}:{line} ({field})", file.name));
+            continue;
+        }
         let (asked, answered) = (cells[question].clone(), cells[answer].clone());
         let messages = pair(&columns, &cells, asked, None, answered);
         let file = file.name.clone();
-        Conversation::new(messages, RowOrigin { file, line })
-    };
-    let conversations: Vec<Conversation> = table.rows.into_iter().map(row).collect();
+        conversations.push(Conversation::new(messages, RowOrigin { file, line }));
+    }
     report.samples = conversations.len() as u64;
     Ok(Parsed::new(conversations, report))
 }

@@ -1,8 +1,8 @@
-//! `messages` and `conversations`: lists of turns, with weights, tool calls and tool results.
+//! `messages` and `conversations`: lists of turns, with marks, thoughts, tool calls and tool results.
 //!
-//! In: an object with such a list. Out: its turns; which answers have weight 0; the list of tools.
-//! Keeps: a message of a sample with tools reaches the template with the fields it is written with;
-//! where there are none, a message is its role and its text. Nothing of a weight reaches it.
+//! In: an object with such a list. Out: its turns; which of them are not to be learned; the list of tools.
+//! Keeps: a message reaches the template with the fields that templates read, as it is written; where it has
+//! none, it is its role and its text. No mark reaches it.
 
 use serde_json::{Map, Value};
 use shared::error::{Code, Result};
@@ -10,12 +10,19 @@ use shared::text::Message;
 
 use super::at::At;
 use super::object::{Object, text};
+use super::parts::{self, Parts};
+use super::{calls, marks, preference, speakers};
 use crate::data::excerpt::excerpt;
 use crate::data::file_report::Form;
 
-/// Fields of a message that templates read, beside role and content, where there are tools.
-const TOOL_FIELDS: &[&str] = &["tool_calls", "tool_call_id", "name"];
-const WEIGHT: &str = "weight";
+/// Fields of a message that hold a thought.
+pub(super) const THOUGHTS: &[&str] = &["reasoning_content", "reasoning", "thinking"];
+/// Other fields of a message that templates read, beside role and content.
+const FIELDS: &[&str] = &["tool_call_id", "name"];
+/// Fields that are calls of tools.
+const CALLS: &[&str] = &["tool_calls", "function_call"];
+/// Keys beside a list of turns.
+const BESIDE: &[&str] = &["system", "tools", "functions"];
 const TURNS: &str = "it must be a list like [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", ...}]";
 
 /// Reads the list under `key`.
@@ -29,13 +36,10 @@ pub(super) fn read(object: &Map<String, Value>, key: &str, at: At<'_>) -> Result
     let mut list = List {
         key,
         at,
-        tools: with_tools(object, turns),
+        turns,
+        tools: calls::play(object, turns),
         object: Object::new(Form::Messages, Vec::new()),
     };
-    if let Some(system) = object.get("system").filter(|v| !v.is_null()) {
-        let system = Message::new("system", text(system, "system", at)?);
-        list.object.messages.push(list.whole(system, None));
-    }
     for (number, turn) in (1..).zip(turns) {
         let turn = turn.as_object().ok_or_else(|| {
             at.unknown(format!("{key}[{number}] is no object"))
@@ -44,167 +48,264 @@ pub(super) fn read(object: &Map<String, Value>, key: &str, at: At<'_>) -> Result
         })?;
         list.turn(number, turn)?;
     }
-    let mut used = vec![key, "system"];
-    if list.tools {
-        list.object.tools = tools(object, at)?;
-        used.push("tools");
-    }
+    list.system(object)?;
     let mut found = list.object;
-    let unused = object.keys().filter(|k| !used.contains(&k.as_str()));
-    found.unused.extend(unused.cloned());
+    // Only ShareGPT's tools come bare; beside messages they reach the template as they are written.
+    found.tools = calls::tools(object, found.form == Form::ShareGpt, at)?;
+    let known = |k: &str| k == key || BESIDE.contains(&k);
+    let unused = object.iter().filter(|(k, v)| !known(k) && !v.is_null());
+    found.unused.extend(unused.map(|(k, _)| k.clone()));
     Ok(found)
-}
-
-/// Whether tools play a part: some are named, called, or answer.
-fn with_tools(object: &Map<String, Value>, turns: &[Value]) -> bool {
-    let said = |value: Option<&Value>| value.is_some_and(|v| !v.is_null());
-    let shares = |turn: &Value| turn.get("from").is_some();
-    let plays = |turn: &Value| said(turn.get("tool_calls")) || turn["role"] == "tool";
-    !turns.iter().any(shares) && (said(object.get("tools")) || turns.iter().any(plays))
-}
-
-fn tools(object: &Map<String, Value>, at: At<'_>) -> Result<Option<Value>> {
-    let Some(tools) = object.get("tools").filter(|v| !v.is_null()) else {
-        return Ok(None);
-    };
-    let whole = |list: &&Vec<Value>| list.iter().all(Value::is_object);
-    match tools.as_array().filter(whole) {
-        Some(_) => Ok(Some(tools.clone())),
-        None => Err(at
-            .unknown("`tools` is no list of objects")
-            .why(format!("it is {}", excerpt(&tools.to_string())))
-            .fix("write the tools as a list of JSON objects, not as text")),
-    }
 }
 
 /// A list on its way to an object.
 struct List<'a> {
     key: &'a str,
     at: At<'a>,
+    turns: &'a [Value],
     tools: bool,
     object: Object,
 }
 
 impl List<'_> {
+    fn name(&self, number: usize, part: &str) -> String {
+        format!("{}[{number}].{part}", self.key)
+    }
+
     fn turn(&mut self, number: usize, turn: &Map<String, Value>) -> Result<()> {
-        let (key, at) = (self.key, self.at);
-        let name = |part: &str| format!("{key}[{number}].{part}");
-        let (who, what) = if turn.contains_key("from") {
-            self.object.form = Form::ShareGpt;
-            ("from", "value")
+        let at = self.at;
+        let has = |key: &str| turn.contains_key(key);
+        let who = if has("from") { "from" } else { "role" };
+        let (usual, other) = match who {
+            "from" => ("value", "content"),
+            _ => ("content", "value"),
+        };
+        let what = if has(usual) || !has(other) {
+            usual
         } else {
-            ("role", "content")
+            other
         };
-        let field = |part: &str| {
-            let value = turn.get(part).ok_or_else(|| {
-                let keys: Vec<&str> = turn.keys().map(String::as_str).collect();
-                at.unknown(format!("{} is missing", name(part)))
-                    .why(format!("the turn has the keys: {}", keys.join(", ")))
-                    .fix("a turn has `role` and `content`, or `from` and `value`")
-            })?;
-            text(value, &name(part), at)
-        };
-        let role = role(&field(who)?, &name(who), at, self.tools)?;
-        let calls = self.calls(number, role, turn)?;
-        let silent = calls && turn.get(what).is_none_or(Value::is_null);
-        let content = if silent { String::new() } else { field(what)? };
-        if self.unlearned(number, role, turn)? {
-            self.object.unlearned.push(self.object.messages.len());
+        if who == "from" {
+            self.object.form = Form::ShareGpt;
         }
-        let message = self.whole(Message::new(role, content), Some(turn));
+        let speaker = text(self.field(number, turn, who)?, &self.name(number, who), at)?;
+        let role = speakers::known(&speaker, &self.name(number, who), self.turns, at)?;
+        if let Some(refusal) = turn.get("refusal").filter(|v| !v.is_null()) {
+            return Err(at
+                .unknown(format!(
+                    "{} is a refusal, which is not read",
+                    self.name(number, "refusal")
+                ))
+                .why(format!("it is {}", excerpt(&refusal.to_string())))
+                .fix("write what the model is to answer as `content`, or take the sample out"));
+        }
+        let (content, mut fields) = if calls::calling(&speaker) {
+            self.call(number, turn, what)?
+        } else {
+            self.said(number, role, turn, (who, what))?
+        };
+        self.no_label(number, turn)?;
+        self.mark(number, role, turn)?;
+        let mut message = Message::new(role, content);
+        let further = fields.keys().any(|k| k != "role" && k != "content");
+        if further || self.tools {
+            fields.entry("role").or_insert(Value::Null);
+            message.fields = Some(fields);
+        }
         self.object.messages.push(message);
         let known = |k: &str| {
-            let of_tools = self.tools && TOOL_FIELDS.contains(&k);
-            k == who || k == what || of_tools || (k == WEIGHT && who == "role")
+            let of_templates = [FIELDS, THOUGHTS, CALLS].iter().any(|f| f.contains(&k));
+            k == who || k == what || of_templates || marks::is_mark(k)
         };
-        let unused = turn.keys().filter(|k| !known(k));
-        let unused: Vec<String> = unused.map(|k| format!("{key}[].{k}")).collect();
+        let unused = turn.iter().filter(|(k, v)| !known(k) && !v.is_null());
+        let unused: Vec<String> = unused.map(|(k, _)| format!("{}[].{k}", self.key)).collect();
         self.object.unused.extend(unused);
         Ok(())
     }
 
-    /// With tools, the message with all its fields, in the order they are written in; those that are
-    /// null are left out, as transformers does. Role and text have their places there and no value.
-    fn whole(&self, mut message: Message, turn: Option<&Map<String, Value>>) -> Message {
-        if !self.tools {
-            return message;
-        }
-        let mut fields = Map::new();
-        match turn {
-            Some(turn) => {
-                let kept = |k: &str| k == "role" || k == "content" || TOOL_FIELDS.contains(&k);
-                let kept = turn.iter().filter(|(k, v)| kept(k) && !v.is_null());
-                fields.extend(kept.map(|(k, v)| match k.as_str() {
-                    "role" | "content" => (k.clone(), Value::Null),
-                    _ => (k.clone(), v.clone()),
-                }));
-            }
-            None => fields.extend(["role", "content"].map(|k| (k.to_owned(), Value::Null))),
-        }
-        message.fields = Some(fields);
-        message
+    fn field<'t>(
+        &self,
+        number: usize,
+        turn: &'t Map<String, Value>,
+        part: &str,
+    ) -> Result<&'t Value> {
+        turn.get(part).ok_or_else(|| {
+            let keys: Vec<&str> = turn.keys().map(String::as_str).collect();
+            self.at
+                .unknown(format!("{} is missing", self.name(number, part)))
+                .why(format!("the turn has the keys: {}", keys.join(", ")))
+                .fix("a turn has `role` and `content`, or `from` and `value`")
+        })
     }
 
-    /// Whether a turn calls tools; `tool_calls` must be a list of objects, in an answer.
-    fn calls(&self, number: usize, role: &str, turn: &Map<String, Value>) -> Result<bool> {
-        let Some(calls) = turn
-            .get("tool_calls")
-            .filter(|v| self.tools && !v.is_null())
-        else {
-            return Ok(false);
-        };
-        let name = format!("{}[{number}].tool_calls", self.key);
-        let whole = |list: &&Vec<Value>| list.iter().all(Value::is_object);
-        if calls.as_array().filter(whole).is_none() {
-            return Err(self
-                .at
-                .unknown(format!("{name} is no list of objects"))
-                .why(format!("it is {}", excerpt(&calls.to_string())))
-                .fix("write each call as {\"type\": \"function\", \"function\": {\"name\": ..., \"arguments\": ...}}"));
+    /// A turn that is a call: an answer without a text, in the form that templates render.
+    fn call(
+        &self,
+        number: usize,
+        turn: &Map<String, Value>,
+        what: &str,
+    ) -> Result<(String, Map<String, Value>)> {
+        let value = self.field(number, turn, what)?;
+        let calls = calls::from_text(value, &self.name(number, what), self.at)?;
+        let fields = [
+            ("role".to_owned(), Value::Null),
+            ("content".to_owned(), Value::Null),
+            ("tool_calls".to_owned(), Value::Array(calls)),
+        ];
+        Ok((String::new(), fields.into_iter().collect()))
+    }
+
+    /// What a turn says, and its fields in the order they are written in; those that are null are left out, as
+    /// transformers does. Role and text have their places there and no value.
+    fn said(
+        &self,
+        number: usize,
+        role: &str,
+        turn: &Map<String, Value>,
+        (who, what): (&str, &str),
+    ) -> Result<(String, Map<String, Value>)> {
+        let mut fields = Map::new();
+        for (key, value) in turn.iter().filter(|(_, value)| !value.is_null()) {
+            match key.as_str() {
+                k if k == who => {
+                    fields.insert("role".into(), Value::Null);
+                }
+                k if k == what => {
+                    fields.insert("content".into(), Value::Null);
+                }
+                k if CALLS.contains(&k) => {
+                    let calls = calls::of_turn(k, value, &self.name(number, k), self.at)?;
+                    self.add(&mut fields, number, "tool_calls", calls)?;
+                }
+                k if FIELDS.contains(&k) => {
+                    fields.insert(key.clone(), value.clone());
+                }
+                k if THOUGHTS.contains(&k) => {
+                    let thought = text(value, &self.name(number, k), self.at)?;
+                    fields.insert(key.clone(), thought.into());
+                }
+                _ => {}
+            }
         }
-        if role != "assistant" {
+        let name = self.name(number, what);
+        let content = match turn.get(what) {
+            Some(Value::Array(list)) => {
+                let Parts { text, fields: more } = parts::read(list, &name, self.at)?;
+                for (key, value) in more {
+                    self.add(&mut fields, number, &key, value)?;
+                }
+                text
+            }
+            None | Some(Value::Null) if calls_in(&fields) => String::new(),
+            _ => text(self.field(number, turn, what)?, &name, self.at)?,
+        };
+        if role != "assistant" && fields.contains_key("tool_calls") {
             return Err(self
                 .at
-                .unknown(format!("{name} stands in a message of {role}"))
+                .unknown(format!(
+                    "{} stands in a message of {role}",
+                    self.name(number, "tool_calls")
+                ))
                 .why("only an answer calls tools; what a tool gives back has the role `tool`")
                 .fix("give the message the role `assistant`, or take `tool_calls` out"));
         }
-        Ok(calls.as_array().is_some_and(|list| !list.is_empty()))
+        Ok((content, fields))
     }
 
-    /// Whether a turn has weight 0. Weights are those of answers, 0 or 1.
-    fn unlearned(&self, number: usize, role: &str, turn: &Map<String, Value>) -> Result<bool> {
-        let weight = turn.get(WEIGHT).filter(|v| !v.is_null());
-        let Some(weight) = weight.filter(|_| !turn.contains_key("from")) else {
-            return Ok(false);
+    /// Adds a field that is not there yet.
+    fn add(
+        &self,
+        fields: &mut Map<String, Value>,
+        number: usize,
+        key: &str,
+        value: Value,
+    ) -> Result<()> {
+        match fields.insert(key.to_owned(), value) {
+            None => Ok(()),
+            Some(_) => Err(self
+                .at
+                .error(
+                    Code::Ambiguous,
+                    format!("{} is said twice in one message", self.name(number, key)),
+                )
+                .why("it stands in fields of two names, or in a field and in a part of the content")
+                .fix("take one of the two out")),
+        }
+    }
+
+    /// A label that calls a turn bad is no key to pass over.
+    fn no_label(&self, number: usize, turn: &Map<String, Value>) -> Result<()> {
+        let bad = |(key, value): &(&String, &Value)| {
+            preference::is_label(key) && marks::flag(value) == Some(false)
         };
-        let name = format!("{}[{number}].{WEIGHT}", self.key);
-        let bad = |what: String| self.at.error(Code::BadWeight, what);
-        if role != "assistant" {
-            return Err(bad(format!("{name} stands in a message of {role}"))
-                .why("only answers have a weight; which other tokens count, `loss_on` says")
-                .fix("take the weight out of this message"));
+        match turn.iter().find(bad) {
+            None => Ok(()),
+            Some((key, _)) => Err(self
+                .at
+                .error(
+                    Code::BadWeight,
+                    format!("{} calls a turn bad", self.name(number, key)),
+                )
+                .why("a label beside the turns is read as preference data, one of a single turn is not")
+                .fix("write `train: false` where the answer is not to be learned")
+                .fix("or give the field another name where it says something else")),
         }
-        match weight.as_f64() {
-            Some(0.0) => Ok(true),
-            Some(1.0) => Ok(false),
-            _ => Err(bad(format!("{name} is neither 0 nor 1"))
-                .why(format!("it is {}", excerpt(&weight.to_string())))
-                .why("0 leaves the answer out of what is learned, 1 learns it; parts are not built")
-                .fix("write 0 or 1")),
+    }
+
+    /// Notes a turn that is not to be learned.
+    fn mark(&mut self, number: usize, role: &str, turn: &Map<String, Value>) -> Result<()> {
+        let name = |key: &str| format!("{}[{number}].{key}", self.key);
+        let index = self.object.messages.len();
+        match (marks::of(turn, &name, self.at)?, role) {
+            (Some((true, key)), role) if role != "assistant" => {
+                return Err(marks::no_answer(&name(key), role, self.at));
+            }
+            (Some((false, _)), "assistant") => self.object.unlearned.push(index),
+            (Some((false, _)), _) => self.object.unlearned_prompts.push(index),
+            _ => {}
         }
+        Ok(())
+    }
+
+    /// Puts the prompt that stands beside the list before its turns.
+    fn system(&mut self, object: &Map<String, Value>) -> Result<()> {
+        let Some(system) = object.get("system").filter(|v| !v.is_null()) else {
+            return Ok(());
+        };
+        let system = text(system, "system", self.at)?;
+        let first = self.object.messages.first();
+        let first = first.filter(|message| message.role == "system");
+        if system.is_empty() || first.is_some_and(|message| message.content == system) {
+            return Ok(());
+        }
+        if first.is_some() {
+            return Err(self
+                .at
+                .error(Code::Ambiguous, "a sample has two system prompts")
+                .why(format!("`system` is {}", excerpt(&system)))
+                .why(format!("`{}` begins with another one", self.key))
+                .fix("take one of the two out, or join them"));
+        }
+        let mut message = Message::new("system", system);
+        if self.tools {
+            let fields = ["role", "content"].map(|k| (k.to_owned(), Value::Null));
+            message.fields = Some(fields.into_iter().collect());
+        }
+        let Object {
+            messages,
+            unlearned,
+            unlearned_prompts,
+            ..
+        } = &mut self.object;
+        messages.insert(0, message);
+        for index in unlearned.iter_mut().chain(unlearned_prompts) {
+            *index += 1;
+        }
+        Ok(())
     }
 }
 
-fn role(name: &str, field: &str, at: At<'_>, tools: bool) -> Result<&'static str> {
-    match name.to_lowercase().as_str() {
-        "user" | "human" => Ok("user"),
-        "assistant" | "gpt" | "chatgpt" | "model" | "bot" => Ok("assistant"),
-        "system" => Ok("system"),
-        "tool" if tools => Ok("tool"),
-        _ => Err(at
-            .unknown(format!("{field} names a role nobody knows: {name:?}"))
-            .why("known: system; user, human; assistant, gpt, chatgpt, model, bot; in `messages` also tool")
-            .fix("rename the role or take the sample out")),
-    }
+fn calls_in(fields: &Map<String, Value>) -> bool {
+    let calls = fields.get("tool_calls").and_then(Value::as_array);
+    calls.is_some_and(|calls| !calls.is_empty())
 }

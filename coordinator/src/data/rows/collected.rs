@@ -5,13 +5,14 @@
 //! All of it but the rows can be written down and taken up again.
 
 use serde::{Deserialize, Serialize};
-use shared::config::{Overflow, PrivacyMode};
+use shared::config::{LossOn, Overflow, PrivacyMode};
 use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, Message};
 
 use super::overflow::{Fitted, fit, target_tokens};
 use super::refusals;
+use super::rendering::RenderingStats;
 use crate::data::config::DataConfig;
 use crate::data::file_report::FileReport;
 use crate::data::listed::{Places, listed};
@@ -26,8 +27,10 @@ pub(crate) struct RowStats {
     pub seen: u64,
     nothing_to_learn: Unlearnable,
     open_ends: Places,
-    left_out: Places,
+    rendering: RenderingStats,
     empty: Places,
+    /// Samples with an answer that is learned and says nothing.
+    silent: Places,
     /// Samples that came as tokens, and those of them with padding.
     ready: Places,
     padded: Places,
@@ -47,8 +50,9 @@ impl Rows {
             seen: 0,
             nothing_to_learn: Unlearnable::default(),
             open_ends: Places::default(),
-            left_out: Places::default(),
+            rendering: RenderingStats::default(),
             empty: Places::default(),
+            silent: Places::default(),
             ready: Places::default(),
             padded: Places::default(),
         };
@@ -92,13 +96,22 @@ impl Rows {
         }
     }
 
-    /// Takes a sample as it was tokenized.
-    pub(crate) fn add(&mut self, config: &DataConfig, sample: &Conversation, mut row: Tokenized) {
-        let left_out = std::mem::take(&mut row.left_out);
+    /// Takes the rows of a sample as they were tokenized.
+    pub(crate) fn add(&mut self, config: &DataConfig, sample: &Conversation, rows: Vec<Tokenized>) {
+        self.notice(sample);
+        self.stats.rendering.add(sample, &rows);
+        if silent(sample, config.loss_on) {
+            self.stats.silent.add(|| sample.place());
+        }
+        for row in rows {
+            self.add_row(config, sample, row);
+        }
+    }
+
+    fn add_row(&mut self, config: &DataConfig, sample: &Conversation, row: Tokenized) {
         let RowOrigin { file, line } = sample.origin.clone();
         let tokens = row.ids.len() as u64;
         let here = Row { file, line, tokens };
-        self.notice(sample);
         let stats = &mut self.stats;
         let longest = &mut stats.report.longest;
         if longest
@@ -109,12 +122,6 @@ impl Rows {
         }
         if row.open_end {
             stats.open_ends.add(|| sample.place());
-        }
-        if !left_out.is_empty() {
-            let roles = left_out.join(", ");
-            stats
-                .left_out
-                .add(|| format!("{} ({roles})", sample.place()));
         }
         let limit = usize::try_from(config.max_seq_length).unwrap_or(usize::MAX);
         let row = match fit(row, limit, config.overflow) {
@@ -157,7 +164,7 @@ impl Rows {
     /// [`Code::EmptyData`], [`Code::Ambiguous`], [`Code::TokensNotMasked`].
     pub(crate) fn end(&mut self, config: &DataConfig, skipped: &[String]) -> Result<()> {
         if self.stats.seen == 0 {
-            return Err(refusals::empty(config, skipped));
+            return Err(refusals::empty(config, skipped, &self.stats.report.files));
         }
         self.note_swapped_roles();
         let empty = &self.stats.empty;
@@ -226,6 +233,9 @@ impl Rows {
         if config.overflow == Overflow::Error && long > 0 {
             return Err(refusals::too_long(config, &stats.report));
         }
+        if stats.silent.count > 0 {
+            return Err(refusals::silent(config, &stats.silent));
+        }
         if stats.nothing_to_learn.count > 0 {
             let rows = &stats.nothing_to_learn;
             return Err(refusals::nothing_to_learn(config, rows));
@@ -243,26 +253,41 @@ impl Rows {
             .fix("--set max_seq_length=NUMBER or --set overflow=truncate"));
         }
         if let Some(template) = template {
-            self.note_template(template);
+            self.note_template(config, template);
         }
         Ok(())
     }
 
-    fn note_template(&mut self, template: &ChatTemplate) {
+    fn note_template(&mut self, config: &DataConfig, template: &ChatTemplate) {
         let stats = &mut self.stats;
         let name = template.file().file_name().unwrap_or_default();
         let name = name.to_string_lossy();
         let notices = &mut stats.report.notices;
-        if stats.left_out.count > 0 {
-            notices.push(format!(
-                "the chat template ({name}) leaves out or changes text of {} samples: {}",
-                stats.left_out.count, stats.left_out
-            ));
-        }
+        notices.extend(stats.rendering.notices(&name, config));
         if template.reads_clock() {
             notices.push(format!(
                 "the chat template ({name}) writes today's date; it is told a fixed one, 2024-07-26, so that the same data gives the same tokens"
             ));
         }
+    }
+}
+
+/// Whether an answer that is learned says nothing: neither a text nor a call nor a thought.
+fn silent(sample: &Conversation, loss_on: LossOn) -> bool {
+    let answers = sample.messages.iter().enumerate();
+    let mut answers = answers.filter(|(_, message)| message.role == "assistant");
+    let says = |message: &Message| {
+        let more = message
+            .fields
+            .iter()
+            .flatten()
+            .filter(|(k, _)| *k != "name");
+        !message.content.trim().is_empty() || more.into_iter().any(|(_, v)| !v.is_null() && v != "")
+    };
+    let silent =
+        |(index, message): (usize, &Message)| !says(message) && !sample.unlearned.contains(&index);
+    match loss_on {
+        LossOn::Last => answers.next_back().is_some_and(silent),
+        LossOn::Response | LossOn::All => answers.any(silent),
     }
 }

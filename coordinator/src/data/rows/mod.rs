@@ -10,6 +10,7 @@ mod mixing;
 pub(crate) mod mixture;
 pub(crate) mod overflow;
 pub(crate) mod refusals;
+mod rendering;
 pub(crate) mod split;
 
 pub(crate) use collected::{RowStats, Rows};

@@ -49,6 +49,7 @@ pub(crate) fn fit(mut row: Tokenized, limit: usize, policy: Overflow) -> Fitted 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::sample::Notes;
 
     fn row(targets: &[u8]) -> Tokenized {
         let ids = (0..targets.len() as u32).collect();
@@ -56,7 +57,7 @@ mod tests {
             ids,
             targets: targets.to_vec(),
             open_end: false,
-            left_out: Vec::new(),
+            notes: Notes::default(),
         }
     }
 

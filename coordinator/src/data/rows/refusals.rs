@@ -10,8 +10,9 @@ use crate::data::listed::{Places, listed, listed_of};
 use crate::data::report::{DataReport, Unlearnable};
 
 use crate::data::config::DataConfig;
+use crate::data::file_report::FileReport;
 
-pub(crate) fn empty(config: &DataConfig, skipped: &[String]) -> Error {
+pub(crate) fn empty(config: &DataConfig, skipped: &[String], files: &[FileReport]) -> Error {
     let place = config
         .metadata_path
         .as_ref()
@@ -24,6 +25,16 @@ pub(crate) fn empty(config: &DataConfig, skipped: &[String]) -> Error {
         ));
     if !skipped.is_empty() {
         error = error.why(format!("not read: {}", listed(skipped)));
+    }
+    let left_out: u64 = files.iter().map(|file| file.left_out).sum();
+    if left_out > 0 {
+        let first: Vec<&String> = files.iter().flat_map(|f| &f.first_left_out).collect();
+        return error
+            .why(format!(
+                "{left_out} samples say of themselves that they are not to be learned: {}",
+                listed_of(&first, left_out)
+            ))
+            .fix("give samples that are to be learned, or take the marks out");
     }
     error.fix("put dialogues, JSONL, CSV or Parquet there, or --set train_data_dir=FOLDER")
 }
@@ -68,6 +79,20 @@ pub(crate) fn no_stop_token(template: &ChatTemplate, places: &Places) -> Error {
             .fix("or make the token that the template writes special in tokenizer_config.json");
     }
     error
+}
+
+/// Answers of these samples say nothing, and would be learned.
+pub(crate) fn silent(config: &DataConfig, places: &Places) -> Error {
+    let what = match places.count {
+        1 => "a sample has an empty answer".to_owned(),
+        many => format!("{many} samples have an empty answer"),
+    };
+    Error::new(Code::NothingToLearn, what)
+        .in_file(&config.train_data_dir)
+        .why(format!("samples: {places}"))
+        .why("a model that learns it learns to say nothing")
+        .fix("write the answers, or take the samples out")
+        .fix("in a list of turns, `weight: 0` leaves an answer out of what is learned")
 }
 
 pub(crate) fn nothing_to_learn(config: &DataConfig, rows: &Unlearnable) -> Error {

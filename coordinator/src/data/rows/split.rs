@@ -1,12 +1,12 @@
 //! `validation_split`: which rows are kept out of the training.
 //!
 //! In: all rows, a share, the seed. Out: the rows that are trained on and those that are evaluated,
-//! each in their order. Keeps: equal rows stay on one side, or the validation would praise what was
+//! each in their order. Keeps: equal rows and those of one sample stay on one side, or the validation would praise what was
 //! learned by heart; the same rows and seed give the same split, whatever order they are in.
 
 use std::path::Path;
 
-use shared::dataset::DatasetWriter;
+use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 
 use crate::data::report::DataReport;
@@ -45,10 +45,20 @@ fn split(
     let share = config.validation_split;
     let total = rows.rows();
     let mut keyed: Vec<(Key, u32)> = Vec::with_capacity(total);
+    // A sample of several rows goes with its first: each of them begins with that one's question.
+    let mut first: Option<(RowOrigin, Vec<u32>, Key)> = None;
     for row in 0..total {
-        let (ids, targets, _) = rows.row(row)?;
+        let (ids, targets, origin) = rows.row(row)?;
         let number = u32::try_from(row).unwrap_or(u32::MAX);
-        keyed.push((key(config.seed, &ids, &targets), number));
+        let known = first
+            .take()
+            .filter(|(place, question, _)| *place == origin && ids.starts_with(question));
+        let question = targets.iter().take_while(|target| **target == 0).count();
+        let first = first.insert(known.unwrap_or_else(|| {
+            let key = key(config.seed, &ids, &targets);
+            (origin, ids[..question].to_vec(), key)
+        }));
+        keyed.push((first.2, number));
     }
     keyed.sort_unstable();
     let groups = || keyed.chunk_by(|a, b| a.0 == b.0);

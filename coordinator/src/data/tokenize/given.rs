@@ -4,7 +4,7 @@ use shared::config::LossOn;
 use shared::error::{Code, Error, Result};
 use shared::text::TextTokenizer;
 
-use crate::data::sample::{Tokenized, Tokens};
+use crate::data::sample::{Notes, Tokenized, Tokens};
 
 /// The row of a sample that came as tokens.
 pub(crate) fn row(
@@ -34,6 +34,6 @@ pub(crate) fn row(
         ids: tokens.ids.clone(),
         targets,
         open_end: false,
-        left_out: Vec::new(),
+        notes: Notes::default(),
     })
 }

@@ -15,7 +15,7 @@ use crate::data::sample::Tokenized;
 
 /// Tokenizes a rendered conversation, and marks the tokens that are learned.
 pub(crate) fn mask(tokenizer: &TextTokenizer, rendered: Rendered) -> Result<Tokenized> {
-    let Encoded { ids, offsets } = tokenizer.encode(&rendered.text)?;
+    let Encoded { ids, offsets } = tokenizer.encode_quoting(&rendered.text, &rendered.quoted)?;
     let mut targets = vec![0; ids.len()];
     let mut open_end = false;
     let tokens = |span: &Range<usize>| {
@@ -41,7 +41,7 @@ pub(crate) fn mask(tokenizer: &TextTokenizer, rendered: Rendered) -> Result<Toke
         ids,
         targets,
         open_end,
-        left_out: rendered.left_out,
+        notes: rendered.notes,
     })
 }
 

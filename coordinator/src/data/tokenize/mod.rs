@@ -1,11 +1,16 @@
 //! Conversations to tokens, and which of them are learned.
 //!
-//! `render` a conversation to text and the spans that are learned · `mask` both to ids and targets ·
+//! `render` a conversation to text and the spans that are learned, in as many `views` as that needs, by where `answers`
+//! stand and what is `lost` · `mask` both to ids and targets ·
 //! `given` samples that came as tokens.
 
+mod answers;
+pub(crate) mod fields;
 pub(crate) mod given;
+mod lost;
 mod mask;
 mod render;
+mod views;
 
 pub(crate) use mask::mask;
-pub(crate) use render::render;
+pub(crate) use render::Renderer;

@@ -1,21 +1,23 @@
 //! A conversation to the model's text, and the spans of it that are learned.
 //!
-//! In: a conversation, the chat template, what is learned. Out: the text, and a byte range for each
-//! answer that is. Where the template marks answers by `{% generation %}` blocks, those are the
-//! ranges. Else from the end of the rendering of the earlier messages with `add_generation_prompt`,
-//! to the end of the answer's own rendering without the white space after it. With `loss_on: all`
-//! one range, and in it holes for the answers of weight 0.
-//! Keeps: every earlier rendering is a prefix of the whole one, or the sample is refused; nothing is
-//! rendered twice that does not decide a range.
+//! In: a conversation, the chat template, what is learned. Out: the text, and a byte range for each answer that is; more
+//! than one text where answers are written otherwise once more follows (`views`). Where the template marks answers by
+//! `{% generation %}` blocks, those are the ranges. Else from the end of the rendering of the earlier messages with
+//! `add_generation_prompt`, to the end of the answer's own rendering without the white space after it. With
+//! `loss_on: all` one range, and in it holes for the answers of weight 0.
+//! Keeps: nothing is rendered twice that does not decide a range.
 
 use std::ops::Range;
 
-use shared::config::LossOn;
+use shared::config::{LossOn, SpecialTokensInText};
 use shared::error::{Code, Error, Result};
-use shared::text::{ChatTemplate, Marked, Message};
+use shared::text::{ChatTemplate, Marked, TextTokenizer};
 
-use crate::data::excerpt::excerpt;
-use crate::data::sample::Conversation;
+use super::answers::Beginnings;
+use super::lost::Shown;
+use super::views::{View, views};
+use crate::data::config::DataConfig;
+use crate::data::sample::{Conversation, Notes};
 
 /// A conversation as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,187 +32,245 @@ pub(crate) struct Rendered {
     /// Byte ranges that must end with the token that stops the model: answers as far as they are
     /// known, else the whole text where it ends with one.
     pub ends: Vec<Range<usize>>,
-    /// Roles whose text the template leaves out.
-    pub left_out: Vec<String>,
+    /// Where the text spells special tokens that are text.
+    pub quoted: Vec<usize>,
+    pub notes: Notes,
 }
 
-/// Renders a conversation, and finds the spans of it that are learned.
-pub(crate) fn render(
-    template: &ChatTemplate,
-    conversation: &Conversation,
-    loss_on: LossOn,
-) -> Result<Rendered> {
-    let messages = &conversation.messages;
-    let tools = conversation.tools.as_ref();
-    let Marked { text, answers } = if template.marks_answers() {
-        template.render_marked(messages, tools)?
-    } else {
-        Marked {
-            text: template.render_with(messages, tools, false)?,
-            answers: Vec::new(),
-        }
-    };
-    let walk = Walk {
-        template,
-        conversation,
-        text: &text,
-        marked: template.marks_answers().then_some(&answers[..]),
-    };
-    let is_answer = |&i: &usize| messages[i].role == "assistant";
-    let unlearned = &conversation.unlearned;
-    let spans = match loss_on {
-        LossOn::All => std::iter::once(0..text.len()).collect(),
-        LossOn::Response if unlearned.is_empty() => match walk.marked {
-            Some(marked) => marked.to_vec(),
-            None => walk.ranges((0..messages.len()).filter(is_answer))?,
-        },
-        LossOn::Response => {
-            let learned = |i: &usize| is_answer(i) && !unlearned.contains(i);
-            walk.ranges((0..messages.len()).filter(learned))?
-        }
-        LossOn::Last => {
-            let last = (0..messages.len()).rfind(is_answer);
-            walk.ranges(last.into_iter().filter(|i| !unlearned.contains(i)))?
-        }
-    };
-    let holes = match loss_on {
-        LossOn::All => walk.ranges(unlearned.iter().copied())?,
-        _ => Vec::new(),
-    };
-    let answered = messages.last().is_some_and(|m| m.role == "assistant");
-    let ends = match (loss_on, walk.marked) {
-        (LossOn::All, Some(marked)) => marked.to_vec(),
-        (LossOn::All, None) if !answered => Vec::new(),
-        _ => spans.clone(),
-    };
-    let lost = |m: &&Message| !text.contains(m.content.trim());
-    let left_out = messages.iter().filter(lost).map(|m| m.role.clone());
-    Ok(Rendered {
-        spans,
-        holes,
-        marked: walk.marked.is_some(),
-        ends,
-        left_out: left_out.collect(),
-        text,
-    })
+/// What a conversation is rendered with.
+pub(crate) struct Renderer<'a> {
+    pub template: &'a ChatTemplate,
+    pub tokenizer: &'a TextTokenizer,
+    pub config: &'a DataConfig,
 }
 
-/// A conversation and its text, to find single answers in.
-struct Walk<'a> {
-    template: &'a ChatTemplate,
-    conversation: &'a Conversation,
-    text: &'a str,
-    /// What the template marks, where it does.
-    marked: Option<&'a [Range<usize>]>,
-}
-
-impl Walk<'_> {
-    /// The ranges of these answers.
-    fn ranges(&self, answers: impl Iterator<Item = usize>) -> Result<Vec<Range<usize>>> {
-        let messages = &self.conversation.messages;
-        let Some(marked) = self.marked else {
-            return answers
-                .map(|i| answer(self.template, self.conversation, i, self.text))
-                .collect();
+impl Renderer<'_> {
+    /// Renders a conversation, and finds the spans of it that are learned.
+    pub(crate) fn render(&self, conversation: &Conversation) -> Result<Vec<Rendered>> {
+        let tools = conversation.tools.as_ref();
+        let rendered = if self.template.marks_answers_with(tools) {
+            self.marked(conversation).map(|one| vec![one])
+        } else {
+            self.unmarked(conversation)
         };
-        let all = (0..messages.len()).filter(|&i| messages[i].role == "assistant");
-        let all: Vec<usize> = all.collect();
-        let place = |i: usize| all.iter().position(|&a| a == i);
-        let chosen: Vec<usize> = answers.filter_map(place).collect();
-        if chosen.is_empty() || marked.len() == all.len() {
-            return Ok(chosen.into_iter().map(|p| marked[p].clone()).collect());
+        let mut all = rendered?;
+        for rendered in &mut all {
+            self.quote(conversation, rendered)?;
         }
-        Err(Error::new(
+        Ok(all)
+    }
+
+    /// By the template's own blocks.
+    fn marked(&self, conversation: &Conversation) -> Result<Rendered> {
+        let Conversation {
+            messages,
+            tools,
+            unlearned,
+            ..
+        } = conversation;
+        let Marked { text, answers } = self.template.render_marked(messages, tools.as_ref())?;
+        let chosen = |list: Vec<usize>| blocks(self.template, conversation, &answers, &list);
+        let loss_on = self.config.loss_on;
+        let learned = learned(conversation, loss_on);
+        let spans = match loss_on {
+            LossOn::All => std::iter::once(0..text.len()).collect(),
+            LossOn::Response if unlearned.is_empty() => answers.clone(),
+            _ => chosen(learned.clone())?,
+        };
+        let holes = match loss_on {
+            LossOn::All => chosen(unlearned.clone())?,
+            _ => Vec::new(),
+        };
+        let mut notes = Notes::of(messages.len());
+        let shown = self.shown(conversation, messages.len(), &text);
+        shown.missing(&mut notes);
+        let placed = spans.len() == learned.len() && loss_on != LossOn::All;
+        for (place, index) in learned.into_iter().enumerate() {
+            let range = spans.get(place).filter(|_| placed);
+            shown.require(index, range, &mut notes)?;
+        }
+        let ends = match loss_on {
+            LossOn::All => answers,
+            _ => spans.clone(),
+        };
+        Ok(Rendered {
+            spans,
+            holes,
+            marked: true,
+            ends,
+            quoted: Vec::new(),
+            notes,
+            text,
+        })
+    }
+
+    /// By the renderings of the conversation's beginnings.
+    fn unmarked(&self, conversation: &Conversation) -> Result<Vec<Rendered>> {
+        let Conversation {
+            messages,
+            tools,
+            unlearned,
+            ..
+        } = conversation;
+        let whole = self.template.render_with(messages, tools.as_ref(), false)?;
+        if self.config.loss_on == LossOn::All {
+            return self
+                .all(conversation, unlearned, whole)
+                .map(|one| vec![one]);
+        }
+        let learned = learned(conversation, self.config.loss_on);
+        let first = learned.first().copied();
+        let all = Beginnings::new(self.template, self.tokenizer, conversation, first)?;
+        let views = views(&all, learned.into_iter(), whole)?;
+        let views = views.into_iter();
+        views.map(|view| self.view(conversation, view)).collect()
+    }
+
+    fn view(&self, conversation: &Conversation, view: View) -> Result<Rendered> {
+        let View {
+            messages,
+            text,
+            answers,
+            unsaid,
+        } = view;
+        let mut notes = Notes::of(messages);
+        notes.unsaid = unsaid;
+        let shown = self.shown(conversation, messages, &text);
+        shown.missing(&mut notes);
+        for (index, range) in &answers {
+            shown.require(*index, Some(range), &mut notes)?;
+        }
+        let spans: Vec<Range<usize>> = answers.into_iter().map(|(_, range)| range).collect();
+        Ok(Rendered {
+            ends: spans.clone(),
+            spans,
+            holes: Vec::new(),
+            marked: false,
+            quoted: Vec::new(),
+            notes,
+            text,
+        })
+    }
+
+    /// Everything is learned but the answers of weight 0.
+    fn all(
+        &self,
+        conversation: &Conversation,
+        unlearned: &[usize],
+        text: String,
+    ) -> Result<Rendered> {
+        let messages = &conversation.messages;
+        let last = messages.len().checked_sub(1);
+        let answered = last.filter(|last| messages[*last].role == "assistant");
+        let first = unlearned.first().copied().or(answered);
+        let beginnings = Beginnings::new(self.template, self.tokenizer, conversation, first)?;
+        let mut holes = Vec::new();
+        for &index in unlearned {
+            let around = beginnings.around(index)?;
+            let placed = beginnings.place(index, &around, &text)?;
+            holes.push(placed.ok_or_else(|| self.hole_unknown(index))?.range);
+        }
+        let span = 0..beginnings.end_of(&text);
+        let mut notes = Notes::of(messages.len());
+        let shown = self.shown(conversation, messages.len(), &text);
+        shown.missing(&mut notes);
+        if let Some(last) = answered.filter(|last| !unlearned.contains(last)) {
+            shown.require(last, None, &mut notes)?;
+        }
+        let ends = answered.map(|_| span.clone());
+        Ok(Rendered {
+            spans: vec![span],
+            holes,
+            marked: false,
+            ends: ends.into_iter().collect(),
+            quoted: Vec::new(),
+            notes,
+            text,
+        })
+    }
+
+    fn hole_unknown(&self, index: usize) -> Error {
+        Error::new(
             Code::TemplateRefused,
-            "which answer a {% generation %} block of the chat template belongs to cannot be told",
+            "where an answer of weight 0 stands cannot be told",
         )
         .in_file(self.template.file())
         .why(format!(
-            "it marks {} blocks in a conversation with {} answers, and not all answers are learned",
-            marked.len(),
-            all.len()
+            "the chat template writes message {} otherwise once more follows it",
+            index + 1
         ))
-        .fix("write one block around each answer in the template, or take the tags out of it")
-        .fix("or --set loss_on=response and no `weight` in the data"))
+        .fix("--set loss_on=response learns each answer as it was given, and leaves this one out")
+    }
+
+    /// Special tokens that the texts spell: told, and where they are to be text, found in the rendering.
+    fn quote(&self, conversation: &Conversation, rendered: &mut Rendered) -> Result<()> {
+        let tools = conversation.tools.as_ref();
+        let messages = &conversation.messages[..rendered.notes.messages];
+        rendered.notes.spelled = self.tokenizer.spelled(messages, tools);
+        let plain = self.config.formats.special_tokens == SpecialTokensInText::Plain;
+        if plain && !rendered.notes.spelled.is_empty() {
+            let template = self.template;
+            rendered.quoted =
+                template.quoted(self.tokenizer, messages, tools, false, &rendered.text)?;
+        }
+        Ok(())
+    }
+
+    fn shown<'a>(
+        &'a self,
+        conversation: &'a Conversation,
+        messages: usize,
+        text: &'a str,
+    ) -> Shown<'a> {
+        Shown {
+            template: self.template,
+            tokenizer: self.tokenizer,
+            conversation,
+            messages,
+            text,
+        }
     }
 }
 
-/// The range of one answer in the whole text.
-fn answer(
+fn is_answer(conversation: &Conversation, index: usize) -> bool {
+    conversation.messages[index].role == "assistant"
+}
+
+/// The answers that are learned; of the whole text, all that count.
+fn learned(conversation: &Conversation, loss_on: LossOn) -> Vec<usize> {
+    let messages = 0..conversation.messages.len();
+    let answers = messages.filter(|&i| is_answer(conversation, i));
+    let counts = |i: &usize| !conversation.unlearned.contains(i);
+    match loss_on {
+        LossOn::Last => answers.last().into_iter().filter(counts).collect(),
+        LossOn::Response | LossOn::All => answers.filter(counts).collect(),
+    }
+}
+
+/// The blocks of these answers.
+fn blocks(
     template: &ChatTemplate,
     conversation: &Conversation,
-    index: usize,
-    whole: &str,
-) -> Result<Range<usize>> {
-    let (messages, tools) = (&conversation.messages, conversation.tools.as_ref());
-    let before = template.render_with(&messages[..index], tools, true)?;
-    require_prefix(
-        template,
-        &before,
-        whole,
-        index,
-        "with add_generation_prompt=true",
-    )?;
-    let last = index + 1 == messages.len();
-    let through = if last {
-        whole.to_owned()
-    } else {
-        template.render_with(&messages[..=index], tools, false)?
-    };
-    let through = without_closing(template, &through, whole);
-    require_prefix(template, through, whole, index, "and the answer")?;
-    let end = through.trim_end().len();
-    Ok(before.len()..end.max(before.len()))
-}
-
-/// Some templates close the very last turn with the token that ends a text; an answer before it ends
-/// without.
-fn without_closing<'a>(template: &ChatTemplate, through: &'a str, whole: &str) -> &'a str {
-    let closed = template
-        .eos_token()
-        .and_then(|eos| through.strip_suffix(eos));
-    match closed {
-        Some(open) if !whole.starts_with(through) && whole.starts_with(open) => open,
-        _ => through,
+    marked: &[Range<usize>],
+    answers: &[usize],
+) -> Result<Vec<Range<usize>>> {
+    let messages = 0..conversation.messages.len();
+    let all: Vec<usize> = messages.filter(|&i| is_answer(conversation, i)).collect();
+    let place = |i: &usize| all.iter().position(|a| a == i);
+    let chosen: Vec<usize> = answers.iter().filter_map(place).collect();
+    if chosen.is_empty() || marked.len() == all.len() {
+        return Ok(chosen.into_iter().map(|p| marked[p].clone()).collect());
     }
-}
-
-fn require_prefix(
-    template: &ChatTemplate,
-    part: &str,
-    whole: &str,
-    index: usize,
-    which: &str,
-) -> Result<()> {
-    if whole.starts_with(part) {
-        return Ok(());
-    }
-    let same = part
-        .bytes()
-        .zip(whole.bytes())
-        .take_while(|(a, b)| a == b)
-        .count();
-    let tail = |text: &str| {
-        let mut from = same.min(text.len());
-        while !text.is_char_boundary(from) {
-            from -= 1;
-        }
-        excerpt(&text[from..])
-    };
     Err(Error::new(
         Code::TemplateRefused,
-        "the chat template renders a conversation's beginning differently from the whole",
+        "which answer a {% generation %} block of the chat template belongs to cannot be told",
     )
     .in_file(template.file())
     .why(format!(
-        "the messages before the answer (message {}) {which} are no prefix of the whole text",
-        index + 1
+        "it marks {} blocks in a conversation with {} answers, and not all answers are learned",
+        marked.len(),
+        all.len()
     ))
-    .why(format!(
-        "they part at byte {same}: {:?} there, {:?} in the whole",
-        tail(part),
-        tail(whole)
-    ))
-    .why("so where the answer begins and ends cannot be told, and what to mask neither")
-    .fix("--set train_on_inputs=true, or make each answer a sample of its own"))
+    .fix("write one block around each answer in the template, or take the tags out of it")
+    .fix("or --set loss_on=response and no `weight` in the data"))
 }

@@ -20,8 +20,8 @@ pub(super) struct Chunk {
     pub notices: Vec<String>,
     /// Personal data of each sample, until it is treated.
     pub found: Vec<Found>,
-    /// The rows of the samples, in their order.
-    pub rows: Vec<Tokenized>,
+    /// The rows of each sample, in their order.
+    pub rows: Vec<Vec<Tokenized>>,
     /// The failure that ends the walk behind these samples.
     pub error: Option<Error>,
 }

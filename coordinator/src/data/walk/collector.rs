@@ -20,8 +20,8 @@ use crate::data::sample::{Conversation, Tokenized};
 
 /// What is done with the rows of a walk, and who is told.
 pub(crate) struct WalkOptions<'a> {
-    /// Sees each sample before it is cut to length.
-    pub see: &'a mut dyn FnMut(&Conversation, &Tokenized),
+    /// Sees each sample with its rows before they are cut to length.
+    pub see: &'a mut dyn FnMut(&Conversation, &[Tokenized]),
     pub progress: &'a mut dyn FnMut(Progress),
     /// Rows are kept, not only counted.
     pub rows: bool,
@@ -110,9 +110,9 @@ impl<'a> RowCollector<'a> {
             return Ok(());
         }
         self.rows.note_file(chunk.report, chunk.notices);
-        for (sample, row) in chunk.samples.iter().zip(chunk.rows) {
-            (self.options.see)(sample, &row);
-            self.rows.add(self.config, sample, row);
+        for (sample, rows) in chunk.samples.iter().zip(chunk.rows) {
+            (self.options.see)(sample, &rows);
+            self.rows.add(self.config, sample, rows);
         }
         if let Some(error) = chunk.error {
             return Err(error);

@@ -9,7 +9,7 @@ use crate::data::config::DataConfig;
 use crate::data::files;
 use crate::data::sample::{Conversation, Tokenized};
 use crate::data::sources::Sources;
-use crate::data::tokenize::{given, mask, render};
+use crate::data::tokenize::{Renderer, fields, given, mask};
 
 /// Everything that the rows of a run are made of.
 pub(crate) struct Preparer<'a> {
@@ -20,16 +20,16 @@ pub(crate) struct Preparer<'a> {
 }
 
 impl Preparer<'_> {
-    /// Makes a row of each sample, up to the first that fails.
+    /// Makes the rows of each sample, up to the first that fails.
     pub(super) fn prepare(&self, mut chunk: Chunk) -> Chunk {
         let config = self.sources.config;
         for sample in &chunk.samples {
-            let Some(row) = self.row(sample) else {
+            let Some(rows) = self.rows(sample) else {
                 chunk.error = Some(ChatTemplate::missing(&config.base_model));
                 break;
             };
-            match row {
-                Ok(row) => chunk.rows.push(row),
+            match rows {
+                Ok(rows) => chunk.rows.push(rows),
                 Err(error) => {
                     chunk.error = Some(at_sample(config, error, &sample.origin));
                     break;
@@ -39,14 +39,25 @@ impl Preparer<'_> {
         chunk
     }
 
-    /// The row of a sample; `None` where it needs a template and there is none.
-    fn row(&self, sample: &Conversation) -> Option<Result<Tokenized>> {
-        let learned = self.sources.config.loss_on;
+    /// The rows of a sample; `None` where it needs a template and there is none.
+    fn rows(&self, sample: &Conversation) -> Option<Result<Vec<Tokenized>>> {
+        let config = self.sources.config;
         if let Some(tokens) = &sample.tokens {
-            return Some(given::row(tokens, self.tokenizer, learned));
+            let row = given::row(tokens, self.tokenizer, config.loss_on);
+            return Some(row.map(|row| vec![row]));
         }
-        let rendered = render(self.template?, sample, learned);
-        Some(rendered.and_then(|rendered| mask(self.tokenizer, rendered)))
+        let template = self.template?;
+        let rows = || {
+            fields::allowed(sample, template, config.loss_on)?;
+            let renderer = Renderer {
+                template,
+                tokenizer: self.tokenizer,
+                config,
+            };
+            let rendered = renderer.render(sample)?.into_iter();
+            rendered.map(|one| mask(self.tokenizer, one)).collect()
+        };
+        Some(rows())
     }
 }
 

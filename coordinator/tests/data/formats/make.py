@@ -59,6 +59,16 @@ def main():
                                  "history": [["你好", "您好。"]]} for q, a in PAIRS])
     text("sharegpt.json", json.dumps([{"conversations": turns([p], "from", "value", "human", "gpt")} for p in PAIRS],
                                      ensure_ascii=False, indent=1))
+    part = lambda key, said: {"type": "text", key: said}
+    lines("parts.jsonl", [
+        {"messages": [{"role": "user", "content": [part("text", "试用期"), part("text", "多久？")]},
+                      {"role": "assistant", "content": [part("text", "最长六个月。")]}]},
+        {"messages": [{"role": "user", "content": [part("value", "押金退吗？")], "loss_weight": 0.0},
+                      {"role": "assistant", "content": [part("value", "应当退还。")], "loss_weight": 1.0}]}])
+    lines("preference.jsonl", [{"prompt": "试用期多久？", "chosen": "最长六个月。", "rejected": "随便。"},
+                               {"prompt": "押金退吗？", "chosen": "应当退还。", "rejected": "不退。"}])
+    lines("labels.jsonl", [{"prompt": "试用期多久？", "completion": "最长六个月。", "label": True},
+                           {"prompt": "押金退吗？", "completion": "不退。", "label": False}])
     system = [{"role": "system", "content": "依法回答。"}]
     lines("messages.jsonl", [{"messages": system + turns(PAIRS)}, {"messages": turns(PAIRS[:1])}])
     calls = [{"role": "user", "content": "查第三条"}, {"role": "assistant", "content": "", "tool_calls": [CALL]},

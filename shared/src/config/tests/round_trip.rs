@@ -122,7 +122,8 @@ fn formats() -> impl Strategy<Value = FormatConfig> {
     };
     let columns = of("[a-z问=]{1,6}x").prop_map(move |n| n.map(|n| name("question", n)));
     let roles = of("[a-z甲]{1,6}x").prop_map(move |n| n.map(|n| name("assistant", n)));
-    (sources, any::<bool>(), columns, roles).prop_map(|(sources, repeat, columns, roles)| {
+    let some = (sources, any::<bool>(), any::<bool>(), columns, roles);
+    some.prop_map(|(sources, repeat, keep, columns, roles)| {
         let sources = sources.into_iter();
         FormatConfig {
             sources: sources
@@ -133,8 +134,18 @@ fn formats() -> impl Strategy<Value = FormatConfig> {
             } else {
                 Mixing::Subsample
             },
+            special_tokens: if keep {
+                SpecialTokensInText::Keep
+            } else {
+                SpecialTokensInText::Plain
+            },
             columns: columns.into_iter().collect(),
             roles: roles.into_iter().collect(),
+            preference: if repeat {
+                Preference::Refuse
+            } else {
+                Preference::Chosen
+            },
         }
     })
 }
@@ -325,6 +336,7 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         data_mixing: repeat               # default
         columns: []                       # default
         roles: []                         # default
+        preference: refuse                # default
         "#);
 }
 

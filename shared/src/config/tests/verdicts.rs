@@ -87,7 +87,9 @@ const LORA: &[Turn] = &[
     ("data_sources", "['a=3']", "[]", &[]),
     ("data_mixing", "subsample", "repeat", &[]),
     ("columns", "['question=q']", "[]", &[]),
+    ("special_tokens_in_text", "keep", "plain", &[]),
     ("roles", "['user=u']", "[]", &[]),
+    ("preference", "chosen", "refuse", &[]),
 ];
 
 /// IA3 in bf16 with what does not go with the other one, and what decides only there.
@@ -329,6 +331,7 @@ fn what_does_not_decide_is_written_as_ever() {
     data_mixing: subsample
     columns: ["question=q"]
     roles: ["user=u"]
+    preference: chosen
     "#);
     insta::assert_snapshot!(beside(IA3), @"
     train_data_dir: /start/d
