@@ -18,6 +18,7 @@ use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::config::DataConfig;
 use super::files::{self, SourceFile};
+use super::forms::plain;
 use super::prepare::{Prepared, prepare_with};
 use super::privacy;
 use super::report::DataReport;
@@ -101,7 +102,8 @@ fn digest_of(sources: &Sources<'_>, tokenizer_digest: &str) -> Result<String> {
     let listed = files::of_run(sources.config)?;
     for file in metadata.iter().chain(&listed) {
         part(file.name.as_bytes());
-        let known = files::KNOWN.contains(&file.extension().as_str());
+        let extension = file.extension();
+        let known = files::KNOWN.contains(&extension.as_str()) || plain::is_whole(&extension);
         if known || metadata.is_some() {
             part(content_digest(&file.path)?.as_bytes());
         }

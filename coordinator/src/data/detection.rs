@@ -78,6 +78,7 @@ fn why(form: Form, config: &DataConfig) -> String {
     let named = config.csv_columns.is_some() || !config.formats.columns.is_empty();
     match form {
         Form::Mixed => "its samples have more than one form".into(),
+        Form::Text => "`data_form: text` says so".into(),
         _ if named => "its fields are named in the configuration".into(),
         Form::Pairs | Form::Table => "the names of its fields are known".into(),
         Form::Tokens => "it has `input_ids`".into(),

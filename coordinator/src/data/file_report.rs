@@ -29,6 +29,8 @@ pub enum Form {
     Metadata,
     /// Samples that come as token ids.
     Tokens,
+    /// Plain text without speakers.
+    Text,
     /// Several JSON forms in one file.
     Mixed,
 }
@@ -44,6 +46,7 @@ impl fmt::Display for Form {
             Self::Table => "CSV",
             Self::Metadata => "metadata",
             Self::Tokens => "tokens",
+            Self::Text => "plain text",
             Self::Mixed => "several JSON forms",
         })
     }

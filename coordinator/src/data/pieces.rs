@@ -14,7 +14,7 @@ use super::config::DataConfig;
 use super::file_report::{FileReport, Form};
 use super::files::blocks::{Block, BlockReader};
 use super::files::{self, SourceFile};
-use super::forms::{Parsed, by_ending, json, metadata};
+use super::forms::{Parsed, by_ending, json, metadata, plain};
 use super::sample::Conversation;
 
 /// A file that is read whole is cut into pieces of so many samples.
@@ -68,7 +68,9 @@ impl<'a> Pieces<'a> {
             Some(path) => known.push_back(SourceFile::single(path)),
             None => {
                 for file in files::of_run(config)? {
-                    if files::KNOWN.contains(&file.extension().as_str()) {
+                    let extension = file.extension();
+                    let text = plain::said(config) && plain::is_whole(&extension);
+                    if text || files::KNOWN.contains(&extension.as_str()) {
                         known.push_back(file);
                     } else {
                         skipped.push(file.name);

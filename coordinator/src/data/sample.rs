@@ -5,6 +5,9 @@
 use shared::dataset::RowOrigin;
 use shared::text::Message;
 
+/// Stands in the place of a role where nobody speaks; no reader takes a speaker for it.
+pub(crate) const PLAIN: &str = "text";
+
 /// A sample as it was read: its turns, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
@@ -32,6 +35,19 @@ impl Conversation {
             unlearned: Vec::new(),
             unlearned_prompts: Vec::new(),
             tokens: None,
+        }
+    }
+
+    /// Text without speakers, of which all is learned.
+    pub(crate) fn plain(text: String, origin: RowOrigin) -> Self {
+        Self::new(vec![Message::new(PLAIN, text)], origin)
+    }
+
+    /// The text of a sample without speakers.
+    pub(crate) fn plain_text(&self) -> Option<&str> {
+        match &self.messages[..] {
+            [one] if one.role == PLAIN => Some(&one.content),
+            _ => None,
         }
     }
 

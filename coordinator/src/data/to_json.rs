@@ -1,6 +1,7 @@
 //! A conversation as the JSON object it would be read from.
 //!
-//! In: a conversation. Out: `{"messages": [...]}`, with `tools` and `weight` where they are said.
+//! In: a conversation. Out: `{"messages": [...]}`, with `tools` and `weight` where they are said; plain text as
+//! `{"text": ...}`.
 //! Keeps: whoever reads it gets the same conversation, but for its place.
 
 use serde_json::{Map, Value, json};
@@ -11,6 +12,9 @@ use super::sample::Conversation;
 /// The object that a reader of `messages` makes this conversation of.
 #[must_use]
 pub fn to_json(conversation: &Conversation) -> Value {
+    if let Some(text) = conversation.plain_text() {
+        return json!({"text": text});
+    }
     let messages = conversation.messages.iter().enumerate();
     let messages = messages.map(|(index, message)| {
         let mut fields = turn(message);

@@ -26,6 +26,7 @@ mod malformed;
 mod marks;
 mod masked;
 mod neighbours;
+mod plain;
 mod privacy;
 mod refusals;
 mod sources;

@@ -1,6 +1,6 @@
 //! Which files a run learns from and how their fields are called, as the configuration says it.
 //!
-//! The types of the keys `data_sources`, `data_mixing`, `columns`, `roles`, `preference`.
+//! The types of the keys `data_sources`, `data_mixing`, `columns`, `roles`, `preference`, `data_form`.
 //! Keeps: weights are whole millionths, so that shares are exact. Not here: reading and mixing
 //! (`coordinator/data`).
 
@@ -54,6 +54,18 @@ words! {
         Refuse = "refuse",
         /// The better answers are learned, the worse ones are left out.
         Chosen = "chosen",
+    }
+}
+
+words! {
+    /// What the files are read as.
+    #[derive(Default)]
+    DataForm {
+        /// Each file is read in the form that it has: conversations, questions with answers, or tokens.
+        #[default]
+        Auto = "auto",
+        /// Every file is plain text without speakers, and all of it is learned.
+        Text = "text",
     }
 }
 

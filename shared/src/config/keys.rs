@@ -15,7 +15,7 @@ use super::choices::{
     Precision, Quantization, SpecialTokensInText, TaskType,
 };
 use super::field::Field;
-use super::formats::{DataSource, Mixing, Named, PARTS, Preference, ROLES};
+use super::formats::{DataForm, DataSource, Mixing, Named, PARTS, Preference, ROLES};
 use super::key::{ANY, Key, Kind, at_least, between, whole};
 use super::privacy::{PrivacyKind, PrivacyMode, PrivacyRule};
 use super::row::Decides::{Always, ByDigest, Never, UnlessDefault, When, WhenNotDefault};
@@ -299,6 +299,9 @@ keys! {
         /// what becomes of preference data (better and worse answers, KTO labels): refused by
         /// name, or only the better answers learned
         preference = preference: Preference, "refuse", "chosen", ByDigest(Other);
+        /// what the files are: conversations in the form each has (`auto`), or plain text that is
+        /// learned whole (`text`), as in continued pretraining
+        data_form = form: DataForm, "auto", "text", ByDigest(Other);
     }
 
     then |reader| {

@@ -193,6 +193,18 @@ impl TextTokenizer {
         self.special.named.get("eos_token").map(String::as_str)
     }
 
+    /// The tokens that the tokenizer puts before every text of its own, such as `<s>`; most have none.
+    #[must_use]
+    pub fn opening(&self) -> Vec<u32> {
+        let ids = |special: bool| {
+            let encoding = self.inner.encode("a", special);
+            encoding.map_or_else(|_| Vec::new(), |encoding| encoding.get_ids().to_vec())
+        };
+        let (whole, plain) = (ids(true), ids(false));
+        let begins = (0..whole.len()).find(|&at| whole[at..].starts_with(&plain));
+        whole[..begins.unwrap_or(0)].to_vec()
+    }
+
     /// The id of a token.
     #[must_use]
     pub fn token_id(&self, token: &str) -> Option<u32> {

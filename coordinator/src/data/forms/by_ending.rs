@@ -4,13 +4,16 @@ use shared::error::Result;
 
 use super::parsed::Parsed;
 use super::renaming::Renaming;
-use super::{dialogue, json, parquet, table};
+use super::{dialogue, json, parquet, plain, table};
 use crate::data::config::DataConfig;
 use crate::data::files::{self, SourceFile, decode};
 
 /// Reads one file whole with the reader of its ending, `None` when there is none.
 pub(crate) fn parse(config: &DataConfig, file: &SourceFile) -> Result<Option<Parsed>> {
     let extension = file.extension();
+    if plain::said(config) && extension != "parquet" {
+        return plain::parse(config, file).map(Some);
+    }
     if !files::KNOWN.contains(&extension.as_str()) {
         return Ok(None);
     }

@@ -5,6 +5,7 @@
 //! knows is refused; a field that says what is not to be learned, or which answer is worse, is obeyed or refused.
 
 use serde_json::{Map, Value};
+use shared::config::DataForm;
 use shared::error::{Error, Result};
 
 use super::ambiguity;
@@ -12,7 +13,7 @@ use super::at::At;
 use super::columns::{INPUT_IDS, TURN_LISTS, setting};
 use super::object::Object;
 use super::renaming::Renaming;
-use super::{marks, pairs, preference, tokens, turns};
+use super::{marks, pairs, plain, preference, tokens, turns};
 
 /// Texts that stand for what is no text.
 const MEDIA: &[(&str, &[&str])] = &[
@@ -29,7 +30,10 @@ pub(crate) fn sample(
 ) -> Result<Object> {
     let (object, aside) = renaming.object(object, at)?;
     let (object, left_out) = unmarked(object, renaming, at)?;
-    let mut found = conversation(&object, at)?;
+    let mut found = match renaming.formats.form {
+        DataForm::Text => plain::read(&object, at)?,
+        DataForm::Auto => conversation(&object, at)?,
+    };
     without_media(&object, &found, at)?;
     found.unused.extend(aside);
     found.left_out = left_out;

@@ -3,7 +3,7 @@
 //! From below: `at` where a sample stands · `parsed`, `object` what a reader gives · `columns` known
 //! names, `renaming` the user's own · `ambiguity` what can be read in two ways · `unique` JSON whose keys
 //! stand once · `marks` what is not to be learned, `preference` which answers are better · `parts`, `calls`
-//! what a turn is made of · `speakers` who says it · `pairs`, `turns`, `tokens` one object, `by_keys`
+//! what a turn is made of · `speakers` who says it · `pairs`, `turns`, `plain`, `tokens` one object, `by_keys`
 //! whichever of them it is · `dialogue`, `json`,
 //! `table` (with `row_marks`), `parquet` one file, `by_ending` whichever of them it is · `metadata` rows that point at files.
 //! Keeps: texts are taken unchanged; what can be read in two ways is refused. Not here: how sure it is
@@ -24,6 +24,7 @@ mod pairs;
 mod parquet;
 mod parsed;
 mod parts;
+pub(crate) mod plain;
 mod preference;
 mod renaming;
 mod row_marks;

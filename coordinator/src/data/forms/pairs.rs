@@ -11,12 +11,9 @@ use super::at::At;
 use super::columns::{self, Columns};
 use super::object::{Object, text};
 use super::turns::{self, THOUGHTS};
-use super::{ambiguity, marks, speakers};
+use super::{ambiguity, marks, plain, speakers};
 use crate::data::excerpt::excerpt;
 use crate::data::file_report::Form;
-
-/// Names of plain text without question and answer.
-const PLAIN: &[&str] = &["text", "content", "raw_content", "document", "正文", "文本"];
 
 /// Reads an object in which one key is the question and another the answer.
 pub(super) fn read(object: &Map<String, Value>, keys: &[&str], at: At<'_>) -> Result<Object> {
@@ -157,13 +154,14 @@ fn unknown_keys(object: &Map<String, Value>, at: At<'_>, parts: Columns) -> Erro
     let neither = parts.question.is_none() && parts.answer.is_none();
     let plain = texts
         .iter()
-        .find(|key| PLAIN.contains(&key.to_lowercase().as_str()));
+        .find(|key| plain::FIELDS.contains(&key.to_lowercase().as_str()));
     if let Some(key) = plain.filter(|_| neither) {
         return at
             .unknown(format!("a sample is plain text, in `{key}`: it has no question and no answer"))
             .why(format!("its keys: {}", keys.join(", ")))
             .why("such rows are for pretraining (`stage: pt`, `type: completion` of other tools); here answers to questions are learned")
-            .fix("give each row a question and its answer, such as {\"question\": ..., \"answer\": ...}");
+            .fix("give each row a question and its answer, such as {\"question\": ..., \"answer\": ...}")
+            .fix("or --set data_form=text, where all of it is to be learned");
     }
     let error = at
         .unknown("a JSON object in a form nobody knows")

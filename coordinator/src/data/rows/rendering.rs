@@ -21,6 +21,9 @@ pub(crate) struct RenderingStats {
     /// Samples of several rows, and their rows.
     unrolled: Places,
     unrolled_rows: u64,
+    /// Plain texts of several rows, and their rows.
+    cut: Places,
+    cut_rows: u64,
     unsaid: Places,
     /// What the prompt had there, of the first of them.
     prompt: Option<String>,
@@ -32,7 +35,10 @@ impl RenderingStats {
     /// Takes the rows of the next sample.
     pub(crate) fn add(&mut self, sample: &Conversation, rows: &[Tokenized]) {
         let place = || sample.place();
-        if rows.len() > 1 {
+        if rows.len() > 1 && sample.plain_text().is_some() {
+            self.cut.add(place);
+            self.cut_rows += rows.len() as u64;
+        } else if rows.len() > 1 {
             self.unrolled.add(place);
             self.unrolled_rows += rows.len() as u64;
         }
@@ -89,6 +95,7 @@ impl RenderingStats {
             (&self.tools, TOOLS),
             (&self.escaped, ESCAPED),
             (&self.left_out, LEFT_OUT),
+            (&self.cut, CUT),
             (&self.unrolled, UNROLLED),
             (&self.unsaid, UNSAID),
             (&self.empty_thought, EMPTY_THOUGHT),
@@ -99,6 +106,7 @@ impl RenderingStats {
             let what = what
                 .replace("TEMPLATE", &format!("the chat template ({name})"))
                 .replace("PROMPT", &format!("{prompt:?}"))
+                .replace("TEXTROWS", &self.cut_rows.to_string())
                 .replace("ROWS", &self.unrolled_rows.to_string());
             format!("{} samples {what}: {places}", places.count)
         })
@@ -117,6 +125,7 @@ const TOOLS: &str = "name tools that TEMPLATE leaves out: the model does NOT see
 const ESCAPED: &str = "have `arguments` of a call as a text, which TEMPLATE writes quoted and escaped, as transformers \
     does; arguments that are JSON objects are written as such";
 const LEFT_OUT: &str = "have text that TEMPLATE leaves out or changes";
+const CUT: &str = "are longer than max_seq_length and were cut into TEXTROWS rows; every token of them is learned";
 const UNROLLED: &str = "became ROWS rows: TEMPLATE writes an answer otherwise once another question follows, so each is \
     learned in the view in which it was given";
 const UNSAID: &str = "have answers that do not begin as the prompt of TEMPLATE does, which goes on with PROMPT: they are \

@@ -2,7 +2,7 @@
 //!
 //! `render` a conversation to text and the spans that are learned, in as many `views` as that needs, by where `answers`
 //! stand and what is `lost` · `mask` both to ids and targets ·
-//! `given` samples that came as tokens.
+//! `given` samples that came as tokens · `text` those without speakers.
 
 mod answers;
 pub(crate) mod fields;
@@ -10,6 +10,7 @@ pub(crate) mod given;
 mod lost;
 mod mask;
 mod render;
+pub(crate) mod text;
 mod views;
 
 pub(crate) use mask::mask;

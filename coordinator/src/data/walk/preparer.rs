@@ -9,7 +9,7 @@ use crate::data::config::DataConfig;
 use crate::data::files;
 use crate::data::sample::{Conversation, Tokenized};
 use crate::data::sources::Sources;
-use crate::data::tokenize::{Renderer, fields, given, mask};
+use crate::data::tokenize::{Renderer, fields, given, mask, text};
 
 /// Everything that the rows of a run are made of.
 pub(crate) struct Preparer<'a> {
@@ -45,6 +45,9 @@ impl Preparer<'_> {
         if let Some(tokens) = &sample.tokens {
             let row = given::row(tokens, self.tokenizer, config.loss_on);
             return Some(row.map(|row| vec![row]));
+        }
+        if let Some(plain) = sample.plain_text() {
+            return Some(text::rows(plain, self.tokenizer, config));
         }
         let template = self.template?;
         let rows = || {

@@ -72,7 +72,7 @@ bad! {
              | ^^
           all keys are flat: there are no sections
           nothing was started
-          fix: remove it; the nearest key is `preference`, and `coordinator schema` lists them all
+          fix: remove it; the nearest key is `data_form`, and `coordinator schema` lists them all
         "#;
     a_missing_key_is_named:
         shown(load_text("train_data_dir: d\nbase_model: b\n", &[]).unwrap_err()) => @r#"

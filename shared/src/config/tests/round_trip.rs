@@ -141,6 +141,11 @@ fn formats() -> impl Strategy<Value = FormatConfig> {
             },
             columns: columns.into_iter().collect(),
             roles: roles.into_iter().collect(),
+            form: if repeat {
+                DataForm::Auto
+            } else {
+                DataForm::Text
+            },
             preference: if repeat {
                 Preference::Refuse
             } else {
@@ -337,6 +342,7 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         columns: []                       # default
         roles: []                         # default
         preference: refuse                # default
+        data_form: auto                   # default
         "#);
 }
 

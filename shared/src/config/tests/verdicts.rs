@@ -90,6 +90,7 @@ const LORA: &[Turn] = &[
     ("special_tokens_in_text", "keep", "plain", &[]),
     ("roles", "['user=u']", "[]", &[]),
     ("preference", "chosen", "refuse", &[]),
+    ("data_form", "text", "auto", &[]),
 ];
 
 /// IA3 in bf16 with what does not go with the other one, and what decides only there.
@@ -332,6 +333,7 @@ fn what_does_not_decide_is_written_as_ever() {
     columns: ["question=q"]
     roles: ["user=u"]
     preference: chosen
+    data_form: text
     "#);
     insta::assert_snapshot!(beside(IA3), @"
     train_data_dir: /start/d
