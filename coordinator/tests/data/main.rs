@@ -31,4 +31,5 @@ mod sources;
 mod split;
 mod templates;
 mod troubles;
+mod views;
 mod walk;
