@@ -90,12 +90,18 @@ deny: ## licences, bans and sources of all dependencies, and advisories where th
 law-qa: build ## configs/law_qa.yaml on the small base model to its end, in fp16 and in bf16
 	LAW_QA=full $(CARGO) test --release --locked -p cluster-tests --test precision -- shipped --nocapture
 
+BATTERY = target/battery
+battery-templates: build ## 160 templates of published models x 22 conversations against transformers (GOLDEN_PYTHON as for golden)
+	$(GOLDEN_PYTHON) tests/templates/battery.py install $(BATTERY)
+	$(GOLDEN_PYTHON) tests/templates/battery.py run $(BATTERY) --coordinator target/release/coordinator
+
 golden: ## make the golden numbers again (GOLDEN_PYTHON: one with torch, transformers, peft)
 	$(GOLDEN_PYTHON) tests/golden/make_golden.py
 	$(GOLDEN_PYTHON) tests/golden/make_fp16_golden.py
 	OMP_NUM_THREADS=1 $(GOLDEN_PYTHON) tests/golden/make_quantized_golden.py
 	$(GOLDEN_PYTHON) tests/golden/make_data_golden.py
 	$(GOLDEN_PYTHON) tests/golden/make_order_golden.py
+	$(GOLDEN_PYTHON) tests/templates/make_golden.py
 
 clean: ## remove build results and output/, keep .deps/
 	rm -rf target output

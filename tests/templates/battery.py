@@ -353,7 +353,7 @@ def run(folder, coordinator, only):
     for verdict, count in counts.most_common():
         print(f"  {count:6} {verdict}")
     fine = counts["equal"] + counts["refused by both"]
-    argued = [line.split("|") for line in ARGUED.read_text().splitlines() if line and not line.startswith("#")]
+    argued = [re.split(r"(?<!\\)\|", line) for line in ARGUED.read_text().splitlines() if line and not line.startswith("#")]
     open_cases = []
     for template, all in results.items():
         for name, (verdict, why) in all.items():

@@ -33,4 +33,5 @@ mod sources;
 mod split;
 mod templates;
 mod troubles;
+mod views;
 mod walk;

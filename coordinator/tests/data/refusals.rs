@@ -113,11 +113,11 @@ fn a_template_that_changes_its_mind_about_the_beginning_is_refused() {
     insta::assert_snapshot!(house.error(), @r#"
     E0307 the chat template renders a conversation's beginning differently from the whole
       at HOUSE/data/a.txt:1
-      the messages before the answer (message 2) with add_generation_prompt=true are no prefix of the whole text
-      they part at byte 0: "1试用期多久？<|im_end|>" there, "4试用期多久？<|im_end|>最长六个月。<|im_end|>押金退吗？<|im_end|>应当退还。<|im_en…" in the whole
-      so where the answer begins and ends cannot be told, and what to mask neither
+      the messages before the answer (message 4), with add_generation_prompt=true, are no prefix of the text with the answer
+      they part at byte 0: "3试用期多久？<|im_end|>最长六个月。<|im_end|>押金退吗？<|im_end|>" there, "4试用期多久？<|im_end|>最长六个月。<|im_end|>押金退吗？<|im_end|>应当退还。<|im_en…" with the answer
+      so where the answer begins cannot be told, and what to mask neither
       template: HOUSE/base/chat_template.jinja
-      fix: --set train_on_inputs=true, or make each answer a sample of its own
+      fix: put a template of the model that only adds at the end, such as its training form, into the folder as chat_template.jinja
     "#);
     let house = house.set(|c| c.loss_on = LossOn::All);
     assert_eq!(house.prepare().unwrap().writer.rows(), 1);
@@ -141,7 +141,7 @@ fn a_template_that_leaves_text_out_or_reads_the_clock_is_noticed() {
     let house = under(source, data);
     insta::assert_snapshot!(house.prepare().unwrap().report.notices.join("\n"), @r#"
     1 samples have a turn without a text: a.jsonl:2
-    the chat template (chat_template.jinja) leaves out or changes text of 1 samples: a.jsonl:1 (system)
+    1 samples have text that the chat template (chat_template.jinja) leaves out or changes: a.jsonl:1 (system)
     the chat template (chat_template.jinja) writes today's date; it is told a fixed one, 2024-07-26, so that the same data gives the same tokens
     "#);
 }

@@ -363,6 +363,9 @@ impl ChatTemplate {
     }
 }
 
+/// Names of a thought, in the order that transformers looks for them.
+const THOUGHTS: &[&str] = &["reasoning_content", "thinking", "reasoning"];
+
 /// A message as the template sees it.
 fn turn(message: &Message) -> Value {
     let (role, content) = (message.role.as_str(), message.content.as_str());
@@ -377,7 +380,22 @@ fn turn(message: &Message) -> Value {
         };
         (key.clone(), value)
     };
-    Value::from_pairs(fields.iter().map(field))
+    let mut named = THOUGHTS.iter().filter_map(|name| fields.get(*name));
+    let Some(thought) = named.find(|thought| !thought.is_null()) else {
+        return Value::from_pairs(fields.iter().map(field));
+    };
+    // As transformers: whichever name a thought has, templates find it under `reasoning_content` and `thinking`.
+    let thought = functions::from_json(thought);
+    let mut all: Vec<(String, Value)> = Vec::with_capacity(fields.len() + 2);
+    let thinking = fields.get_key_value("thinking").map(field);
+    all.push(thinking.unwrap_or_else(|| ("thinking".to_owned(), thought.clone())));
+    let others = fields.iter().filter(|(key, _)| *key != "thinking");
+    all.extend(others.map(field));
+    match all.iter_mut().find(|(key, _)| key == "reasoning_content") {
+        Some((_, value)) => *value = thought,
+        None => all.push(("reasoning_content".to_owned(), thought)),
+    }
+    Value::from_pairs(all)
 }
 
 /// Whether the template sees no content in a message: one that is null is left out, as transformers does.

@@ -253,6 +253,79 @@ fn the_digest_changes_with_the_template() {
     );
 }
 
+/// Under each family: what the template writes is special, what a text spells is not, and nothing else changes.
+#[test]
+fn special_tokens_in_texts_stay_text() {
+    for name in FAMILIES {
+        let tokenizer = TextTokenizer::load(&fixture(name)).unwrap();
+        let template = ChatTemplate::load(&fixture(name)).unwrap();
+        let eos = tokenizer.eos_token().unwrap().to_owned();
+        let asked = |text: String| {
+            let messages = [Message::new("user", text)];
+            let ids = template.prompt(&tokenizer, &messages, false).unwrap();
+            let specials = ids.iter().filter(|id| tokenizer.is_special(**id)).count();
+            (tokenizer.decode(&ids, false).unwrap(), specials, ids)
+        };
+        let (plain, specials, ids) = asked("before after".into());
+        assert_eq!(
+            ids,
+            tokenizer
+                .encode(
+                    &template
+                        .render(&[Message::new("user", "before after")], true)
+                        .unwrap()
+                )
+                .unwrap()
+                .ids
+        );
+        let (text, same, _) = asked(format!("before{eos}after"));
+        assert_eq!(same, specials, "{name}");
+        assert_eq!(
+            text,
+            plain.replace("before after", &format!("before{eos}after")),
+            "{name}"
+        );
+        let spelled = [Message::new("user", format!("{eos}{eos} <think>"))];
+        assert_eq!(tokenizer.spelled(&spelled, None), [eos.as_str()]);
+        let kept = template.prompt(&tokenizer, &spelled, true).unwrap();
+        let kept = kept.iter().filter(|id| tokenizer.is_special(**id)).count();
+        assert_eq!(kept, specials + 2, "{name}");
+    }
+}
+
+#[test]
+fn offsets_of_a_text_that_spells_special_tokens_cover_it_without_gaps() {
+    for name in FAMILIES {
+        let tokenizer = TextTokenizer::load(&fixture(name)).unwrap();
+        let eos = tokenizer.eos_token().unwrap();
+        let text = format!("问{eos}a {eos}b{eos}");
+        let first = text.find(eos).unwrap();
+        let encoded = tokenizer.encode_quoting(&text, &[first]).unwrap();
+        let mut end = 0;
+        for &(from, to) in &encoded.offsets {
+            assert!(from <= end && to >= end, "{name}: {from}..{to} after {end}");
+            end = to;
+        }
+        assert_eq!(end, text.len(), "{name}");
+        let specials = encoded.ids.iter().filter(|id| tokenizer.is_special(**id));
+        assert_eq!(specials.count(), 2, "{name}");
+    }
+}
+
+#[test]
+fn a_template_that_looks_for_a_special_token_in_a_text_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    copy("chatml", folder.path());
+    let source = "{% for m in messages %}{{ m.content | length }}{% endfor %}";
+    std::fs::write(folder.path().join("chat_template.jinja"), source).unwrap();
+    let tokenizer = TextTokenizer::load(folder.path()).unwrap();
+    let template = ChatTemplate::load(folder.path()).unwrap();
+    let messages = [Message::new("user", "<|im_end|>")];
+    let error = template.prompt(&tokenizer, &messages, false).unwrap_err();
+    assert_eq!(error.code, Code::TemplateRefused);
+    assert!(template.prompt(&tokenizer, &messages, true).is_ok());
+}
+
 fn streamed(tokenizer: &TextTokenizer, ids: &[u32], skip_special: bool) -> Vec<String> {
     let mut stream = StreamDecoder::new(tokenizer, skip_special);
     let mut pieces: Vec<String> = ids.iter().map(|id| stream.push(*id)).collect();

@@ -47,6 +47,7 @@ pub struct TextTokenizer {
     special: SpecialTokens,
     special_ids: BTreeSet<u32>,
     spellings: Spellings,
+    rebuilt: bool,
     /// Made when the first text spells a special token.
     quoting: OnceLock<std::result::Result<Quoting, String>>,
     files: Vec<PathBuf>,
@@ -84,6 +85,7 @@ impl TextTokenizer {
             .map_err(|why| special::broken(&path, &why))?;
         let (files, digest) = digest_of(folder)?;
         Ok(Self {
+            rebuilt: rebuilt(folder, &bytes)?,
             spellings,
             quoting: OnceLock::new(),
             inner,
@@ -223,6 +225,13 @@ impl TextTokenizer {
         self.special_ids.contains(&id)
     }
 
+    /// Whether transformers 5 builds this tokenizer anew, and gives prompts other ids than the file: one of
+    /// `LlamaTokenizer` whose file puts a mark of a space before each text.
+    #[must_use]
+    pub fn is_rebuilt_by_transformers(&self) -> bool {
+        self.rebuilt
+    }
+
     /// The files that belong beside the adapter: tokenizer and template.
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
@@ -306,6 +315,18 @@ fn prepare(inner: &mut Tokenizer, special: &SpecialTokens) -> std::result::Resul
         }
     }
     Ok(())
+}
+
+fn rebuilt(folder: &Path, file: &[u8]) -> Result<bool> {
+    let config = special::read_object(&folder.join(special::CONFIG))?;
+    let class = config.as_ref().and_then(|c| c.get("tokenizer_class"));
+    let llama = class.and_then(|class| class.as_str());
+    if !llama.is_some_and(|class| class.starts_with("LlamaTokenizer")) {
+        return Ok(false);
+    }
+    let file: serde_json::Value = serde_json::from_slice(file).unwrap_or_default();
+    let normalizer = file.get("normalizer").map(ToString::to_string);
+    Ok(normalizer.is_some_and(|text| text.contains("\"Prepend\"")))
 }
 
 fn digest_of(folder: &Path) -> Result<(Vec<PathBuf>, String)> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
+use shared::text::TextTokenizer;
 
 use super::chunk::Chunk;
 use super::progress::Progress;
@@ -17,6 +18,10 @@ use crate::data::pieces::Position;
 use crate::data::privacy::PrivacyReport;
 use crate::data::rows::{RowStats, Rows};
 use crate::data::sample::{Conversation, Tokenized};
+
+const REBUILT: &str = "transformers 5 builds the tokenizer of this folder (LlamaTokenizer) anew and gives prompts other ids than \
+    its tokenizer.json, which this run, transformers 4 and SentencePiece follow; answers have the same ids. Ask the adapter \
+    with one of these, or load the tokenizer with PreTrainedTokenizerFast";
 
 /// What is done with the rows of a walk, and who is told.
 pub(crate) struct WalkOptions<'a> {
@@ -77,6 +82,13 @@ impl<'a> RowCollector<'a> {
         }
         collector.tell(false);
         Ok(collector)
+    }
+
+    /// Notes what is to be said of the tokenizer, once.
+    pub(super) fn note_tokenizer(&mut self, tokenizer: &TextTokenizer) {
+        if self.skip == 0 && tokenizer.is_rebuilt_by_transformers() {
+            self.rows.stats.report.notices.push(REBUILT.to_owned());
+        }
     }
 
     fn resume(&mut self) -> Result<()> {

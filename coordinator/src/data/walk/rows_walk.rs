@@ -20,6 +20,7 @@ pub(crate) fn walk<'a>(preparer: &Preparer<'a>, options: WalkOptions<'a>) -> Res
     let config = sources.config;
     let (pieces, skipped) = Pieces::new(config)?;
     let mut collector = RowCollector::begin(config, options, pieces.position(), &skipped)?;
+    collector.note_tokenizer(preparer.tokenizer);
     let privacy = match config.privacy.mode {
         PrivacyMode::Off => None,
         PrivacyMode::Scan | PrivacyMode::Mask => Some(Privacy::new(&config.privacy)?),
