@@ -13,6 +13,7 @@ use super::document::{Item, Mark, Node, Source, shorten};
 use super::guess::{Guess, guess};
 use super::key::{Fallback, Key};
 use super::keys::find;
+use super::look_alike;
 use crate::error::{Code, Error, Place};
 
 /// What was written for one key.
@@ -251,6 +252,9 @@ fn unknown(
     let shown = shorten(text);
     let mut error =
         Error::new(Code::UnknownKey, format!("unknown key `{shown}`")).at(source.place(name.mark));
+    if let Some(odd) = look_alike::told(text) {
+        error = error.why(odd);
+    }
     let key = guess.key();
     if guess.is_likely() && !present.contains(key) {
         error = match find(key).map(|key| key.default) {
@@ -262,6 +266,7 @@ fn unknown(
         error = error.why("all keys are flat: there are no sections");
     }
     match guess {
+        Guess::Same(key) => error.fix(format!("write `{key}` anew, without that character")),
         Guess::Alias(key) => error.fix(format!("this is called `{key}` here")),
         Guess::Likely(key) => error.fix(format!("did you mean `{key}`?")),
         Guess::Nearest(key) => error.fix(format!(

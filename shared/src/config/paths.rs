@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::keys::RunConfig;
+use super::path_hints;
 use crate::error::{Code, Error, Result};
 
 /// What must lie at a path.
@@ -91,16 +92,25 @@ fn missing(key: &str, path: Option<&Path>, wanted: Wanted, what: &str) -> Option
         Err(error) => error.to_string(),
     };
     let wanted = wanted.describe();
-    let error = Error::new(Code::MissingPath, format!("`{key}` does not name {wanted}"))
+    let mut error = Error::new(Code::MissingPath, format!("`{key}` does not name {wanted}"))
         .in_file(path)
         .why(reason)
-        .why(format!("looked for {what}"))
-        .why("relative paths start from the folder the command is run in");
-    let home = path.components().any(|part| part.as_os_str() == "~");
-    Some(if home {
-        error.fix("write the home folder in full: `~` is not expanded")
-    } else {
+        .why(format!("looked for {what}"));
+    let hint = path_hints::hint(key, path);
+    if hint.is_none() {
+        error = error.why("relative paths start from the folder the command is run in");
+    }
+    let hint = hint.unwrap_or_default();
+    for line in hint.why {
+        error = error.why(line);
+    }
+    for line in &hint.fix {
+        error = error.fix(line);
+    }
+    Some(if hint.fix.is_empty() {
         error.fix(format!("put it there, or point `--set {key}=PATH` at it"))
+    } else {
+        error
     })
 }
 
@@ -171,8 +181,11 @@ mod tests {
           at ROOT/a/b
           it is not there; ROOT is the last part that is
           looked for the first adapter: adapter_config.json and adapter_model.safetensors
-          relative paths start from the folder the command is run in
-          fix: put it there, or point `--set init_adapter=PATH` at it
+          if `a/b` is the name of a repository on a hub: nothing is downloaded here
+          fix: download it first: hf download a/b --local-dir adapters/b
+          fix: or from ModelScope: modelscope download --model a/b --local_dir adapters/b
+          fix: then --set init_adapter=adapters/b
+          fix: or put it there, or point `--set init_adapter=PATH` at it
 
         E0108 `parent` does not name a folder
           at ROOT/out/checkpoint-5

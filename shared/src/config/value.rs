@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use super::choices::{TASKS, TaskType};
-use super::document::{Item, Mark, Node, shorten};
+use super::document::{Item, Mark, Node, Source, shorten};
 use super::key::{Key, Kind, UNBOUNDED};
+use super::look_alike;
 use super::words::nearest;
 use crate::error::Code;
 
@@ -23,6 +24,8 @@ pub(super) struct Problem {
     pub fix: Vec<String>,
     /// Where the wrong part stands, when it is one item of a list.
     pub part: Option<Mark>,
+    /// Which of its characters are not what they look like.
+    pub odd: Option<String>,
 }
 
 /// A value or why not.
@@ -35,7 +38,58 @@ impl Problem {
             what,
             fix: Vec::new(),
             part: None,
+            odd: None,
         }
+    }
+
+    /// The problem with the remedy that `reads` shows to work: the characters that were meant, or nothing.
+    pub(super) fn or_meant(
+        mut self,
+        key: &Key,
+        item: &Item,
+        reads: impl Fn(&Item) -> bool,
+    ) -> Self {
+        let text = match &item.node {
+            Node::Text(text) => text.clone(),
+            Node::List(items) => {
+                let texts = items.iter().filter_map(|item| match &item.node {
+                    Node::Text(text) => Some(text.as_str()),
+                    _ => None,
+                });
+                format!("[{}]", texts.collect::<Vec<_>>().join(", "))
+            }
+            _ => return self,
+        };
+        let text = text.as_str();
+        self.odd = look_alike::told(text);
+        let meant = look_alike::meant(text);
+        let again = Source::new("meant", meant.trim()).item();
+        if self.odd.is_some() && again.as_ref().is_ok_and(&reads) {
+            return self.fix_first(format!("write `{}: {}`", key.name, meant.trim()));
+        }
+        if is_nothing(text) && self.fix.is_empty() {
+            let null = Item {
+                node: Node::Null,
+                mark: item.mark,
+            };
+            return self.fix(if reads(&null) {
+                format!(
+                    "write `{}: null`, or leave the value empty: nothing is `null` in YAML",
+                    key.name
+                )
+            } else {
+                format!(
+                    "remove `{}`, or write a value such as {}",
+                    key.name, key.example
+                )
+            });
+        }
+        self
+    }
+
+    fn fix_first(mut self, line: String) -> Self {
+        self.fix.insert(0, line);
+        self
     }
 
     pub(super) fn fix(mut self, line: impl Into<String>) -> Self {
@@ -73,6 +127,12 @@ pub(super) fn wrong_type(key: &Key, item: &Item) -> Problem {
 
 pub(super) fn out_of_range(key: &Key, item: &Item) -> Problem {
     must(Code::OutOfRange, key, item)
+}
+
+/// Whether a text is what other languages write for nothing.
+fn is_nothing(text: &str) -> bool {
+    let word = text.trim().to_lowercase();
+    ["none", "nil", "null", "undefined", "nan", "n/a"].contains(&word.as_str())
 }
 
 /// A number as it was written.
@@ -262,6 +322,23 @@ pub(super) fn optional_path(key: &Key, item: &Item, cwd: &Path) -> Read<Option<P
     let text = match &item.node {
         Node::Null => return Ok(None),
         Node::Text(text) if text.is_empty() => return Ok(None),
+        Node::Text(text) if is_nothing(text) => {
+            let what = format!(
+                "`{}` names a path `{text}`; nothing is `null` in YAML",
+                key.name
+            );
+            let problem = Problem::new(Code::WrongType, what);
+            let problem = match key.kind {
+                Kind::Path => problem.fix(format!("write a path such as {}", key.example)),
+                _ => problem.fix(format!(
+                    "write `{}: null`, or leave the value empty",
+                    key.name
+                )),
+            };
+            return Err(problem.fix(format!(
+                "write `./{text}` for a file or folder of that name"
+            )));
+        }
         Node::Text(text) => text,
         Node::Whole(_) | Node::Real(_) | Node::Flag(_) => {
             return Err(wrong_type(key, item).fix("put the path in quotes"));
