@@ -12,7 +12,7 @@ use shared::config::{self, AdapterKind, Loaded, RunConfig};
 use shared::error::{Error, Result, visible};
 use shared::model::AdapterSpec;
 
-use crate::start::check_bounds;
+use crate::start::{belongs, check_bounds};
 
 /// What `check` found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,10 +53,10 @@ pub struct KeyLine {
 pub fn run(config: &Path, set: &[String], cwd: &Path) -> Result<Report> {
     let loaded = config::load(config, set, cwd)?;
     check_bounds(&loaded.config)?;
-    let warnings = config::missing_paths(&loaded.config)
-        .iter()
-        .map(warning)
-        .collect();
+    let (remarks, unusable) = belongs::look(&loaded.config);
+    let missing = config::missing_paths(&loaded.config);
+    let warnings = missing.iter().chain(&unusable).map(warning);
+    let warnings = warnings.chain(remarks).collect();
     Ok(Report {
         file: config.display().to_string(),
         keys: key_lines(&loaded),

@@ -10,8 +10,10 @@ use shared::manifest::ExpectedTensor;
 use shared::model::{self, AdapterShape, ModelConfig};
 use shared::text::{ChatTemplate, TextTokenizer};
 
+use super::belongs;
 use super::bounds;
 use super::prompts::prompts;
+use crate::data::DataConfig;
 
 /// What a run takes from its base model.
 pub(super) struct BaseModel {
@@ -23,6 +25,9 @@ pub(super) struct BaseModel {
     pub(super) template: Option<ChatTemplate>,
     /// The prompts that each evaluation answers, as tokens.
     pub(super) prompts: Prompts,
+    /// What a person should know about its parts.
+    pub(super) remarks: Vec<String>,
+    shape: ModelConfig,
 }
 
 impl BaseModel {
@@ -41,12 +46,23 @@ impl BaseModel {
         let template = ChatTemplate::find(&config.base_model)?;
         let prompts = prompts(config, &shape, &tokenizer, template.as_ref())?;
         bounds::told(config, &prompts)?;
+        let remarks = belongs::remarks(&config.base_model, &shape, &tokenizer, template.as_ref())?;
         Ok(Self {
+            remarks,
             digest: model::base_digest(&config.base_model)?,
             expected: adapter.expected(),
             tokenizer,
             template,
             prompts,
+            shape,
         })
+    }
+
+    /// Refuses data with tokens that the embedding has no row for.
+    ///
+    /// # Errors
+    /// As [`belongs::within_the_embedding`].
+    pub(super) fn holds(&self, data: &DataConfig) -> Result<()> {
+        belongs::within_the_embedding(data, &self.shape, &self.tokenizer, self.template.as_ref())
     }
 }

@@ -62,10 +62,12 @@ pub fn prepare(request: &Request) -> Result<PreparedRun> {
     folder.lock()?;
     // Looked at again: another coordinator may have worked here until the lock was taken.
     folder.refuse_other(&identity)?;
+    base.holds(&(&loaded.config).into())?;
     let data = RunData::prepare(&loaded.config, &base, &paths.prepared())?;
     data.identify(&mut identity);
     let start = folder.decide(&identity)?;
     let mut notices = loaded.notices.clone();
+    notices.extend(base.remarks.iter().cloned());
     notices.extend(data.notices());
     let parent = parent.map(|earlier| {
         notices.extend(parent::words(&earlier));

@@ -18,12 +18,14 @@ use crate::start::{check_writable, progress};
 /// # Errors
 /// Whatever is wrong with configuration, data or output folder.
 pub fn run(args: &Source, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> Result<String> {
+    let opened = open(args, cwd)?;
+    opened.within_the_embedding()?;
     let Opened {
         config,
         output_dir,
         tokenizer,
         template,
-    } = open(args, cwd)?;
+    } = opened;
     check_writable(&output_dir)?;
     let folder = RunPaths::new(&output_dir).prepared();
     let ready = data::ready(&config, &tokenizer, template.as_ref(), &folder, progress)?;
