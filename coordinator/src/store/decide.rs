@@ -51,7 +51,12 @@ pub fn decide(
             "this run is finished, its adapter is there",
         )
         .in_file(output_dir)
-        .fix("--overwrite to train again; the same inputs give the same bytes"));
+        .fix(format!(
+            "--set parent={} --set output_dir=ANOTHER to train on from it",
+            output_dir.display()
+        ))
+        .fix("--set output_dir=ANOTHER to train it again beside this one; the same inputs give the same bytes")
+        .fix("--overwrite to train it again in place of this one, which is removed"));
     }
     Ok(Start::Continue)
 }

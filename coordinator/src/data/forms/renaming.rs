@@ -82,7 +82,7 @@ impl<'a> Renaming<'a> {
         for named in self.of_samples() {
             if let [one, other, ..] = there(&named.part)[..] {
                 let why = format!("`columns` says that both are the {}", named.part);
-                let ways = [one, other].map(|name| columns::setting(&[(&named.part, name)]));
+                let ways = [one, other].map(|name| self.with(&named.part, name));
                 return Err(ambiguity::sample(at, &keys, &why, ways));
             }
         }
@@ -110,7 +110,19 @@ impl<'a> Renaming<'a> {
         at.unknown(format!("`{}` is missing", names.join("` or `")))
             .why(format!("its keys: {}", keys.join(", ")))
             .why(format!("`columns` says {}", said.join(", ")))
-            .fix(format!("--set columns=[{part}=NAME] with one of the keys"))
+            .fix(format!(
+                "{} with one of the keys for NAME",
+                self.with(part, "NAME")
+            ))
+    }
+
+    /// `--set` for `columns` as it is, but for the name of one part.
+    fn with(self, part: &str, name: &str) -> String {
+        let columns = self.formats.columns.iter();
+        let others = columns.filter(|named| named.part != part);
+        let others = others.map(|named| (named.part.as_str(), named.name.as_str()));
+        let all: Vec<(&str, &str)> = std::iter::once((part, name)).chain(others).collect();
+        columns::setting(&all)
     }
 
     /// A table's header under known names; columns that are put aside have no name.
