@@ -1,6 +1,10 @@
 //! Tokenizer, template, weights and stop tokens that do not belong to one model are told before a run starts.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,12 @@
 //!
 //! Each case is a folder with data, imported, loaded and read to its samples.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::path::Path;
 
 use coordinator::data::{self, DataConfig};

@@ -199,7 +199,7 @@ impl<'a> Block<'a> {
             _ => return Ok(set),
         };
         let begins = |known: &&str| name.starts_with(*known);
-        if PREFERENCES.iter().any(|known| begins(&known)) {
+        if PREFERENCES.iter().any(begins) {
             let what = format!("`type: {name}` is not built");
             return refused(
                 what,

@@ -175,6 +175,8 @@ mod tests {
     fn a_finished_run_is_refused() {
         let error = start(Existing::Run(&state(true)), "one").unwrap_err();
         assert_eq!(error.code, Code::AlreadyComplete);
+        assert!(error.fix[0].starts_with("--set parent=out --set output_dir="));
+        assert!(!error.fix[1].contains("--overwrite"), "{error:?}");
     }
 
     #[test]

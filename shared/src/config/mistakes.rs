@@ -4,6 +4,7 @@
 //! for a reason that has a name. Keeps: only asked of refused text, so a line that YAML reads is never blamed alone.
 
 use super::document::Mark;
+use super::keys::find;
 use super::look_alike;
 
 /// A line that cannot be read, and the line that was meant.
@@ -83,7 +84,16 @@ fn colon(line: &str, blanks: usize, at: &impl Fn(usize, usize) -> Mark) -> Optio
     let sign = end + gap.map(char::len_utf8).sum::<usize>();
     let c = line[sign..].chars().next()?;
     let key = look_alike::meant(&line[start..end]);
-    let colon = c == ':' || look_alike::ascii(c) == Some(':');
+    let colon = matches!(look_alike::ascii(c).unwrap_or(c), ':' | '=');
+    if !colon && sign > end && find(&key).is_some() {
+        let value = line[sign..].trim_end();
+        return Some(Mistake {
+            mark: at(end, 1),
+            what: format!("no colon stands behind the key `{key}`"),
+            meant: format!("{}{key}: {value}", &line[blanks..start]),
+            tab: false,
+        });
+    }
     if key.is_empty() || !key.is_ascii() || !colon {
         return None;
     }
@@ -181,6 +191,9 @@ mod tests {
             ("lora_rank：16", 10, "lora_rank: 16"),
             ("lora_rank ：16", 11, "lora_rank: 16"),
             ("lora_rank∶ 16", 10, "lora_rank: 16"),
+            ("lora_rank=16", 10, "lora_rank: 16"),
+            ("lora_rank = 16", 11, "lora_rank: 16"),
+            ("lora_rank 16", 10, "lora_rank: 16"),
             ("lora_rank\u{200b}：16", 11, "lora_rank: 16"),
             ("lora_rank:\u{a0}16", 11, "lora_rank: 16"),
             ("lora_rank:\u{3000}16", 11, "lora_rank: 16"),

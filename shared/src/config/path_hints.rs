@@ -39,8 +39,8 @@ impl Hint {
     }
 }
 
-/// What was meant, where that can be told.
-pub(super) fn hint(key: &str, path: &Path) -> Option<Hint> {
+/// What was meant by a path that nobody writes on purpose, whether something is there or not.
+pub(super) fn slip(key: &str, path: &Path) -> Option<Hint> {
     let text = path.to_str()?;
     escapes(key, text)
         .or_else(|| drive(key, text))
@@ -48,6 +48,12 @@ pub(super) fn hint(key: &str, path: &Path) -> Option<Hint> {
         .or_else(|| variable(key, text))
         .or_else(|| quotes(key, text))
         .or_else(|| odd(key, text))
+}
+
+/// What was meant, where that can be told.
+pub(super) fn hint(key: &str, path: &Path) -> Option<Hint> {
+    let text = path.to_str()?;
+    slip(key, path)
         .or_else(|| backslashes(key, text))
         .or_else(|| hub(key, path))
 }

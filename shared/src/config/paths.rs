@@ -30,7 +30,8 @@ impl Wanted {
 /// Checks that data, base model, metadata, first adapter and parent are there.
 ///
 /// # Errors
-/// `E0108` with the first missing path; the others in [`Error::also`].
+/// `E0108` with the first missing path, `E0104` for an output folder that was hardly meant; the others in
+/// [`Error::also`].
 pub fn check_paths(config: &RunConfig) -> Result<()> {
     let mut missing = missing_paths(config).into_iter();
     match missing.next() {
@@ -74,6 +75,7 @@ pub fn missing_paths(config: &RunConfig) -> Vec<Error> {
             adapter,
         ),
         missing("parent", config.parent.as_deref(), Wanted::Folder, parent),
+        slip_of_output(&config.output_dir),
     ]
     .into_iter()
     .flatten()
@@ -112,6 +114,23 @@ fn missing(key: &str, path: Option<&Path>, wanted: Wanted, what: &str) -> Option
     } else {
         error
     })
+}
+
+/// An output folder is made where it is not there: one that nobody meant would be made too.
+fn slip_of_output(path: &Path) -> Option<Error> {
+    if path.exists() {
+        return None;
+    }
+    let hint = path_hints::slip("output_dir", path)?;
+    let what = "`output_dir` is hardly the folder that was meant";
+    let mut error = Error::new(Code::OutOfRange, what).in_file(path);
+    for line in hint.why {
+        error = error.why(line);
+    }
+    for line in hint.fix {
+        error = error.fix(line);
+    }
+    Some(error)
 }
 
 /// How much of the path is there.

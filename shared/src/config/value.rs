@@ -322,22 +322,19 @@ pub(super) fn optional_path(key: &Key, item: &Item, cwd: &Path) -> Read<Option<P
     let text = match &item.node {
         Node::Null => return Ok(None),
         Node::Text(text) if text.is_empty() => return Ok(None),
-        Node::Text(text) if is_nothing(text) => {
+        Node::Text(text) if is_nothing(text) && !matches!(key.kind, Kind::Path) => {
             let what = format!(
                 "`{}` names a path `{text}`; nothing is `null` in YAML",
                 key.name
             );
-            let problem = Problem::new(Code::WrongType, what);
-            let problem = match key.kind {
-                Kind::Path => problem.fix(format!("write a path such as {}", key.example)),
-                _ => problem.fix(format!(
+            return Err(Problem::new(Code::WrongType, what)
+                .fix(format!(
                     "write `{}: null`, or leave the value empty",
                     key.name
-                )),
-            };
-            return Err(problem.fix(format!(
-                "write `./{text}` for a file or folder of that name"
-            )));
+                ))
+                .fix(format!(
+                    "write `./{text}` for a file or folder of that name"
+                )));
         }
         Node::Text(text) => text,
         Node::Whole(_) | Node::Real(_) | Node::Flag(_) => {
@@ -350,8 +347,9 @@ pub(super) fn optional_path(key: &Key, item: &Item, cwd: &Path) -> Read<Option<P
             "`{}` names an address; only local paths are built yet",
             key.name
         );
-        let fix = format!("write a path such as {}", key.example);
-        return Err(Problem::new(Code::NotYet, what).fix(fix));
+        return Err(
+            Problem::new(Code::NotYet, what).fix(format!("write a path such as {}", key.example))
+        );
     }
     absolute(key, text, cwd).map(Some)
 }

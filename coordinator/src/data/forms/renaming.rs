@@ -87,7 +87,7 @@ impl<'a> Renaming<'a> {
             }
         }
         let named = |part: &&str| self.of_samples().any(|named| named.part == **part);
-        let forms = FORMS.iter().filter(|parts| parts.iter().any(|p| named(&p)));
+        let forms = FORMS.iter().filter(|parts| parts.iter().any(&named));
         let lacks = |part: &&str| named(part) && there(part).is_empty();
         let forms = forms.map(|parts| parts.iter().copied().find(lacks));
         let forms: Vec<Option<&str>> = forms.collect();

@@ -140,3 +140,26 @@ fn a_path_with_what_cannot_be_seen_is_shown_with_it() {
         "{shown}"
     );
 }
+
+#[test]
+fn an_output_folder_that_nobody_meant_is_refused() {
+    for (written, says) in [
+        ("out\u{200b}", "U+200B"),
+        ("“out”", "the quote"),
+        ("$HOME/out", "`$HOME` is not expanded"),
+        ("~/out", "`~` is not expanded"),
+        (r"D:\law\out", "a path of Windows"),
+    ] {
+        let text = format!("train_data_dir: /\nbase_model: /\noutput_dir: {written}\n");
+        let loaded = load_text("run.yaml", &text, Path::new("/start")).unwrap();
+        let shown = render(&check_paths(&loaded.config).unwrap_err());
+        assert!(shown.starts_with("E0104 `output_dir` is hardly"), "{shown}");
+        assert!(
+            shown.contains(says) && shown.contains("fix: "),
+            "{written}: {shown}"
+        );
+    }
+    let text = "train_data_dir: /\nbase_model: /\noutput_dir: 输出/法律：一\n";
+    let loaded = load_text("run.yaml", text, Path::new("/start")).unwrap();
+    assert!(check_paths(&loaded.config).is_ok());
+}
