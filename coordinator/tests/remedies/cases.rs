@@ -125,6 +125,9 @@ pub const CASES: &[Case] = &[
     config(Code::WrongType, "lora_rank: None\n", "remove `lora_rank`", Edit(RUN, "lora_rank: None\n", "")),
     config(Code::NotYet, "train_data_dir: data\nbase_model: base\noutput_dir: s3://b/x\n", "write a path such as", Edit(RUN, "s3://b/x", "./output/law_lora")),
     both(Code::WrongType, "init_adapter: 5\n", &[(A, GOOD), ("5/x", b"")], "put the path in quotes", Edit(RUN, ": 5", ": '5'")),
+    config(Code::WrongType, "--set lora_rank=None\n", "leave it out, or --set", Set(&[])),
+    config(Code::WrongType, "--set max_steps=None\n", "--set max_steps=null", Set(&[])),
+    config(Code::WrongType, "--set lora_rank=１６\n", "--set lora_rank=16", Set(&[])),
     // Keys against each other.
     config(Code::Contradiction, "fp16: true\nbf16: true\n", "keep one of them", Set(&[])),
     config(Code::Contradiction, "train_on_inputs: true\nloss_on: last\n", "--set train_on_inputs=false", Set(&[])),
@@ -146,7 +149,7 @@ pub const CASES: &[Case] = &[
     config(Code::BadYaml, "\tlora_rank: 16\n", "write `lora_rank: 16`", Line),
     config(Code::BadYaml, "---\nseed: 1\n", "keep one document", Edit(RUN, "---\nseed: 1\n", "")),
     config(Code::MissingPath, "metadata_path: no/such.csv\n", "put it there, or point", Set(&[("PATH`", "null`"), ("metadata_path=null", "metadata_path=null")])),
-    config(Code::BadYaml, "train_data_dir data\n", "write one `key: value` per line, as", Write(RUN, "train_data_dir: data\nbase_model: base\noutput_dir: out\n")),
+    config(Code::BadYaml, "train_data_dir-data\n", "write one `key: value` per line, as", Write(RUN, "train_data_dir: data\nbase_model: base\noutput_dir: out\n")),
     config(Code::MissingPath, "train_data_dir: data\nbase_model: Qwen/Qwen2.5-7B-Instruct\noutput_dir: out\n", "or put it there", Set(&[("PATH`", "base`")])),
     both(Code::MissingPath, "validation_dir: $NO_SUCH_NAME/v\n", &[(A, GOOD), ("v/b.jsonl", b"{\"question\": \"x\", \"answer\": \"y\"}\n")], "write the path in full", Edit(RUN, "$NO_SUCH_NAME/v", "v")),
     config(Code::MissingPath, "validation_dir: “data”\n", "--set validation_dir=", Set(&[])),

@@ -38,10 +38,14 @@ impl Scene {
             fs::copy(entry.path(), to).unwrap();
         }
         fs::create_dir(root.join("data")).unwrap();
+        // A case may say something on the command line.
+        let given = |line: &str| line.strip_prefix("--set ").map(str::to_owned);
         let scene = Self {
             folder,
-            set: Vec::new(),
+            set: case.config.lines().filter_map(given).collect(),
         };
+        let lines = case.config.lines().filter(|line| given(line).is_none());
+        let config: String = lines.map(|line| format!("{line}\n")).collect();
         if case.files.is_empty() {
             scene.write("data/a.jsonl", GOOD.as_bytes());
         }
@@ -49,9 +53,9 @@ impl Scene {
             scene.write(name, bytes);
         }
         // A case about the required keys says all of them itself.
-        let whole = case.config.starts_with("train_data_dir");
+        let whole = config.starts_with("train_data_dir");
         let required = if whole { "" } else { RUN };
-        scene.write("run.yaml", format!("{required}{}", case.config).as_bytes());
+        scene.write("run.yaml", format!("{required}{config}").as_bytes());
         scene
     }
 
@@ -151,7 +155,7 @@ fn settings(fix: &str) -> Vec<String> {
         } else {
             end
         };
-        part[..end].trim_end_matches(',').to_owned()
+        part[..end].trim_end_matches([',', ':']).to_owned()
     };
     // Of two ways in one remedy the first is taken.
     parts.map(one).take(1).collect()

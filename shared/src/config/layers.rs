@@ -180,9 +180,17 @@ impl Layers {
         let name = format!("--set {text}");
         let Some((key_text, value_text)) = text.split_once('=') else {
             let place = Source::inline(name, "").place(Mark::default());
-            return Err(Error::new(Code::Usage, "`--set` needs `key=value`")
-                .at(place)
-                .fix("write it as in `--set lora_rank=16`"));
+            let error = Error::new(Code::Usage, "`--set` needs `key=value`").at(place);
+            let meant = look_alike::meant(text);
+            let pair = meant.split_once('=').or_else(|| meant.split_once(':'));
+            let error = match look_alike::told(text) {
+                Some(odd) => error.why(odd),
+                None => error,
+            };
+            return Err(match pair {
+                Some((key, value)) => error.fix(format!("--set {}={}", key.trim(), value.trim())),
+                None => error.fix("write it as in `--set lora_rank=16`"),
+            });
         };
         let source = Rc::new(Source::inline(name, value_text));
         let value = source.item()?;

@@ -70,9 +70,10 @@ impl Take for Reader<'_> {
                     Some(value)
                 }
                 Err(problem) => {
-                    let problem = problem.or_meant(key, &written.value, |item| {
-                        T::read(key, item, self.cwd).is_ok()
-                    });
+                    let problem =
+                        problem.or_meant(key, &written.value, written.source.inline, |item| {
+                            T::read(key, item, self.cwd).is_ok()
+                        });
                     let error = coded(key, &problem, written);
                     self.layers.problems.push(error);
                     None

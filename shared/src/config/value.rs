@@ -47,6 +47,7 @@ impl Problem {
         mut self,
         key: &Key,
         item: &Item,
+        inline: bool,
         reads: impl Fn(&Item) -> bool,
     ) -> Self {
         let text = match &item.node {
@@ -65,23 +66,28 @@ impl Problem {
         let meant = look_alike::meant(text);
         let again = Source::new("meant", meant.trim()).item();
         if self.odd.is_some() && again.as_ref().is_ok_and(&reads) {
-            return self.fix_first(format!("write `{}: {}`", key.name, meant.trim()));
+            let meant = meant.trim();
+            return self.fix_first(match inline {
+                true => format!("--set {}={}", key.name, meant.replace(", ", ",")),
+                false => format!("write `{}: {meant}`", key.name),
+            });
         }
         if is_nothing(text) && self.fix.is_empty() {
             let null = Item {
                 node: Node::Null,
                 mark: item.mark,
             };
-            return self.fix(if reads(&null) {
-                format!(
+            return self.fix(match (reads(&null), inline) {
+                (true, true) => format!("--set {}=null: nothing is `null` in YAML", key.name),
+                (true, false) => format!(
                     "write `{}: null`, or leave the value empty: nothing is `null` in YAML",
                     key.name
-                )
-            } else {
-                format!(
+                ),
+                (false, true) => format!("leave it out, or --set {}={}", key.name, key.example),
+                (false, false) => format!(
                     "remove `{}`, or write a value such as {}",
                     key.name, key.example
-                )
+                ),
             });
         }
         self

@@ -163,3 +163,17 @@ fn an_output_folder_that_nobody_meant_is_refused() {
     let loaded = load_text("run.yaml", text, Path::new("/start")).unwrap();
     assert!(check_paths(&loaded.config).is_ok());
 }
+
+#[test]
+fn remedies_for_set_are_settings() {
+    for (set, fix) in [
+        ("lora_rank=１６", "fix: --set lora_rank=16"),
+        ("lora_rank：16", "fix: --set lora_rank=16"),
+        ("lora_rank:16", "fix: --set lora_rank=16"),
+        ("max_steps=None", "fix: --set max_steps=null"),
+        ("lora_rank=None", "fix: leave it out, or --set lora_rank=16"),
+    ] {
+        let shown = super::said_of_set(&[set]);
+        assert!(shown.contains(fix), "{shown}");
+    }
+}
