@@ -9,6 +9,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use coordinator::cli::data::Source;
+use coordinator::cli::data::prepare::run as prepare_data;
 use coordinator::cli::{PlanArgs, check, plan};
 use coordinator::start::{Request, prepare};
 use serde_json::{Value, json};
@@ -120,7 +122,24 @@ fn a_token_beyond_the_embedding_is_told_and_refused_where_the_data_has_it() {
     );
     assert!(!scene.0.path().join("out").exists());
     let plan = plan::run(&plan_args(), scene.0.path(), &mut |_| {}).unwrap_err();
-    assert_eq!(plan.code, Code::BadTokenizer);
+    assert_eq!((plan.code, plan.place), (Code::BadTokenizer, error.place));
+}
+
+#[test]
+fn rows_that_were_prepared_before_are_held_against_the_embedding_too() {
+    let row = "{\"input_ids\": [5, 2559, 2], \"labels\": [5, 2559, 2]}\n";
+    let scene = Scene::new(row);
+    let source = Source {
+        config: "run.yaml".into(),
+        set: Vec::new(),
+    };
+    prepare_data(&source, scene.0.path(), &mut |_| {}).unwrap();
+    // The same rows, and a smaller embedding.
+    let smaller = |value: &mut Value| value["vocab_size"] = json!(2559);
+    let scene = scene.edit("config.json", smaller);
+    let error = prepare_data(&source, scene.0.path(), &mut |_| {}).unwrap_err();
+    assert_eq!(error.code, Code::BadTokenizer);
+    assert_eq!(error.place.unwrap().line, Some(1));
 }
 
 fn plan_args() -> PlanArgs {

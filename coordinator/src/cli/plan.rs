@@ -33,10 +33,15 @@ pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> R
     let tokenizer = TextTokenizer::load(&config.base_model)?;
     let template = ChatTemplate::find(&config.base_model)?;
     let data = DataConfig::from(&config);
-    belongs::within_the_embedding(&data, &shape, &tokenizer, template.as_ref())?;
     let remarks = belongs::remarks(&config.base_model, &shape, &tokenizer, template.as_ref())?;
     let folder = RunPaths::new(&config.output_dir).prepared();
     let ready = data::ready(&data, &tokenizer, template.as_ref(), &folder, progress)?;
+    let model = belongs::Model {
+        shape: &shape,
+        tokenizer: &tokenizer,
+        template: template.as_ref(),
+    };
+    belongs::prepared_within(&data, model, &ready, &folder)?;
     let (lengths, target_tokens) = ready.sizes(&folder)?;
     let plan = Plan::new(&config, target_tokens.clone(), lengths.clone());
     let earlier = earlier(&config, &plan, &ready.digest);

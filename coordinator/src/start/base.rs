@@ -13,7 +13,6 @@ use shared::text::{ChatTemplate, TextTokenizer};
 use super::belongs;
 use super::bounds;
 use super::prompts::prompts;
-use crate::data::DataConfig;
 
 /// What a run takes from its base model.
 pub(super) struct BaseModel {
@@ -58,11 +57,12 @@ impl BaseModel {
         })
     }
 
-    /// Refuses data with tokens that the embedding has no row for.
-    ///
-    /// # Errors
-    /// As [`belongs::within_the_embedding`].
-    pub(super) fn holds(&self, data: &DataConfig) -> Result<()> {
-        belongs::within_the_embedding(data, &self.shape, &self.tokenizer, self.template.as_ref())
+    /// Its parts that data are held against.
+    pub(super) fn model(&self) -> belongs::Model<'_> {
+        belongs::Model {
+            shape: &self.shape,
+            tokenizer: &self.tokenizer,
+            template: self.template.as_ref(),
+        }
     }
 }

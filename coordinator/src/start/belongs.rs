@@ -9,11 +9,12 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use shared::config::RunConfig;
+use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 use shared::model::ModelConfig;
 use shared::text::{ChatTemplate, Message, TextTokenizer, stop_ids};
 
-use crate::data::{self, DataConfig, Wanted};
+use crate::data::{self, DataConfig, Ready, Wanted};
 
 /// A text that an answer is recognised by in a rendering.
 const ANSWER: &str = "quixotic answer";
@@ -76,18 +77,47 @@ pub fn look(config: &RunConfig) -> (Vec<String>, Vec<Error>) {
     }
 }
 
-/// Refuses data with a token that the embedding has no row for.
+/// The base model that data are held against.
+#[derive(Clone, Copy)]
+pub struct Model<'a> {
+    /// What config.json says.
+    pub shape: &'a ModelConfig,
+    /// Its tokenizer.
+    pub tokenizer: &'a TextTokenizer,
+    /// Its chat template, if any.
+    pub template: Option<&'a ChatTemplate>,
+}
+
+/// Refuses prepared data with a token that the embedding has no row for; most tokenizers have no such token, and
+/// then no row is looked at.
 ///
 /// # Errors
-/// [`Code::BadTokenizer`] with the first such token, its file and line; as [`data::previews`].
-pub fn within_the_embedding(
+/// [`Code::BadTokenizer`] with the first such token, its file and line; as [`data::Ready::id_from`].
+pub fn prepared_within(
     config: &DataConfig,
-    shape: &ModelConfig,
-    tokenizer: &TextTokenizer,
-    template: Option<&ChatTemplate>,
+    model: Model<'_>,
+    ready: &Ready,
+    folder: &Path,
 ) -> Result<()> {
-    let first = rows(shape);
-    if tokenizer.tokens_from(first).is_empty() {
+    let first = rows(model.shape);
+    if model.tokenizer.tokens_from(first).is_empty() {
+        return Ok(());
+    }
+    match ready.id_from(first, folder)? {
+        None => Ok(()),
+        Some((id, Some(origin))) => Err(beyond(config, model, id, &origin)),
+        // Rows that were prepared before do not know where they came from.
+        Some((_, None)) => within_the_embedding(config, model),
+    }
+}
+
+/// Refuses data with a token that the embedding has no row for, sample by sample.
+///
+/// # Errors
+/// As [`prepared_within`] and [`data::previews`].
+pub fn within_the_embedding(config: &DataConfig, model: Model<'_>) -> Result<()> {
+    let first = rows(model.shape);
+    if model.tokenizer.tokens_from(first).is_empty() {
         return Ok(());
     }
     let all = Wanted {
@@ -98,35 +128,36 @@ pub fn within_the_embedding(
     let validation = config.validation_dir.as_deref();
     sources.extend(validation.map(|folder| config.of_validation(folder)));
     for source in &sources {
-        for sample in data::previews(source, tokenizer, template, &all)? {
+        for sample in data::previews(source, model.tokenizer, model.template, &all)? {
             if let Some(id) = sample.ids.iter().find(|id| **id >= first) {
-                let token = tokenizer.token(*id).unwrap_or_default();
-                let folder = if source.train_data_dir.is_file() {
-                    source
-                        .train_data_dir
-                        .parent()
-                        .unwrap_or(&source.train_data_dir)
-                } else {
-                    &source.train_data_dir
-                };
-                let what = format!("the token {token:?} is beyond the base model's embedding");
-                return Err(Error::new(Code::BadTokenizer, what)
-                    .at_line(folder.join(&sample.origin.file), sample.origin.line)
-                    .why(format!(
-                        "its id is {id}, and the embedding has {} rows, for ids 0 to {}",
-                        shape.vocab_size,
-                        first.saturating_sub(1)
-                    ))
-                    .why(format!(
-                        "the tokenizer in {} was given tokens that the weights were not",
-                        config.base_model.display()
-                    ))
-                    .fix(format!("take {token:?} out of the text"))
-                    .fix("or give the weights a row for it in Python: model.resize_token_embeddings(len(tokenizer)), then save_pretrained"));
+                return Err(beyond(source, model, *id, &sample.origin));
             }
         }
     }
     Ok(())
+}
+
+fn beyond(config: &DataConfig, model: Model<'_>, id: u32, origin: &RowOrigin) -> Error {
+    let token = model.tokenizer.token(id).unwrap_or_default();
+    let root = &config.train_data_dir;
+    let folder = match root.is_file() {
+        true => root.parent().unwrap_or(root),
+        false => root,
+    };
+    let what = format!("the token {token:?} is beyond the base model's embedding");
+    Error::new(Code::BadTokenizer, what)
+        .at_line(folder.join(&origin.file), origin.line)
+        .why(format!(
+            "its id is {id}, and the embedding has {} rows, for ids 0 to {}",
+            model.shape.vocab_size,
+            rows(model.shape).saturating_sub(1)
+        ))
+        .why(format!(
+            "the tokenizer in {} was given tokens that the weights were not",
+            config.base_model.display()
+        ))
+        .fix(format!("take {token:?} out of the text"))
+        .fix("or give the weights a row for it in Python: model.resize_token_embeddings(len(tokenizer)), then save_pretrained")
 }
 
 fn rows(shape: &ModelConfig) -> u32 {

@@ -62,7 +62,6 @@ pub fn prepare(request: &Request) -> Result<PreparedRun> {
     folder.lock()?;
     // Looked at again: another coordinator may have worked here until the lock was taken.
     folder.refuse_other(&identity)?;
-    base.holds(&(&loaded.config).into())?;
     let data = RunData::prepare(&loaded.config, &base, &paths.prepared())?;
     data.identify(&mut identity);
     let start = folder.decide(&identity)?;

@@ -89,7 +89,12 @@ impl Scene {
             return Err(error);
         }
         let shape = ModelConfig::load(&run.base_model)?;
-        belongs::within_the_embedding(&data, &shape, &tokenizer, template.as_ref())
+        let model = belongs::Model {
+            shape: &shape,
+            tokenizer: &tokenizer,
+            template: template.as_ref(),
+        };
+        belongs::within_the_embedding(&data, model)
     }
 
     /// Does what the remedy says.

@@ -83,8 +83,12 @@ impl Opened {
     fn within_the_embedding(&self) -> Result<()> {
         match ModelConfig::load(&self.config.base_model) {
             Ok(shape) => {
-                let template = self.template.as_ref();
-                belongs::within_the_embedding(&self.config, &shape, &self.tokenizer, template)
+                let model = belongs::Model {
+                    shape: &shape,
+                    tokenizer: &self.tokenizer,
+                    template: self.template.as_ref(),
+                };
+                belongs::within_the_embedding(&self.config, model)
             }
             Err(_) => Ok(()),
         }
