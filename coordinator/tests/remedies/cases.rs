@@ -128,6 +128,9 @@ pub const CASES: &[Case] = &[
     config(Code::WrongType, "--set lora_rank=None\n", "leave it out, or --set", Set(&[])),
     config(Code::WrongType, "--set max_steps=None\n", "--set max_steps=null", Set(&[])),
     config(Code::WrongType, "--set lora_rank=１６\n", "--set lora_rank=16", Set(&[])),
+    config(Code::WrongType, "learning_rate: 0,0001\n", "write 0.0001: the sign", Edit(RUN, "0,0001", "0.0001")),
+    config(Code::WrongType, "lora_dropout: 5%\n", "write 0.05: percent", Edit(RUN, "5%", "0.05")),
+    config(Code::WrongType, "lora_rank: 16# mine\n", "write 16 and a blank", Edit(RUN, "16# mine", "16 # mine")),
     // Keys against each other.
     config(Code::Contradiction, "fp16: true\nbf16: true\n", "keep one of them", Set(&[])),
     config(Code::Contradiction, "train_on_inputs: true\nloss_on: last\n", "--set train_on_inputs=false", Set(&[])),

@@ -178,10 +178,28 @@ fn no_number(key: &Key, item: &Item) -> Problem {
     let Node::Text(text) = &item.node else {
         return problem;
     };
-    let digits = text.trim().trim_start_matches('0');
+    let written = text.trim();
+    let digits = written.trim_start_matches('0');
+    // Behind a comma three digits may be thousands or decimals: neither is guessed.
+    let thousands = written
+        .split_once(',')
+        .is_some_and(|(_, behind)| behind.len() == 3);
+    let real = matches!(key.kind, Kind::Real(_)) && (!thousands || written.starts_with('0'));
+    let pointed = written.replacen(',', if real { "." } else { "," }, 1);
+    let share = written.strip_suffix('%').map(str::trim);
+    let share = share.and_then(|share| share.parse::<f64>().ok());
+    let before = written.split_once('#').map(|(before, _)| before.trim());
     if number_in_text(digits).is_some() {
         problem.fix(format!(
             "write {digits}: a leading zero means octal to some programs"
+        ))
+    } else if pointed != written && number_in_text(&pointed).is_some() {
+        problem.fix(format!("write {pointed}: the sign of decimals is a point"))
+    } else if let Some(share) = share {
+        problem.fix(format!("write {}: percent are not read", share / 100.0))
+    } else if let Some(before) = before.filter(|before| number_in_text(before).is_some()) {
+        problem.fix(format!(
+            "write {before} and a blank before `#`, where a comment begins"
         ))
     } else {
         problem

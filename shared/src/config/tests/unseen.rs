@@ -177,3 +177,17 @@ fn remedies_for_set_are_settings() {
         assert!(shown.contains(fix), "{shown}");
     }
 }
+
+#[test]
+fn a_comma_that_may_stand_for_thousands_is_not_guessed() {
+    for lines in [
+        "batch_size: 1,000\n",
+        "lora_alpha: 1,000\n",
+        "lora_rank: 1,5\n",
+    ] {
+        let shown = render(&load(lines).unwrap_err());
+        assert!(!shown.contains("sign of decimals"), "{shown}");
+    }
+    let shown = render(&load("warmup_ratio: 0,125\n").unwrap_err());
+    assert!(shown.contains("write 0.125:"), "{shown}");
+}
