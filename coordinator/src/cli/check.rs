@@ -9,10 +9,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::config::{self, AdapterKind, Loaded, RunConfig};
-use shared::error::{Error, Result};
+use shared::error::{Error, Result, visible};
 use shared::model::AdapterSpec;
 
-use crate::start::check_bounds;
+use crate::start::{belongs, check_bounds};
 
 /// What `check` found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,10 +53,10 @@ pub struct KeyLine {
 pub fn run(config: &Path, set: &[String], cwd: &Path) -> Result<Report> {
     let loaded = config::load(config, set, cwd)?;
     check_bounds(&loaded.config)?;
-    let warnings = config::missing_paths(&loaded.config)
-        .iter()
-        .map(warning)
-        .collect();
+    let (remarks, unusable) = belongs::look(&loaded.config);
+    let missing = config::missing_paths(&loaded.config);
+    let warnings = missing.iter().chain(&unusable).map(warning);
+    let warnings = warnings.chain(remarks).collect();
     Ok(Report {
         file: config.display().to_string(),
         keys: key_lines(&loaded),
@@ -98,11 +98,23 @@ fn json_of(config: &RunConfig) -> Map<String, Value> {
         .collect()
 }
 
-/// An error that only `up` would stop at, in one line.
+/// An error that only `up` would stop at: what it is in one line, then its remedies.
 fn warning(error: &Error) -> String {
     let place = error.place.as_ref().map_or("", |place| place.file.as_str());
-    let reason = error.why.first().map_or("", String::as_str);
-    format!("{} {}: {place}: {reason}", error.code, error.what)
+    let place = visible(place);
+    let told =
+        |why: &&String| !why.starts_with("looked for ") && !why.starts_with("relative paths ");
+    let reasons: Vec<&str> = error.why.iter().filter(told).map(String::as_str).collect();
+    let mut text = format!(
+        "{} {}: {place}: {}",
+        error.code,
+        error.what,
+        visible(&reasons.join("; "))
+    );
+    for fix in &error.fix {
+        text.push_str(&format!("\n  fix: {fix}"));
+    }
+    text
 }
 
 impl Report {
@@ -125,6 +137,7 @@ impl Report {
             ..
         } in &self.keys
         {
+            let (value, origin) = (visible(value), visible(origin));
             text.push_str(&format!("  {key:keys$}  {value:values$}  {origin}\n"));
         }
         text.push_str(&format!(
@@ -152,7 +165,7 @@ impl Report {
             text.push_str(&format!("warning: {line}\n"));
         }
         for line in &self.notices {
-            text.push_str(&format!("notice: {line}\n"));
+            text.push_str(&format!("notice: {}\n", visible(line)));
         }
         text.push_str("the configuration can be used");
         if !self.warnings.is_empty() {
@@ -233,14 +246,15 @@ mod tests {
         let root = folder.path().display().to_string();
         let shown = report.to_text().replace(&root, "ROOT");
         let shown: Vec<&str> = shown.lines().map(str::trim_end).collect();
-        insta::assert_snapshot!(shown[shown.len() - 5..].join("\n"), @r#"
+        insta::assert_snapshot!(shown[shown.len() - 6..].join("\n"), @r#"
         global batch: 32 samples per step, cut into 8 micro-batches, whatever the number of workers
         at most 8 workers can compute at once
         the adapter is scaled by 2
         warning: E0108 `base_model` does not name a folder: /no/such/model: it is not there; / is the last part that is
+          fix: put it there, or point `--set base_model=PATH` at it
         the configuration can be used; 1 warning to see to before `up` on this machine
         "#);
-        assert_eq!(shown.len(), 1 + report.keys.len() + 5);
+        assert_eq!(shown.len(), 1 + report.keys.len() + 6);
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
     }

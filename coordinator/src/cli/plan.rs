@@ -15,8 +15,10 @@ use shared::run_paths::RunPaths;
 use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::PlanArgs;
-use crate::data::{self, Progress};
+use crate::data::{self, DataConfig, Progress};
+use crate::estimate::advice::Advice;
 use crate::estimate::{Estimate, Samples, Subject, pace};
+use crate::start::belongs;
 use crate::store;
 
 /// Plans a run. Nothing stays written.
@@ -30,18 +32,20 @@ pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> R
     let adapter = AdapterShape::new(&(&config).into(), &shape)?;
     let tokenizer = TextTokenizer::load(&config.base_model)?;
     let template = ChatTemplate::find(&config.base_model)?;
+    let data = DataConfig::from(&config);
+    let remarks = belongs::remarks(&config.base_model, &shape, &tokenizer, template.as_ref())?;
     let folder = RunPaths::new(&config.output_dir).prepared();
-    let ready = data::ready(
-        &(&config).into(),
-        &tokenizer,
-        template.as_ref(),
-        &folder,
-        progress,
-    )?;
+    let ready = data::ready(&data, &tokenizer, template.as_ref(), &folder, progress)?;
+    let model = belongs::Model {
+        shape: &shape,
+        tokenizer: &tokenizer,
+        template: template.as_ref(),
+    };
+    belongs::prepared_within(&data, model, &ready, &folder)?;
     let (lengths, target_tokens) = ready.sizes(&folder)?;
     let plan = Plan::new(&config, target_tokens.clone(), lengths.clone());
     let earlier = earlier(&config, &plan, &ready.digest);
-    Ok(Estimate::new(&Subject {
+    let mut estimate = Estimate::new(&Subject {
         file: args.config.display().to_string(),
         config: &config,
         shape: &shape,
@@ -57,7 +61,15 @@ pub fn run(args: &PlanArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> R
         open_files: limits::open_files().map(|limit| limit.hard),
         rate: args.rate,
         earlier,
-    }))
+    });
+    estimate
+        .advice
+        .extend(remarks.into_iter().map(|text| Advice {
+            about: "base_model",
+            text,
+            evidence: "the files of the base model".into(),
+        }));
+    Ok(estimate)
 }
 
 /// Bytes of a value in the weight files, as `config.json` names their type; transformers' own default

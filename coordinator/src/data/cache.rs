@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use shared::config::{FormatConfig, PrivacyMode};
-use shared::dataset::{DatasetWriter, PreparedDataset};
+use shared::dataset::{DatasetWriter, PreparedDataset, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::objective::{NextToken, Objective};
 use shared::storage;
@@ -214,6 +214,32 @@ impl Ready {
         }
         let dataset = PreparedDataset::open(&dataset_path(folder, &self.digest))?;
         Ok((dataset.lengths(), NextToken.units_of(&dataset)))
+    }
+
+    /// The first token with an id of at least this, and where its row came from where that is still known.
+    ///
+    /// # Errors
+    /// As [`Ready::sizes`].
+    pub fn id_from(&self, first: u32, folder: &Path) -> Result<Option<(u32, Option<RowOrigin>)>> {
+        let beyond = |ids: &[u32]| ids.iter().copied().find(|id| *id >= first);
+        if let Some((writer, validation)) = &self.fresh {
+            for writer in std::iter::once(writer).chain(validation) {
+                for row in 0..writer.rows() {
+                    let (ids, _, origin) = writer.row(row)?;
+                    if let Some(id) = beyond(&ids) {
+                        return Ok(Some((id, Some(origin))));
+                    }
+                }
+            }
+            return Ok(None);
+        }
+        for digest in std::iter::once(&self.digest).chain(&self.validation) {
+            let dataset = PreparedDataset::open(&dataset_path(folder, digest))?;
+            if let Some(id) = dataset.samples().find_map(|sample| beyond(sample.ids)) {
+                return Ok(Some((id, None)));
+            }
+        }
+        Ok(None)
     }
 
     /// Writes dataset and index into the folder, the index last; returns the dataset's file.

@@ -2,14 +2,12 @@
 //!
 //! In: a key and its value. Out: lines and remarks.
 
-use std::path::Path;
-
-use shared::config::{Item, Node};
+use shared::config::Node;
 use shared::error::{Code, Result};
 
-use super::values::{names, unless_empty};
+use super::Outcome;
+use super::values::unless_empty;
 use super::work::{SourceKey, Work, is_off};
-use super::{Outcome, datasets};
 
 /// The kind of adapter: without one Axolotl trains all weights, which is refused; `qlora` is LoRA on a quantized base
 /// model.
@@ -56,11 +54,49 @@ pub(super) fn rl(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
         work.nothing(at);
         return Ok(());
     }
-    let what = format!("`rl`: {} is not built", at.value.node.describe());
+    let what = format!(
+        "`rl: {}` is not built",
+        shared::config::node_yaml(&at.value.node)
+    );
     Err(work
         .error(Code::NotYet, what, at.value.mark)
-        .why("only supervised fine-tuning is trained")
-        .fix("import a file without `rl`"))
+        .why("it learns from preferences or rewards (DPO, KTO, ORPO, GRPO); only supervised fine-tuning is trained")
+        .fix("import a file without `rl`, whose data are answers to learn"))
+}
+
+/// Pretraining on plain text, which is refused.
+pub(super) fn pretraining(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
+    if is_off(&at.value.node) {
+        work.nothing(at);
+        return Ok(());
+    }
+    let what = format!("`{}` is not built", at.name);
+    Err(work
+        .error(Code::NotYet, what, at.key.mark)
+        .why("it is continued pretraining on plain text; what is imported are questions with answers")
+        .fix("import a file with `datasets` of conversations"))
+}
+
+/// What happens to rows that are too long.
+pub(super) fn too_long(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
+    unless_empty!(work, at);
+    let word = match &at.value.node {
+        Node::Text(word) if word == "raise" => "error",
+        Node::Text(word) if word == "truncate" => "truncate",
+        Node::Text(word) if word == "drop" => "drop",
+        _ => {
+            let instead = "rows that are too long are left out";
+            work.say(
+                Outcome::NoCounterpart,
+                at,
+                "no such strategy is known here",
+                instead,
+            );
+            return Ok(());
+        }
+    };
+    work.put("overflow", &Node::Text(word.into()), at)?;
+    Ok(())
 }
 
 /// Target modules by name; `lora_target_linear` includes them.
@@ -114,98 +150,6 @@ pub(super) fn batch_size(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Axolotl's names of forms that our reader finds by the keys of a row.
-const FORMS: &[&str] = &["alpaca", "sharegpt", "chat_template", "alpaca_chat.load_qa"];
-
-/// The list of data sources, of which only the first path is read.
-pub(super) fn datasets(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
-    unless_empty!(work, at);
-    let entries: &[Item] = match &at.value.node {
-        Node::List(entries) if !entries.is_empty() => entries,
-        _ => &[],
-    };
-    if entries.is_empty()
-        || entries
-            .iter()
-            .any(|entry| !matches!(entry.node, Node::Map(_)))
-    {
-        let what = format!(
-            "`datasets` must be a list of blocks with `path` and `type`, got {}",
-            at.value.node.describe()
-        );
-        return Err(work
-            .error(Code::WrongType, what, at.value.mark)
-            .fix("write it as in `datasets: [{path: data/law.jsonl, type: alpaca}]`"));
-    }
-    let mut paths = Vec::new();
-    for (number, entry) in entries.iter().enumerate() {
-        if let Node::Map(pairs) = &entry.node {
-            paths.extend(source(work, number, entry, pairs)?);
-        }
-    }
-    datasets::put(work, at, &paths)
-}
-
-/// The paths of one source, with a remark for every other key in it.
-fn source(
-    work: &mut Work<'_>,
-    number: usize,
-    entry: &Item,
-    pairs: &[(Item, Item)],
-) -> Result<Vec<String>> {
-    let named = |wanted: &str| {
-        let found = pairs
-            .iter()
-            .find(|(key, _)| key.node == Node::Text(wanted.into()));
-        found
-            .map(|(_, value)| value)
-            .filter(|value| value.node != Node::Null)
-    };
-    let Some(path) = named("path").map(names).filter(|paths| !paths.is_empty()) else {
-        let what = "a block of `datasets` has no `path`".to_owned();
-        let error = work.error(Code::MissingKey, what, entry.mark);
-        return Err(error.fix("write `path`, a local file or folder"));
-    };
-    let files = named("data_files").map(names);
-    for (key, value) in pairs {
-        let Node::Text(part) = &key.node else {
-            continue;
-        };
-        let name = format!("datasets[{number}].{part}");
-        let at = SourceKey {
-            name: &name,
-            key,
-            value,
-        };
-        match (part.as_str(), &value.node) {
-            ("path" | "data_files", _) => {}
-            ("type", Node::Text(form)) if FORMS.contains(&form.as_str()) => work.nothing(at),
-            ("type", _) => work.say(
-                Outcome::NoCounterpart,
-                at,
-                "a form is found by the keys of a row, not by name",
-                "see docs/reference/data.md for the forms, and try `coordinator data show`",
-            ),
-            ("ds_type" | "trust_remote_code", _) => work.nothing(at),
-            ("split", Node::Text(split)) if split == "train" => work.nothing(at),
-            ("field_messages", Node::Text(field))
-                if ["messages", "conversations"].contains(&field.as_str()) =>
-            {
-                work.nothing(at);
-            }
-            ("chat_template", _) => super::values::template(work, at)?,
-            (_, node) if is_off(node) => work.nothing(at),
-            _ => work.say(
-                Outcome::NoCounterpart,
-                at,
-                "a source is a path, and rows are read by their own keys",
-                "see docs/reference/data.md for the forms, and try `coordinator data show`",
-            ),
-        }
-    }
-    Ok(files.unwrap_or(path))
-}
-
 /// Adds lines for Axolotl's defaults that differ from ours.
 pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
     if work.other("adapter").is_none() {
@@ -217,10 +161,18 @@ pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
             .fix("add `adapter: lora`"));
     }
     let text = |text: &str| Node::Text(text.into());
+    if work.has("data_sources") {
+        work.default("data_mixing", &text("concatenate"), "")?;
+    }
     work.default("output_dir", &text("./model-out"), "")?;
     work.default("batch_size", &Node::Whole(1), " (`micro_batch_size: 1`)")?;
     work.default("epochs", &Node::Whole(1), "")?;
     work.default("max_seq_length", &Node::Whole(512), "")?;
+    work.default(
+        "overflow",
+        &text("drop"),
+        " (`excess_length_strategy: drop`)",
+    )?;
     work.default("lr_scheduler_type", &text("cosine"), "")?;
     if work.other("warmup_steps").is_none() && work.other("warmup_ratio").is_none() {
         work.default(
@@ -230,9 +182,4 @@ pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
         )?;
     }
     Ok(())
-}
-
-/// Whether a name is more likely a path than a repository on a hub.
-pub(super) fn looks_like_a_path(name: &str) -> bool {
-    name.starts_with(['.', '/', '~']) || Path::new(name).extension().is_some()
 }

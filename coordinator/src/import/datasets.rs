@@ -1,240 +1,257 @@
-//! The path of the training data, and the names of its columns and roles.
+//! The training data: where it lies, how several data sets are mixed, what fields and roles are called.
 //!
-//! In: LLaMA-Factory's names of datasets, or the paths of Axolotl's. Out: `train_data_dir`, and `columns`, `roles` or
-//! `csv_columns` where our reader does not know the names in the rows.
-//! Side effects: reads `dataset_info.json`, looks whether paths exist.
+//! In: data sets as the other tool's file describes them. Out: `train_data_dir`, `data_sources`, `columns`, `roles`.
+//! Side effects: looks whether paths exist, and which fields their files mention.
+//! Keeps: a field that the other tool does not read is not read here either; what `columns` and `roles` cannot say
+//! of several data sets at once is refused.
 
 use std::path::Path;
 
-use serde_json::Value;
 use shared::config::Node;
-use shared::error::{Code, Error, Result};
+use shared::error::Result;
 
-use super::values::{list, names};
+use super::Outcome;
+use super::values::list;
 use super::work::{SourceKey, Work};
-use super::{Outcome, axolotl};
 use crate::data::knows_columns;
 
-/// Keys of an entry of `dataset_info.json` that are read.
-const READ: &[&str] = &["file_name", "formatting", "columns", "tags"];
-/// Columns of an entry that have no counterpart.
-const NO_COLUMNS: &[&str] = &[
-    "images", "videos", "audios", "chosen", "rejected", "kto_tag",
-];
+/// Parts that a sample may lack; a field called so is read unless `columns` says that nothing is.
+const OPTIONAL: &[&str] = &["input", "system", "history", "tools"];
+/// A file up to this size is searched for the names of fields.
+const SEARCHED: u64 = 64 << 20;
 
-/// Writes `train_data_dir` from the first path; each further path becomes a remark.
-pub(super) fn put(work: &mut Work<'_>, at: SourceKey<'_>, paths: &[String]) -> Result<()> {
-    let Some(first) = paths.first() else {
-        return Ok(());
-    };
-    if !work.put("train_data_dir", &Node::Text(first.clone()), at)? {
-        return Ok(());
-    }
-    for more in &paths[1..] {
-        work.say(
-            Outcome::NoCounterpart,
-            at,
-            &format!("`{more}` is a further source, and `train_data_dir` is one file or folder"),
-            "only the first is read; put all files into one folder and point `train_data_dir` at it",
-        );
-    }
-    if !work.cwd.join(first).exists() {
-        let (why, instead) = if axolotl::looks_like_a_path(first) {
-            (
-                "it is not there from here",
-                "kept as it is; relative paths start from the folder the command is run in",
-            )
-        } else {
-            (
-                "it is not there from here: the name of a data set on a hub is not downloaded",
-                "kept as it is; download the files and point `train_data_dir` at them",
-            )
-        };
-        work.say(Outcome::Changed, at, &format!("`{first}`: {why}"), instead);
-    }
-    Ok(())
+/// A data set of the other tool.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DataSet {
+    /// File or folder, or a name on a hub.
+    pub path: String,
+    /// The parts of a sample that the tool reads, each with the name of its field.
+    pub columns: Vec<(&'static str, String)>,
+    /// Who speaks under which name.
+    pub roles: Vec<(&'static str, String)>,
+    /// The names stand in the tool's file, they are not its defaults.
+    pub named: bool,
 }
 
-/// Resolves the names of `dataset` by `dataset_info.json` in `dataset_dir`.
-pub(super) fn look_up(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
-    let wanted = names(at.value);
-    let folder = match work.other("dataset_dir") {
-        Some(Node::Text(folder)) => folder,
-        _ => "data".to_owned(),
-    };
-    let folder = folder.trim_end_matches('/').to_owned();
-    let file = Path::new(&folder).join("dataset_info.json");
-    let text = match std::fs::read_to_string(work.cwd.join(&file)) {
-        Ok(text) => text,
-        Err(error) => {
-            let reason = format!(
-                "`{}` cannot be read ({error}), and it says which file `{}` is",
-                file.display(),
-                wanted.join(", ")
-            );
-            work.say(
-                Outcome::Changed,
-                at,
-                &reason,
-                "`train_data_dir` is the name in `dataset_dir`, as a place to write the file's name",
-            );
-            let paths: Vec<String> = wanted
-                .iter()
-                .map(|name| format!("{folder}/{name}"))
-                .collect();
-            return put(work, at, &paths);
-        }
-    };
-    let info: Value = serde_json::from_str(&text).map_err(|error| {
-        Error::new(Code::MalformedJson, format!("this is not JSON: {error}"))
-            .at_line(&file, error.line() as u64)
-            .why(format!("`{}` is looked up in it", wanted.join(", ")))
-            .fix("mend the file, or name another `dataset_dir`")
-    })?;
-    let mut paths = Vec::new();
-    for name in &wanted {
-        let Some(entry) = info.get(name).and_then(Value::as_object) else {
-            let known: Vec<String> = info.as_object().map_or_else(Vec::new, |all| {
-                all.keys().take(8).map(|key| format!("`{key}`")).collect()
-            });
-            let what = format!("`{name}` is not in {}", file.display());
-            return Err(work
-                .error(Code::OutOfRange, what, at.value.mark)
-                .why(format!("it lists {}", known.join(", ")))
-                .fix("write a name that is there"));
-        };
-        paths.push(path_of(work, at, name, &folder, entry));
-        // Only the first data set is read, so only its columns count.
-        if paths.len() == 1 {
-            form(work, at, name, entry)?;
-        }
-    }
-    put(work, at, &paths)
-}
-
-type Entry = serde_json::Map<String, Value>;
-
-/// The path of an entry's file, or its name on a hub.
-fn path_of(
+/// Writes the lines for all data sets of a run; `weights` where the tool draws from them by share.
+pub(super) fn put(
     work: &mut Work<'_>,
     at: SourceKey<'_>,
-    name: &str,
-    folder: &str,
-    entry: &Entry,
-) -> String {
-    for hub in ["hf_hub_url", "ms_hub_url", "om_hub_url", "script_url"] {
-        if let Some(url) = entry.get(hub).and_then(Value::as_str) {
-            work.say(
-                Outcome::Changed,
-                at,
-                &format!("`{name}` is read from a hub or by a script (`{hub}: {url}`)"),
-                "its name is kept; download the files and point `train_data_dir` at them",
-            );
-            return url.to_owned();
-        }
-    }
-    match entry.get("file_name").and_then(Value::as_str) {
-        Some(file) => format!("{folder}/{file}"),
-        None => {
-            let why = format!("`{name}` has no `file_name` in dataset_info.json");
-            work.say(
-                Outcome::Changed,
-                at,
-                &why,
-                "its name in `dataset_dir` is kept",
-            );
-            format!("{folder}/{name}")
-        }
-    }
-}
-
-/// Adds a remark for every key and column of an entry that is not read.
-fn remarks(work: &mut Work<'_>, at: SourceKey<'_>, name: &str, entry: &Entry) {
-    for (key, value) in entry {
-        let hub = key.ends_with("_url");
-        if !hub && !READ.contains(&key.as_str()) && *value != Value::Bool(false) && !value.is_null()
-        {
-            let why = format!("`{key}: {value}` of `{name}` in dataset_info.json");
-            work.say(
-                Outcome::NoCounterpart,
-                at,
-                &why,
-                "the whole file is read as answers to learn",
-            );
-        }
-    }
-    for column in NO_COLUMNS {
-        let found = entry.get("columns").and_then(|columns| columns.get(column));
-        if let Some(found) = found.and_then(Value::as_str) {
-            let why = format!("the column `{found}` (`{column}`) of `{name}` in dataset_info.json");
-            work.say(Outcome::NoCounterpart, at, &why, "it is not read");
-        }
-    }
-}
-
-/// Writes the names of an entry's columns and roles that our reader does not know, and the remarks on the entry.
-fn form(work: &mut Work<'_>, at: SourceKey<'_>, name: &str, entry: &Entry) -> Result<()> {
-    let text = |part: &str, key: &str| {
-        let value = entry.get(part).and_then(|part| part.get(key));
-        value.and_then(Value::as_str).map(str::to_owned)
-    };
-    remarks(work, at, name, entry);
-    let (mut columns, mut roles) = (Vec::new(), Vec::new());
-    if entry.get("formatting").and_then(Value::as_str) == Some("sharegpt") {
-        let or = |part: &str, key: &str, default: &str| {
-            text(part, key).unwrap_or_else(|| default.into())
-        };
-        let messages = or("columns", "messages", "conversations");
-        if !["messages", "conversations"].contains(&messages.as_str()) {
-            columns.push(format!("messages={messages}"));
-        }
-        let tags = (
-            or("tags", "role_tag", "from"),
-            or("tags", "content_tag", "value"),
-        );
-        if !matches!(
-            (tags.0.as_str(), tags.1.as_str()),
-            ("from", "value") | ("role", "content")
-        ) {
-            columns.push(format!("role={}", tags.0));
-            columns.push(format!("content={}", tags.1));
-        }
-        for (role, tag, known) in [
-            ("user", or("tags", "user_tag", "human"), ["user", "human"]),
-            (
-                "assistant",
-                or("tags", "assistant_tag", "gpt"),
-                ["assistant", "gpt"],
-            ),
-        ] {
-            if !known.contains(&tag.as_str()) {
-                roles.push(format!("{role}={tag}"));
+    sets: &[DataSet],
+    weights: Option<&[f64]>,
+) -> Result<()> {
+    match sets {
+        [] => return Ok(()),
+        [one] => {
+            if !work.put("train_data_dir", &Node::Text(one.path.clone()), at)? {
+                return Ok(());
             }
         }
-    } else {
-        let or = |key: &str, default: &str| text("columns", key).unwrap_or_else(|| default.into());
-        let (question, answer) = (or("prompt", "instruction"), or("response", "output"));
-        if !knows_columns(&question, &answer) {
-            let table = entry
-                .get("file_name")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            if !shared::config::is_key("columns") && table.ends_with(".csv") {
-                work.put("csv_columns", &list([question, answer]), at)?;
-            } else {
-                columns.push(format!("question={question}"));
-                columns.push(format!("answer={answer}"));
-            }
+        several => sources(work, at, several, weights)?,
+    }
+    for set in sets {
+        told_when_missing(work, at, &set.path);
+    }
+    let columns = columns(work, at, sets);
+    if !columns.is_empty() {
+        work.must("columns", &list(columns), at)?;
+    }
+    let mut roles: Vec<String> = Vec::new();
+    for (role, name) in sets.iter().flat_map(|set| &set.roles) {
+        let entry = format!("{role}={name}");
+        if !knows_role(role, name) && !roles.contains(&entry) {
+            roles.push(entry);
         }
     }
-    for (key, named) in [("columns", columns), ("roles", roles)] {
-        if !named.is_empty() && !work.put(key, &list(named.iter().cloned()), at)? {
-            let why = format!(
-                "rows of `{name}` are called otherwise: {}",
-                named.join(", ")
-            );
-            work.say(Outcome::NoCounterpart, at, &why, "rename them in the file");
-        }
+    if !roles.is_empty() {
+        work.must("roles", &list(roles), at)?;
     }
     Ok(())
+}
+
+/// The folder that holds all data sets, and each as a source.
+fn sources(
+    work: &mut Work<'_>,
+    at: SourceKey<'_>,
+    sets: &[DataSet],
+    weights: Option<&[f64]>,
+) -> Result<()> {
+    let folder = common(sets.iter().map(|set| set.path.as_str()));
+    if !work.put("train_data_dir", &Node::Text(folder.clone()), at)? {
+        return Ok(());
+    }
+    let entry = |(number, set): (usize, &DataSet)| {
+        let below = set.path.strip_prefix(&folder).unwrap_or(&set.path);
+        let below = below.trim_start_matches('/');
+        match weights.and_then(|weights| weights.get(number)) {
+            Some(weight) => format!("{below}={weight}"),
+            None if below.contains('=') => format!("{below}=1"),
+            None => below.to_owned(),
+        }
+    };
+    let entries: Vec<String> = sets.iter().enumerate().map(entry).collect();
+    work.must("data_sources", &list(entries), at)
+}
+
+/// The folder that all paths begin with.
+fn common<'a>(paths: impl Iterator<Item = &'a str>) -> String {
+    let folders = paths.map(|path| {
+        let mut parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        parts.pop();
+        parts
+    });
+    let shared = folders.reduce(|one, other| {
+        let pairs = one.iter().zip(&other);
+        let same = pairs.take_while(|(a, b)| a == b).count();
+        one[..same].to_vec()
+    });
+    match shared.unwrap_or_default().join("/") {
+        folder if folder.is_empty() => ".".to_owned(),
+        folder => folder,
+    }
+}
+
+fn told_when_missing(work: &mut Work<'_>, at: SourceKey<'_>, path: &str) {
+    if work.cwd.join(path).exists() {
+        return;
+    }
+    let (why, instead) = if looks_like_a_path(path) {
+        (
+            "it is not there from here",
+            "kept as it is; relative paths start from the folder the command is run in",
+        )
+    } else {
+        (
+            "it is not there from here: the name of a data set on a hub is not downloaded",
+            "kept as it is; download the files and point `train_data_dir` or `data_sources` at them",
+        )
+    };
+    work.say(Outcome::Changed, at, &format!("`{path}`: {why}"), instead);
+}
+
+/// Whether a name is more likely a path than a repository on a hub.
+pub(super) fn looks_like_a_path(name: &str) -> bool {
+    name.starts_with(['.', '/', '~']) || Path::new(name).extension().is_some()
+}
+
+/// The entries of `columns`: none where the readers find the same fields by themselves.
+fn columns(work: &mut Work<'_>, at: SourceKey<'_>, sets: &[DataSet]) -> Vec<String> {
+    let mut named: Vec<(&str, &str)> = Vec::new();
+    for (part, name) in sets.iter().flat_map(|set| &set.columns) {
+        if !named.contains(&(part, name)) {
+            named.push((part, name));
+        }
+    }
+    let own = sets.iter().any(|set| set.named || !knows(set));
+    let mut entries: Vec<String> = Vec::new();
+    for (part, name) in &named {
+        let turn = matches!(*part, "role" | "content");
+        if own && !(turn && matches!(*name, "role" | "content" | "from" | "value")) {
+            entries.push(format!("{part}={name}"));
+        }
+    }
+    for part in OPTIONAL {
+        let names = named.iter().filter(|(of, _)| of == part);
+        let mut names: Vec<&str> = names.map(|(_, name)| *name).collect();
+        let nowhere = names.is_empty();
+        if nowhere {
+            names.push(part);
+        }
+        let others = sets.iter().filter(|set| reads(set, part).is_none());
+        let holds = |set: &&DataSet| names.iter().any(|name| mentions(work.cwd, &set.path, name));
+        let Some(other) = others.clone().find(holds) else {
+            continue;
+        };
+        if nowhere {
+            entries.push(format!("{part}="));
+        } else {
+            let why = format!(
+                "`{}` may have a field `{}` too, which there is read from the other data sets only",
+                other.path,
+                names.join("`, `")
+            );
+            work.say(Outcome::Changed, at, &why, "it is read from all of them");
+        }
+    }
+    let silent = entries.iter().any(|entry| entry.ends_with('='));
+    if silent && !own {
+        let whole = named.iter().map(|(part, name)| format!("{part}={name}"));
+        let fields =
+            whole.filter(|entry| !entry.starts_with("role=") && !entry.starts_with("content="));
+        let messages =
+            |entry: &String| entry != "messages=messages" && entry != "messages=conversations";
+        entries.splice(0..0, fields.filter(messages).collect::<Vec<_>>());
+    }
+    entries
+}
+
+fn reads<'a>(set: &'a DataSet, part: &str) -> Option<&'a str> {
+    let found = set.columns.iter().find(|(of, _)| *of == part);
+    found.map(|(_, name)| name.as_str())
+}
+
+/// Whether the readers find every part of a data set under its name.
+fn knows(set: &DataSet) -> bool {
+    let pair = reads(set, "question").zip(reads(set, "answer"));
+    let turns = (reads(set, "role"), reads(set, "content"));
+    let known = |(part, name): &(&str, String)| match *part {
+        "messages" => ["messages", "conversations"].contains(&name.as_str()),
+        part if OPTIONAL.contains(&part) => part == name,
+        _ => true,
+    };
+    pair.is_none_or(|(question, answer)| knows_columns(question, answer))
+        && matches!(
+            turns,
+            (None, None) | (Some("role"), Some("content")) | (Some("from"), Some("value"))
+        )
+        && set.columns.iter().all(known)
+}
+
+/// Whether the readers know who speaks under this name.
+fn knows_role(role: &str, name: &str) -> bool {
+    let known: &[&str] = match role {
+        "user" => &["user", "human"],
+        "assistant" => &["assistant", "gpt", "chatgpt", "model", "bot"],
+        "system" => &["system"],
+        "tool" => &["tool", "observation"],
+        _ => &[],
+    };
+    known.contains(&name.to_lowercase().as_str())
+}
+
+/// Whether a file says this word; a folder, a packed file and a very large one may.
+fn mentions(cwd: &Path, path: &str, word: &str) -> bool {
+    let path = cwd.join(path);
+    let Ok(found) = path.metadata() else {
+        return false;
+    };
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let text = matches!(ending, Some("json" | "jsonl" | "csv" | "tsv"));
+    if found.is_dir() || !text || found.len() > SEARCHED {
+        return true;
+    }
+    std::fs::read(&path).is_ok_and(|bytes| {
+        let text = String::from_utf8_lossy(&bytes);
+        let quoted = matches!(ending, Some("json" | "jsonl"));
+        text.contains(&if quoted {
+            format!("\"{word}\"")
+        } else {
+            word.to_owned()
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_common_folder_holds_all_paths() {
+        let of = |paths: &[&str]| common(paths.iter().copied());
+        assert_eq!(of(&["../d/a.json", "../d/b.json"]), "../d");
+        assert_eq!(of(&["data/a.json", "data/more/b.json"]), "data");
+        assert_eq!(of(&["a.json", "data/b.json"]), ".");
+        assert_eq!(of(&["/x/a", "/y/b"]), ".");
+        assert_eq!(of(&["data/law", "data/law2"]), "data");
+    }
 }

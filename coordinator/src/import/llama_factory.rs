@@ -6,22 +6,34 @@
 use shared::config::Node;
 use shared::error::{Code, Result};
 
-use super::Outcome;
-use super::datasets;
 use super::values::{list, names, unless_empty};
 use super::work::{SourceKey, Work, is_off};
+use super::{Outcome, dataset_info, datasets};
 
-/// The stage of training: only `sft` is taken, any other is refused.
+/// The stage of training: only `sft` is taken, any other is refused with its name.
 pub(super) fn stage(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     match &at.value.node {
-        Node::Text(stage) if stage != "sft" => Err(work
-            .error(
-                Code::NotYet,
-                format!("`stage: {stage}` is not built"),
-                at.value.mark,
-            )
-            .why("only supervised fine-tuning (`sft`) is trained")
-            .fix("import a file with `stage: sft`")),
+        Node::Text(stage) if stage != "sft" => {
+            let is = match stage.as_str() {
+                "dpo" | "kto" | "orpo" | "simpo" => {
+                    "it learns from preferences, answers that are compared"
+                }
+                "rm" => "it trains a reward model from preferences",
+                "ppo" => "it learns from rewards",
+                "pt" => "it is continued pretraining on plain text",
+                _ => "no stage of this name is known here",
+            };
+            Err(work
+                .error(
+                    Code::NotYet,
+                    format!("`stage: {stage}` is not built"),
+                    at.value.mark,
+                )
+                .why(format!(
+                    "{is}; only supervised fine-tuning (`sft`) is trained"
+                ))
+                .fix("import a file with `stage: sft`, whose data are answers to learn"))
+        }
         _ => {
             work.nothing(at);
             Ok(())
@@ -114,7 +126,111 @@ pub(super) fn neat_packing(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()>
 /// Names of data sets, looked up in `dataset_info.json`.
 pub(super) fn dataset(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
     unless_empty!(work, at);
-    datasets::look_up(work, at)
+    let sets = dataset_info::look_up(work, at)?;
+    let weights = match work.other("interleave_probs") {
+        Some(node) if sets.len() > 1 => Some(weights(work, &node, sets.len())?),
+        _ => None,
+    };
+    datasets::put(work, at, &sets, weights.as_deref())
+}
+
+/// The numbers of `interleave_probs`: between commas, or in a list; one for each data set.
+fn weights(work: &Work<'_>, node: &Node, sets: usize) -> Result<Vec<f64>> {
+    let number = |node: &Node| match node {
+        Node::Whole(value) => value.to_string().parse().ok(),
+        Node::Real(value) => Some(*value),
+        Node::Text(text) => text.trim().parse::<f64>().ok(),
+        _ => None,
+    };
+    let found: Option<Vec<f64>> = match node {
+        Node::Text(text) => text
+            .split(',')
+            .map(|part| part.trim().parse().ok())
+            .collect(),
+        Node::List(items) => items.iter().map(|item| number(&item.node)).collect(),
+        other => number(other).map(|one| vec![one]),
+    };
+    let fits = |weights: &Vec<f64>| {
+        weights.len() == sets
+            && weights
+                .iter()
+                .all(|weight| *weight > 0.0 && weight.is_finite())
+    };
+    if let Some(weights) = found.filter(fits) {
+        return Ok(weights);
+    }
+    let entry = work
+        .pairs
+        .iter()
+        .find(|(name, ..)| name == "interleave_probs");
+    let mark = entry.map(|(_, _, value)| value.mark).unwrap_or_default();
+    let what = format!("`interleave_probs` must be {sets} numbers above 0, one for each data set");
+    Err(work
+        .error(Code::OutOfRange, what, mark)
+        .fix("write as many numbers as `dataset` has names, such as `0.7,0.3`"))
+}
+
+/// How several data sets are mixed: behind each other, or by shares.
+pub(super) fn mix_strategy(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
+    unless_empty!(work, at);
+    if several(work) < 2 {
+        work.nothing(at);
+        return Ok(());
+    }
+    let (word, why) = match &at.value.node {
+        Node::Text(word) if word == "concat" => ("concatenate", ""),
+        Node::Text(word) if word == "interleave_under" => (
+            "subsample",
+            "rows are drawn there until one data set is used up; here shares are exact and no row comes twice",
+        ),
+        Node::Text(word) if word == "interleave_over" => (
+            "repeat",
+            "rows are drawn there until every data set is used up; here shares are exact and every row is there",
+        ),
+        Node::Text(word) if word == "interleave_once" => (
+            "concatenate",
+            "rows alternate there until each has come once; here their order is drawn from `seed`",
+        ),
+        _ => {
+            work.say(
+                Outcome::NoCounterpart,
+                at,
+                "no strategy of this name is known here",
+                "data sets are read behind each other",
+            );
+            return Ok(());
+        }
+    };
+    if work.put("data_mixing", &Node::Text(word.into()), at)? && !why.is_empty() {
+        work.say(
+            Outcome::Changed,
+            at,
+            why,
+            &format!("taken as `data_mixing: {word}`"),
+        );
+    }
+    Ok(())
+}
+
+/// The shares of several data sets, read together with `dataset`.
+pub(super) fn interleave_probs(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> {
+    let interleaves = matches!(work.other("mix_strategy"), Some(Node::Text(word)) if word.starts_with("interleave"));
+    if several(work) < 2 || !interleaves {
+        work.nothing(at);
+    } else {
+        work.say(
+            Outcome::Changed,
+            at,
+            "they are chances of a draw there, and exact shares of rows here",
+            "taken as the weights in `data_sources`",
+        );
+    }
+    Ok(())
+}
+
+fn several(work: &Work<'_>) -> usize {
+    let entry = work.pairs.iter().find(|(name, ..)| name == "dataset");
+    entry.map_or(0, |(_, _, value)| names(value).len())
 }
 
 /// The folder of `dataset_info.json`, read together with `dataset`.
@@ -135,6 +251,10 @@ pub(super) fn dataset_dir(work: &mut Work<'_>, at: SourceKey<'_>) -> Result<()> 
 /// Adds lines for LLaMA-Factory's defaults that differ from ours.
 pub(super) fn defaults(work: &mut Work<'_>) -> Result<()> {
     let text = |text: &str| Node::Text(text.into());
+    if work.has("data_sources") {
+        let note = " (`mix_strategy: concat`)";
+        work.default("data_mixing", &text("concatenate"), note)?;
+    }
     work.default("output_dir", &text("trainer_output"), "")?;
     work.default(
         "target_modules",

@@ -7,6 +7,8 @@
 //! accepts it; a counterpart that this version does not have yet is a remark.
 
 mod axolotl;
+mod axolotl_data;
+mod dataset_info;
 mod datasets;
 mod llama_factory;
 mod report;

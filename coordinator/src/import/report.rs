@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
+use shared::error::visible;
 
 use super::{Imported, Outcome, Remark};
 
@@ -50,9 +51,11 @@ impl Imported {
                 let _ = writeln!(
                     text,
                     "  {}:{line} {}: {}",
-                    self.file, remark.key, remark.value
+                    self.file,
+                    visible(&remark.key),
+                    visible(&remark.value)
                 );
-                let _ = writeln!(text, "      {}", remark.why);
+                let _ = writeln!(text, "      {}", visible(&remark.why));
                 let _ = writeln!(text, "      instead: {}", remark.instead);
             }
         }

@@ -9,7 +9,7 @@ use shared::config::{Item, Node};
 use shared::error::Result;
 
 use super::work::{SourceKey, Work};
-use super::{Outcome, Tool, axolotl, llama_factory as factory, values};
+use super::{Outcome, Tool, axolotl, axolotl_data, llama_factory as factory, values};
 
 /// Which tools have the key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,11 @@ const RULES: &[(&str, Owner, Rule)] = &[
     // Data.
     ("dataset", Factory, Read(factory::dataset)),
     ("dataset_dir", Factory, Read(factory::dataset_dir)),
-    ("datasets", Axolotl, Read(axolotl::datasets)),
+    ("datasets", Axolotl, Read(axolotl_data::datasets)),
+    ("pretraining_dataset", Axolotl, Read(axolotl::pretraining)),
+    ("excess_length_strategy", Axolotl, Read(axolotl::too_long)),
+    ("shuffle_merged_datasets", Axolotl, Gone("the order of rows is drawn from `seed` in every epoch", "see `shuffle`")),
+    ("dataset_exact_deduplication", Axolotl, Gone("rows that are equal stay", "`coordinator data check` names them")),
     ("template", Factory, Read(values::template)),
     ("chat_template", Axolotl, Read(values::template)),
     ("default_system_message", Axolotl, Gone("no system message is added", "write it into the data")),
@@ -127,8 +131,8 @@ const RULES: &[(&str, Owner, Rule)] = &[
     ("pad_to_sequence_len", Axolotl, Gone(SPEED, "rows are padded to the longest of their micro-batch")),
     ("eval_sample_packing", Axolotl, Gone(SPEED, OWN)),
     ("group_by_length", Both, Same("group_by_length")),
-    ("mix_strategy", Factory, Gone("files are read behind each other", "see `data_sources`, where `coordinator schema` lists it")),
-    ("interleave_probs", Factory, Gone("files are read behind each other", "see `data_sources`, where `coordinator schema` lists it")),
+    ("mix_strategy", Factory, Read(factory::mix_strategy)),
+    ("interleave_probs", Factory, Read(factory::interleave_probs)),
     ("streaming", Factory, Gone("data is prepared once, before the first step", CACHE)),
     ("overwrite_cache", Factory, Gone(CACHE, NOTHING_TO_SET)),
     ("tokenized_path", Factory, Gone(CACHE, NOTHING_TO_SET)),

@@ -18,6 +18,9 @@ const REQUIRED: &[(&str, &str)] = &[
     ("output_dir", "./out"),
 ];
 
+/// The longest value of the other tool that a comment repeats.
+const LONGEST: usize = 80;
+
 /// An import in progress.
 pub(super) struct Work<'a> {
     pub source: &'a Source,
@@ -69,7 +72,7 @@ impl<'a> Work<'a> {
         self.other(name).is_some_and(|node| !is_off(&node))
     }
 
-    fn has(&self, key: &str) -> bool {
+    pub(super) fn has(&self, key: &str) -> bool {
         self.lines.iter().any(|line| line.key == key)
     }
 
@@ -81,12 +84,29 @@ impl<'a> Work<'a> {
         at: SourceKey<'_>,
     ) -> Result<bool> {
         let written = config::node_yaml(&at.value.node);
-        let from = if written == config::node_yaml(node) && at.name == key {
+        let from = if written.chars().count() > LONGEST {
+            format!("line {}, {}", at.key.mark.line, at.name)
+        } else if written == config::node_yaml(node) && at.name == key {
             format!("line {}", at.key.mark.line)
         } else {
             format!("line {}, {}: {written}", at.key.mark.line, at.name)
         };
         self.line(key, node, from, Some(at))
+    }
+
+    /// Writes a line of ours without which samples would be misread: what our loader refuses is an error at `at`.
+    pub(super) fn must(&mut self, key: &'static str, node: &Node, at: SourceKey<'_>) -> Result<()> {
+        let value = config::node_yaml(node);
+        if let Err(error) = self.accepted(key, &value) {
+            let what = format!("`{}` cannot be said by `{key}`", at.name);
+            return Err(self
+                .error(Code::NotYet, what, at.value.mark)
+                .why(format!("{key}: {value}"))
+                .why(error.what)
+                .fix("import data sets that do not go together one by one, and train them in turn with `parent`"));
+        }
+        let from = format!("line {}, {}", at.key.mark.line, at.name);
+        self.line(key, node, from, Some(at)).map(|_| ())
     }
 
     /// Writes a line of ours for a default of the tool, unless the file has decided the key.

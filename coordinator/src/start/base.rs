@@ -10,6 +10,7 @@ use shared::manifest::ExpectedTensor;
 use shared::model::{self, AdapterShape, ModelConfig};
 use shared::text::{ChatTemplate, TextTokenizer};
 
+use super::belongs;
 use super::bounds;
 use super::prompts::prompts;
 
@@ -23,6 +24,9 @@ pub(super) struct BaseModel {
     pub(super) template: Option<ChatTemplate>,
     /// The prompts that each evaluation answers, as tokens.
     pub(super) prompts: Prompts,
+    /// What a person should know about its parts.
+    pub(super) remarks: Vec<String>,
+    shape: ModelConfig,
 }
 
 impl BaseModel {
@@ -41,12 +45,24 @@ impl BaseModel {
         let template = ChatTemplate::find(&config.base_model)?;
         let prompts = prompts(config, &shape, &tokenizer, template.as_ref())?;
         bounds::told(config, &prompts)?;
+        let remarks = belongs::remarks(&config.base_model, &shape, &tokenizer, template.as_ref())?;
         Ok(Self {
+            remarks,
             digest: model::base_digest(&config.base_model)?,
             expected: adapter.expected(),
             tokenizer,
             template,
             prompts,
+            shape,
         })
+    }
+
+    /// Its parts that data are held against.
+    pub(super) fn model(&self) -> belongs::Model<'_> {
+        belongs::Model {
+            shape: &self.shape,
+            tokenizer: &self.tokenizer,
+            template: self.template.as_ref(),
+        }
     }
 }

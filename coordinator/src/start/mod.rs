@@ -3,8 +3,8 @@
 //! In: a [`Request`]. Out: a [`PreparedRun`], about which everything is known and of which nothing is
 //! written yet; then a [`RunSetup`], whose ledger names this coordinator as its leader.
 //!
-//! `prepare` the stations up to the decision: `base` the base model, `prompts` and `bounds` what every
-//! worker will be told, `parent` the run it trains on from, `identity` what decides the adapter,
+//! `prepare` the stations up to the decision: `base` the base model, `belongs` whether its parts fit each other, `prompts` and `bounds`
+//! what every worker will be told, `parent` the run it trains on from, `identity` what decides the adapter,
 //! `folder` the output folder, its lock and its ledger, `output_dir` what may lie there, `run_data` the
 //! data, `progress` how far they are.
 //! `setup` the stations that write: `starting_point` the state the run begins with, `work` every step and
@@ -15,6 +15,7 @@
 //! in it; a start that is refused leaves it byte for byte as it was.
 
 mod base;
+pub mod belongs;
 mod bounds;
 mod evaluation_sets;
 mod folder;

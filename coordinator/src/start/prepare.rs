@@ -66,6 +66,7 @@ pub fn prepare(request: &Request) -> Result<PreparedRun> {
     data.identify(&mut identity);
     let start = folder.decide(&identity)?;
     let mut notices = loaded.notices.clone();
+    notices.extend(base.remarks.iter().cloned());
     notices.extend(data.notices());
     let parent = parent.map(|earlier| {
         notices.extend(parent::words(&earlier));

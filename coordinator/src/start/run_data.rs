@@ -11,6 +11,7 @@ use shared::config::RunConfig;
 use shared::error::Result;
 
 use super::base::BaseModel;
+use super::belongs;
 use super::progress;
 use crate::data::{self, DataConfig, Ready};
 
@@ -30,16 +31,18 @@ impl RunData {
     /// Prepares the data of a run, or finds them in `prepared`.
     ///
     /// # Errors
-    /// As [`data::ready`].
+    /// As [`data::ready`]; tokens that the embedding has no row for.
     pub(super) fn prepare(config: &RunConfig, base: &BaseModel, prepared: &Path) -> Result<Self> {
         let ready = |config: &DataConfig| {
-            data::ready(
+            let ready = data::ready(
                 config,
                 &base.tokenizer,
                 base.template.as_ref(),
                 prepared,
                 &mut progress::shown(),
-            )
+            )?;
+            belongs::prepared_within(config, base.model(), &ready, prepared)?;
+            Ok(ready)
         };
         let config = DataConfig::from(config);
         let train = ready(&config)?;

@@ -51,7 +51,12 @@ pub fn decide(
             "this run is finished, its adapter is there",
         )
         .in_file(output_dir)
-        .fix("--overwrite to train again; the same inputs give the same bytes"));
+        .fix(format!(
+            "--set parent={} --set output_dir=ANOTHER to train on from it",
+            output_dir.display()
+        ))
+        .fix("--set output_dir=ANOTHER to train it again beside this one; the same inputs give the same bytes")
+        .fix("--overwrite to train it again in place of this one, which is removed"));
     }
     Ok(Start::Continue)
 }
@@ -170,6 +175,8 @@ mod tests {
     fn a_finished_run_is_refused() {
         let error = start(Existing::Run(&state(true)), "one").unwrap_err();
         assert_eq!(error.code, Code::AlreadyComplete);
+        assert!(error.fix[0].starts_with("--set parent=out --set output_dir="));
+        assert!(!error.fix[1].contains("--overwrite"), "{error:?}");
     }
 
     #[test]

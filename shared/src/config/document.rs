@@ -10,6 +10,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
+use super::mistakes::{Mistake, mended, mistakes};
 use crate::error::{Code, Error, Place};
 
 /// Where a node stands, all from 1; line 0 is nowhere.
@@ -105,10 +106,14 @@ impl Node {
 /// A long text, shown by its beginning.
 pub(super) fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
-    let clean: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let line_end = |c: char| {
+        if matches!(c, '\n' | '\r' | '\t') {
+            ' '
+        } else {
+            c
+        }
+    };
+    let clean: String = text.chars().map(line_end).collect();
     if clean.chars().count() <= LONGEST {
         return clean;
     }
@@ -181,16 +186,43 @@ impl Source {
     /// # Errors
     /// `E0106` when it is not YAML, or YAML of another shape.
     pub fn pairs(&self) -> Result<Vec<(Item, Item)>, Error> {
-        let item = self.item()?;
+        let item = self.whole()?;
         match item.node {
             Node::Map(pairs) => Ok(pairs),
             Node::Null => Ok(Vec::new()),
-            ref other => Err(Error::new(
-                Code::BadYaml,
-                format!("expected lines of `key: value`, got {}", other.describe()),
-            )
-            .at(self.place(item.mark))
-            .fix("write a space after every colon, as in `lora_rank: 16`")),
+            ref other => {
+                let what = format!("expected lines of `key: value`, got {}", other.describe());
+                let error = Error::new(Code::BadYaml, what).at(self.place(item.mark));
+                Err(self.named(error.fix("write one `key: value` per line, as in `lora_rank: 16`")))
+            }
+        }
+    }
+
+    /// The lines whose mistake has a name, in place of what the reader of YAML says; that too where they are not all.
+    fn named(&self, error: Error) -> Error {
+        if self.inline {
+            return error;
+        }
+        let found = mistakes(&self.text);
+        let reads = |for_tab: &str| {
+            let mended = mended(&self.text, &found, for_tab);
+            let item = Source::new("mended", &mended).item();
+            item.is_ok_and(|item| matches!(item.node, Node::Map(_)))
+        };
+        let blanks = ["  ", ""].into_iter().find(|for_tab| reads(for_tab));
+        let whole = blanks.is_some();
+        let told = |mistake: &Mistake| {
+            let what = format!("this line is no `key: value`: {}", mistake.what);
+            let blanks = blanks.filter(|_| mistake.tab).unwrap_or_default();
+            Error::new(Code::BadYaml, what)
+                .at(self.place(mistake.mark))
+                .fix(format!("write `{blanks}{}`", mistake.meant))
+        };
+        let mut errors = found.iter().map(told);
+        match errors.next() {
+            Some(first) if whole => first.also(errors),
+            Some(first) => first.also(errors.chain([error])),
+            None => error,
         }
     }
 
@@ -211,6 +243,11 @@ impl Source {
             .map_err(|error| self.not_yaml(&error))
     }
 
+    /// [`item`](Self::item) of a whole file, with a word about the lines that keep it from being read.
+    fn whole(&self) -> Result<Item, Error> {
+        self.item().map_err(|error| self.named(error))
+    }
+
     fn not_yaml(&self, error: &serde_saphyr::Error) -> Error {
         if matches!(
             error.without_snippet(),
@@ -225,14 +262,8 @@ impl Source {
         let message = error.to_string();
         let message = message.lines().next().unwrap_or_default();
         let reason = message.split(" at line ").next().unwrap_or(message).trim();
-        let tab = place
-            .text
-            .as_deref()
-            .is_some_and(|line| line.starts_with('\t'));
         let fix = if self.inline {
             "put the whole `key=value` in quotes, as in `--set 'target_modules=[q_proj, v_proj]'`"
-        } else if tab {
-            "indent with spaces; YAML forbids tabs"
         } else {
             "write one `key: value` per line; put text that holds `: ` or ` #` in quotes"
         };

@@ -42,6 +42,8 @@ words! {
         Repeat = "repeat",
         /// No row is there twice; of plentiful sources some stay out.
         Subsample = "subsample",
+        /// Every row is there once, sources behind each other; weights say nothing.
+        Concatenate = "concatenate",
     }
 }
 

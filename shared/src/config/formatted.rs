@@ -78,25 +78,30 @@ pub(super) fn texts(key: &Key, item: &Item) -> Read<Vec<String>> {
     Ok(texts)
 }
 
-/// `PART=NAME`; a part of a sample once, a role under as many names as it has.
+/// `PART=NAME`, any part under as many names as there are.
 pub(super) fn named(key: &Key, item: &Item) -> Read<Vec<Named>> {
     let Kind::Named(parts) = key.kind else {
         return Err(wrong_type(key, item));
     };
-    let several = parts.contains(&"user");
+    let columns = parts.contains(&"question");
+    // A part that a tool does not read although a field is called so.
+    let nothing = |part: &str| columns && ["input", "system", "history", "tools"].contains(&part);
     let mut all: Vec<Named> = Vec::new();
     for entry in items(key, item)? {
         let text = text(key, entry).map_err(|problem| problem.within(entry))?;
         let pair = text.split_once('=').map(|(p, n)| (p.trim(), n.trim()));
-        let Some((part, name)) = pair.filter(|(_, name)| !name.is_empty()) else {
+        let Some((part, name)) = pair.filter(|(part, name)| !name.is_empty() || nothing(part))
+        else {
             return Err(out_of_range(key, entry).within(entry));
         };
         if !parts.contains(&part) {
             return Err(with_nearest(out_of_range(key, entry), part, parts).within(entry));
         }
-        let taken = all
-            .iter()
-            .find(|earlier| earlier.name == name || (earlier.part == part && !several));
+        let taken = all.iter().find(|earlier| {
+            let same = !name.is_empty() && earlier.name == name;
+            let silent = name.is_empty() || earlier.name.is_empty();
+            same || (earlier.part == part && silent)
+        });
         if let Some(earlier) = taken {
             let what = format!(
                 "`{}`: `{part}={name}` contradicts `{}={}`",

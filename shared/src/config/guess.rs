@@ -5,12 +5,15 @@
 //! those that mean exactly one key are accepted (see `aliases`), and pointed at where they are misspelt.
 
 use super::aliases::find_alias;
-use super::keys::keys;
+use super::keys::{find, keys};
+use super::look_alike;
 use super::words::nearest;
 
 /// A guess at what was meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guess {
+    /// This key, but for characters that look alike or cannot be seen.
+    Same(&'static str),
     /// Another tool's name for this key.
     Alias(&'static str),
     /// Very likely a slip.
@@ -76,7 +79,7 @@ impl Guess {
     /// The key that was probably meant.
     pub(super) fn key(self) -> &'static str {
         match self {
-            Self::Alias(key) | Self::Likely(key) | Self::Nearest(key) => key,
+            Self::Same(key) | Self::Alias(key) | Self::Likely(key) | Self::Nearest(key) => key,
         }
     }
 
@@ -88,7 +91,13 @@ impl Guess {
 
 /// Guesses what was meant.
 pub(super) fn guess(written: &str) -> Guess {
-    let name = written.trim().to_lowercase().replace(['-', ' '], "_");
+    let meant = look_alike::meant(written);
+    if meant != written
+        && let Some(key) = find(meant.trim())
+    {
+        return Guess::Same(key.name);
+    }
+    let name = meant.trim().to_lowercase().replace(['-', ' '], "_");
     if let Some((_, key)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
         return Guess::Alias(key);
     }
@@ -127,6 +136,19 @@ mod tests {
         assert_eq!(guess("train_epochs"), Guess::Alias("epochs"));
         assert_eq!(guess("LR"), Guess::Alias("learning_rate"));
         assert_eq!(guess("per_device_batch_size"), Guess::Alias("batch_size"));
+    }
+
+    #[test]
+    fn a_key_with_characters_that_look_alike_is_that_key() {
+        for written in [
+            "lora_rank\u{200b}",
+            "lоra_rank",
+            "ｌora_rank",
+            "lora\u{ff3f}rank",
+            "\u{3000}lora_rank",
+        ] {
+            assert_eq!(guess(written), Guess::Same("lora_rank"), "{written}");
+        }
     }
 
     #[test]

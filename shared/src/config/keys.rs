@@ -285,7 +285,8 @@ keys! {
         data_sources = sources: Vec<DataSource>, "[]", "['law_train=3', 'general.jsonl=1']",
             ByDigest(Other);
         /// how the weights of `data_sources` are kept: rows of scarce sources come again
-        /// (`repeat`), or some of plentiful ones stay out (`subsample`)
+        /// (`repeat`), some of plentiful ones stay out (`subsample`), or not at all: every row is
+        /// there once (`concatenate`)
         data_mixing = mixing: Mixing, "repeat", "subsample", ByDigest(Other);
         /// what the fields of a sample are called in tables, JSON and Parquet
         columns = columns: Vec<Named> as Kind::Named(PARTS),

@@ -13,6 +13,7 @@ use super::document::{Item, Mark, Node, Source, shorten};
 use super::guess::{Guess, guess};
 use super::key::{Fallback, Key};
 use super::keys::find;
+use super::look_alike;
 use crate::error::{Code, Error, Place};
 
 /// What was written for one key.
@@ -179,9 +180,17 @@ impl Layers {
         let name = format!("--set {text}");
         let Some((key_text, value_text)) = text.split_once('=') else {
             let place = Source::inline(name, "").place(Mark::default());
-            return Err(Error::new(Code::Usage, "`--set` needs `key=value`")
-                .at(place)
-                .fix("write it as in `--set lora_rank=16`"));
+            let error = Error::new(Code::Usage, "`--set` needs `key=value`").at(place);
+            let meant = look_alike::meant(text);
+            let pair = meant.split_once('=').or_else(|| meant.split_once(':'));
+            let error = match look_alike::told(text) {
+                Some(odd) => error.why(odd),
+                None => error,
+            };
+            return Err(match pair {
+                Some((key, value)) => error.fix(format!("--set {}={}", key.trim(), value.trim())),
+                None => error.fix("write it as in `--set lora_rank=16`"),
+            });
         };
         let source = Rc::new(Source::inline(name, value_text));
         let value = source.item()?;
@@ -251,6 +260,9 @@ fn unknown(
     let shown = shorten(text);
     let mut error =
         Error::new(Code::UnknownKey, format!("unknown key `{shown}`")).at(source.place(name.mark));
+    if let Some(odd) = look_alike::told(text) {
+        error = error.why(odd);
+    }
     let key = guess.key();
     if guess.is_likely() && !present.contains(key) {
         error = match find(key).map(|key| key.default) {
@@ -262,6 +274,7 @@ fn unknown(
         error = error.why("all keys are flat: there are no sections");
     }
     match guess {
+        Guess::Same(key) => error.fix(format!("write `{key}` anew, without that character")),
         Guess::Alias(key) => error.fix(format!("this is called `{key}` here")),
         Guess::Likely(key) => error.fix(format!("did you mean `{key}`?")),
         Guess::Nearest(key) => error.fix(format!(

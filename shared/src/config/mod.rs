@@ -2,9 +2,9 @@
 //!
 //! `document` YAML with places · `key` what a key is · `keys` the one table, `row` what is made of a row
 //! · `field` the types · `aliases` what others call them · `layers` file and `--set` laid over each
-//! other · `value` one value · `reader` all values · `joined`, `rules` several values together · `load`
+//! other · `mistakes` lines that are no YAML, `look_alike` characters that are others · `value` one value · `reader` all values · `joined`, `rules` several values together · `load`
 //! all of it · `yaml`, `resolved`, `identity`, `schema` what is written from it · `paths` whether they
-//! lead anywhere.
+//! lead anywhere, `path_hints` what was meant where they do not.
 //!
 //! [`RunConfig`] is what everybody past this room sees. How it came to be stays here.
 
@@ -24,6 +24,9 @@ mod keys;
 mod layers;
 mod load;
 mod loaded;
+mod look_alike;
+mod mistakes;
+mod path_hints;
 mod paths;
 mod privacy;
 mod private;

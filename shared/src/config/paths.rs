@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::keys::RunConfig;
+use super::path_hints;
 use crate::error::{Code, Error, Result};
 
 /// What must lie at a path.
@@ -29,7 +30,8 @@ impl Wanted {
 /// Checks that data, base model, metadata, first adapter and parent are there.
 ///
 /// # Errors
-/// `E0108` with the first missing path; the others in [`Error::also`].
+/// `E0108` with the first missing path, `E0104` for an output folder that was hardly meant; the others in
+/// [`Error::also`].
 pub fn check_paths(config: &RunConfig) -> Result<()> {
     let mut missing = missing_paths(config).into_iter();
     match missing.next() {
@@ -73,6 +75,7 @@ pub fn missing_paths(config: &RunConfig) -> Vec<Error> {
             adapter,
         ),
         missing("parent", config.parent.as_deref(), Wanted::Folder, parent),
+        slip_of_output(&config.output_dir),
     ]
     .into_iter()
     .flatten()
@@ -91,17 +94,43 @@ fn missing(key: &str, path: Option<&Path>, wanted: Wanted, what: &str) -> Option
         Err(error) => error.to_string(),
     };
     let wanted = wanted.describe();
-    let error = Error::new(Code::MissingPath, format!("`{key}` does not name {wanted}"))
+    let mut error = Error::new(Code::MissingPath, format!("`{key}` does not name {wanted}"))
         .in_file(path)
         .why(reason)
-        .why(format!("looked for {what}"))
-        .why("relative paths start from the folder the command is run in");
-    let home = path.components().any(|part| part.as_os_str() == "~");
-    Some(if home {
-        error.fix("write the home folder in full: `~` is not expanded")
-    } else {
+        .why(format!("looked for {what}"));
+    let hint = path_hints::hint(key, path);
+    if hint.is_none() {
+        error = error.why("relative paths start from the folder the command is run in");
+    }
+    let hint = hint.unwrap_or_default();
+    for line in hint.why {
+        error = error.why(line);
+    }
+    for line in &hint.fix {
+        error = error.fix(line);
+    }
+    Some(if hint.fix.is_empty() {
         error.fix(format!("put it there, or point `--set {key}=PATH` at it"))
+    } else {
+        error
     })
+}
+
+/// An output folder is made where it is not there: one that nobody meant would be made too.
+fn slip_of_output(path: &Path) -> Option<Error> {
+    if path.exists() {
+        return None;
+    }
+    let hint = path_hints::slip("output_dir", path)?;
+    let what = "`output_dir` is hardly the folder that was meant";
+    let mut error = Error::new(Code::OutOfRange, what).in_file(path);
+    for line in hint.why {
+        error = error.why(line);
+    }
+    for line in hint.fix {
+        error = error.fix(line);
+    }
+    Some(error)
 }
 
 /// How much of the path is there.
@@ -171,8 +200,11 @@ mod tests {
           at ROOT/a/b
           it is not there; ROOT is the last part that is
           looked for the first adapter: adapter_config.json and adapter_model.safetensors
-          relative paths start from the folder the command is run in
-          fix: put it there, or point `--set init_adapter=PATH` at it
+          if `a/b` is the name of a repository on a hub: nothing is downloaded here
+          fix: download it first: hf download a/b --local-dir adapters/b
+          fix: or from ModelScope: modelscope download --model a/b --local_dir adapters/b
+          fix: then --set init_adapter=adapters/b
+          fix: or put it there, or point `--set init_adapter=PATH` at it
 
         E0108 `parent` does not name a folder
           at ROOT/out/checkpoint-5

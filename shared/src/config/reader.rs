@@ -70,6 +70,10 @@ impl Take for Reader<'_> {
                     Some(value)
                 }
                 Err(problem) => {
+                    let problem =
+                        problem.or_meant(key, &written.value, written.source.inline, |item| {
+                            T::read(key, item, self.cwd).is_ok()
+                        });
                     let error = coded(key, &problem, written);
                     self.layers.problems.push(error);
                     None
@@ -145,6 +149,9 @@ fn coded(key: &Key, problem: &Problem, written: &Written) -> Error {
             Fallback::Required => format!("`{}` is the {}", key.name, key.about),
             default => format!("without the key it would be {}", default.said()),
         });
+    if let Some(odd) = &problem.odd {
+        error = error.why(odd);
+    }
     for line in &problem.fix {
         error = error.fix(line);
     }

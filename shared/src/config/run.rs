@@ -79,13 +79,6 @@ impl Default for QuantizationConfig {
 }
 
 impl FormatConfig {
-    /// The name given to a part, such as `question`.
-    #[must_use]
-    pub fn column(&self, part: &str) -> Option<&str> {
-        let named = self.columns.iter().find(|named| named.part == part);
-        named.map(|named| named.name.as_str())
-    }
-
     /// The role that this name is given, whatever its case: by its own entry, or else by the first
     /// pattern that fits it.
     #[must_use]

@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use super::choices::{TASKS, TaskType};
-use super::document::{Item, Mark, Node, shorten};
+use super::document::{Item, Mark, Node, Source, shorten};
 use super::key::{Key, Kind, UNBOUNDED};
+use super::look_alike;
 use super::words::nearest;
 use crate::error::Code;
 
@@ -23,6 +24,8 @@ pub(super) struct Problem {
     pub fix: Vec<String>,
     /// Where the wrong part stands, when it is one item of a list.
     pub part: Option<Mark>,
+    /// Which of its characters are not what they look like.
+    pub odd: Option<String>,
 }
 
 /// A value or why not.
@@ -35,7 +38,64 @@ impl Problem {
             what,
             fix: Vec::new(),
             part: None,
+            odd: None,
         }
+    }
+
+    /// The problem with the remedy that `reads` shows to work: the characters that were meant, or nothing.
+    pub(super) fn or_meant(
+        mut self,
+        key: &Key,
+        item: &Item,
+        inline: bool,
+        reads: impl Fn(&Item) -> bool,
+    ) -> Self {
+        let text = match &item.node {
+            Node::Text(text) => text.clone(),
+            Node::List(items) => {
+                let texts = items.iter().filter_map(|item| match &item.node {
+                    Node::Text(text) => Some(text.as_str()),
+                    _ => None,
+                });
+                format!("[{}]", texts.collect::<Vec<_>>().join(", "))
+            }
+            _ => return self,
+        };
+        let text = text.as_str();
+        self.odd = look_alike::told(text);
+        let meant = look_alike::meant(text);
+        let again = Source::new("meant", meant.trim()).item();
+        if self.odd.is_some() && again.as_ref().is_ok_and(&reads) {
+            let meant = meant.trim();
+            return self.fix_first(match inline {
+                true => format!("--set {}={}", key.name, meant.replace(", ", ",")),
+                false => format!("write `{}: {meant}`", key.name),
+            });
+        }
+        if is_nothing(text) && self.fix.is_empty() {
+            let null = Item {
+                node: Node::Null,
+                mark: item.mark,
+            };
+            return self.fix(match (reads(&null), inline) {
+                (true, true) => format!("--set {}=null: nothing is `null` in YAML", key.name),
+                (true, false) => format!(
+                    "write `{}: null`, or leave the value empty: nothing is `null` in YAML",
+                    key.name
+                ),
+                (false, true) => format!("leave it out, or --set {}={}", key.name, key.example),
+                (false, false) => format!(
+                    "remove `{}`, or write a value such as {}",
+                    key.name, key.example
+                ),
+            });
+        }
+        self
+    }
+
+    fn fix_first(mut self, line: String) -> Self {
+        self.fix.insert(0, line);
+        self
     }
 
     pub(super) fn fix(mut self, line: impl Into<String>) -> Self {
@@ -75,6 +135,12 @@ pub(super) fn out_of_range(key: &Key, item: &Item) -> Problem {
     must(Code::OutOfRange, key, item)
 }
 
+/// Whether a text is what other languages write for nothing.
+fn is_nothing(text: &str) -> bool {
+    let word = text.trim().to_lowercase();
+    ["none", "nil", "null", "undefined", "nan", "n/a"].contains(&word.as_str())
+}
+
 /// A number as it was written.
 enum Number {
     Whole(i128),
@@ -112,10 +178,28 @@ fn no_number(key: &Key, item: &Item) -> Problem {
     let Node::Text(text) = &item.node else {
         return problem;
     };
-    let digits = text.trim().trim_start_matches('0');
+    let written = text.trim();
+    let digits = written.trim_start_matches('0');
+    // Behind a comma three digits may be thousands or decimals: neither is guessed.
+    let thousands = written
+        .split_once(',')
+        .is_some_and(|(_, behind)| behind.len() == 3);
+    let real = matches!(key.kind, Kind::Real(_)) && (!thousands || written.starts_with('0'));
+    let pointed = written.replacen(',', if real { "." } else { "," }, 1);
+    let share = written.strip_suffix('%').map(str::trim);
+    let share = share.and_then(|share| share.parse::<f64>().ok());
+    let before = written.split_once('#').map(|(before, _)| before.trim());
     if number_in_text(digits).is_some() {
         problem.fix(format!(
             "write {digits}: a leading zero means octal to some programs"
+        ))
+    } else if pointed != written && number_in_text(&pointed).is_some() {
+        problem.fix(format!("write {pointed}: the sign of decimals is a point"))
+    } else if let Some(share) = share {
+        problem.fix(format!("write {}: percent are not read", share / 100.0))
+    } else if let Some(before) = before.filter(|before| number_in_text(before).is_some()) {
+        problem.fix(format!(
+            "write {before} and a blank before `#`, where a comment begins"
         ))
     } else {
         problem
@@ -262,6 +346,20 @@ pub(super) fn optional_path(key: &Key, item: &Item, cwd: &Path) -> Read<Option<P
     let text = match &item.node {
         Node::Null => return Ok(None),
         Node::Text(text) if text.is_empty() => return Ok(None),
+        Node::Text(text) if is_nothing(text) && !matches!(key.kind, Kind::Path) => {
+            let what = format!(
+                "`{}` names a path `{text}`; nothing is `null` in YAML",
+                key.name
+            );
+            return Err(Problem::new(Code::WrongType, what)
+                .fix(format!(
+                    "write `{}: null`, or leave the value empty",
+                    key.name
+                ))
+                .fix(format!(
+                    "write `./{text}` for a file or folder of that name"
+                )));
+        }
         Node::Text(text) => text,
         Node::Whole(_) | Node::Real(_) | Node::Flag(_) => {
             return Err(wrong_type(key, item).fix("put the path in quotes"));
@@ -273,8 +371,9 @@ pub(super) fn optional_path(key: &Key, item: &Item, cwd: &Path) -> Read<Option<P
             "`{}` names an address; only local paths are built yet",
             key.name
         );
-        let fix = format!("write a path such as {}", key.example);
-        return Err(Problem::new(Code::NotYet, what).fix(fix));
+        return Err(
+            Problem::new(Code::NotYet, what).fix(format!("write a path such as {}", key.example))
+        );
     }
     absolute(key, text, cwd).map(Some)
 }

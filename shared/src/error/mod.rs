@@ -5,11 +5,13 @@
 
 mod code;
 mod render;
+mod visible;
 
 use serde::{Deserialize, Serialize};
 
 pub use code::{Code, ExitCode};
 pub use render::render;
+pub use visible::{is_invisible, visible};
 
 /// Result with a coded failure.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -3,8 +3,9 @@
 //! In: an [`Error`]. Out: code and what, place with the line and a caret, reasons, fixes, then the
 //! failures found in the same go.
 //! Keeps: the caret stands under what is meant, also behind tabs and wide characters; a very long
-//! line is shown around the caret, with `…` where it goes on; nothing in it can steer a terminal.
+//! line is shown around the caret, with `…` where it goes on; what cannot be seen is written out (see `visible`).
 
+use super::visible::{cells, visible};
 use super::{Error, Place};
 
 /// Columns of a line that are shown.
@@ -65,36 +66,40 @@ fn where_it_is(place: &Place) -> String {
 
 /// The part of a line worth showing, and the caret line under it.
 fn excerpt(source: &str, column: Option<u64>, span: u64) -> (String, Option<String>) {
-    let chars: Vec<char> = source.chars().collect();
-    let total: usize = chars.iter().map(|&c| width(c)).sum();
+    let tab = |c: char, shown: String| if c == '\t' { "    ".into() } else { shown };
+    let cells: Vec<String> = cells(source).map(|(c, shown)| tab(c, shown)).collect();
+    let widths: Vec<usize> = cells
+        .iter()
+        .map(|cell| cell.chars().map(width).sum())
+        .collect();
     let caret = column.map(|column| usize::try_from(column.saturating_sub(1)).unwrap_or(0));
-    let (mut from, mut to) = (0, chars.len());
-    if total > WIDTH {
-        let at = caret.unwrap_or(0).min(chars.len());
+    let (mut from, mut to) = (0, cells.len());
+    if widths.iter().sum::<usize>() > WIDTH {
+        let at = caret.unwrap_or(0).min(cells.len());
         from = at;
         let mut before = 0;
-        while from > 0 && before + width(chars[from - 1]) <= BEFORE {
+        while from > 0 && before + widths[from - 1] <= BEFORE {
             from -= 1;
-            before += width(chars[from]);
+            before += widths[from];
         }
         to = from;
         let mut used = 0;
-        while to < chars.len() && used + width(chars[to]) <= WIDTH {
-            used += width(chars[to]);
+        while to < cells.len() && used + widths[to] <= WIDTH {
+            used += widths[to];
             to += 1;
         }
     }
     let (head, tail) = (
         if from > 0 { "…" } else { "" },
-        if to < chars.len() { "…" } else { "" },
+        if to < cells.len() { "…" } else { "" },
     );
-    let shown: String = chars[from..to].iter().map(|&c| visible(c)).collect();
+    let shown = cells[from..to].concat();
     let carets = caret.map(|at| {
         let at = at.clamp(from, to);
         let span = usize::try_from(span.max(1)).unwrap_or(usize::MAX);
         let end = at.saturating_add(span).min(to);
-        let indent: usize = chars[from..at].iter().map(|&c| width(c)).sum();
-        let under: usize = chars[at..end].iter().map(|&c| width(c)).sum();
+        let indent: usize = widths[from..at].iter().sum();
+        let under: usize = widths[at..end].iter().sum();
         format!(
             "{}{}",
             " ".repeat(head.chars().count() + indent),
@@ -104,26 +109,14 @@ fn excerpt(source: &str, column: Option<u64>, span: u64) -> (String, Option<Stri
     (format!("{head}{shown}{tail}"), carets)
 }
 
-/// One line, without characters that could steer a terminal.
+/// One line, without characters that could steer a terminal or cannot be seen.
 fn safe(text: &str) -> String {
-    text.chars()
-        .map(|c| if c == '\t' { ' ' } else { c })
-        .map(visible)
-        .collect()
-}
-
-fn visible(c: char) -> String {
-    match c {
-        '\t' => "    ".into(),
-        c if c.is_control() => "\u{fffd}".into(),
-        c => c.into(),
-    }
+    visible(&text.replace('\t', " "))
 }
 
 /// Columns a character takes in a terminal.
 fn width(c: char) -> usize {
     match u32::from(c) {
-        9 => 4,
         // Combining marks, joiners and variation selectors stand on the character before.
         0x0300..=0x036f | 0x200b..=0x200d | 0xfe00..=0xfe0f | 0xfeff => 0,
         0x1100..=0x115f

@@ -219,6 +219,18 @@ impl TextTokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// Every token with an id of at least this, in id order.
+    #[must_use]
+    pub fn tokens_from(&self, first: u32) -> Vec<(u32, String)> {
+        let all = self.inner.get_vocab(true).into_iter();
+        let mut found: Vec<(u32, String)> = all
+            .filter(|(_, id)| *id >= first)
+            .map(|(token, id)| (id, token))
+            .collect();
+        found.sort();
+        found
+    }
+
     /// Whether an id is a special token, which decoded text leaves out.
     #[must_use]
     pub fn is_special(&self, id: u32) -> bool {

@@ -17,13 +17,17 @@ use crate::data::{self, Diagnosis, Progress};
 /// # Errors
 /// Whatever keeps the data from being read, [`Code::Io`] when the report cannot be written.
 pub fn run(args: &CheckArgs, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Diagnosis> {
+    let opened = open(&args.source, cwd)?;
     let Opened {
         config,
         tokenizer,
         template,
         ..
-    } = open(&args.source, cwd)?;
-    let diagnosis = data::diagnose(&config, &tokenizer, template.as_ref(), progress)?;
+    } = &opened;
+    let mut diagnosis = data::diagnose(config, tokenizer, template.as_ref(), progress)?;
+    if diagnosis.refused.is_none() {
+        diagnosis.refused = opened.within_the_embedding().err();
+    }
     let mut text = serde_json::to_vec_pretty(&diagnosis.to_json())
         .map_err(|e| Error::new(Code::Internal, "the data report").why(e.to_string()))?;
     text.push(b'\n');

@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use shared::config;
 use shared::error::Result;
+use shared::model::ModelConfig;
 use shared::text::{ChatTemplate, TextTokenizer};
 
 use super::Output;
 use crate::data::DataConfig;
+use crate::start::belongs;
 
 /// What to do with the data.
 #[derive(Clone, Debug, Subcommand)]
@@ -74,6 +76,23 @@ pub struct ShowArgs {
     /// How samples are printed.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+impl Opened {
+    /// Refuses tokens that the base model's embedding has no row for, where its configuration is there.
+    fn within_the_embedding(&self) -> Result<()> {
+        match ModelConfig::load(&self.config.base_model) {
+            Ok(shape) => {
+                let model = belongs::Model {
+                    shape: &shape,
+                    tokenizer: &self.tokenizer,
+                    template: self.template.as_ref(),
+                };
+                belongs::within_the_embedding(&self.config, model)
+            }
+            Err(_) => Ok(()),
+        }
+    }
 }
 
 /// What the data is read with.

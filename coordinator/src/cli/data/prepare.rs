@@ -6,11 +6,12 @@
 use std::path::Path;
 
 use shared::error::Result;
+use shared::model::ModelConfig;
 use shared::run_paths::RunPaths;
 
 use super::{Opened, Source, open};
-use crate::data::{self, Progress, Ready};
-use crate::start::{check_writable, progress};
+use crate::data::{self, DataConfig, Progress, Ready};
+use crate::start::{belongs, check_writable, progress};
 
 /// Prepares the data; the report, the dataset's file and whether it was there already, as text. Data
 /// in `validation_dir` follows.
@@ -18,24 +19,39 @@ use crate::start::{check_writable, progress};
 /// # Errors
 /// Whatever is wrong with configuration, data or output folder.
 pub fn run(args: &Source, cwd: &Path, progress: &mut dyn FnMut(Progress)) -> Result<String> {
+    let opened = open(args, cwd)?;
+    let shape = ModelConfig::load(&opened.config.base_model).ok();
     let Opened {
         config,
         output_dir,
         tokenizer,
         template,
-    } = open(args, cwd)?;
+    } = opened;
     check_writable(&output_dir)?;
     let folder = RunPaths::new(&output_dir).prepared();
+    let held = |config: &DataConfig, ready: &Ready| {
+        let model = shape.as_ref().map(|shape| belongs::Model {
+            shape,
+            tokenizer: &tokenizer,
+            template: template.as_ref(),
+        });
+        model.map_or(Ok(()), |model| {
+            belongs::prepared_within(config, model, ready, &folder)
+        })
+    };
     let ready = data::ready(&config, &tokenizer, template.as_ref(), &folder, progress)?;
+    held(&config, &ready)?;
     let mut text = published(&ready, &folder)?;
     if let Some(validation) = &config.validation_dir {
+        let config = config.of_validation(validation);
         let ready = data::ready(
-            &config.of_validation(validation),
+            &config,
             &tokenizer,
             template.as_ref(),
             &folder,
             &mut progress::shown(),
         )?;
+        held(&config, &ready)?;
         text.push_str(&format!("validation: {}", published(&ready, &folder)?));
     }
     Ok(text)

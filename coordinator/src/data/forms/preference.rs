@@ -187,7 +187,7 @@ pub(super) fn settle(
 ) -> Result<(Map<String, Value>, Label)> {
     let mut found = Found::of_object(&object, at)?;
     // Whoever names the answer has chosen between answers; a label still says what it is worth.
-    if formats.column("answer").is_some() {
+    if formats.columns.iter().any(|named| named.part == "answer") {
         found.better.clear();
         found.worse.clear();
     }
@@ -359,7 +359,7 @@ pub(super) fn header(
     mut names: Vec<String>,
     formats: &FormatConfig,
 ) -> Result<Vec<String>> {
-    if formats.column("answer").is_some() {
+    if formats.columns.iter().any(|named| named.part == "answer") {
         return Ok(names);
     }
     let found = Found::of_names(names.iter().map(|name| name.trim()));

@@ -1,22 +1,23 @@
 //! Fields and roles under the names that the configuration gives.
 //!
 //! In: `columns`, `csv_columns`, `roles`; an object or a table's header. Out: the same under names
-//! that the readers know. Keeps: where a part is named, no other field is taken for it; a question,
-//! an answer, a list of turns or tokens that is named must be there.
+//! that the readers know. Keeps: where a part is named, no other field is taken for it; of a part with several
+//! names, and of a sample's forms (question and answer, turns, tokens), what is named must be there once.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use shared::config::FormatConfig;
-use shared::error::Result;
+use shared::config::{FormatConfig, Named};
+use shared::error::{Error, Result};
 
+use super::ambiguity;
 use super::at::At;
 use super::columns::{self, INPUT_IDS, TURN_LISTS};
 use super::preference;
 use crate::data::config::DataConfig;
 
-/// Parts without which there is no sample.
-const NEEDED: &[&str] = &["question", "answer", "messages", "input_ids"];
+/// The forms of a sample, each by the parts without which it is none.
+const FORMS: &[&[&str]] = &[&["question", "answer"], &["messages"], &[INPUT_IDS]];
 /// Parts of a turn.
 const OF_TURNS: &[&str] = &["role", "content"];
 
@@ -47,19 +48,7 @@ impl<'a> Renaming<'a> {
         if formats.columns.is_empty() && formats.roles.is_empty() {
             return Ok((object, Vec::new()));
         }
-        for named in self.of_samples() {
-            if NEEDED.contains(&named.part.as_str()) && !object.contains_key(&named.name) {
-                let keys: Vec<&str> = object.keys().map(String::as_str).collect();
-                return Err(at
-                    .unknown(format!("`{}` is missing", named.name))
-                    .why(format!("its keys: {}", keys.join(", ")))
-                    .why(format!("`columns` says `{}={}`", named.part, named.name))
-                    .fix(format!(
-                        "--set columns=[{}=NAME] with one of the keys",
-                        named.part
-                    )));
-            }
-        }
+        self.one_form(&object, at)?;
         let mut renamed = Map::new();
         let mut aside = Vec::new();
         for (key, value) in object {
@@ -83,11 +72,71 @@ impl<'a> Renaming<'a> {
         Ok((renamed, aside))
     }
 
+    /// Of the forms whose parts are named, an object has one, and each of its parts under one name.
+    fn one_form(self, object: &Map<String, Value>, at: At<'_>) -> Result<()> {
+        let keys: Vec<&str> = object.keys().map(String::as_str).collect();
+        let there = |part: &str| -> Vec<&'a str> {
+            let names = self.of_samples().filter(|named| named.part == part);
+            let names = names.map(|named| named.name.as_str());
+            names.filter(|name| object.contains_key(*name)).collect()
+        };
+        for named in self.of_samples() {
+            if let [one, other, ..] = there(&named.part)[..] {
+                let why = format!("`columns` says that both are the {}", named.part);
+                let ways = [one, other].map(|name| self.with(&named.part, name));
+                return Err(ambiguity::sample(at, &keys, &why, ways));
+            }
+        }
+        let named = |part: &&str| self.of_samples().any(|named| named.part == **part);
+        let forms = FORMS.iter().filter(|parts| parts.iter().any(&named));
+        let lacks = |part: &&str| named(part) && there(part).is_empty();
+        let forms = forms.map(|parts| parts.iter().copied().find(lacks));
+        let forms: Vec<Option<&str>> = forms.collect();
+        match (forms.first(), forms.iter().filter(|m| m.is_none()).count()) {
+            (None, _) | (_, 1) => Ok(()),
+            (Some(Some(part)), 0) => Err(self.missing(part, &keys, at)),
+            _ => {
+                let why = "`columns` names parts of two forms, and both are there";
+                Err(ambiguity::sample(at, &keys, why, []).fix(
+                    "name the parts of one form in `columns`, or put the files of each form into a run of its own",
+                ))
+            }
+        }
+    }
+
+    fn missing(self, part: &str, keys: &[&str], at: At<'_>) -> Error {
+        let names = self.of_samples().filter(|named| named.part == part);
+        let names: Vec<&str> = names.map(|named| named.name.as_str()).collect();
+        let said: Vec<String> = names.iter().map(|n| format!("`{part}={n}`")).collect();
+        at.unknown(format!("`{}` is missing", names.join("` or `")))
+            .why(format!("its keys: {}", keys.join(", ")))
+            .why(format!("`columns` says {}", said.join(", ")))
+            .fix(format!(
+                "{} with one of the keys for NAME",
+                self.with(part, "NAME")
+            ))
+    }
+
+    /// `--set` for `columns` as it is, but for the name of one part.
+    fn with(self, part: &str, name: &str) -> String {
+        let columns = self.formats.columns.iter();
+        let others = columns.filter(|named| named.part != part);
+        let others = others.map(|named| (named.part.as_str(), named.name.as_str()));
+        let all: Vec<(&str, &str)> = std::iter::once((part, name)).chain(others).collect();
+        columns::setting(&all)
+    }
+
     /// A table's header under known names; columns that are put aside have no name.
     pub(crate) fn header(self, path: &Path, header: &[String]) -> Result<Vec<String>> {
-        let missing = self
+        let there = |named: &Named| header.iter().any(|h| h.trim() == named.name);
+        let pairs = self
             .of_samples()
-            .find(|named| !header.iter().any(|h| h.trim() == named.name));
+            .any(|n| FORMS[0].contains(&n.part.as_str()));
+        let other = |part: &str| pairs && FORMS[1..].iter().any(|form| form.contains(&part));
+        let missing = self.of_samples().find(|named| {
+            let mut names = self.of_samples().filter(|other| other.part == named.part);
+            !named.name.is_empty() && !other(&named.part) && !names.any(there)
+        });
         if let Some(named) = missing {
             let why = format!("`columns` names `{}`, which is not among them", named.name);
             return Err(columns::unknown(path, header, &why));
@@ -100,14 +149,15 @@ impl<'a> Renaming<'a> {
         preference::header(path, header.iter().map(one).collect(), self.formats)
     }
 
-    fn of_samples(self) -> impl Iterator<Item = &'a shared::config::Named> {
+    fn of_samples(self) -> impl Iterator<Item = &'a Named> {
         let columns = self.formats.columns.iter();
         columns.filter(|named| !OF_TURNS.contains(&named.part.as_str()))
     }
 
     /// The part that a field is named to be.
     fn part_of(self, key: &str) -> Option<&'a str> {
-        let named = self.of_samples().find(|named| named.name == key);
+        let mut named = self.of_samples().filter(|named| !named.name.is_empty());
+        let named = named.find(|named| named.name == key);
         named.map(|named| named.part.as_str())
     }
 
@@ -126,15 +176,28 @@ impl<'a> Renaming<'a> {
         let Value::Array(turns) = turns else {
             return turns;
         };
-        let (role, content) = (self.formats.column("role"), self.formats.column("content"));
+        let is = |part: &str, key: &str| {
+            let mut named = self.formats.columns.iter().filter(|n| n.part == part);
+            named.any(|named| named.name == key)
+        };
         let turn = |turn: Value| {
             let Value::Object(turn) = turn else {
                 return turn;
             };
+            // A field that is named goes before one that is called so already.
+            let own = |part: &str| turn.keys().any(|key| is(part, key));
+            let (role, content) = (own("role"), own("content"));
+            let kept = |key: &str| {
+                let taken = |part: &str, known: [&str; 2], own: bool| {
+                    own && known.contains(&key) && !is(part, key)
+                };
+                !taken("role", ["role", "from"], role)
+                    && !taken("content", ["content", "value"], content)
+            };
             let field = |(key, value): (String, Value)| {
-                let key = if Some(key.as_str()) == role {
+                let key = if is("role", &key) {
                     "role".to_owned()
-                } else if Some(key.as_str()) == content {
+                } else if is("content", &key) {
                     "content".to_owned()
                 } else {
                     key
@@ -145,7 +208,12 @@ impl<'a> Renaming<'a> {
                 let value = known.map_or(value.clone(), Value::from);
                 (key, value)
             };
-            Value::Object(turn.into_iter().map(field).collect())
+            let fields: Vec<(String, Value)> = turn
+                .iter()
+                .filter(|(key, _)| kept(key))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            Value::Object(fields.into_iter().map(field).collect())
         };
         Value::Array(turns.into_iter().map(turn).collect())
     }

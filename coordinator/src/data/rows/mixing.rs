@@ -11,17 +11,20 @@ use shared::plan::permutation;
 /// How many rows of each source: the smallest whole that holds every row, or the largest that repeats
 /// none, divided by the weights; what is left over goes to the largest remainders.
 pub(crate) fn counts(rows: &[u64], weights: &[u64], mixing: Mixing) -> Vec<u64> {
+    if mixing == Mixing::Concatenate {
+        return rows.to_vec();
+    }
     let sum: u128 = weights.iter().map(|&w| u128::from(w)).sum();
     let wholes = rows.iter().zip(weights).map(|(&rows, &weight)| {
         let (rows, weight) = (u128::from(rows) * sum, u128::from(weight.max(1)));
         match mixing {
             Mixing::Repeat => rows.div_ceil(weight),
-            Mixing::Subsample => rows / weight,
+            Mixing::Subsample | Mixing::Concatenate => rows / weight,
         }
     });
     let total = match mixing {
         Mixing::Repeat => wholes.max(),
-        Mixing::Subsample => wholes.min(),
+        Mixing::Subsample | Mixing::Concatenate => wholes.min(),
     }
     .unwrap_or(0);
     let shares = weights.iter().map(|&w| {
@@ -110,6 +113,8 @@ mod tests {
         assert_eq!(fewer(&[100, 100], &[3 * M, M]), [100, 33]);
         assert_eq!(fewer(&[300, 7], &[3 * M, M]), [21, 7]);
         assert_eq!(fewer(&[10, 10, 10], &[M, M, M]), [10, 10, 10]);
+        let whole = counts(&[100, 7], &[3 * M, M], Mixing::Concatenate);
+        assert_eq!(whole, [100, 7]);
     }
 
     #[test]
@@ -128,7 +133,7 @@ mod tests {
                 }
                 match mixing {
                     Mixing::Repeat => assert!(times.iter().all(|&t| t > 0), "{counts:?}"),
-                    Mixing::Subsample => assert!(times.iter().all(|&t| t < 2), "{counts:?}"),
+                    _ => assert!(times.iter().all(|&t| t < 2), "{counts:?}"),
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use shared::config::{DataSource, FormatConfig};
+use shared::config::{DataSource, FormatConfig, Mixing};
 use shared::dataset::DatasetWriter;
 use shared::error::{Code, Error, Result};
 
@@ -53,7 +53,12 @@ pub(crate) fn mix(
     }
     let key = durable.map(|(folder, name)| (folder, format!("{name}-mixed")));
     let durable = key.as_ref().map(|(folder, key)| (*folder, key.as_str()));
-    let writer = writer.reordered(&mixing::order(&rows, &counts, config.seed), durable)?;
+    let writer = match mixing {
+        Mixing::Concatenate => writer,
+        Mixing::Repeat | Mixing::Subsample => {
+            writer.reordered(&mixing::order(&rows, &counts, config.seed), durable)?
+        }
+    };
     let told = sources.iter().zip(rows.iter().zip(&counts));
     report.sources = told
         .map(|(source, (&samples, &rows))| SourceReport {

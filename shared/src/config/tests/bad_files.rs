@@ -8,12 +8,12 @@ use crate::error::Code;
 
 bad! {
     a_tab_is_no_indentation: said("target_modules:\n\t- q_proj\n") => @r#"
-        E0106 this is not YAML: tabs disallowed within this context (block indentation)
-          at run.yaml:5:2
+        E0106 this line is no `key: value`: a tab stands before the line; YAML is indented with blanks only
+          at run.yaml:5:1
            5 |     - q_proj
-             |     ^
+             | ^^^^
           nothing was started
-          fix: indent with spaces; YAML forbids tabs
+          fix: write `  - q_proj`
         "#;
     an_open_list: said("target_modules: [q_proj, v_proj\n") => @r#"
         E0106 this is not YAML: unclosed bracket '['
@@ -48,12 +48,12 @@ bad! {
           fix: keep one document: remove the `---` line and what follows it
         "#;
     a_file_without_keys: shown(load_text("lora_rank:16\n", &[]).unwrap_err()) => @r#"
-        E0106 expected lines of `key: value`, got the text `lora_rank:16`
-          at run.yaml:1:1
+        E0106 this line is no `key: value`: a blank is missing behind the colon of a key
+          at run.yaml:1:10
            1 | lora_rank:16
-             | ^^^^^^^^^^^^
+             |          ^
           nothing was started
-          fix: write a space after every colon, as in `lora_rank: 16`
+          fix: write `lora_rank: 16`
         "#;
     a_list_at_the_top: shown(load_text("- lora_rank\n", &[]).unwrap_err()) => @r#"
         E0106 expected lines of `key: value`, got a list of 1
@@ -61,7 +61,7 @@ bad! {
            1 | - lora_rank
              | ^
           nothing was started
-          fix: write a space after every colon, as in `lora_rank: 16`
+          fix: write one `key: value` per line, as in `lora_rank: 16`
         "#;
 }
 

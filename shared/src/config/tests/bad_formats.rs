@@ -30,11 +30,11 @@ bad! {
           nothing was started
           fix: did you mean `question`?
         "##;
-    a_part_twice: said("columns: [answer=a, answer=b]\n") => @r##"
-        E0105 `columns`: `answer=b` contradicts `answer=a`
-          at run.yaml:4:21
-           4 | columns: [answer=a, answer=b]
-             |                     ^^^^^^^^
+    a_part_under_a_name_and_under_none: said("columns: [input=a, 'input=']\n") => @r##"
+        E0105 `columns`: `input=` contradicts `input=a`
+          at run.yaml:4:20
+           4 | columns: [input=a, 'input=']
+             |                    ^^^^^^^^
           without the key it would be its default, []
           nothing was started
           fix: keep one of the two

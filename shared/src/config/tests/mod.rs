@@ -10,6 +10,7 @@ mod bad_words;
 mod good;
 mod round_trip;
 mod stored;
+mod unseen;
 mod verdicts;
 
 use std::path::Path;
