@@ -1,6 +1,7 @@
 //! Personal data: what is found of what was planted, and what is left alone.
 
 mod draw;
+mod labelled;
 mod near;
 mod planted;
 

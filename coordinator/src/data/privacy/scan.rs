@@ -12,7 +12,7 @@ use shared::config::{PrivacyConfig, PrivacyKind};
 use shared::error::{Code, Error, Result};
 
 use super::addresses::Addresses;
-use super::context::apart;
+use super::context::{apart, is_han};
 use super::findings::{Finding, Kind, settle};
 use super::folded::{Folded, MARK, PLACEHOLDER};
 use super::medical::{Amounts, Passports, Records};
@@ -104,7 +104,7 @@ impl Privacy {
                 news = true;
                 for Finding { kind, span } in &hits {
                     let value = &text.text[span.clone()];
-                    if !values.iter().any(|(k, v)| k == kind && v == value) {
+                    if looked_for(value) && !values.iter().any(|(k, v)| k == kind && v == value) {
                         values.push((*kind, value.to_owned()));
                     }
                     found.push(Finding {
@@ -158,6 +158,12 @@ impl Privacy {
         }
         hits
     }
+}
+
+/// A value that is looked for in the whole sample. A family name alone is a word too often.
+fn looked_for(value: &str) -> bool {
+    let mut characters = value.chars();
+    !(characters.next().is_some_and(is_han) && characters.next().is_none())
 }
 
 /// Where values that were found stand again.
