@@ -16,6 +16,8 @@ const ALONE: &str = include_str!("tables/english_alone.txt");
 /// Given names that are words and places too, and rare ones: only before a family name.
 const GIVEN: &str = include_str!("tables/english_given.txt");
 const FAMILY: &str = include_str!("tables/english_family.txt");
+/// Words that a capital does not make a name.
+const WORDS: &str = include_str!("tables/english_words.txt");
 
 /// Words with a capital that are no family name after a given name, and that make the name before them one of
 /// something else.
@@ -121,6 +123,9 @@ const HOUSES: &[&str] = &[
     "jesus christ",
     "hudson bay",
     "jackson hole",
+    "habeas corpus",
+    "uber eats",
+    "adobe acrobat",
     "st louis",
     "louis armstrong",
     "ronald mcdonald",
@@ -128,6 +133,83 @@ const HOUSES: &[&str] = &[
     "victoria secret",
     "al jazeera",
 ];
+/// Places of two words that are no person's name.
+const PLACES: &[&str] = &[
+    "los angeles",
+    "san francisco",
+    "san antonio",
+    "las vegas",
+    "new york",
+    "hong kong",
+    "buenos aires",
+    "sao paulo",
+    "tel aviv",
+    "kuala lumpur",
+    "abu dhabi",
+    "rio grande",
+    "baton rouge",
+    "des moines",
+    "el paso",
+    "el salvador",
+    "puerto rico",
+    "costa rica",
+    "santa fe",
+    "santa barbara",
+    "santa cruz",
+    "santa ana",
+    "austin texas",
+    "sri lanka",
+    "palo alto",
+    "corpus christi",
+    "mexico city",
+    "saudi arabia",
+    "sierra leone",
+    "cape verde",
+    "addis ababa",
+    "phnom penh",
+    "ho chi",
+    "chiang mai",
+    "vatican city",
+    "nova scotia",
+    "british columbia",
+    "fort worth",
+    "salt lake",
+    "st louis",
+    "st paul",
+    "san juan",
+    "cedar rapids",
+    "boca raton",
+    "notre dame",
+    "virginia beach",
+    "madison avenue",
+    "washington dc",
+    "panama city",
+    "carson city",
+    "coral gables",
+    "ann arbor",
+    "isle royale",
+];
+/// What words end with, and names that no table has hardly do.
+const ENDINGS: &[&str] = &[
+    "tion", "ment", "ments", "ics", "ity", "ness", "ware", "soft", "corp", "tech", "labs", "able",
+    "ible", "ical", "ology", "ance", "ence", "ship", "graph", "phone", "tablets", "cillin",
+    "statin", "prazole", "mycin", "ine's", "us's",
+];
+/// Before somebody.
+const PERSON_BEFORE: &str = "\
+    told tell asked ask called call from by with to for and that said says is was does did whether between about \
+    patient plaintiff defendant witness client customer tenant landlord lawyer attorney counsel nurse doctor \
+    neighbor colleague friend brother sister wife husband son daughter mother father boss manager agent analyst \
+    courier driver trustee executor guest borrower lender caller employee officer detective judge professor against \
+    versus contact owner holder regards sincerely thanks signed interviewed arrested named saw met sued ceo cfo \
+    cto director spouse beneficiary applicant claimant respondent petitioner passenger student teacher resident";
+/// What somebody does.
+const PERSON_AFTER: &str = "\
+    says said asked told called signed wrote wants wanted needs needed lives lived works worked owns owned paid \
+    filed sued testified complained reported denied denies refused refuses agreed agrees claims claimed requested \
+    presented underwent takes took missed moved opened closed bought sold sent received is was has had will would \
+    did does can could and who whose keeps got gave left came went returned cancelled canceled confirmed expects \
+    resigned admitted explained stated believes thinks died transferred disputed speaks met visited stayed";
 /// Before the last part of a name.
 const PARTICLES: &[&str] = &[
     "van", "von", "de", "del", "della", "di", "da", "dos", "la", "le", "bin", "ibn", "al", "el",
@@ -145,6 +227,7 @@ struct Tables {
     given: HashSet<&'static str>,
     family: HashSet<&'static str>,
     things: HashSet<&'static str>,
+    words: HashSet<&'static str>,
 }
 
 fn tables() -> &'static Tables {
@@ -154,6 +237,7 @@ fn tables() -> &'static Tables {
         given: GIVEN.split_whitespace().collect(),
         family: FAMILY.split_whitespace().collect(),
         things: THINGS.split_whitespace().collect(),
+        words: WORDS.split_whitespace().collect(),
     })
 }
 
@@ -189,6 +273,39 @@ impl Part {
 
     fn is_given(&self) -> bool {
         self.stands_alone() || tables().given.contains(self.lower.as_str())
+    }
+
+    /// In the table of words, or formed like one.
+    fn is_word(&self) -> bool {
+        let formed = ENDINGS.iter().any(|ending| self.lower.ends_with(ending));
+        tables().words.contains(self.lower.as_str())
+            || formed && !self.is_family() && !self.is_given()
+    }
+
+    /// The last part of a name.
+    fn can_end(&self) -> bool {
+        !(self.particle || self.is_initial() || self.is_thing() || is_opener(self))
+    }
+
+    /// How much speaks for a given name.
+    fn as_given(&self) -> f64 {
+        match (self.stands_alone(), self.is_given(), self.is_word()) {
+            (true, ..) => 3.0,
+            (_, true, false) => 2.0,
+            (_, true, true) => 1.0,
+            (_, false, false) if self.lower.len() > 2 => 1.0,
+            _ => -3.0,
+        }
+    }
+
+    /// How much speaks for a family name.
+    fn as_family(&self) -> f64 {
+        match (self.is_family(), self.is_word()) {
+            (true, false) => 2.0,
+            (true, true) => 0.5,
+            (false, false) if self.lower.len() > 2 => 1.0,
+            _ => -3.0,
+        }
     }
 }
 
@@ -241,36 +358,64 @@ impl EnglishFree {
 /// Where a given name with its family name ends.
 fn full(text: &str, parts: &[Part], at: usize) -> Option<usize> {
     let first = &parts[at];
-    if first.particle || first.is_initial() || !first.is_given() {
+    let opened = is_opener(first) && !first.stands_alone();
+    if first.particle || first.is_initial() || first.is_thing() || opened {
         return None;
     }
     let joined = |place: usize| parts.get(place).filter(|part| part.joined);
     let mut last = at + 1;
     // Initials, particles and further given names, as long as something comes after them.
     while let (Some(part), Some(next)) = (joined(last), joined(last + 1)) {
-        let between = part.is_initial() || part.particle || (part.is_given() && takes(first, next));
-        if !between || next.is_thing() {
+        let middle = first.is_given() && part.is_given() && next.can_end();
+        if !(part.is_initial() || part.particle || middle) || next.is_thing() {
             break;
         }
         last += 1;
     }
-    let family = joined(last).filter(|part| takes(first, part))?;
+    let family = joined(last).filter(|part| part.can_end())?;
     let mut end = last + 1;
-    while let Some(more) = joined(end).filter(|part| part.is_family() && !part.is_thing()) {
-        debug_assert!(more.joined);
+    while joined(end).is_some_and(|part| part.is_family() && part.can_end()) {
         end += 1;
     }
+    let span = first.span.start..parts[end - 1].span.end;
     let house = format!("{} {}", first.lower, parts[at + 1].lower);
-    let thing = joined(end).is_some_and(Part::is_thing) || HOUSES.contains(&house.as_str());
-    (!thing && !names_something(text, family.span.end.max(parts[end - 1].span.end))).then_some(end)
+    let other = HOUSES.contains(&house.as_str()) || PLACES.contains(&house.as_str());
+    let goes_on = joined(end).is_some_and(|part| part.is_thing() || !part.can_end());
+    if other || goes_on || names_something(text, span.end) {
+        return None;
+    }
+    let more = joined(end).is_some() || first.joined && !is_opener(&parts[at - 1]);
+    let weight =
+        first.as_given() + family.as_family() + beside(text, &span) - if more { 1.0 } else { 0.0 };
+    (weight >= 3.0).then_some(end)
 }
 
-/// A part that can be the family name after this given name.
-fn takes(given: &Part, part: &Part) -> bool {
-    let word = part.particle || part.is_initial() || part.is_thing();
-    !word
-        && (part.is_family()
-            || given.stands_alone() && part.lower.chars().count() > 2 && !is_opener(part))
+/// What stands on both sides of a person in a sentence.
+fn beside(text: &str, span: &Range<usize>) -> f64 {
+    let before = text[..span.start].trim_end_matches([' ', ',', ':']);
+    let word = before
+        .rsplit(|c: char| !c.is_alphabetic())
+        .next()
+        .unwrap_or_default();
+    let mut sum = 0.0;
+    if PERSON_BEFORE
+        .split(' ')
+        .any(|other| other.eq_ignore_ascii_case(word))
+    {
+        sum += 1.5;
+    }
+    let after = &text[span.end..];
+    let owns = after
+        .strip_prefix("'s ")
+        .or_else(|| after.strip_prefix("’s "));
+    let after = after.trim_start_matches(',');
+    let word = after
+        .trim_start()
+        .split(|c: char| !c.is_alphabetic())
+        .next()
+        .unwrap_or_default();
+    let does = after.starts_with(' ') && PERSON_AFTER.split(' ').any(|other| other == word);
+    sum + if owns.is_some() || does { 1.5 } else { 0.0 }
 }
 
 fn is_opener(part: &Part) -> bool {
