@@ -12,6 +12,8 @@ use super::places::{CITIES, PROVINCES};
 
 const COUNT: &str = "[0-9A-Za-z一二三四五六七八九十百甲乙丙]";
 const UNIT: &str = "(?:号楼|号院|号|弄|栋|幢|座|塔|门|单元|室|楼|层|房|户|组)";
+/// The characters of which every one of these has one.
+const UNITS: &str = "号弄栋幢座塔门元室楼层房户组";
 /// Part of a place name: a Chinese address has no comma in it.
 const PART: &str = r"[\p{Han}0-9A-Za-z·()（）-]";
 const ROADS: &[&str] = &[
@@ -121,7 +123,7 @@ impl Addresses {
         })
     }
 
-    pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
+    fn chinese(&self, text: &str) -> Vec<Range<usize>> {
         let mut found = each(&self.known, text, |captures| {
             accept(text, captures.get_match().range())
         });
@@ -134,6 +136,17 @@ impl Addresses {
                 span.start += lead(&text[span.clone()]);
                 accept(text, span)
             }));
+        }
+        found
+    }
+
+    pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        if text.contains(|c| UNITS.contains(c)) {
+            found = self.chinese(text);
+        }
+        if !text.contains(|c: char| c.is_ascii_digit()) {
+            return found;
         }
         found.extend(each(&self.english, text, |captures| {
             let span = captures.get_match().range();

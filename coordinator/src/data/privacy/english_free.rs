@@ -228,6 +228,9 @@ struct Tables {
     family: HashSet<&'static str>,
     things: HashSet<&'static str>,
     words: HashSet<&'static str>,
+    openers: HashSet<&'static str>,
+    before: HashSet<&'static str>,
+    after: HashSet<&'static str>,
 }
 
 fn tables() -> &'static Tables {
@@ -238,6 +241,9 @@ fn tables() -> &'static Tables {
         family: FAMILY.split_whitespace().collect(),
         things: THINGS.split_whitespace().collect(),
         words: WORDS.split_whitespace().collect(),
+        openers: OPENERS.split_whitespace().collect(),
+        before: PERSON_BEFORE.split_whitespace().collect(),
+        after: PERSON_AFTER.split_whitespace().collect(),
     })
 }
 
@@ -414,12 +420,12 @@ fn beside(text: &str, span: &Range<usize>) -> f64 {
         .split(|c: char| !c.is_alphabetic())
         .next()
         .unwrap_or_default();
-    let does = after.starts_with(' ') && PERSON_AFTER.split(' ').any(|other| other == word);
+    let does = after.starts_with(' ') && tables().after.contains(word);
     sum + if owns.is_some() || does { 1.5 } else { 0.0 }
 }
 
 fn is_opener(part: &Part) -> bool {
-    OPENERS.split(' ').any(|word| word == part.lower)
+    tables().openers.contains(part.lower.as_str())
 }
 
 /// A given name by itself.

@@ -4,13 +4,16 @@
 //! they as a name, and how likely are the words that the dictionary reads there instead? What stands on both
 //! sides (a role, a title, a verb of speech) counts too. The weights are logarithms of shares, so they add up.
 
+use std::cell::Cell;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::context::is_han;
 use super::folded::MARK;
 use super::given::{COMPOUND, compound, family, given};
+use super::lists::List;
 use super::surnames::{NO_NAME, WORDS};
-use super::words::{Word, cut, is_word, share_of};
+use super::words::{Word, cut, is_word, share, share_of};
 
 /// The share of names among words, and of their lengths.
 const PERSON: f64 = -3.6;
@@ -234,6 +237,23 @@ const THINGS: &[&str] = &[
     "医院", "有限", "股份", "基金", "证券", "保险", "科技", "大学", "中学", "小学", "法院",
 ];
 
+struct Lists {
+    words: List,
+    things: List,
+    before: List,
+    after: List,
+}
+
+fn lists() -> &'static Lists {
+    static LISTS: OnceLock<Lists> = OnceLock::new();
+    LISTS.get_or_init(|| Lists {
+        words: List::of_starts(&[(NO_NAME, 0.0)]),
+        things: List::of_starts(&[(THINGS, 0.0)]),
+        before: List::of_ends(&[(ROLES, 3.0), (BEFORE, 1.0)]),
+        after: List::of_starts(&[(SAYS, 3.0), (AFTER, 1.0)]),
+    })
+}
+
 /// What may be a name, and how much speaks for it.
 #[derive(Debug)]
 struct Candidate {
@@ -248,6 +268,8 @@ struct Read<'t> {
     words: Vec<Word<'t>>,
     /// For each character the word it stands in.
     word_of: Vec<usize>,
+    /// How surprising each word is, once it was asked.
+    shares: Vec<Cell<f64>>,
 }
 
 /// Names in a text.
@@ -314,12 +336,22 @@ impl<'t> Read<'t> {
             }
             word_of.push(word);
         }
+        let shares = vec![Cell::new(f64::NAN); words.len()];
         Self {
             text,
             chars,
             words,
             word_of,
+            shares,
         }
+    }
+
+    fn share(&self, place: usize) -> f64 {
+        let known = &self.shares[place];
+        if known.get().is_nan() {
+            known.set(share(self.words[place].text));
+        }
+        known.get()
     }
 
     fn char(&self, place: usize) -> Option<char> {
@@ -369,17 +401,17 @@ impl<'t> Read<'t> {
         let twice = more == 2 && spelt[0].1 == spelt[1].1;
         name += if twice { 1.5 } else { 0.0 };
         let span = self.byte(at)..self.byte(end);
-        if self.is_something_else(&span, end, spelt) {
-            return None;
-        }
         let inside = self.word_of[at]..=self.word_of[end - 1];
         let near = |place: usize| self.words.get(place).is_some_and(Word::is_han);
         let first = inside.start().checked_sub(1).filter(|place| near(*place));
         let first = first.unwrap_or(*inside.start());
         let last = inside.end() + usize::from(near(inside.end() + 1));
         let words = &self.words[first..=last];
-        let without = share_of(words);
+        let without: f64 = (first..=last).map(|place| self.share(place)).sum();
         if name + MOST < without + ENOUGH {
+            return None;
+        }
+        if self.is_something_else(&span, end, spelt) {
             return None;
         }
         let left = cut(&self.text[words[0].start..span.start]);
@@ -392,16 +424,17 @@ impl<'t> Read<'t> {
 
     /// Not a name, whatever the shares say.
     fn is_something_else(&self, span: &Range<usize>, end: usize, spelt: &[(usize, char)]) -> bool {
-        let (value, rest) = (&self.text[span.clone()], &self.text[span.end..]);
+        let value = &self.text[span.clone()];
         let counted = spelt.len() == 2
             && "一二两三四五六七八九十".contains(spelt[1].1)
             && self
                 .char(end)
                 .is_some_and(|c| "人名位个口岁年月".contains(c));
-        let word = NO_NAME.iter().any(|word| {
-            value == *word || word.chars().count() > 2 && self.text[span.start..].starts_with(word)
-        });
-        counted || word || THINGS.iter().any(|thing| rest.starts_with(thing))
+        let long = |word: &str| word.len() > 2 * '一'.len_utf8();
+        let mut words = lists().words.all_starting(&self.text[span.start..]);
+        counted
+            || words.any(|word| word == value || long(word))
+            || lists().things.starting(&self.text[span.end..]).is_some()
     }
 
     /// What the dictionary says of the name itself, and whether it comes again.
@@ -428,7 +461,7 @@ impl<'t> Read<'t> {
         if is_word(value) {
             sum -= if length + more == 2 { 3.0 } else { 4.0 };
         }
-        if NO_NAME.iter().any(|word| value.starts_with(word)) {
+        if lists().words.starting(value).is_some() {
             sum -= 4.0;
         }
         sum += if length == 2 { 4.0 } else { 0.0 };
@@ -448,24 +481,8 @@ impl<'t> Read<'t> {
             0.0
         };
         sum += if free(after.chars().next()) { 0.7 } else { 0.0 };
-        let ends = |word: &&&str| before.ends_with(**word);
-        let begins = |word: &&&str| after.starts_with(**word);
-        sum + longest(ROLES.iter().filter(ends), BEFORE.iter().filter(ends))
-            + longest(SAYS.iter().filter(begins), AFTER.iter().filter(begins))
-    }
-}
-
-/// The longest of the words that fit decides.
-fn longest<'a>(
-    strong: impl Iterator<Item = &'a &'a str>,
-    weak: impl Iterator<Item = &'a &'a str>,
-) -> f64 {
-    let long = |words: &mut dyn Iterator<Item = &'a &'a str>| words.map(|w| w.len()).max();
-    let (mut strong, mut weak) = (strong, weak);
-    match (long(&mut strong), long(&mut weak)) {
-        (Some(strong), weak) if weak.is_none_or(|weak| strong >= weak) => 3.0,
-        (_, Some(_)) => 1.0,
-        _ => 0.0,
+        let told = |found: Option<(&str, f64)>| found.map_or(0.0, |(_, weight)| weight);
+        sum + told(lists().before.ending(before)) + told(lists().after.starting(after))
     }
 }
 

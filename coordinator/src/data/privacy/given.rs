@@ -3,6 +3,8 @@
 //! In: a character. Out: its share among the names of people, roughly. Three classes are enough: what the text
 //! itself says about the words around decides the rest.
 
+use std::sync::OnceLock;
+
 use super::surnames::{DOUBLE, SINGLE};
 
 /// Family names of few people, or names that are words far more often.
@@ -14,36 +16,84 @@ const POSSIBLE: &str = "一二三四五六七八九十力上下千万久之乔�
 /// Function words, units, and what the words after a name begin with.
 const NEVER: &str = "的了是在不与及或某为被把给让从也又这那你我他她它们吗呢吧啊么诉称据条款号案因已将就对说均欠未否没要借拒拖签租提住患替跟请找问带辩向并还使则所等仍即但而且虽若此每各该何几两个位名元角分岁费税额率债账院局厅部署处科室组队站店厂场馆很更最太非常较着过地到去走进出回入打拿吃喝睡坐写读听买卖送收付退换修查看认证确需能会须必只再才曾规都代法律医师女儿话者性病症药钱单人字";
 
-/// The share of people with this family name of one character; none for what is no family name. The
-/// table is in the order of frequency.
-pub(super) fn family(c: char) -> Option<f64> {
-    match SINGLE.chars().position(|other| other == c) {
-        Some(0..5) => Some(0.06),
-        Some(5..10) => Some(0.025),
-        Some(10..20) => Some(0.012),
-        Some(20..50) => Some(0.006),
-        Some(50..100) => Some(0.003),
-        Some(_) => Some(0.001),
-        None => RARE.contains(c).then_some(0.000_15),
+/// What is known of every Chinese character, by its place after [`FIRST`].
+struct Table {
+    family: Vec<f64>,
+    given: Vec<f64>,
+}
+
+const FIRST: char = '\u{4e00}';
+const COUNT: usize = 0x5200;
+
+fn table() -> &'static Table {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let (mut family, mut given) = (vec![0.0; COUNT], vec![0.000_04; COUNT]);
+        let mut set = |values: &mut Vec<f64>, c: char, share: f64| {
+            if let Some(value) = place(c).and_then(|place| values.get_mut(place)) {
+                *value = share;
+            }
+        };
+        RARE.chars().for_each(|c| set(&mut family, c, 0.000_15));
+        for (rank, c) in SINGLE.chars().enumerate() {
+            set(&mut family, c, by_rank(rank));
+        }
+        let classes = [
+            (POSSIBLE, 0.0004),
+            (FREQUENT, 0.0014),
+            (USUAL, 0.006),
+            (NEVER, 0.0),
+        ];
+        for (class, share) in classes {
+            class.chars().for_each(|c| set(&mut given, c, share));
+        }
+        Table { family, given }
+    })
+}
+
+fn place(c: char) -> Option<usize> {
+    u32::from(c)
+        .checked_sub(u32::from(FIRST))
+        .map(|place| place as usize)
+}
+
+/// The table of family names is in the order of frequency.
+fn by_rank(rank: usize) -> f64 {
+    match rank {
+        0..5 => 0.06,
+        5..10 => 0.025,
+        10..20 => 0.012,
+        20..50 => 0.006,
+        50..100 => 0.003,
+        _ => 0.001,
     }
+}
+
+fn positive(values: &[f64], c: char) -> Option<f64> {
+    place(c)
+        .and_then(|place| values.get(place).copied())
+        .filter(|share| *share > 0.0)
+}
+
+/// The share of people with this family name of one character; none for what is no family name.
+pub(super) fn family(c: char) -> Option<f64> {
+    positive(&table().family, c)
 }
 
 /// The share of people with one family name of two characters.
 pub(super) const COMPOUND: f64 = 0.0004;
 
+/// What family names of two characters begin with.
+const STARTS: &str = "欧上司诸东夏皇尉令慕宇长端公申独南万闻呼钟澹淳太轩赫西百拓乐";
+
 /// Two characters that are a family name.
 pub(super) fn compound(first: char, second: char) -> bool {
-    DOUBLE.iter().any(|name| name.chars().eq([first, second]))
+    STARTS.contains(first) && DOUBLE.iter().any(|name| name.chars().eq([first, second]))
 }
 
 /// The share of a character among those of given names; none for what no name holds.
 pub(super) fn given(c: char) -> Option<f64> {
-    if NEVER.contains(c) {
-        return None;
-    }
-    let classes = [(USUAL, 0.006), (FREQUENT, 0.0014), (POSSIBLE, 0.0004)];
-    let class = classes.iter().find(|(class, _)| class.contains(c));
-    Some(class.map_or(0.000_04, |(_, share)| *share))
+    positive(&table().given, c)
 }
 
 #[cfg(test)]
@@ -58,6 +108,17 @@ mod tests {
             .collect();
         let once: std::collections::BTreeSet<&char> = all.iter().collect();
         assert_eq!(once.len(), all.len());
+    }
+
+    #[test]
+    fn every_compound_name_is_known() {
+        for name in DOUBLE {
+            let mut pair = name.chars();
+            assert!(
+                compound(pair.next().unwrap(), pair.next().unwrap()),
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! `digits` checksums · `folded` a text as the rules read it · `context` what stands beside ·
 //! `numbers`, `phones`, `medical`, `addresses` (with `places`), `names` (with `surnames`,
-//! `given`, `words`, `free`, `titled`, `foreign`, `english`, `english_free`) the rules ·
+//! `given`, `words`, `lists`, `free`, `titled`, `foreign`, `english`, `english_free`) the rules ·
 //! `texts` (with `raw`) where texts stand in a sample ·
 //! `findings` which of two counts · `scan` all rules over a sample · `masker` placeholders · `report`
 //! counts. Keeps: no value in a report, a message or an error; the result does not depend on the
@@ -18,6 +18,7 @@ mod folded;
 mod foreign;
 mod free;
 mod given;
+mod lists;
 mod masker;
 mod medical;
 mod names;

@@ -11,8 +11,10 @@ use regex::Regex;
 use super::context::{each, is_han, left};
 use super::english::English;
 use super::english_free::EnglishFree;
+use super::foreign::Foreign;
+use super::free;
 use super::surnames::{DOUBLE, NO_NAME, SINGLE, WORDS};
-use super::{foreign, free, titled};
+use super::titled::Titled;
 
 /// What a name stands behind, with a colon or a word such as 是.
 const LABELS: &str = "姓名|名字|户名|收件人|收货人|联系人|紧急联系人|持卡人|开户人|户主|经办人|负责人|监护人|主治医师|主治医生|管床医生|主管医师|审判长|审判员|书记员|法定代表人|委托诉讼代理人|委托代理人|诉讼代理人|代理人|原告人?|被告人?|上诉人|被上诉人|申请人|被申请人|再审申请人|被执行人|申请执行人|第三人|当事人|证人|委托人|被害人|受害人|犯罪嫌疑人|嫌疑人|借款人|出借人|担保人|保证人|债务人|债权人|承租人|出租人|买受人|出卖人|买方|卖方|甲方|乙方|丙方|投保人|被保险人|受益人|患者姓名|患者|病人|病员|家属|客户|学员|学生|员工|房东|租客|业主|签名|签字";
@@ -177,6 +179,8 @@ pub(super) struct Names {
     being: Regex,
     title: Regex,
     dotted: Regex,
+    titled: Titled,
+    foreign: Foreign,
     english: English,
     english_free: EnglishFree,
 }
@@ -198,6 +202,8 @@ impl Names {
             dotted: Regex::new(&format!(
                 r"(?:{LABELS}|{ROLES}|我叫|姓名)\s?[:：是为]?\s?(\p{{Han}}{{2,6}}[·•]\p{{Han}}{{2,6}})"
             ))?,
+            titled: Titled::new()?,
+            foreign: Foreign::new()?,
             english: English::new()?,
             english_free: EnglishFree::new()?,
         })
@@ -210,11 +216,13 @@ impl Names {
         }));
         if text.contains(is_han) {
             found.extend(free::find(text));
-            found.extend(titled::find(text));
-            found.extend(foreign::find(text));
+            found.extend(self.titled.find(text));
+            found.extend(self.foreign.find(text));
         }
-        found.extend(self.english.find(text));
-        found.extend(self.english_free.find(text));
+        if text.contains(char::is_uppercase) {
+            found.extend(self.english.find(text));
+            found.extend(self.english_free.find(text));
+        }
         found
     }
 

@@ -4,49 +4,14 @@
 
 use std::ops::Range;
 
+use regex::Regex;
+
 use super::context::{is_han, left, right};
 use super::given::{compound, family};
 use super::surnames::{SINGLE, WORDS};
 use super::words::cut;
 
-const TITLES: &[&str] = &[
-    "先生",
-    "女士",
-    "小姐",
-    "律师",
-    "医生",
-    "医师",
-    "大夫",
-    "主任",
-    "法官",
-    "老师",
-    "教授",
-    "同学",
-    "经理",
-    "警官",
-    "检察官",
-    "护士",
-    "同志",
-    "阿姨",
-    "师傅",
-    "总监",
-    "科长",
-    "处长",
-    "局长",
-    "院长",
-    "校长",
-    "会计",
-    "书记",
-    "太太",
-    "大爷",
-    "大妈",
-    "大哥",
-    "大姐",
-    "奶奶",
-    "爷爷",
-    "叔叔",
-    "总",
-];
+const TITLES: &str = "先生|女士|小姐|律师|医生|医师|大夫|主任|法官|老师|教授|同学|经理|警官|检察官|护士|同志|阿姨|师傅|总监|科长|处长|局长|院长|校长|会计|书记|太太|大爷|大妈|大哥|大姐|奶奶|爷爷|叔叔|总";
 /// With one of these behind it a title is part of another word.
 const GOES_ON: &str = "事费函证协执团楼程会作人员资力厂单地伤艺期具业";
 /// Family names that stand before a title as words: 和医生, 向经理, 任主任.
@@ -54,25 +19,30 @@ const OTHER: &str = "和向从那能何相都年别有后查文明老应古";
 /// Family names that make other words with 老 and 小: 小白, 老江湖.
 const THINGS: &str = "白石金江田高黄马龙花牛米叶毛夏贝孙车";
 
-/// Names in a text.
-pub(super) fn find(text: &str) -> Vec<Range<usize>> {
-    let mut found = before_titles(text);
-    found.extend(familiar(text));
-    found
-}
+/// Finds family names alone.
+pub(super) struct Titled(Regex);
 
-fn before_titles(text: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    for title in TITLES {
-        for (at, _) in text.match_indices(title) {
-            let rest = right(text, at + title.len());
-            if rest.is_some_and(|c| GOES_ON.contains(c)) {
-                continue;
-            }
-            found.extend(family_before(text, at, title.chars().count() == 1));
-        }
+impl Titled {
+    pub(super) fn new() -> Result<Self, regex::Error> {
+        Regex::new(TITLES).map(Self)
     }
-    found
+
+    pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = self.before_titles(text);
+        found.extend(familiar(text));
+        found
+    }
+
+    fn before_titles(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        for title in self.0.find_iter(text) {
+            if !right(text, title.end()).is_some_and(|c| GOES_ON.contains(c)) {
+                let short = title.as_str().chars().count() == 1;
+                found.extend(family_before(text, title.start(), short));
+            }
+        }
+        found
+    }
 }
 
 /// The family name that ends here, if a word begins with it.
@@ -88,8 +58,8 @@ fn family_before(text: &str, at: usize, short: bool) -> Option<Range<usize>> {
     if short && (share < 0.001 || WORDS.contains(near)) {
         return None;
     }
-    let doubtful = WORDS.contains(near) || OTHER.contains(near);
-    if doubtful && left(text, start).is_some_and(is_han) {
+    let inside = left(text, start).is_some_and(is_han);
+    if OTHER.contains(near) || WORDS.contains(near) && inside {
         return None;
     }
     begins_a_word(text, start).then_some(start..at)
@@ -132,12 +102,13 @@ fn familiar(text: &str) -> Vec<Range<usize>> {
             .map_or(text.len(), |(to, _)| end + to);
         let words = cut(&text[from..to]);
         let place = |at: usize| words.iter().position(|word| word.start + from == at);
-        let (Some(first), Some(second)) = (place(at), place(name)) else {
+        let Some(first) = place(at) else { continue };
+        // The dictionary has a few of them as persons.
+        let whole = words[first].end() + from == end && words[first].class == "nr";
+        let second = if whole { Some(first) } else { place(name) };
+        let Some(second) = second.filter(|second| words[*second].end() + from == end) else {
             continue;
         };
-        if words[second].end() + from != end {
-            continue;
-        }
         let counted = first.checked_sub(1).map(|before| words[before]);
         if counted.is_some_and(|word| word.is_han() && word.class.starts_with(['d', 'm'])) {
             continue;
@@ -159,7 +130,12 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Vec<&str> {
-        find(text).into_iter().map(|span| &text[span]).collect()
+        Titled::new()
+            .unwrap()
+            .find(text)
+            .into_iter()
+            .map(|span| &text[span])
+            .collect()
     }
 
     #[test]
