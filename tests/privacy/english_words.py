@@ -14,7 +14,7 @@ LEAST = 3
 MOST = 14_000
 WORD = re.compile(r"(?<![\w`'./:@-])([A-Z]?[a-z]{2,})(?![\w`/:@-])")
 # Of law, medicine, trade and everyday life, which documentation of programs hardly speaks of.
-MORE = """court courts judge jury plaintiff defendant tenant landlord lease invoice attorney counsel clerk sheriff
+MORE = """merry happy success team teams human resources payment dynamics acute chronic deep vein court courts judge jury plaintiff defendant tenant landlord lease invoice attorney counsel clerk sheriff
 verdict appeal appeals hearing trial motion statute amendment constitution supreme superior circuit chancery
 municipal civil criminal juvenile probate bankruptcy mortgage deed trust estate will testament executor heir
 patient patients surgery surgeon nurse clinic hospital emergency oncology cardiology pediatric pediatrics dental

@@ -197,7 +197,7 @@ const ENDINGS: &[&str] = &[
 ];
 /// Before somebody.
 const PERSON_BEFORE: &str = "\
-    told tell asked ask called call from by with to for and that said says is was does did whether between about \
+    told tell asked ask called call from by with to for that said says is was does did whether between about \
     patient plaintiff defendant witness client customer tenant landlord lawyer attorney counsel nurse doctor \
     neighbor colleague friend brother sister wife husband son daughter mother father boss manager agent analyst \
     courier driver trustee executor guest borrower lender caller employee officer detective judge professor against \
@@ -449,6 +449,16 @@ fn alone(text: &str, parts: &[Part], at: usize) -> bool {
         && !house
         && !glued
         && !names_something(text, part.span.end)
+}
+
+/// Words with capitals that can be a person: not only words of everyday, and no house or thing at the end.
+pub(super) fn may_be_person(name: &str) -> bool {
+    let words = name.split(' ').map(str::to_lowercase);
+    let known = |word: &String| tables().words.contains(word.as_str());
+    let thing = |word: &str| tables().things.contains(word);
+    let last = name.rsplit(' ').next().unwrap_or_default().to_lowercase();
+    let mut words = words.peekable();
+    words.peek().is_some() && !thing(&last) && !words.all(|word| known(&word))
 }
 
 /// What is named after somebody follows: `Bell's palsy`.
