@@ -9,7 +9,7 @@ GOLDEN_PYTHON ?= $(PYTHON)
 export TORCH_DIR PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo adapters figures chaos simulate bench bench-data memory memory-large check-peft measure fuzz compare fmt lint deny golden law-qa clean distclean
+.PHONY: help setup build test demo adapters figures chaos simulate bench bench-data memory memory-large check-peft measure fuzz compare privacy fmt lint deny golden law-qa clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,10 @@ deny: ## licences, bans and sources of all dependencies, and advisories where th
 	$(CARGO) deny --locked check bans licenses sources
 	@if $(CARGO) deny --locked fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
 	else echo "advisories: not checked, their database cannot be reached from here"; fi
+
+privacy: ## personal data in labelled sentences against jieba and presidio (GOLDEN_PYTHON: one with both; MODEL)
+	$(CARGO) build --release --locked -p coordinator --example find_personal_data
+	$(GOLDEN_PYTHON) tests/privacy/compare.py --program target/release/examples/find_personal_data --model $(or $(MODEL),en_core_web_sm)
 
 law-qa: build ## configs/law_qa.yaml on the small base model to its end, in fp16 and in bf16
 	LAW_QA=full $(CARGO) test --release --locked -p cluster-tests --test precision -- shipped --nocapture

@@ -7,11 +7,13 @@ use std::ops::Range;
 
 use regex::Regex;
 
-use super::context::{each, has, is_han, right};
+use super::context::{apart, before, each, has, is_han, right};
 use super::places::{CITIES, PROVINCES};
 
 const COUNT: &str = "[0-9A-Za-z一二三四五六七八九十百甲乙丙]";
-const UNIT: &str = "(?:号楼|号院|号|弄|栋|幢|座|单元|室|楼|层|房|户|组)";
+const UNIT: &str = "(?:号楼|号院|号|弄|栋|幢|座|塔|门|单元|室|楼|层|房|户|组)";
+/// The characters of which every one of these has one.
+const UNITS: &str = "号弄栋幢座塔门元室楼层房户组";
 /// Part of a place name: a Chinese address has no comma in it.
 const PART: &str = r"[\p{Han}0-9A-Za-z·()（）-]";
 const ROADS: &[&str] = &[
@@ -71,6 +73,25 @@ const OTHER: &[&str] = &[
     "。",
 ];
 
+const YEAR: &[&str] = &["19", "20"];
+
+/// Number and street in English, with what may stand before and after: a flat, a town, a state, a postcode.
+fn english() -> String {
+    const WORD: &str = r"[A-Z][A-Za-z]+(?:['’-][A-Za-z]+)*\.?";
+    const KINDS: &str = "Streets?|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Terrace|Square|Sq|Parkway|Pkwy|Highway|Hwy|Way|Circle|Cir|Crescent|Close|Alley|Trail|Loop|Row|Plaza|Pike|Turnpike|Gardens|Grove|Mews|Walk|Quay|Wharf|Hill|Heights|Rise";
+    const SIDE: &str =
+        r"(?:[NSEW]{1,2}\.?|North|South|East|West|Northeast|Northwest|Southeast|Southwest)";
+    const UNIT: &str =
+        r"(?:Apt|Apartment|Suite|Ste|Unit|Flat|Room|Rm|Floor|Level|#)\.? ?[0-9A-Za-z-]{1,6}";
+    const CODE: &str = r"[A-Z]{2},? [0-9]{5}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2}|[A-Z]{2} [A-Z][0-9][A-Z] [0-9][A-Z][0-9]";
+    let town = format!("(?:, {WORD}(?: {WORD}){{0,2}})");
+    let tail = format!("{town}?(?:,? (?:{CODE}))?");
+    let street = format!(
+        r"[0-9]{{1,5}}(?:-[0-9]{{1,4}})?[A-Z]? (?:{SIDE} )?(?:{WORD}|[0-9]{{1,3}}(?:st|nd|rd|th))(?: {WORD}){{0,3}} (?:{KINDS})\b\.?(?: {SIDE}\b)?"
+    );
+    format!(r"(?:{UNIT},? )?{street}(?:,? {UNIT})?{tail}|P\.? ?O\.? Box [0-9]{{1,6}}{tail}")
+}
+
 /// Finds postal addresses, Chinese and English.
 pub(super) struct Addresses {
     known: Regex,
@@ -98,13 +119,11 @@ impl Addresses {
             road: Regex::new(&format!(
                 r"\p{{Han}}{{2,4}}(?:路|大街|街|大道|胡同|巷)(?:[东南西北]段)?{tail}"
             ))?,
-            english: Regex::new(
-                r"[0-9]{1,5}[A-Z]? (?:[NSEW]\.? )?(?:[A-Z][A-Za-z'-]+|[0-9]{1,3}(?:st|nd|rd|th))(?: [A-Z][A-Za-z'-]+){0,3} (?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Terrace|Square|Parkway|Highway|Way)\b\.?(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Flat|Room|Floor|#)\.? ?[0-9A-Za-z-]{1,6})?(?:, [A-Z][A-Za-z'-]+(?: [A-Z][A-Za-z'-]+){0,2})?(?:,? (?:[A-Z]{2} [0-9]{5}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9]{1,2}[A-Z]? [0-9][A-Z]{2}))?",
-            )?,
+            english: Regex::new(&english())?,
         })
     }
 
-    pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
+    fn chinese(&self, text: &str) -> Vec<Range<usize>> {
         let mut found = each(&self.known, text, |captures| {
             accept(text, captures.get_match().range())
         });
@@ -118,8 +137,27 @@ impl Addresses {
                 accept(text, span)
             }));
         }
+        found
+    }
+
+    pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        if text.contains(|c| UNITS.contains(c)) {
+            found = self.chinese(text);
+        }
+        if !text.contains(|c: char| c.is_ascii_digit()) {
+            return found;
+        }
         found.extend(each(&self.english, text, |captures| {
-            Some(captures.get_match().range())
+            let span = captures.get_match().range();
+            // In `In 2019 Park Avenue was repaved` the number is a year.
+            let year = YEAR
+                .iter()
+                .any(|century| text[span.clone()].starts_with(century));
+            let ago = ["in ", "since ", "by ", "during ", "until ", "of "];
+            let before = before(text, span.start, 8);
+            let dated = year && ago.iter().any(|word| before.ends_with(word));
+            (!dated && apart(text, &span)).then_some(span)
         }));
         found
     }

@@ -16,8 +16,11 @@ pub(super) fn each(
 ) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
-    while let Some(captures) = regex.captures_at(text, at) {
-        let whole = captures.get_match();
+    // Where nothing matches, which is most often, no room for groups is needed.
+    while let Some(whole) = regex.find_at(text, at) {
+        let Some(captures) = regex.captures_at(text, whole.start()) else {
+            break;
+        };
         match accept(&captures) {
             Some(span) => {
                 at = span.end.max(whole.start() + 1);

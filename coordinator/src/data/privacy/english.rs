@@ -8,6 +8,7 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::context::each;
+use super::english_free::may_be_person;
 
 /// Finds English names behind titles, labels and roles.
 pub(super) struct English {
@@ -50,7 +51,9 @@ impl English {
                 let surely = regex.as_str() != self.own.as_str()
                     || captures.get_match().as_str().contains("ame");
                 let least = if surely { least } else { 2 };
-                english(text, captures.get(1)?.range(), least)
+                let span = english(text, captures.get(1)?.range(), least)?;
+                let alone = !text[span.clone()].contains(' ');
+                (alone || may_be_person(&text[span.clone()])).then_some(span)
             }));
         }
         found

@@ -1,7 +1,8 @@
 //! Personal data in the texts: found, counted, and replaced by placeholders where that is asked.
 //!
 //! `digits` checksums · `folded` a text as the rules read it · `context` what stands beside ·
-//! `numbers`, `phones`, `medical`, `addresses` (with `places`), `names` (with `surnames`, `english`) the rules ·
+//! `numbers`, `phones`, `medical`, `addresses` (with `places`), `names` (with `surnames`,
+//! `given`, `words`, `lists`, `free`, `titled`, `foreign`, `english`, `english_free`) the rules ·
 //! `texts` (with `raw`) where texts stand in a sample ·
 //! `findings` which of two counts · `scan` all rules over a sample · `masker` placeholders · `report`
 //! counts. Keeps: no value in a report, a message or an error; the result does not depend on the
@@ -11,8 +12,13 @@ mod addresses;
 mod context;
 mod digits;
 mod english;
+mod english_free;
 mod findings;
 mod folded;
+mod foreign;
+mod free;
+mod given;
+mod lists;
 mod masker;
 mod medical;
 mod names;
@@ -25,6 +31,8 @@ mod report;
 mod scan;
 mod surnames;
 mod texts;
+mod titled;
+mod words;
 
 use super::sample::Conversation;
 
@@ -34,7 +42,7 @@ pub use report::{KindReport, Place, PrivacyReport};
 pub use scan::Privacy;
 
 /// Changes whenever the same texts would give other findings.
-pub(super) const VERSION: &str = "privacy-1";
+pub(super) const VERSION: &str = "privacy-2";
 
 /// What each text of a sample holds.
 pub(crate) type Found = Vec<Vec<Finding>>;

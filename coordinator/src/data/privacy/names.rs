@@ -1,7 +1,8 @@
 //! Names of people, where a rule can know: behind a label, a role, "my name is", before 先生.
 //!
 //! In: folded text. Out: spans of the name alone. Once found, a name is replaced wherever it stands
-//! in the sample (see `mod`). Names that nothing points at are not found.
+//! in the sample (see `mod`). Names that nothing points at are weighed in `free`, those of other languages in
+//! `foreign`, family names alone in `titled`.
 
 use std::ops::Range;
 
@@ -9,7 +10,11 @@ use regex::Regex;
 
 use super::context::{each, is_han, left};
 use super::english::English;
+use super::english_free::EnglishFree;
+use super::foreign::Foreign;
+use super::free;
 use super::surnames::{DOUBLE, NO_NAME, SINGLE, WORDS};
+use super::titled::Titled;
 
 /// What a name stands behind, with a colon or a word such as 是.
 const LABELS: &str = "姓名|名字|户名|收件人|收货人|联系人|紧急联系人|持卡人|开户人|户主|经办人|负责人|监护人|主治医师|主治医生|管床医生|主管医师|审判长|审判员|书记员|法定代表人|委托诉讼代理人|委托代理人|诉讼代理人|代理人|原告人?|被告人?|上诉人|被上诉人|申请人|被申请人|再审申请人|被执行人|申请执行人|第三人|当事人|证人|委托人|被害人|受害人|犯罪嫌疑人|嫌疑人|借款人|出借人|担保人|保证人|债务人|债权人|承租人|出租人|买受人|出卖人|买方|卖方|甲方|乙方|丙方|投保人|被保险人|受益人|患者姓名|患者|病人|病员|家属|客户|学员|学生|员工|房东|租客|业主|签名|签字";
@@ -174,7 +179,10 @@ pub(super) struct Names {
     being: Regex,
     title: Regex,
     dotted: Regex,
+    titled: Titled,
+    foreign: Foreign,
     english: English,
+    english_free: EnglishFree,
 }
 
 impl Names {
@@ -194,7 +202,10 @@ impl Names {
             dotted: Regex::new(&format!(
                 r"(?:{LABELS}|{ROLES}|我叫|姓名)\s?[:：是为]?\s?(\p{{Han}}{{2,6}}[·•]\p{{Han}}{{2,6}})"
             ))?,
+            titled: Titled::new()?,
+            foreign: Foreign::new()?,
             english: English::new()?,
+            english_free: EnglishFree::new()?,
         })
     }
 
@@ -203,7 +214,15 @@ impl Names {
         found.extend(each(&self.dotted, text, |captures| {
             Some(captures.get(1)?.range())
         }));
-        found.extend(self.english.find(text));
+        if text.contains(is_han) {
+            found.extend(free::find(text));
+            found.extend(self.titled.find(text));
+            found.extend(self.foreign.find(text));
+        }
+        if text.contains(char::is_uppercase) {
+            found.extend(self.english.find(text));
+            found.extend(self.english_free.find(text));
+        }
         found
     }
 
@@ -284,10 +303,7 @@ fn name_at(text: &str, at: usize, lead: Lead) -> Option<Range<usize>> {
             .filter(|_| lead == Lead::Own)
             .map(|end| at..end);
     }
-    let found = [long, short]
-        .into_iter()
-        .flatten()
-        .find(|end| ends(&text[*end..]));
+    let found = likeliest(text, at, [long, short]);
     if lead == Lead::Role && !double && WORDS.contains(first) {
         let says = |end: &usize| {
             ["诉称", "辩称", "述称", "一案"]
@@ -298,6 +314,18 @@ fn name_at(text: &str, at: usize, lead: Lead) -> Option<Range<usize>> {
     }
     let free = matches!(lead, Lead::Own | Lead::Label);
     found.or(long.filter(|_| free)).map(|end| at..end)
+}
+
+/// Which of two ends the words around speak for. In `王明辩称` the name can end before 辩 and before 称.
+fn likeliest(text: &str, at: usize, both: [Option<usize>; 2]) -> Option<usize> {
+    let weighed = both.into_iter().flatten().filter_map(|end| {
+        let weight = free::weight(text, &(at..end));
+        let fits = ends(&text[end..]) || weight.is_some_and(|weight| weight >= 0.0);
+        fits.then_some((end, weight.unwrap_or(f64::MIN)))
+    });
+    // Of equal ones the first, which is the longer.
+    let best = weighed.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map(|(end, _)| end)
 }
 
 /// A name can end before this.

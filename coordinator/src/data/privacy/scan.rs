@@ -12,7 +12,7 @@ use shared::config::{PrivacyConfig, PrivacyKind};
 use shared::error::{Code, Error, Result};
 
 use super::addresses::Addresses;
-use super::context::apart;
+use super::context::{apart, is_han};
 use super::findings::{Finding, Kind, settle};
 use super::folded::{Folded, MARK, PLACEHOLDER};
 use super::medical::{Amounts, Passports, Records};
@@ -92,19 +92,26 @@ impl Privacy {
             .collect();
         let mut found: Vec<Vec<Finding>> = vec![Vec::new(); texts.len()];
         let mut values: Vec<(Kind, String)> = Vec::new();
+        // A text in which the rules found nothing is read by them no more: it has not changed.
+        let mut open = vec![true; texts.len()];
         let mut news = true;
         while std::mem::take(&mut news) {
-            for (text, found) in folded.iter_mut().zip(&mut found) {
-                let mut hits = self.apply(&text.text);
+            for ((text, found), open) in folded.iter_mut().zip(&mut found).zip(&mut open) {
+                let mut hits = if *open {
+                    self.apply(&text.text)
+                } else {
+                    Vec::new()
+                };
                 hits.extend(again(&text.text, &values));
                 let hits = settle(hits);
+                *open = !hits.is_empty();
                 if hits.is_empty() {
                     continue;
                 }
                 news = true;
                 for Finding { kind, span } in &hits {
                     let value = &text.text[span.clone()];
-                    if !values.iter().any(|(k, v)| k == kind && v == value) {
+                    if looked_for(value) && !values.iter().any(|(k, v)| k == kind && v == value) {
                         values.push((*kind, value.to_owned()));
                     }
                     found.push(Finding {
@@ -160,6 +167,12 @@ impl Privacy {
     }
 }
 
+/// A value that is looked for in the whole sample. A family name alone is a word too often.
+fn looked_for(value: &str) -> bool {
+    let mut characters = value.chars();
+    !(characters.next().is_some_and(is_han) && characters.next().is_none())
+}
+
 /// Where values that were found stand again.
 fn again(text: &str, values: &[(Kind, String)]) -> Vec<Finding> {
     let mut hits = Vec::new();
@@ -176,23 +189,31 @@ fn again(text: &str, values: &[(Kind, String)]) -> Vec<Finding> {
     hits
 }
 
+/// What a kind's rules need at least is asked first, because most texts have none of it.
 fn finder(kind: PrivacyKind) -> std::result::Result<Find, regex::Error> {
     macro_rules! with {
-        ($rules:ident) => {{
+        ($rules:ident, $needs:expr) => {{
             let rules = $rules::new()?;
-            Box::new(move |text: &str| rules.find(text))
+            Box::new(move |text: &str| {
+                if text.contains($needs) {
+                    rules.find(text)
+                } else {
+                    Vec::new()
+                }
+            })
         }};
     }
+    let digit = |c: char| c.is_ascii_digit();
     Ok(match kind {
-        PrivacyKind::Ids => with!(Ids),
-        PrivacyKind::Passports => with!(Passports),
-        PrivacyKind::Phones => with!(Phones),
-        PrivacyKind::BankCards => with!(Cards),
-        PrivacyKind::Emails => with!(Emails),
-        PrivacyKind::Addresses => with!(Addresses),
-        PrivacyKind::Plates => with!(Plates),
-        PrivacyKind::Names => with!(Names),
-        PrivacyKind::MedicalRecords => with!(Records),
-        PrivacyKind::Amounts => with!(Amounts),
+        PrivacyKind::Ids => with!(Ids, digit),
+        PrivacyKind::Passports => with!(Passports, digit),
+        PrivacyKind::Phones => with!(Phones, digit),
+        PrivacyKind::BankCards => with!(Cards, digit),
+        PrivacyKind::Emails => with!(Emails, '@'),
+        PrivacyKind::Addresses => with!(Addresses, |_: char| true),
+        PrivacyKind::Plates => with!(Plates, digit),
+        PrivacyKind::Names => with!(Names, |_: char| true),
+        PrivacyKind::MedicalRecords => with!(Records, digit),
+        PrivacyKind::Amounts => with!(Amounts, |_: char| true),
     })
 }
