@@ -1,8 +1,8 @@
 //! The files of a run, one piece after another.
 //!
 //! In: the configuration's files. Out: pieces in order: blocks of lines not yet parsed, or samples,
-//! and after each file what is known of it. Keeps: JSONL (also packed) is never in memory whole; the
-//! other forms are, one file at a time. The same files give the same pieces.
+//! and after each file what is known of it. Keeps: no file is in memory whole that its form allows to
+//! read batch by batch. The same files give the same pieces.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use super::detection;
 use super::file_report::{FileReport, Form};
 use super::files::blocks::{Block, BlockReader};
 use super::files::{self, SourceFile};
-use super::forms::{Parsed, by_ending, json, metadata};
+use super::forms::{Batches, Parsed, by_ending, json, metadata};
 use super::sample::Conversation;
 
-/// A file that is read whole is cut into pieces of so many samples.
+/// A metadata file's samples are cut into pieces of so many.
 const SAMPLES: usize = 256;
 
 /// A part of a file, small enough that several can be in memory.
 pub(crate) enum Piece {
     /// Lines, each an object.
     Lines(Block),
-    /// Samples of a file that was read whole.
+    /// Samples of a file that is read in order.
     Samples(Vec<Conversation>),
     /// A file ends; `parts` says that its lines have been counted already.
     End {
@@ -50,12 +50,18 @@ impl Position {
     }
 }
 
+/// A file that is being read.
+enum Open {
+    Lines(BlockReader),
+    Batches(Box<dyn Batches>),
+}
+
 /// The pieces of all files.
 pub(crate) struct Pieces<'a> {
     config: &'a DataConfig,
     files: VecDeque<SourceFile>,
     metadata: bool,
-    open: Option<BlockReader>,
+    open: Option<Open>,
     ready: VecDeque<Piece>,
     position: Position,
     ended: bool,
@@ -103,17 +109,8 @@ impl<'a> Pieces<'a> {
             if let Some(piece) = self.ready.pop_front() {
                 return Ok(Some(piece));
             }
-            if let Some(lines) = &mut self.open {
-                if let Some(block) = lines.next()? {
-                    return Ok(Some(Piece::Lines(block)));
-                }
-                let report = FileReport::new(&lines.file().name, Form::Messages);
-                self.open = None;
-                return Ok(Some(Piece::End {
-                    report,
-                    notices: Vec::new(),
-                    parts: true,
-                }));
+            if let Some(open) = self.open.take() {
+                return self.read_on(open).map(Some);
             }
             let Some(file) = self.files.pop_front() else {
                 return Ok(None);
@@ -122,16 +119,49 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    fn begin(&mut self, file: SourceFile) -> Result<()> {
-        let parsed: Vec<Parsed> = if self.metadata {
-            metadata::parse(self.config, &file.path)?
-        } else if let Some(lines) = self.lines(&file)? {
-            self.open = Some(lines);
-            return Ok(());
-        } else {
-            by_ending::parse(self.config, &file)?.into_iter().collect()
+    /// The next piece of the open file, the last of which tells what it was.
+    fn read_on(&mut self, mut open: Open) -> Result<Piece> {
+        let piece = match &mut open {
+            Open::Lines(lines) => lines.next()?.map(Piece::Lines),
+            Open::Batches(batches) => {
+                let batch = batches.next()?;
+                (!batch.is_empty()).then_some(Piece::Samples(batch))
+            }
         };
-        // Lines are objects, whose keys say what they are: only a file read whole may be unsure.
+        if let Some(piece) = piece {
+            self.open = Some(open);
+            return Ok(piece);
+        }
+        let (report, notices, parts) = match open {
+            Open::Lines(lines) => {
+                let report = FileReport::new(&lines.file().name, Form::Messages);
+                (report, lines.notices(), true)
+            }
+            Open::Batches(batches) => {
+                let (report, notices) = batches.finish();
+                (report, notices, false)
+            }
+        };
+        Ok(Piece::End {
+            report,
+            notices,
+            parts,
+        })
+    }
+
+    fn begin(&mut self, file: SourceFile) -> Result<()> {
+        if !self.metadata {
+            if let Some(lines) = self.lines(&file)? {
+                self.open = Some(Open::Lines(lines));
+            } else if let Some(batches) = by_ending::open(self.config, &file, &self.position.taken)?
+            {
+                // Keys and columns say what they are: only a file that is read whole may be unsure.
+                detection::require_sure(batches.known(), self.config)?;
+                self.open = Some(Open::Batches(batches));
+            }
+            return Ok(());
+        }
+        let parsed: Vec<Parsed> = metadata::parse(self.config, &file.path)?;
         detection::require_sure(parsed.iter().map(|file| &file.report), self.config)?;
         let size = std::fs::metadata(&file.path).map_or(0, |m| m.len());
         self.position.taken.fetch_add(size, Ordering::Relaxed);
@@ -158,17 +188,18 @@ impl<'a> Pieces<'a> {
     /// The file as lines, when each is an object.
     fn lines(&mut self, file: &SourceFile) -> Result<Option<BlockReader>> {
         let file = Arc::new(file.clone());
+        let encoding = self.config.formats.encoding;
         match file.extension().as_str() {
-            "jsonl" => BlockReader::open(&file, &self.position.taken).map(Some),
+            "jsonl" => BlockReader::open(&file, encoding, &self.position.taken).map(Some),
             "json" => {
                 // What stands in the first block decides, read apart.
-                let mut first = match BlockReader::open(&file, &Arc::default())?.next()? {
+                let mut first = match BlockReader::open(&file, encoding, &Arc::default())?.next()? {
                     Some(block) => block,
                     None => return Ok(None),
                 };
                 match first.text() {
                     Ok(text) if json::is_lines(&file, &text) => {
-                        BlockReader::open(&file, &self.position.taken).map(Some)
+                        BlockReader::open(&file, encoding, &self.position.taken).map(Some)
                     }
                     _ => Ok(None),
                 }

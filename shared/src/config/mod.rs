@@ -48,7 +48,7 @@ pub use choices::{
     Precision, Quantization, TaskType,
 };
 pub use document::{Item, Mark, Node, Source};
-pub use formats::{DataSource, Mixing, Named};
+pub use formats::{DataSource, Mixing, Named, TextEncoding};
 pub use identity::{changes_pace, difference, identity_fields};
 pub use keys::{
     AdapterConfig, EvaluationConfig, FormatConfig, PrivacyConfig, QuantizationConfig, RunConfig,

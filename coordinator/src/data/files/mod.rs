@@ -1,12 +1,18 @@
 //! The files of a run, and their bytes as text.
 //!
 //! `source_file` a file and its ending · `find` which files, in which order · `decode` bytes to text ·
-//! `blocks` a text file in blocks of whole lines. Not here: what the text says (`forms`).
+//! `encodings` (with `plausible`) what they are in where they are not UTF-8, `recoded` reads them so,
+//! `undecodable` refuses them · `blocks` a text file in blocks of whole lines. Not here: what the text
+//! says (`forms`).
 
 pub(crate) mod blocks;
 pub(crate) mod decode;
+mod encodings;
 mod find;
+mod plausible;
+mod recoded;
 mod source_file;
+mod undecodable;
 
 pub(crate) use find::{folder, list, of_run};
 pub(crate) use source_file::{KNOWN, SourceFile};

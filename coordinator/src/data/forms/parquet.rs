@@ -4,63 +4,115 @@
 //! have: columns of texts, or a list of turns. Its "line" is the number of the row, from 1.
 //! Keeps: a column of bytes that are no text is never read as one.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::File;
-use std::sync::Once;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 
 use ::parquet::basic::{ConvertedType, LogicalType, Type};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::record::reader::RowIter;
 use ::parquet::schema::types::SchemaDescriptor;
 use serde_json::{Map, Value};
+use shared::config::FormatConfig;
 use shared::error::{Code, Error, Result};
 
 use super::at::At;
-use super::parsed::Parsed;
+use super::batches::{BATCH, Batches};
 use super::renaming::Renaming;
 use super::{by_keys, columns};
 use crate::data::file_report::{FileReport, Form};
 use crate::data::files::SourceFile;
+use crate::data::sample::Conversation;
 
-/// Its panics are told as errors, not printed.
-const THREAD: &str = "parquet reader";
+/// Opens a file; `taken` counts its bytes as its rows are read.
+pub(super) fn open(
+    file: &SourceFile,
+    renaming: Renaming<'_>,
+    taken: &Arc<AtomicU64>,
+) -> Result<Box<dyn Batches>> {
+    let renaming = Owned::of(renaming);
+    let rows = quietly(file, || rows(file, renaming, taken))?;
+    Ok(Box::new(rows))
+}
 
-/// Reads the conversations of a file.
-pub(crate) fn parse(file: &SourceFile, renaming: Renaming<'_>) -> Result<Parsed> {
-    // The library panics at some damaged files: it does so on a thread of its own, and quietly.
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
+/// `Renaming` that a reader can keep.
+struct Owned {
+    csv: Option<(String, String)>,
+    formats: FormatConfig,
+}
+
+impl Owned {
+    fn of(renaming: Renaming<'_>) -> Self {
+        Self {
+            csv: renaming.csv.cloned(),
+            formats: renaming.formats.clone(),
+        }
+    }
+
+    fn lent(&self) -> Renaming<'_> {
+        Renaming {
+            csv: self.csv.as_ref(),
+            formats: &self.formats,
+        }
+    }
+}
+
+thread_local! {
+    /// A panic on this thread is told as an error, not printed.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The library panics at some damaged files; that is an error of the file.
+fn quietly<T>(file: &SourceFile, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if std::thread::current().name() != Some(THREAD) {
+            if !QUIET.get() {
                 usual(panic);
             }
         }));
     });
-    let outcome = std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new().name(THREAD.into());
-        let reader = reader.spawn_scoped(scope, || read(file, renaming));
-        reader.map(std::thread::ScopedJoinHandle::join)
-    });
-    match outcome {
-        Ok(Ok(read)) => read,
-        Ok(Err(_)) => Err(malformed(
+    QUIET.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(read));
+    QUIET.set(false);
+    outcome.unwrap_or_else(|_| {
+        Err(malformed(
             file,
             None,
             &"its pages do not fit its own description",
-        )),
-        Err(e) => Err(Error::new(Code::Io, "no thread to read a data file").why(e.to_string())),
-    }
+        ))
+    })
 }
 
-fn read(file: &SourceFile, renaming: Renaming<'_>) -> Result<Parsed> {
-    let opened = File::open(&file.path).map_err(|e| {
+/// The rows of a file, a row group after another.
+struct ParquetRows {
+    file: SourceFile,
+    renaming: Owned,
+    rows: RowIter<'static>,
+    line: u64,
+    bytes: BTreeSet<String>,
+    report: FileReport,
+    taken: Arc<AtomicU64>,
+    /// Bytes of the file that a row stands for.
+    share: u64,
+}
+
+fn rows(file: &SourceFile, renaming: Owned, taken: &Arc<AtomicU64>) -> Result<ParquetRows> {
+    let unreadable = |e: std::io::Error| {
         Error::new(Code::Io, "a data file cannot be read")
             .in_file(&file.path)
             .why(e.to_string())
-    })?;
+    };
+    let opened = File::open(&file.path).map_err(unreadable)?;
+    let size = opened.metadata().map_err(unreadable)?.len();
     let reader = SerializedFileReader::new(opened).map_err(|e| malformed(file, None, &e))?;
-    let schema = reader.metadata().file_metadata().schema_descr();
+    let metadata = reader.metadata().file_metadata();
+    let schema = metadata.schema_descr();
     let bytes = columns_of_bytes(schema);
     let header: Vec<String> = schema
         .root_schema()
@@ -68,40 +120,78 @@ fn read(file: &SourceFile, renaming: Renaming<'_>) -> Result<Parsed> {
         .iter()
         .map(|f| f.name().to_owned())
         .collect();
-    let named = renaming
-        .csv
-        .map(|pair| known(file, &header, pair))
-        .transpose()?;
+    if let Some(pair) = &renaming.csv {
+        known(file, &header, pair)?;
+    }
+    let share = size / u64::try_from(metadata.num_rows()).unwrap_or(1).max(1);
     let mut report = FileReport::new(&file.name, Form::Table);
     report.add_unused(bytes.iter().map(|name| format!("{name} (bytes)")).collect());
-    let mut conversations = Vec::new();
-    let rows = reader
-        .get_row_iter(None)
-        .map_err(|e| malformed(file, None, &e))?;
-    for (line, row) in (1..).zip(rows) {
-        let row = row.map_err(|e| malformed(file, Some(line), &e))?;
-        let mut object = match row.to_json_value() {
+    Ok(ParquetRows {
+        file: file.clone(),
+        renaming,
+        rows: RowIter::from_file_into(Box::new(reader)),
+        line: 0,
+        bytes,
+        report,
+        taken: Arc::clone(taken),
+        share,
+    })
+}
+
+impl ParquetRows {
+    fn batch(&mut self) -> Result<Vec<Conversation>> {
+        let mut batch = Vec::new();
+        while batch.len() < BATCH {
+            let Some(row) = self.rows.next() else { break };
+            self.line += 1;
+            let row = row.map_err(|e| malformed(&self.file, Some(self.line), &e))?;
+            batch.push(self.conversation(row.to_json_value())?);
+        }
+        self.taken
+            .fetch_add(self.share * batch.len() as u64, Ordering::Relaxed);
+        Ok(batch)
+    }
+
+    fn conversation(&mut self, row: Value) -> Result<Conversation> {
+        let mut object = match row {
             Value::Object(object) => object,
             other => [("row".to_owned(), other)].into_iter().collect(),
         };
-        object.retain(|name, _| !bytes.contains(name));
+        object.retain(|name, _| !self.bytes.contains(name));
         let at = At {
-            path: &file.path,
-            line,
+            path: &self.file.path,
+            line: self.line,
         };
-        let (object, aside) = renaming.object(pair(object, named), at)?;
-        let mut found = by_keys::conversation(&object, at).map_err(|e| in_a_row(e, &bytes))?;
-        if line == 1 {
-            report.form = found.form;
-        } else if report.form != found.form {
-            report.form = Form::Mixed;
-        }
-        report.add_unused(std::mem::take(&mut found.unused));
-        report.add_unused(aside);
-        conversations.push(found.into_conversation(&file.name, line));
+        let renaming = self.renaming.lent();
+        row_of(object, renaming, at, &self.file.name, &mut self.report)
+            .map_err(|e| in_a_row(e, &self.bytes))
     }
-    report.samples = conversations.len() as u64;
-    Ok(Parsed::new(conversations, report))
+}
+
+/// The conversation of a row of columns, which is counted in the report.
+pub(super) fn row_of(
+    object: Map<String, Value>,
+    renaming: Renaming<'_>,
+    at: At<'_>,
+    name: &str,
+    report: &mut FileReport,
+) -> Result<Conversation> {
+    let (object, aside) = renaming.object(pair(object, renaming.csv), at)?;
+    let mut found = by_keys::conversation(&object, at)?;
+    report.add_sample(found.form, std::mem::take(&mut found.unused));
+    report.add_unused(aside);
+    Ok(found.into_conversation(name, at.line))
+}
+
+impl Batches for ParquetRows {
+    fn next(&mut self) -> Result<Vec<Conversation>> {
+        let file = self.file.clone();
+        quietly(&file, || self.batch())
+    }
+
+    fn finish(self: Box<Self>) -> (FileReport, Vec<String>) {
+        (self.report, Vec::new())
+    }
 }
 
 /// Columns with a part that is bytes and not marked as text.
@@ -124,18 +214,14 @@ fn columns_of_bytes(schema: &SchemaDescriptor) -> BTreeSet<String> {
 }
 
 /// The configured columns, which must be there.
-fn known<'a>(
-    file: &SourceFile,
-    header: &[String],
-    named: &'a (String, String),
-) -> Result<&'a (String, String)> {
+fn known(file: &SourceFile, header: &[String], named: &(String, String)) -> Result<()> {
     for name in [&named.0, &named.1] {
         if !header.contains(name) {
             let why = format!("`csv_columns` names `{name}`, which is not among them");
             return Err(columns::unknown(&file.path, header, &why));
         }
     }
-    Ok(named)
+    Ok(())
 }
 
 /// The configured columns alone, under the names that are known.

@@ -122,7 +122,16 @@ fn formats() -> impl Strategy<Value = FormatConfig> {
     };
     let columns = of("[a-z问=]{1,6}x").prop_map(move |n| n.map(|n| name("question", n)));
     let roles = of("[a-z甲]{1,6}x").prop_map(move |n| n.map(|n| name("assistant", n)));
-    (sources, any::<bool>(), columns, roles).prop_map(|(sources, repeat, columns, roles)| {
+    let encoding = prop_oneof![Just(TextEncoding::Utf8), Just(TextEncoding::Gb18030)];
+    let all = (
+        sources,
+        any::<bool>(),
+        columns,
+        roles,
+        encoding,
+        of("[a-z法]{1,6}x"),
+    );
+    all.prop_map(|(sources, repeat, columns, roles, encoding, sheets)| {
         let sources = sources.into_iter();
         FormatConfig {
             sources: sources
@@ -135,6 +144,8 @@ fn formats() -> impl Strategy<Value = FormatConfig> {
             },
             columns: columns.into_iter().collect(),
             roles: roles.into_iter().collect(),
+            encoding,
+            sheets: sheets.into_iter().collect(),
         }
     })
 }
@@ -323,6 +334,8 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         privacy_rules: []                 # default
         data_sources: []                  # default
         data_mixing: repeat               # default
+        data_encoding: utf-8              # default
+        data_sheets: []                   # default
         columns: []                       # default
         roles: []                         # default
         "#);
