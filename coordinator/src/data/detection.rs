@@ -103,6 +103,7 @@ impl std::fmt::Display for Detected {
 #[must_use]
 pub fn detected(report: &FileReport, config: &DataConfig) -> Detected {
     let (sure, reasons) = match report.form {
+        _ if report.samples == 0 => (0, vec!["it has no sample".into()]),
         Form::Dialogue => dialogue(report, &config.formats),
         form => (fields(report, form, config), vec![why(form, config)]),
     };
@@ -123,6 +124,9 @@ pub(crate) fn require_sure<'a>(
 ) -> Result<()> {
     for report in reports {
         let found = detected(report, config);
+        if report.samples == 0 {
+            continue;
+        }
         if found.sure >= SURE {
             continue;
         }

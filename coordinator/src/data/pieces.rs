@@ -8,14 +8,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shared::error::Result;
+use shared::error::{Error, Result};
 
 use super::config::DataConfig;
 use super::detection;
 use super::file_report::{FileReport, Form};
 use super::files::blocks::{Block, BlockReader};
-use super::files::{self, SourceFile};
+use super::files::{self, Beside, SourceFile};
 use super::forms::{Batches, Parsed, by_ending, json, metadata};
+use super::listed::listed;
 use super::sample::Conversation;
 
 /// A metadata file's samples are cut into pieces of so many.
@@ -60,6 +61,7 @@ enum Open {
 pub(crate) struct Pieces<'a> {
     config: &'a DataConfig,
     files: VecDeque<SourceFile>,
+    skipped: Vec<String>,
     metadata: bool,
     open: Option<Open>,
     ready: VecDeque<Piece>,
@@ -68,21 +70,12 @@ pub(crate) struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    /// Files in order, and the names of those that nobody knows how to read.
-    pub(crate) fn new(config: &'a DataConfig) -> Result<(Self, Vec<String>)> {
-        let (mut known, mut skipped) = (VecDeque::new(), Vec::new());
-        match &config.metadata_path {
-            Some(path) => known.push_back(SourceFile::single(path)),
-            None => {
-                for file in files::of_run(config)? {
-                    if files::KNOWN.contains(&file.extension().as_str()) {
-                        known.push_back(file);
-                    } else {
-                        skipped.push(file.name);
-                    }
-                }
-            }
-        }
+    /// Files in order, and what lies beside them.
+    pub(crate) fn new(config: &'a DataConfig) -> Result<(Self, Beside)> {
+        let (known, beside) = match &config.metadata_path {
+            Some(path) => (vec![SourceFile::single(path)], Beside::default()),
+            None => files::sort_out(files::of_run(config)?)?,
+        };
         let size = |file: &SourceFile| std::fs::metadata(&file.path).map_or(0, |m| m.len());
         let position = Position {
             taken: Arc::default(),
@@ -90,14 +83,15 @@ impl<'a> Pieces<'a> {
         };
         let pieces = Self {
             config,
-            files: known,
+            files: known.into(),
+            skipped: beside.skipped.clone(),
             metadata: config.metadata_path.is_some(),
             open: None,
             ready: VecDeque::new(),
             position,
             ended: false,
         };
-        Ok((pieces, skipped))
+        Ok((pieces, beside))
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -115,7 +109,7 @@ impl<'a> Pieces<'a> {
             let Some(file) = self.files.pop_front() else {
                 return Ok(None);
             };
-            self.begin(file)?;
+            self.begin(file).map_err(|error| self.beside(error))?;
         }
     }
 
@@ -147,6 +141,19 @@ impl<'a> Pieces<'a> {
             notices,
             parts,
         })
+    }
+
+    /// Who has to mend a file learns of those that are not read, too.
+    fn beside(&self, mut error: Error) -> Error {
+        if !self.skipped.is_empty() {
+            error = error.why(format!(
+                "beside it, and not read: {}",
+                listed(&self.skipped)
+            ));
+        }
+        files::ways_out(&self.skipped)
+            .into_iter()
+            .fold(error, Error::fix)
     }
 
     fn begin(&mut self, file: SourceFile) -> Result<()> {

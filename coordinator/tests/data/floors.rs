@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// The rooms from below: each may import from those before it.
 const ROOMS: &[&str] = &[
     "config",
+    "damage",
     "excerpt",
     "listed",
     "file_report",
@@ -32,7 +33,7 @@ const ROOMS: &[&str] = &[
 /// Rooms that could be crates of their own, with all that they import.
 const CRATES: &[(&str, &[&str])] = &[
     ("privacy", &["listed", "sample"]),
-    ("doctor", &["listed", "sample"]),
+    ("doctor", &["damage", "listed", "sample"]),
 ];
 
 #[test]

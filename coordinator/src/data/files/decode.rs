@@ -78,7 +78,7 @@ pub(crate) fn notice(name: &str, encoding: TextEncoding) -> String {
 }
 
 /// The bytes of a file, unpacked.
-pub(super) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>> {
+pub(crate) fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>> {
     let disk = File::open(path).map_err(|e| failed(path, &e))?;
     unpack(path, disk)
 }
@@ -107,7 +107,12 @@ pub(crate) fn failed(path: &Path, error: &io::Error) -> Error {
     }
     let packed = PACKED.contains(&ending(path).as_str());
     if !packed || error.raw_os_error().is_some() {
-        return Error::new(Code::Io, "a data file cannot be read")
+        let lasting = matches!(
+            error.kind(),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound
+        );
+        let code = if lasting { Code::Unreadable } else { Code::Io };
+        return Error::new(code, "a data file cannot be read")
             .in_file(path)
             .why(error.to_string());
     }

@@ -1,7 +1,8 @@
 //! One file to conversations: its ending says which reader it needs.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use shared::error::Result;
 
@@ -10,9 +11,9 @@ use super::cells::Cells;
 use super::parsed::Parsed;
 use super::renaming::Renaming;
 use super::table::{self, Rows};
-use super::{dialogue, json, parquet};
+use super::{arrow, dialogue, json, parquet, sheet};
 use crate::data::config::DataConfig;
-use crate::data::file_report::FileReport;
+use crate::data::file_report::{FileReport, Form};
 use crate::data::files::{self, SourceFile, decode};
 use crate::data::sample::Conversation;
 
@@ -31,6 +32,8 @@ pub(crate) fn open(
     let encoding = config.formats.encoding;
     Ok(Some(match extension.as_str() {
         "parquet" => parquet::open(file, renaming, taken)?,
+        "arrow" => arrow::open(file, renaming, taken)?,
+        "xlsx" | "xlsm" | "xls" | "ods" => sheets(config, file, taken)?,
         "csv" | "tsv" => {
             let (rows, notices) = rows(config, file, taken)?;
             with(table::open(file, rows, renaming)?, notices)
@@ -67,6 +70,63 @@ pub(super) fn rows(
     let rows = Rows::of_text(Cells::new(&file.path, input, separator))?;
     let notice = recoded.map(|encoding| decode::notice(&file.name, encoding));
     Ok((rows, notice.into_iter().collect()))
+}
+
+/// The sheets of a workbook, one after another.
+fn sheets(
+    config: &DataConfig,
+    file: &SourceFile,
+    taken: &Arc<AtomicU64>,
+) -> Result<Box<dyn Batches>> {
+    let sheets = sheet::sheets(file, &config.formats.sheets)?;
+    taken.fetch_add(
+        std::fs::metadata(&file.path).map_or(0, |m| m.len()),
+        Ordering::Relaxed,
+    );
+    let (several, mut all) = (sheets.len() > 1, Vec::new());
+    for sheet in sheets {
+        let mut of_sheet = file.clone();
+        if several {
+            of_sheet.name = format!("{}[{}]", file.name, sheet.name);
+        }
+        let rows = Rows::Sheet(sheet.rows.into_iter());
+        let table = table::open(&of_sheet, rows, Renaming::of(config));
+        let table = table.map_err(|e| e.why(format!("sheet {}", sheet.name)))?;
+        all.push(with(table, sheet.notices));
+    }
+    let report = FileReport::new(&file.name, Form::Table);
+    Ok(Box::new(Chain {
+        rest: all.into(),
+        report,
+        notices: Vec::new(),
+    }))
+}
+
+/// Parts of a file, one after another.
+struct Chain {
+    rest: VecDeque<Box<dyn Batches>>,
+    report: FileReport,
+    notices: Vec<String>,
+}
+
+impl Batches for Chain {
+    fn next(&mut self) -> Result<Vec<Conversation>> {
+        while let Some(mut part) = self.rest.pop_front() {
+            let batch = part.next()?;
+            if !batch.is_empty() {
+                self.rest.push_front(part);
+                return Ok(batch);
+            }
+            let (report, notices) = part.finish();
+            self.report.add_part(report);
+            self.notices.extend(notices);
+        }
+        Ok(Vec::new())
+    }
+
+    fn finish(self: Box<Self>) -> (FileReport, Vec<String>) {
+        (self.report, self.notices)
+    }
 }
 
 fn with(batches: Box<dyn Batches>, notices: Vec<String>) -> Box<dyn Batches> {

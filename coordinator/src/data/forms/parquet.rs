@@ -4,13 +4,11 @@
 //! have: columns of texts, or a list of turns. Its "line" is the number of the row, from 1.
 //! Keeps: a column of bytes that are no text is never read as one.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
 
 use ::parquet::basic::{ConvertedType, LogicalType, Type};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
@@ -22,6 +20,7 @@ use shared::error::{Code, Error, Result};
 
 use super::at::At;
 use super::batches::{BATCH, Batches};
+use super::quietly::quietly;
 use super::renaming::Renaming;
 use super::{by_keys, columns};
 use crate::data::file_report::{FileReport, Form};
@@ -35,58 +34,30 @@ pub(super) fn open(
     taken: &Arc<AtomicU64>,
 ) -> Result<Box<dyn Batches>> {
     let renaming = Owned::of(renaming);
-    let rows = quietly(file, || rows(file, renaming, taken))?;
+    let rows = quietly(|| rows(file, renaming, taken), || broken(file))?;
     Ok(Box::new(rows))
 }
 
 /// `Renaming` that a reader can keep.
-struct Owned {
+pub(super) struct Owned {
     csv: Option<(String, String)>,
     formats: FormatConfig,
 }
 
 impl Owned {
-    fn of(renaming: Renaming<'_>) -> Self {
+    pub(super) fn of(renaming: Renaming<'_>) -> Self {
         Self {
             csv: renaming.csv.cloned(),
             formats: renaming.formats.clone(),
         }
     }
 
-    fn lent(&self) -> Renaming<'_> {
+    pub(super) fn lent(&self) -> Renaming<'_> {
         Renaming {
             csv: self.csv.as_ref(),
             formats: &self.formats,
         }
     }
-}
-
-thread_local! {
-    /// A panic on this thread is told as an error, not printed.
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-/// The library panics at some damaged files; that is an error of the file.
-fn quietly<T>(file: &SourceFile, read: impl FnOnce() -> Result<T>) -> Result<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                usual(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let outcome = catch_unwind(AssertUnwindSafe(read));
-    QUIET.set(false);
-    outcome.unwrap_or_else(|_| {
-        Err(malformed(
-            file,
-            None,
-            &"its pages do not fit its own description",
-        ))
-    })
 }
 
 /// The rows of a file, a row group after another.
@@ -164,7 +135,7 @@ impl ParquetRows {
         };
         let renaming = self.renaming.lent();
         row_of(object, renaming, at, &self.file.name, &mut self.report)
-            .map_err(|e| in_a_row(e, &self.bytes))
+            .map_err(|e| in_a_row(e, &self.bytes, "a Parquet file"))
     }
 }
 
@@ -186,7 +157,7 @@ pub(super) fn row_of(
 impl Batches for ParquetRows {
     fn next(&mut self) -> Result<Vec<Conversation>> {
         let file = self.file.clone();
-        quietly(&file, || self.batch())
+        quietly(|| self.batch(), || broken(&file))
     }
 
     fn finish(self: Box<Self>) -> (FileReport, Vec<String>) {
@@ -214,7 +185,7 @@ fn columns_of_bytes(schema: &SchemaDescriptor) -> BTreeSet<String> {
 }
 
 /// The configured columns, which must be there.
-fn known(file: &SourceFile, header: &[String], named: &(String, String)) -> Result<()> {
+pub(super) fn known(file: &SourceFile, header: &[String], named: &(String, String)) -> Result<()> {
     for name in [&named.0, &named.1] {
         if !header.contains(name) {
             let why = format!("`csv_columns` names `{name}`, which is not among them");
@@ -239,11 +210,11 @@ fn pair(mut object: Map<String, Value>, named: Option<&(String, String)>) -> Map
 }
 
 /// An error about an object, said of a row.
-fn in_a_row(mut error: Error, bytes: &BTreeSet<String>) -> Error {
+pub(super) fn in_a_row(mut error: Error, bytes: &BTreeSet<String>, of: &str) -> Error {
     if !error.what.starts_with("a JSON object") {
         return error;
     }
-    error.what = "a row of a Parquet file is in a form nobody knows".into();
+    error.what = format!("a row of {of} is in a form nobody knows");
     if !bytes.is_empty() {
         let names: Vec<_> = bytes.iter().map(String::as_str).collect();
         error = error
@@ -254,6 +225,10 @@ fn in_a_row(mut error: Error, bytes: &BTreeSet<String>) -> Error {
             .fix("write texts as strings: the column's type must be UTF-8");
     }
     error.fix("--set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names the columns")
+}
+
+fn broken(file: &SourceFile) -> Error {
+    malformed(file, None, &"its pages do not fit its own description")
 }
 
 fn malformed(file: &SourceFile, row: Option<u64>, error: &dyn Display) -> Error {

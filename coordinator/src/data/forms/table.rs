@@ -215,6 +215,9 @@ impl Batches for Rest {
                 continue;
             }
             fits(&self.file, line, &cells, self.width, separator)?;
+            if separator.is_none() {
+                self.without_errors(line, &cells)?;
+            }
             let swallows =
                 |cell: &String| separator.is_some_and(|s| holds_rows(cell, s, self.width));
             if cells.iter().any(swallows) {
@@ -245,6 +248,30 @@ impl Batches for Rest {
             ));
         }
         (self.report, self.notices)
+    }
+}
+
+impl Rest {
+    /// Refuses a row of a sheet with an error in the place of a text.
+    fn without_errors(&self, line: u64, cells: &[String]) -> Result<()> {
+        const ERRORS: &[&str] = &[
+            "#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#N/A", "#NUM!", "#NULL!", "#DATA!",
+        ];
+        let used = self.columns.used(false);
+        let Some(index) = used
+            .into_iter()
+            .find(|i| ERRORS.contains(&cells[*i].as_str()))
+        else {
+            return Ok(());
+        };
+        let column = super::shown::column(u32::try_from(index).unwrap_or(0));
+        Err(Error::new(
+            Code::MalformedCsv,
+            "a cell holds an error of the spreadsheet",
+        )
+        .at_line(&self.file.path, line)
+        .why(format!("{} in column {column} of row {line}", cells[index]))
+        .fix("mend the formula, or write the text itself into the cell"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use shared::error::{Error, Result};
 
+use crate::data::damage::Damages;
 use crate::data::file_report::FileReport;
 use crate::data::forms::{Renaming, json};
 use crate::data::pieces::Piece;
@@ -18,6 +19,8 @@ pub(super) struct Chunk {
     /// What is known of the file, and whether this is only a further part of it.
     pub report: Option<(FileReport, bool)>,
     pub notices: Vec<String>,
+    /// What is damaged in each sample.
+    pub damages: Vec<Damages>,
     /// Personal data of each sample, until it is treated.
     pub found: Vec<Found>,
     /// The rows of the samples, in their order.
@@ -63,6 +66,11 @@ impl Chunk {
         if let Some(keep) = &sources.keep {
             chunk.samples.retain(|sample| (keep.row)(sample));
         }
+        let of = |sample: &Conversation| {
+            let texts = sample.messages.iter().map(|m| Damages::of(&m.content));
+            texts.fold(Damages::default(), Damages::and)
+        };
+        chunk.damages = chunk.samples.iter().map(of).collect();
         chunk
     }
 

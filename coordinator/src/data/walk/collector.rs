@@ -12,6 +12,7 @@ use shared::error::{Code, Error, Result};
 use super::chunk::Chunk;
 use super::progress::Progress;
 use crate::data::config::DataConfig;
+use crate::data::files::Beside;
 use crate::data::files::blocks::BLOCK;
 use crate::data::pieces::Position;
 use crate::data::privacy::PrivacyReport;
@@ -61,7 +62,7 @@ impl<'a> RowCollector<'a> {
         config: &'a DataConfig,
         options: WalkOptions<'a>,
         position: Position,
-        skipped: &[String],
+        beside: &Beside,
     ) -> Result<Self> {
         let mut collector = Self {
             config,
@@ -73,7 +74,7 @@ impl<'a> RowCollector<'a> {
         };
         collector.resume()?;
         if collector.skip == 0 {
-            collector.rows.note_skipped(skipped);
+            collector.rows.note_beside(beside);
         }
         collector.tell(false);
         Ok(collector)
@@ -110,6 +111,9 @@ impl<'a> RowCollector<'a> {
             return Ok(());
         }
         self.rows.note_file(chunk.report, chunk.notices);
+        for (sample, damages) in chunk.samples.iter().zip(&chunk.damages) {
+            self.rows.stats.damaged.add(sample, *damages);
+        }
         for (sample, row) in chunk.samples.iter().zip(chunk.rows) {
             (self.options.see)(sample, &row);
             self.rows.add(self.config, sample, row);
@@ -140,10 +144,10 @@ impl<'a> RowCollector<'a> {
     pub(super) fn finish(
         mut self,
         privacy: Option<PrivacyReport>,
-        skipped: &[String],
+        beside: &Beside,
     ) -> Result<Rows> {
         self.rows.stats.report.privacy = privacy;
-        self.rows.end(self.config, skipped)?;
+        self.rows.end(self.config, beside)?;
         self.tell(true);
         Ok(self.rows)
     }
