@@ -7,7 +7,7 @@
 //! `prepare` a run's rows · `cache` once per run.
 //! Beside the way: `diagnosis` with `doctor` and `first_samples` what a person should look at before ·
 //! `preview` single samples as they are trained · `to_json` a sample as JSON.
-//! Below all: `config` what rows depend on · `damage` texts that were damaged before · `excerpt`, `listed` parts of messages · `file_report` what one file gave · `parallel` all
+//! Below all: `config` what rows depend on · `damage` texts that were damaged before · `excerpt`, `listed`, `of_a_kind` parts of messages · `file_report` what one file gave · `parallel` all
 //! cores in order · `sources` what is prepared.
 //! Keeps: no room imports from this file; nothing is dropped, cut or guessed without a line in the
 //! report. No side effect before the last station. Not here: order of samples (`shared/plan`), padding
@@ -25,6 +25,7 @@ mod files;
 mod first_samples;
 mod forms;
 mod listed;
+mod of_a_kind;
 mod parallel;
 mod pieces;
 mod prepare;

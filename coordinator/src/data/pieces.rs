@@ -14,8 +14,9 @@ use super::config::DataConfig;
 use super::detection;
 use super::file_report::{FileReport, Form};
 use super::files::blocks::{Block, BlockReader};
+use super::files::elements::{self, ElementReader, Elements, Met};
 use super::files::{self, Beside, SourceFile};
-use super::forms::{Batches, Parsed, by_ending, json, metadata};
+use super::forms::{Batches, Parsed, by_ending, json, json_array, metadata};
 use super::listed::listed;
 use super::sample::Conversation;
 
@@ -26,6 +27,8 @@ const SAMPLES: usize = 256;
 pub(crate) enum Piece {
     /// Lines, each an object.
     Lines(Block),
+    /// Elements of an array, each an object.
+    Elements(Elements),
     /// Samples of a file that is read in order.
     Samples(Vec<Conversation>),
     /// A file ends; `parts` says that its lines have been counted already.
@@ -54,6 +57,7 @@ impl Position {
 /// A file that is being read.
 enum Open {
     Lines(BlockReader),
+    Elements(ElementReader),
     Batches(Box<dyn Batches>),
 }
 
@@ -117,6 +121,11 @@ impl<'a> Pieces<'a> {
     fn read_on(&mut self, mut open: Open) -> Result<Piece> {
         let piece = match &mut open {
             Open::Lines(lines) => lines.next()?.map(Piece::Lines),
+            Open::Elements(array) => match array.next()? {
+                Met::Elements(elements) => Some(Piece::Elements(elements)),
+                Met::End => None,
+                Met::NoArray => return Err(json_array::error(array.file(), self.config)),
+            },
             Open::Batches(batches) => {
                 let batch = batches.next()?;
                 (!batch.is_empty()).then_some(Piece::Samples(batch))
@@ -130,6 +139,10 @@ impl<'a> Pieces<'a> {
             Open::Lines(lines) => {
                 let report = FileReport::new(&lines.file().name, Form::Messages);
                 (report, lines.notices(), true)
+            }
+            Open::Elements(array) => {
+                let report = FileReport::new(&array.file().name, Form::Messages);
+                (report, array.notices(), true)
             }
             Open::Batches(batches) => {
                 let (report, notices) = batches.finish();
@@ -158,7 +171,11 @@ impl<'a> Pieces<'a> {
 
     fn begin(&mut self, file: SourceFile) -> Result<()> {
         if !self.metadata {
-            if let Some(lines) = self.lines(&file)? {
+            let encoding = self.config.formats.encoding;
+            if file.extension() == "json" && elements::is_array(&file, encoding)? {
+                let array = ElementReader::open(&Arc::new(file), encoding, &self.position.taken)?;
+                self.open = Some(Open::Elements(array));
+            } else if let Some(lines) = self.lines(&file)? {
                 self.open = Some(Open::Lines(lines));
             } else if let Some(batches) = by_ending::open(self.config, &file, &self.position.taken)?
             {

@@ -10,6 +10,7 @@ const ROOMS: &[&str] = &[
     "excerpt",
     "listed",
     "file_report",
+    "of_a_kind",
     "sample",
     "parallel",
     "files",

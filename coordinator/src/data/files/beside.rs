@@ -27,6 +27,7 @@ pub(crate) fn sort_out(files: Vec<SourceFile>) -> Result<(Vec<SourceFile>, Besid
     let mut described = BTreeSet::new();
     let mut shards = BTreeSet::new();
     for file in &files {
+        no_link(file)?;
         if let Some(about) = Description::of(file) {
             described.insert(file.path.clone());
             beside.notices.extend(about.notice(file));
@@ -57,6 +58,28 @@ pub(crate) fn sort_out(files: Vec<SourceFile>) -> Result<(Vec<SourceFile>, Besid
     }
     beside.notices.extend(splits(&known));
     Ok((known, beside))
+}
+
+/// Refuses a link that was unpacked or copied as a text, which holds only where it points.
+fn no_link(file: &SourceFile) -> Result<()> {
+    let known =
+        |path: &str| KNOWN.contains(&SourceFile::single(Path::new(path)).extension().as_str());
+    let small = std::fs::metadata(&file.path).is_ok_and(|m| (1..512).contains(&m.len()));
+    if !small || !known(&file.name) {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(&file.path).unwrap_or_default();
+    let text = text.trim();
+    if !known(text) || text.contains(|c: char| c.is_whitespace() || "{}[]:：,\"".contains(c)) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Unreadable,
+        "a data file is a link that was written as text",
+    )
+    .in_file(&file.path)
+    .why(format!("all that it holds is where it points: {text}"))
+    .fix("put the file there that it means, or take it out"))
 }
 
 /// Whether it is what Office writes beside a file that is open.

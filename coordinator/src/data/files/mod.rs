@@ -3,12 +3,14 @@
 //! `source_file` a file and its ending · `find` which files, in which order · `beside` what lies
 //! beside them · `decode` bytes to text ·
 //! `encodings` (with `plausible`) what they are in where they are not UTF-8, `recoded` reads them so,
-//! `undecodable` refuses them · `blocks` a text file in blocks of whole lines. Not here: what the text
+//! `undecodable` refuses them · `blocks` a text file in blocks of whole lines · `elements` a
+//! JSON array element by element. Not here: what the text
 //! says (`forms`).
 
 mod beside;
 pub(crate) mod blocks;
 pub(crate) mod decode;
+pub(crate) mod elements;
 mod encodings;
 mod find;
 mod plausible;

@@ -3,7 +3,7 @@
 //! From below: `at` where a sample stands · `parsed`, `object` what a reader gives · `columns` known
 //! names, `renaming` the user's own · `ambiguity` what can be read in two ways · `pairs`, `turns`,
 //! `tokens` one object, `by_keys` whichever of them it is · `batches` a file that is not read whole ·
-//! `dialogue` (with `roles`), `json`, `table` (with `cells`, `header`; `sheet` with `shown` for workbooks), `parquet`, `arrow`
+//! `dialogue` (with `roles`), `json`, `json_array`, `table` (with `cells`, `header`; `sheet` with `shown` for workbooks), `parquet`, `arrow`
 //! (`quietly`) one file, `by_ending`
 //! whichever of them it is · `metadata` rows that point at files.
 //! Keeps: texts are taken unchanged; what can be read in two ways is refused. Not here: how sure it is
@@ -20,6 +20,7 @@ mod columns;
 mod dialogue;
 mod header;
 pub(crate) mod json;
+pub(crate) mod json_array;
 pub(crate) mod metadata;
 mod object;
 mod pairs;

@@ -93,7 +93,10 @@ fn sheet(file: &SourceFile, workbook: &mut Workbook, name: &str) -> Result<Sheet
             let format = style.and_then(|style| style.number_format.as_ref());
             shown::cell(cell, format.map(|format| format.format_code.as_str()))
         };
-        rows.push((u64::from(row) + 1, (left..).zip(cells).map(text).collect()));
+        // Columns before the first with a cell keep their place.
+        let before = (0..left).map(|_| String::new());
+        let cells = before.chain((left..).zip(cells).map(text)).collect();
+        rows.push((u64::from(row) + 1, cells));
     }
     let merged = match workbook {
         Sheets::Xlsx(book) => book.merge_cells_by_sheet_name(name).unwrap_or_default(),

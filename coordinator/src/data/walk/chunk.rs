@@ -4,7 +4,7 @@ use shared::error::{Error, Result};
 
 use crate::data::damage::Damages;
 use crate::data::file_report::FileReport;
-use crate::data::forms::{Renaming, json};
+use crate::data::forms::{Renaming, json, json_array};
 use crate::data::pieces::Piece;
 use crate::data::privacy::{Found, Privacy, Treatment};
 use crate::data::sample::{Conversation, Tokenized};
@@ -44,6 +44,12 @@ impl Chunk {
         match piece {
             Err(error) => chunk.error = Some(error),
             Ok(Piece::Samples(samples)) => chunk.samples = samples,
+            Ok(Piece::Elements(elements)) => {
+                let found = json_array::read(&elements, sources.config);
+                chunk.samples = found.conversations;
+                chunk.report = Some((found.report, true));
+                chunk.error = found.error;
+            }
             Ok(Piece::End {
                 report,
                 notices,
