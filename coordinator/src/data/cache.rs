@@ -25,7 +25,7 @@ use super::sources::Sources;
 use super::walk::Progress;
 
 /// Changes whenever the same sources would give other rows or another report.
-const VERSION: &str = "data-sources-2";
+const VERSION: &str = "data-sources-3";
 /// Bytes of a file that are hashed at once.
 const BUFFER: usize = 1 << 20;
 

@@ -4,6 +4,7 @@
 //! `forms` those of other tools · `sources` metadata, and what was prepared before · `split` rows that
 //! are kept out · `malformed`, `refusals` what is refused · `golden`, `templates` token ids of
 //! transformers · `doctor` what a person should look at · `privacy`, `masked` personal data ·
+//! `troubles` files as people have them · `tables` workbooks and saved data sets ·
 //! `continued` a preparation that is killed · `floors` who imports whom. Not here: files nobody meant to write (`data_fuzz`).
 
 #![allow(
@@ -25,5 +26,7 @@ mod privacy;
 mod refusals;
 mod sources;
 mod split;
+mod tables;
 mod templates;
+mod troubles;
 mod walk;

@@ -175,6 +175,19 @@ fn present(state: &SourceFile, names: &[String]) -> Result<Vec<std::path::PathBu
     names.iter().map(shard).collect()
 }
 
+/// Words in the names of files that are kept to choose by, and of those that are kept to test on.
+const VALIDATION: &[&str] = &[
+    "valid",
+    "validation",
+    "val",
+    "dev",
+    "eval",
+    "heldout",
+    "验证",
+    "验证集",
+];
+const TEST: &[&str] = &["test", "测试", "测试集"];
+
 /// Training data beside what is kept to test on, as names say it.
 fn splits(files: &[SourceFile]) -> Option<String> {
     let named = |words: &'static [&'static str]| {
@@ -188,21 +201,10 @@ fn splits(files: &[SourceFile]) -> Option<String> {
         .iter()
         .filter(named(&["train", "training", "训练", "训练集"]))
         .collect();
-    let kept: Vec<_> = files
+    // The one that is named first is the better one to evaluate on.
+    let kept: Vec<_> = [VALIDATION, TEST]
         .iter()
-        .filter(named(&[
-            "test",
-            "valid",
-            "validation",
-            "val",
-            "dev",
-            "eval",
-            "heldout",
-            "测试",
-            "测试集",
-            "验证",
-            "验证集",
-        ]))
+        .flat_map(|words| files.iter().filter(named(words)))
         .filter(|file| !train.contains(file))
         .collect();
     let (first, last) = (train.first()?, kept.first()?);

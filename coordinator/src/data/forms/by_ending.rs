@@ -94,7 +94,7 @@ fn sheets(
         let table = table.map_err(|e| e.why(format!("sheet {}", sheet.name)))?;
         all.push(with(table, sheet.notices));
     }
-    let report = FileReport::new(&file.name, Form::Table);
+    let report = FileReport::new(&file.name, Form::Sheet);
     Ok(Box::new(Chain {
         rest: all.into(),
         report,

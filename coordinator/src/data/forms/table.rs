@@ -55,6 +55,13 @@ impl Rows {
         }
     }
 
+    fn form(&self) -> Form {
+        match self {
+            Self::Text(_) => Form::Table,
+            Self::Sheet(_) => Form::Sheet,
+        }
+    }
+
     /// What stands between the cells of a text.
     fn separator(&self) -> Option<char> {
         match self {
@@ -99,7 +106,7 @@ pub(super) fn open(
     mut rows: Rows,
     renaming: Renaming<'_>,
 ) -> Result<Box<dyn Batches>> {
-    let mut report = FileReport::new(&file.name, Form::Table);
+    let mut report = FileReport::new(&file.name, rows.form());
     let (before, header) = header(&mut rows, renaming)?;
     let Some((at, header)) = header else {
         return Ok(Box::new(Whole::new(Parsed::new(Vec::new(), report))));
