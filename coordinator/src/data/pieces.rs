@@ -245,3 +245,50 @@ impl Iterator for Pieces<'_> {
         piece
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_first_samples_come_before_a_file_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut csv, mut json) = ("question,answer\n".to_owned(), String::from("["));
+        for n in 0..60_000 {
+            let comma = if n == 0 { "" } else { "," };
+            writeln!(csv, "{n}问怎么办？,\"{n}如下，\n应当依法办理。\"").unwrap();
+            write!(
+                json,
+                "{comma}{{\"question\": \"{n}\", \"answer\": \"如下。\"}}"
+            )
+            .unwrap();
+        }
+        json.push(']');
+        for (name, text) in [("a.csv", csv), ("a.json", json)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, &text).unwrap();
+            let config = shared::config::testing::config("max_seq_length: 77\n").unwrap();
+            let mut config = DataConfig::from(&config);
+            config.train_data_dir = path;
+            let (mut pieces, _) = Pieces::new(&config).unwrap();
+            let position = pieces.position();
+            pieces.next().unwrap().unwrap();
+            let (taken, total) = (position.taken(), position.total);
+            assert!(taken > 0 && taken * 2 < total, "{name}: {taken} of {total}");
+            let rest: Vec<_> = pieces.collect::<Result<_>>().unwrap();
+            assert_eq!(position.taken(), total);
+            let samples: usize = rest.iter().map(samples_in).sum();
+            assert!(samples > 50_000, "{samples}");
+        }
+    }
+
+    fn samples_in(piece: &Piece) -> usize {
+        match piece {
+            Piece::Samples(samples) => samples.len(),
+            Piece::Elements(elements) => elements.objects.len(),
+            Piece::Lines(_) | Piece::End { .. } => 0,
+        }
+    }
+}

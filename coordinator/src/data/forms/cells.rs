@@ -161,6 +161,17 @@ impl Cells {
 
     fn behind_a_quote(&mut self, opened: u64, cell: &str, letter: char) -> Result<Error> {
         let (line, mut behind) = (self.line, String::from(letter));
+        if SEPARATORS.contains(&letter) && !cell.contains(['\n', self.separator]) {
+            return Ok(other_separator(
+                At {
+                    path: &self.path,
+                    line,
+                },
+                letter,
+                self.separator,
+                cell,
+            ));
+        }
         while behind.chars().count() < 30 {
             match self.letter()? {
                 Some(letter) if !matches!(letter, '\r' | '\n') => behind.push(letter),
@@ -227,6 +238,29 @@ impl Cells {
         }
         Ok(())
     }
+}
+
+/// Cells that another separator stands between, and what helps.
+pub(super) fn other_separator(at: At<'_>, found: char, read: char, header: &str) -> Error {
+    let path = at.path.display().to_string().replace('\'', "'\\''");
+    let error = at
+        .unknown("the cells of a table are separated otherwise than they are read")
+        .why(format!("it begins: {}", excerpt(header)))
+        .why(format!(
+            "its cells look separated by {}, and are read as separated by {}",
+            name(found),
+            name(read)
+        ));
+    let error = match found {
+        '\t' => error.fix("let its name end in .tsv, which says that tabs stand between the cells"),
+        ',' => {
+            error.fix("let its name end in .csv, which says that commas stand between the cells")
+        }
+        other => error.fix(format!(
+            "write `sep={other}` as its first line, as: sed -i '1i sep={other}' '{path}'"
+        )),
+    };
+    error.fix("or save it as `CSV UTF-8` with commas between the cells")
 }
 
 /// A separator as it is called in a message.

@@ -147,32 +147,11 @@ pub(super) fn separated(
         return error;
     };
     let names = split(*other);
-    let path = at.path.display().to_string().replace('\'', "'\\''");
-    let mut refused = At {
-        path: at.path,
-        line: at.line,
-    }
-    .unknown("the table's columns are not known")
-    .why(format!("its header: {line}"))
-    .why(format!(
-        "its cells look separated by {}, and are read as separated by {}",
-        cells::name(*other),
-        cells::name(separator)
-    ));
-    refused =
-        match other {
-            '\t' => refused
-                .fix("let its name end in .tsv, which says that tabs stand between the cells"),
-            ',' => refused
-                .fix("let its name end in .csv, which says that commas stand between the cells"),
-            other => refused.fix(format!(
-                "write `sep={other}` as its first line, as: sed -i '1i sep={other}' '{path}'"
-            )),
-        };
+    let mut refused = cells::other_separator(at, *other, separator, &line);
     if !pair(&names) {
-        for setting in columns::settings(&names) {
-            refused = refused.fix(format!("and with it {setting}"));
-        }
+        let with = |setting: String| format!("and with it {setting}");
+        let settings = columns::settings(&names).into_iter().map(with);
+        refused.fix.splice(1..1, settings);
     }
-    refused.fix("or save it as `CSV UTF-8` with commas between the cells")
+    refused
 }

@@ -107,6 +107,10 @@ fn other_separators_are_named_and_what_is_advised_works() {
     insta::assert_snapshot!(error("question;answer, short\na;b\n"));
     insta::assert_snapshot!(error("question\tanswer\na\tb\n"));
     insta::assert_snapshot!(error("question,answer,Answer\na,b,c\n"));
+    let quoted = error("\"Frage\";\"Antwort\"\n\"a\";\"b\"\n");
+    assert!(quoted.contains("sed -i '1i sep=;' 'law.csv'"), "{quoted}");
+    let parsed = table("sep=;\n\"question\";\"answer\"\n\"a\";\"b\"\n", None).unwrap();
+    assert_eq!(texts(&parsed), [(3, vec!["a", "b"])]);
     let parsed = table("sep=;\nquestion;answer\na,b;c\n", None).unwrap();
     assert_eq!(texts(&parsed), [(3, vec!["a,b", "c"])]);
     let parsed = table("sep=|\n\u{feff}question|answer\na;b|c\n", None).unwrap();
