@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use coordinator::data::{DataConfig, prepare};
 use house::{DIALOGUE, House};
-use shared::config::{LossOn, Named};
+use shared::config::{LossOn, Named, TextEncoding};
 
 /// Mutated files of a short run.
 const SHORT: u64 = 3000;
@@ -82,6 +82,10 @@ const PIECES: &[&[u8]] = &[
     b"-100",
     b"18446744073709551616",
     b"question,answer\n",
+    b"sep=;\n",
+    b"\xd3\xc3",
+    b"ARROW1",
+    b"PK\x03\x04",
     "：".as_bytes(),
     "用户：".as_bytes(),
     "律师：\n".as_bytes(),
@@ -153,7 +157,10 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
             .concat()
             .into_iter()
             .filter(|(name, _)| !name.ends_with(".py"))
-            .filter(|(name, _)| name.ends_with(".parquet")),
+            .filter(|(name, _)| {
+                let binary = [".parquet", ".arrow", ".xlsx", ".ods", "gbk.csv"];
+                binary.iter().any(|ending| name.ends_with(ending))
+            }),
     );
     seeds
 }
@@ -198,6 +205,8 @@ impl Reader {
         };
         let mut other = house.config.clone();
         other.loss_on = LossOn::All;
+        other.formats.encoding = TextEncoding::Gb18030;
+        other.formats.sheets = vec!["2026".into()];
         other.formats.columns = named(&[("role", "who"), ("content", "said"), ("input", "labels")]);
         other.formats.roles =
             named(&[("user", "律师"), ("assistant", "用户"), ("assistant", "丁")]);

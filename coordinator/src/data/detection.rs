@@ -69,7 +69,9 @@ fn fields(report: &FileReport, form: Form, config: &DataConfig) -> u8 {
     let named = config.csv_columns.is_some() || !config.formats.columns.is_empty();
     match form {
         Form::Mixed => 70,
-        Form::Pairs | Form::Table if !named => 95 - 5 * u8::from(!report.unused.is_empty()),
+        Form::Pairs | Form::Table | Form::Sheet if !named => {
+            95 - 5 * u8::from(!report.unused.is_empty())
+        }
         _ => 100,
     }
 }
@@ -80,7 +82,7 @@ fn why(form: Form, config: &DataConfig) -> String {
         Form::Mixed => "its samples have more than one form".into(),
         Form::Text => "`data_form: text` says so".into(),
         _ if named => "its fields are named in the configuration".into(),
-        Form::Pairs | Form::Table => "the names of its fields are known".into(),
+        Form::Pairs | Form::Table | Form::Sheet => "the names of its fields are known".into(),
         Form::Tokens => "it has `input_ids`".into(),
         Form::Metadata => "it is named as metadata".into(),
         form => format!("its keys are those of {form}"),

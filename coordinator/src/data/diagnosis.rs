@@ -14,6 +14,7 @@ use super::config::DataConfig;
 use super::detection::Detected;
 use super::doctor::{Doctor, Finding, Kind, Overlap};
 use super::first_samples::FirstSamples;
+use super::of_a_kind::More;
 use super::prepare::shares;
 use super::report::{DataReport, LongRow};
 use super::sources::Sources;
@@ -69,10 +70,13 @@ impl Diagnosis {
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut more = More::default();
         for file in &self.detected {
-            write!(f, "{file}")?;
+            if more.shows(file.form, file.samples) {
+                write!(f, "{file}")?;
+            }
         }
-        write!(f, "{}", self.report)?;
+        write!(f, "{more}{}", self.report)?;
         if let Some(validation) = &self.validation {
             write!(f, "validation: {validation}")?;
         }

@@ -1,5 +1,6 @@
 //! Pieces of the user's text in messages, short enough to be read there.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use shared::error::Place;
@@ -26,5 +27,39 @@ pub(crate) fn excerpt(text: &str) -> String {
     if shown.len() < text.len() {
         shown.push('…');
     }
-    shown.replace(['\n', '\r'], " ")
+    visible(&shown.replace(['\n', '\r'], " ")).into_owned()
+}
+
+/// A text with what no terminal shows, or what would command one, written as `\u{1b}`.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| {
+        let turns = matches!(u32::from(c), 0x202a..=0x202e | 0x2066..=0x2069);
+        turns || c.is_control() && !matches!(c, '\n' | '\t')
+    };
+    if !text.contains(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| {
+        if hidden(c) {
+            c.escape_unicode().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_command_a_terminal_is_written_out() {
+        assert_eq!(
+            visible("a\u{0}\u{1b}[31m法\n\t"),
+            "a\\u{0}\\u{1b}[31m法\n\t"
+        );
+        assert_eq!(excerpt("x\r\n\u{202e}y"), "x  \\u{202e}y");
+        assert_eq!(visible("法"), "法");
+    }
 }

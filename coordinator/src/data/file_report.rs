@@ -25,6 +25,8 @@ pub enum Form {
     Pairs,
     /// Rows below a header: CSV or TSV.
     Table,
+    /// Rows of a sheet of a workbook.
+    Sheet,
     /// Rows that point at files.
     Metadata,
     /// Samples that come as token ids.
@@ -44,6 +46,7 @@ impl fmt::Display for Form {
             Self::Messages => "messages",
             Self::Pairs => "question and answer",
             Self::Table => "CSV",
+            Self::Sheet => "spreadsheet",
             Self::Metadata => "metadata",
             Self::Tokens => "tokens",
             Self::Text => "plain text",

@@ -7,7 +7,7 @@
 //! `prepare` a run's rows · `cache` once per run.
 //! Beside the way: `diagnosis` with `doctor` and `first_samples` what a person should look at before ·
 //! `preview` single samples as they are trained · `to_json` a sample as JSON.
-//! Below all: `config` what rows depend on · `excerpt`, `listed` parts of messages · `file_report` what one file gave · `parallel` all
+//! Below all: `config` what rows depend on · `damage` texts that were damaged before · `excerpt`, `listed`, `of_a_kind` parts of messages · `file_report` what one file gave · `parallel` all
 //! cores in order · `sources` what is prepared.
 //! Keeps: no room imports from this file; nothing is dropped, cut or guessed without a line in the
 //! report. No side effect before the last station. Not here: order of samples (`shared/plan`), padding
@@ -15,6 +15,7 @@
 
 mod cache;
 mod config;
+mod damage;
 mod detection;
 mod diagnosis;
 mod doctor;
@@ -24,6 +25,7 @@ mod files;
 mod first_samples;
 mod forms;
 mod listed;
+mod of_a_kind;
 mod parallel;
 mod pieces;
 mod prepare;
@@ -42,6 +44,7 @@ pub use config::DataConfig;
 pub use detection::Detected;
 pub use diagnosis::{Diagnosis, diagnose};
 pub use doctor::{Finding, Kind};
+pub(crate) use excerpt::visible;
 pub use file_report::{FileReport, Form, RoleCount};
 pub(crate) use forms::knows_columns;
 pub use prepare::{Masked, Prepared, masked, prepare, prepare_with};

@@ -1,30 +1,34 @@
 //! The files of a run, one piece after another.
 //!
 //! In: the configuration's files. Out: pieces in order: blocks of lines not yet parsed, or samples,
-//! and after each file what is known of it. Keeps: JSONL (also packed) is never in memory whole; the
-//! other forms are, one file at a time. The same files give the same pieces.
+//! and after each file what is known of it. Keeps: no file is in memory whole that its form allows to
+//! read batch by batch. The same files give the same pieces.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shared::error::Result;
+use shared::error::{Error, Result};
 
 use super::config::DataConfig;
 use super::file_report::{FileReport, Form};
 use super::files::blocks::{Block, BlockReader};
-use super::files::{self, SourceFile};
-use super::forms::{Parsed, by_ending, json, metadata, plain};
+use super::files::elements::{self, ElementReader, Elements, Met};
+use super::files::{self, Beside, SourceFile};
+use super::forms::{Batches, Parsed, by_ending, json, json_array, metadata, plain};
+use super::listed::listed;
 use super::sample::Conversation;
 
-/// A file that is read whole is cut into pieces of so many samples.
+/// A metadata file's samples are cut into pieces of so many.
 const SAMPLES: usize = 256;
 
 /// A part of a file, small enough that several can be in memory.
 pub(crate) enum Piece {
     /// Lines, each an object.
     Lines(Block),
-    /// Samples of a file that was read whole.
+    /// Elements of an array, each an object.
+    Elements(Elements),
+    /// Samples of a file that is read in order.
     Samples(Vec<Conversation>),
     /// A file ends; `parts` says that its lines have been counted already.
     End {
@@ -49,35 +53,35 @@ impl Position {
     }
 }
 
+/// A file that is being read.
+enum Open {
+    Lines(BlockReader),
+    Elements(ElementReader),
+    Batches(Box<dyn Batches>),
+}
+
 /// The pieces of all files.
 pub(crate) struct Pieces<'a> {
     config: &'a DataConfig,
     files: VecDeque<SourceFile>,
+    skipped: Vec<String>,
     metadata: bool,
-    open: Option<BlockReader>,
+    open: Option<Open>,
     ready: VecDeque<Piece>,
     position: Position,
     ended: bool,
 }
 
 impl<'a> Pieces<'a> {
-    /// Files in order, and the names of those that nobody knows how to read.
-    pub(crate) fn new(config: &'a DataConfig) -> Result<(Self, Vec<String>)> {
-        let (mut known, mut skipped) = (VecDeque::new(), Vec::new());
-        match &config.metadata_path {
-            Some(path) => known.push_back(SourceFile::single(path)),
+    /// Files in order, and what lies beside them.
+    pub(crate) fn new(config: &'a DataConfig) -> Result<(Self, Beside)> {
+        let (known, beside) = match &config.metadata_path {
+            Some(path) => (vec![SourceFile::single(path)], Beside::default()),
             None => {
-                for file in files::of_run(config)? {
-                    let extension = file.extension();
-                    let text = plain::said(config) && plain::is_whole(&extension);
-                    if text || files::KNOWN.contains(&extension.as_str()) {
-                        known.push_back(file);
-                    } else {
-                        skipped.push(file.name);
-                    }
-                }
+                let whole = |ending: &str| plain::said(config) && plain::is_whole(ending);
+                files::sort_out(files::of_run(config)?, &whole)?
             }
-        }
+        };
         let size = |file: &SourceFile| std::fs::metadata(&file.path).map_or(0, |m| m.len());
         let position = Position {
             taken: Arc::default(),
@@ -85,14 +89,15 @@ impl<'a> Pieces<'a> {
         };
         let pieces = Self {
             config,
-            files: known,
+            files: known.into(),
+            skipped: beside.skipped.clone(),
             metadata: config.metadata_path.is_some(),
             open: None,
             ready: VecDeque::new(),
             position,
             ended: false,
         };
-        Ok((pieces, skipped))
+        Ok((pieces, beside))
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -104,34 +109,83 @@ impl<'a> Pieces<'a> {
             if let Some(piece) = self.ready.pop_front() {
                 return Ok(Some(piece));
             }
-            if let Some(lines) = &mut self.open {
-                if let Some(block) = lines.next()? {
-                    return Ok(Some(Piece::Lines(block)));
-                }
-                let report = FileReport::new(&lines.file().name, Form::Messages);
-                self.open = None;
-                return Ok(Some(Piece::End {
-                    report,
-                    notices: Vec::new(),
-                    parts: true,
-                }));
+            if let Some(open) = self.open.take() {
+                return self.read_on(open).map(Some);
             }
             let Some(file) = self.files.pop_front() else {
                 return Ok(None);
             };
-            self.begin(file)?;
+            self.begin(file).map_err(|error| self.beside(error))?;
         }
     }
 
-    fn begin(&mut self, file: SourceFile) -> Result<()> {
-        let parsed: Vec<Parsed> = if self.metadata {
-            metadata::parse(self.config, &file.path)?
-        } else if let Some(lines) = self.lines(&file)? {
-            self.open = Some(lines);
-            return Ok(());
-        } else {
-            by_ending::parse(self.config, &file)?.into_iter().collect()
+    /// The next piece of the open file, the last of which tells what it was.
+    fn read_on(&mut self, mut open: Open) -> Result<Piece> {
+        let piece = match &mut open {
+            Open::Lines(lines) => lines.next()?.map(Piece::Lines),
+            Open::Elements(array) => match array.next()? {
+                Met::Elements(elements) => Some(Piece::Elements(elements)),
+                Met::End => None,
+                Met::NoArray => return Err(json_array::error(array.file(), self.config)),
+            },
+            Open::Batches(batches) => {
+                let batch = batches.next()?;
+                (!batch.is_empty()).then_some(Piece::Samples(batch))
+            }
         };
+        if let Some(piece) = piece {
+            self.open = Some(open);
+            return Ok(piece);
+        }
+        let (report, notices, parts) = match open {
+            Open::Lines(lines) => {
+                let report = FileReport::new(&lines.file().name, Form::Messages);
+                (report, lines.notices(), true)
+            }
+            Open::Elements(array) => {
+                let report = FileReport::new(&array.file().name, Form::Messages);
+                (report, array.notices(), true)
+            }
+            Open::Batches(batches) => {
+                let (report, notices) = batches.finish();
+                (report, notices, false)
+            }
+        };
+        Ok(Piece::End {
+            report,
+            notices,
+            parts,
+        })
+    }
+
+    /// Who has to mend a file learns of those that are not read, too.
+    fn beside(&self, mut error: Error) -> Error {
+        if !self.skipped.is_empty() {
+            error = error.why(format!(
+                "beside it, and not read: {}",
+                listed(&self.skipped)
+            ));
+        }
+        files::ways_out(&self.skipped)
+            .into_iter()
+            .fold(error, Error::fix)
+    }
+
+    fn begin(&mut self, file: SourceFile) -> Result<()> {
+        if !self.metadata {
+            let encoding = self.config.formats.encoding;
+            if file.extension() == "json" && elements::is_array(&file, encoding)? {
+                let array = ElementReader::open(&Arc::new(file), encoding, &self.position.taken)?;
+                self.open = Some(Open::Elements(array));
+            } else if let Some(lines) = self.lines(&file)? {
+                self.open = Some(Open::Lines(lines));
+            } else if let Some(batches) = by_ending::open(self.config, &file, &self.position.taken)?
+            {
+                self.open = Some(Open::Batches(batches));
+            }
+            return Ok(());
+        }
+        let parsed: Vec<Parsed> = metadata::parse(self.config, &file.path)?;
         let size = std::fs::metadata(&file.path).map_or(0, |m| m.len());
         self.position.taken.fetch_add(size, Ordering::Relaxed);
         for Parsed {
@@ -157,17 +211,18 @@ impl<'a> Pieces<'a> {
     /// The file as lines, when each is an object.
     fn lines(&mut self, file: &SourceFile) -> Result<Option<BlockReader>> {
         let file = Arc::new(file.clone());
+        let encoding = self.config.formats.encoding;
         match file.extension().as_str() {
-            "jsonl" => BlockReader::open(&file, &self.position.taken).map(Some),
+            "jsonl" => BlockReader::open(&file, encoding, &self.position.taken).map(Some),
             "json" => {
                 // What stands in the first block decides, read apart.
-                let mut first = match BlockReader::open(&file, &Arc::default())?.next()? {
+                let mut first = match BlockReader::open(&file, encoding, &Arc::default())?.next()? {
                     Some(block) => block,
                     None => return Ok(None),
                 };
                 match first.text() {
                     Ok(text) if json::is_lines(&file, &text) => {
-                        BlockReader::open(&file, &self.position.taken).map(Some)
+                        BlockReader::open(&file, encoding, &self.position.taken).map(Some)
                     }
                     _ => Ok(None),
                 }
@@ -187,5 +242,52 @@ impl Iterator for Pieces<'_> {
         let piece = self.advance().transpose();
         self.ended = !matches!(piece, Some(Ok(_)));
         piece
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_first_samples_come_before_a_file_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut csv, mut json) = ("question,answer\n".to_owned(), String::from("["));
+        for n in 0..60_000 {
+            let comma = if n == 0 { "" } else { "," };
+            writeln!(csv, "{n}问怎么办？,\"{n}如下，\n应当依法办理。\"").unwrap();
+            write!(
+                json,
+                "{comma}{{\"question\": \"{n}\", \"answer\": \"如下。\"}}"
+            )
+            .unwrap();
+        }
+        json.push(']');
+        for (name, text) in [("a.csv", csv), ("a.json", json)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, &text).unwrap();
+            let config = shared::config::testing::config("max_seq_length: 77\n").unwrap();
+            let mut config = DataConfig::from(&config);
+            config.train_data_dir = path;
+            let (mut pieces, _) = Pieces::new(&config).unwrap();
+            let position = pieces.position();
+            pieces.next().unwrap().unwrap();
+            let (taken, total) = (position.taken(), position.total);
+            assert!(taken > 0 && taken * 2 < total, "{name}: {taken} of {total}");
+            let rest: Vec<_> = pieces.collect::<Result<_>>().unwrap();
+            assert_eq!(position.taken(), total);
+            let samples: usize = rest.iter().map(samples_in).sum();
+            assert!(samples > 50_000, "{samples}");
+        }
+    }
+
+    fn samples_in(piece: &Piece) -> usize {
+        match piece {
+            Piece::Samples(samples) => samples.len(),
+            Piece::Elements(elements) => elements.objects.len(),
+            Piece::Lines(_) | Piece::End { .. } => 0,
+        }
     }
 }

@@ -10,6 +10,7 @@ use shared::config::Overflow;
 
 use super::file_report::{FileReport, RoleCount};
 use super::listed::{KEPT, LISTED, listed, listed_of};
+use super::of_a_kind::{More, few};
 use super::privacy::PrivacyReport;
 
 /// A row and its length.
@@ -176,7 +177,11 @@ impl DataReport {
 
 impl fmt::Display for DataReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut more = More::default();
         for file in &self.files {
+            if !more.shows(file.form, file.samples) {
+                continue;
+            }
             writeln!(f, "{}: {}, {} samples", file.file, file.form, file.samples)?;
             let role = |r: &RoleCount| {
                 let does = if r.asks { "asks" } else { "answers" };
@@ -209,6 +214,7 @@ impl fmt::Display for DataReport {
                 )?;
             }
         }
+        write!(f, "{more}")?;
         for SourceReport {
             path,
             weight,
@@ -250,7 +256,7 @@ impl fmt::Display for DataReport {
         if let Some(privacy) = &self.privacy {
             writeln!(f, "{privacy}")?;
         }
-        for notice in &self.notices {
+        for notice in few(&self.notices) {
             writeln!(f, "note: {notice}")?;
         }
         Ok(())

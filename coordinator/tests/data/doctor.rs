@@ -201,7 +201,7 @@ fn check_writes_the_whole_report() {
       at train.txt:142, train.txt:241
       fix: let all answers open the same way, or none
 
-    looked for and not found: cut-rows, duplicates, near-duplicates, contradictions, empty-answers, one-word-answers, odd-lengths, other-language, mixed-widths, unknown-tokens, byte-tokens
+    looked for and not found: cut-rows, duplicates, near-duplicates, contradictions, empty-answers, one-word-answers, odd-lengths, other-language, mixed-widths, mojibake, lost-characters, control-characters, spreadsheet-errors, no-values, unknown-tokens, byte-tokens
     a run can start with this data
     ");
 }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 /// The rooms from below: each may import from those before it.
 const ROOMS: &[&str] = &[
     "config",
+    "damage",
     "excerpt",
     "listed",
     "file_report",
+    "of_a_kind",
     "sample",
     "parallel",
     "files",
@@ -32,7 +34,7 @@ const ROOMS: &[&str] = &[
 /// Rooms that could be crates of their own, with all that they import.
 const CRATES: &[(&str, &[&str])] = &[
     ("privacy", &["listed", "sample"]),
-    ("doctor", &["listed", "sample"]),
+    ("doctor", &["damage", "listed", "sample"]),
 ];
 
 #[test]

@@ -6,7 +6,9 @@
 //! not to be learned ·
 //! `troubles` what their users met · `golden`, `templates` token ids of
 //! transformers · `doctor` what a person should look at · `privacy`, `masked` personal data ·
-//! `dialogues` plain text · `continued` a preparation that is killed · `floors` who imports whom. Not here: files nobody meant to write (`data_fuzz`).
+//! `dialogues` plain text ·
+//! `files` files as people have them · `tables` workbooks and saved data sets ·
+//! `continued` a preparation that is killed · `floors` who imports whom. Not here: files nobody meant to write (`data_fuzz`).
 
 #![allow(
     clippy::panic,
@@ -17,6 +19,7 @@
 mod continued;
 mod dialogues;
 mod doctor;
+mod files;
 mod floors;
 mod formats;
 mod forms;
@@ -31,6 +34,7 @@ mod privacy;
 mod refusals;
 mod sources;
 mod split;
+mod tables;
 mod templates;
 mod troubles;
 mod views;

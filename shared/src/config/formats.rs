@@ -1,12 +1,12 @@
 //! Which files a run learns from and how their fields are called, as the configuration says it.
 //!
-//! The types of the keys `data_sources`, `data_mixing`, `columns`, `roles`, `preference`, `data_form`.
+//! The types of the keys `data_sources`, `data_mixing`, `columns`, `roles`, `preference`, `data_form`, `data_encoding`.
 //! Keeps: weights are whole millionths, so that shares are exact. Not here: reading and mixing
 //! (`coordinator/data`).
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::words::{Word, words};
 
 /// A file or folder, and how much of it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,44 @@ words! {
         Auto = "auto",
         /// Every file is plain text without speakers, and all of it is learned.
         Text = "text",
+    }
+}
+
+words! {
+    /// What text files are encoded in.
+    #[derive(Default)]
+    TextEncoding {
+        /// UTF-8, with or without a byte order mark.
+        #[default]
+        Utf8 = "utf-8",
+        /// UTF-16, the lower byte first, as Windows and Excel write it.
+        Utf16Le = "utf-16le",
+        /// UTF-16, the higher byte first.
+        Utf16Be = "utf-16be",
+        /// GB18030, which holds GBK and GB2312: Chinese Windows and Excel.
+        Gb18030 = "gb18030",
+        /// Big5, for traditional characters.
+        Big5 = "big5",
+        /// Shift-JIS as Windows writes it.
+        ShiftJis = "shift_jis",
+        /// EUC-JP.
+        EucJp = "euc-jp",
+        /// EUC-KR as Windows writes it.
+        EucKr = "euc-kr",
+        /// Windows-1252, which holds Latin-1: Western Europe.
+        Windows1252 = "windows-1252",
+        /// Windows-1250: Central Europe.
+        Windows1250 = "windows-1250",
+        /// Windows-1251: Cyrillic.
+        Windows1251 = "windows-1251",
+    }
+}
+
+impl TextEncoding {
+    /// The word that `data_encoding` takes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.word()
     }
 }
 

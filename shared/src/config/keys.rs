@@ -15,7 +15,7 @@ use super::choices::{
     Precision, Quantization, SpecialTokensInText, TaskType,
 };
 use super::field::Field;
-use super::formats::{DataForm, DataSource, Mixing, Named, PARTS, Preference, ROLES};
+use super::formats::{DataForm, DataSource, Mixing, Named, PARTS, Preference, ROLES, TextEncoding};
 use super::key::{ANY, Key, Kind, at_least, between, whole};
 use super::privacy::{PrivacyKind, PrivacyMode, PrivacyRule};
 use super::row::Decides::{Always, ByDigest, Never, UnlessDefault, When, WhenNotDefault};
@@ -288,6 +288,11 @@ keys! {
         /// (`repeat`), some of plentiful ones stay out (`subsample`), or not at all: every row is
         /// there once (`concatenate`)
         data_mixing = mixing: Mixing, "repeat", "subsample", ByDigest(Other);
+        /// what those text files are encoded in that are not UTF-8; `utf-8` refuses them
+        data_encoding = encoding: TextEncoding, "utf-8", "gb18030", ByDigest(Other);
+        /// which sheets of `.xlsx`, `.xls` and `.ods` files are read; none means the only one with
+        /// cells
+        data_sheets = sheets: Vec<String> as Kind::Texts, "[]", "['Questions 2026']", ByDigest(Other);
         /// what the fields of a sample are called in tables, JSON and Parquet
         columns = columns: Vec<Named> as Kind::Named(PARTS),
             "[]", "['question=frage', 'answer=antwort']", ByDigest(Other);

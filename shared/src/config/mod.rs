@@ -51,7 +51,7 @@ pub use choices::{
     Precision, Quantization, SpecialTokensInText, TaskType,
 };
 pub use document::{Item, Mark, Node, Source};
-pub use formats::{DataForm, DataSource, Mixing, Named, Preference};
+pub use formats::{DataForm, DataSource, Mixing, Named, Preference, TextEncoding};
 pub use identity::{changes_pace, difference, identity_fields};
 pub use keys::{
     AdapterConfig, EvaluationConfig, FormatConfig, PrivacyConfig, QuantizationConfig, RunConfig,

@@ -149,6 +149,8 @@ codes! {
     BadTokens = "E0314" => Data,
     /// `privacy: mask` and samples that come as tokens.
     TokensNotMasked = "E0315" => Data,
+    /// A data file that cannot be read, however often one tries: a link to nothing, a folder that nobody may open.
+    Unreadable = "E0316" => Data,
     /// Rows without a token to learn from, as a question without an answer.
     NothingToLearn = "E0317" => Data,
     /// Preference data: answers that are called better and worse.

@@ -11,7 +11,7 @@ use shared::error::Result;
 use shared::text::TextTokenizer;
 
 use super::{Opened, ShowArgs, open};
-use crate::data::{self, Preview, Wanted};
+use crate::data::{self, Preview, Wanted, visible};
 
 /// Samples, and what their ids mean.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Shown {
             let ids: Vec<u32> = run.iter().map(|(id, _)| *id).collect();
             let part = self.tokenizer.decode(&ids, false)?;
             let learned = run.first().is_some_and(|(_, learned)| *learned);
-            text.push_str(&marked(&part, learned, colour));
+            text.push_str(&marked(&visible(&part), learned, colour));
         }
         Ok(text)
     }

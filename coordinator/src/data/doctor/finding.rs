@@ -36,6 +36,16 @@ pub enum Kind {
     OtherLanguage,
     /// Full-width and half-width forms of the same signs.
     MixedWidths,
+    /// Text that was read in a wrong encoding.
+    Mojibake,
+    /// U+FFFD in the place of a character.
+    LostCharacters,
+    /// NUL, escape and the like.
+    ControlCharacters,
+    /// Errors and formulas of spreadsheets.
+    SpreadsheetErrors,
+    /// `nan`, `NULL`, `None`.
+    NoValues,
     /// Characters that become `<unk>`.
     UnknownTokens,
     /// Characters written byte by byte.
@@ -56,6 +66,11 @@ impl Kind {
         Self::OddLengths,
         Self::OtherLanguage,
         Self::MixedWidths,
+        Self::Mojibake,
+        Self::LostCharacters,
+        Self::ControlCharacters,
+        Self::SpreadsheetErrors,
+        Self::NoValues,
         Self::UnknownTokens,
         Self::ByteTokens,
     ];
@@ -85,6 +100,17 @@ impl Kind {
             Self::OddLengths => "look whether a sample holds several, or only a part of one",
             Self::OtherLanguage => "translate them, unless two languages are wanted",
             Self::MixedWidths => "write them the same way everywhere",
+            Self::Mojibake => "export the file again as UTF-8; what is learned is not the text",
+            Self::LostCharacters => {
+                "take the texts from their source again: what it stands for is lost"
+            }
+            Self::ControlCharacters => "take them out, or export the file again",
+            Self::SpreadsheetErrors => {
+                "mend the cells, or take the rows out: an error would be the answer"
+            }
+            Self::NoValues => {
+                "fill the cells in, or take the rows out, unless the word is the text"
+            }
             Self::UnknownTokens => {
                 "replace the characters: the model can neither read nor write them"
             }

@@ -8,6 +8,7 @@
 
 mod check;
 mod contradictions;
+mod damaged;
 mod duplicates;
 mod finding;
 mod language;
@@ -46,6 +47,7 @@ impl<'a> Doctor<'a> {
                 Box::<lengths::Lengths>::default(),
                 Box::<language::Languages>::default(),
                 Box::<widths::Widths>::default(),
+                Box::<damaged::Damaged>::default(),
                 Box::new(unknown::Unknown::new(tokenizer)),
             ],
             places: Vec::new(),

@@ -4,19 +4,18 @@
 //! line end or the file, with the place of its first line. Keeps: no more than a block and a read is
 //! in memory, so the bound is the longest line.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
+use shared::config::TextEncoding;
 use shared::error::Result;
 
 use super::decode;
-use super::source_file::{SourceFile, ending};
+use super::source_file::SourceFile;
 
 /// Bytes of a block. Part of the version of interrupted preparations.
 pub(crate) const BLOCK: usize = 1 << 18;
-const BUFFER: usize = 1 << 20;
 
 /// Some whole lines of a file, not yet decoded.
 #[derive(Clone, Debug)]
@@ -27,15 +26,13 @@ pub(crate) struct Block {
     pub line: u64,
     /// Bytes of the unpacked file before the block.
     pub at: u64,
-    /// The file begins as UTF-16 does.
-    pub utf16: bool,
 }
 
 impl Block {
     /// Its text without the byte order mark.
     pub(crate) fn text(&mut self) -> Result<String> {
         let bytes = std::mem::take(&mut self.bytes);
-        decode::decode_part(&self.file.path, bytes, (self.line, self.at), self.utf16)
+        decode::decode_part(&self.file.path, bytes, (self.line, self.at))
     }
 }
 
@@ -43,40 +40,37 @@ impl Block {
 pub(crate) struct BlockReader {
     file: Arc<SourceFile>,
     input: Box<dyn Read + Send>,
+    recoded: Option<TextEncoding>,
     rest: Vec<u8>,
     line: u64,
     at: u64,
-    utf16: bool,
     ended: bool,
 }
 
 impl BlockReader {
     /// Opens a file; `taken` counts the bytes that are read from the disk.
-    pub(crate) fn open(file: &Arc<SourceFile>, taken: &Arc<AtomicU64>) -> Result<Self> {
-        let path = &file.path;
-        let disk = File::open(path).map_err(|e| decode::failed(path, &e))?;
-        let disk = Counted {
-            file: disk,
-            taken: Arc::clone(taken),
-        };
-        let disk = BufReader::with_capacity(BUFFER, disk);
-        let input: Box<dyn Read + Send> = match ending(path).as_str() {
-            "gz" => Box::new(flate2::bufread::MultiGzDecoder::new(disk)),
-            "zst" => Box::new(
-                zstd::stream::read::Decoder::with_buffer(disk)
-                    .map_err(|e| decode::failed(path, &e))?,
-            ),
-            _ => Box::new(disk),
-        };
+    pub(crate) fn open(
+        file: &Arc<SourceFile>,
+        encoding: TextEncoding,
+        taken: &Arc<AtomicU64>,
+    ) -> Result<Self> {
+        let (input, recoded) = decode::input(&file.path, encoding, taken)?;
         Ok(Self {
             file: Arc::clone(file),
             input,
+            recoded,
             rest: Vec::new(),
             line: 1,
             at: 0,
-            utf16: false,
             ended: false,
         })
+    }
+
+    /// What is to be said of the file.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let name = &self.file.name;
+        let recoded = self.recoded.map(|encoding| decode::notice(name, encoding));
+        recoded.into_iter().collect()
     }
 
     /// The next block, `None` at the end.
@@ -105,14 +99,10 @@ impl BlockReader {
         if bytes.is_empty() {
             return Ok(None);
         }
-        if self.at == 0 {
-            self.utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-        }
         let block = Block {
             file: Arc::clone(&self.file),
             line: self.line,
             at: self.at,
-            utf16: self.utf16,
             bytes,
         };
         self.at += block.bytes.len() as u64;
@@ -126,22 +116,10 @@ impl BlockReader {
     }
 }
 
-struct Counted {
-    file: File,
-    taken: Arc<AtomicU64>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
-        self.taken.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::sync::atomic::Ordering;
 
     use super::*;
 
@@ -151,7 +129,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let file = Arc::new(SourceFile::single(&path));
         let taken = Arc::new(AtomicU64::new(0));
-        let mut reader = BlockReader::open(&file, &taken).unwrap();
+        let mut reader = BlockReader::open(&file, TextEncoding::Utf8, &taken).unwrap();
         let mut blocks = Vec::new();
         while let Some(block) = reader.next().unwrap() {
             blocks.push(block);

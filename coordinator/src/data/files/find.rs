@@ -5,6 +5,7 @@
 //! written. Keeps: names start from `train_data_dir`; no file is read twice; hidden files are left out.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use shared::error::{Code, Error, Result};
@@ -78,8 +79,11 @@ pub(crate) fn of_run(config: &DataConfig) -> Result<Vec<SourceFile>> {
 
 fn collect(folder: &Path, prefix: &str, files: &mut Vec<SourceFile>) -> Result<()> {
     let failed = |e: std::io::Error| {
-        let missing = e.kind() == std::io::ErrorKind::NotFound;
-        let code = if missing { Code::MissingPath } else { Code::Io };
+        let code = match e.kind() {
+            ErrorKind::NotFound => Code::MissingPath,
+            ErrorKind::PermissionDenied => Code::Unreadable,
+            _ => Code::Io,
+        };
         Error::new(code, "train_data_dir cannot be read")
             .in_file(folder)
             .why(e.to_string())
@@ -95,12 +99,13 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<SourceFile>) -> Result<(
         let linked_folder = entry.file_type().map_err(failed)?.is_symlink() && path.is_dir();
         if linked_folder {
             return Err(
-                Error::new(Code::Io, "a linked folder lies in train_data_dir")
+                Error::new(Code::Unreadable, "a linked folder lies in train_data_dir")
                     .in_file(&path)
                     .why("links to folders can form a circle, they are not followed")
                     .fix("put the folder itself there, or name it as train_data_dir"),
             );
         }
+        readable(&path)?;
         if path.is_dir() {
             collect(&path, &format!("{prefix}{name}/"), files)?;
         } else {
@@ -111,6 +116,25 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<SourceFile>) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Refuses what is there by name only, or would never end.
+fn readable(path: &Path) -> Result<()> {
+    let refused = |what: &str| Error::new(Code::Unreadable, what.to_owned()).in_file(path);
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() || found.is_dir() => Ok(()),
+        Ok(_) => Err(refused("what lies in train_data_dir is no file")
+            .why("a pipe, a socket or a device has no end that a run could wait for")
+            .fix("take it out of the folder")),
+        Err(e) => {
+            let Ok(target) = std::fs::read_link(path) else {
+                return Err(refused("a data file cannot be read").why(e.to_string()));
+            };
+            Err(refused("a link in train_data_dir leads to nothing")
+                .why(format!("it points at {}: {e}", target.display()))
+                .fix("put the file there that it means, or take the link out"))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// Endings that have a reader.
-pub(crate) const KNOWN: &[&str] = &["txt", "jsonl", "json", "csv", "tsv", "parquet"];
+pub(crate) const KNOWN: &[&str] = &[
+    "txt", "jsonl", "json", "csv", "tsv", "xlsx", "xlsm", "xls", "ods", "parquet", "arrow",
+];
 /// Endings of compressed files, behind the ending of what is in them: `law.jsonl.gz`.
 pub(crate) const PACKED: &[&str] = &["gz", "zst"];
 

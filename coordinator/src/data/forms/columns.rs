@@ -171,6 +171,13 @@ fn stem(name: &str) -> Option<&str> {
     (stem.len() < name.len()).then_some(stem).or(numbered)
 }
 
+/// `--set` for a list of names, quoted as [`setting`] is.
+pub(crate) fn setting_of(key: &str, names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    let list = format!("{key}=[{}]", names.join(","));
+    format!("--set '{}'", list.replace('\'', "'\\''"))
+}
+
 /// `--set` for `columns`, quoted for the shell and for YAML.
 pub(crate) fn setting(parts: &[(&str, &str)]) -> String {
     entries("columns", parts)

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 use serde_json::Value;
 use shared::dataset::RowOrigin;
@@ -15,6 +16,7 @@ use shared::error::{Code, Error, Result};
 
 use super::at::At;
 use super::columns::{self, Columns};
+use super::header::columns as columns_of;
 use super::parsed::Parsed;
 use super::renaming::Renaming;
 use super::row_marks::RowMarks;
@@ -29,12 +31,11 @@ use crate::data::sample::Conversation;
 /// Reads all samples the metadata file names.
 pub(crate) fn parse(config: &DataConfig, path: &Path) -> Result<Vec<Parsed>> {
     let file = SourceFile::single(path);
-    let text = decode::text(path)?;
     let table = match file.extension().as_str() {
-        "csv" | "tsv" => table::read(&file, &text)?,
-        "jsonl" | "json" => match from_objects(&file, &text)? {
+        "csv" | "tsv" => table::read(&file, by_ending::rows(config, &file, &Arc::default())?.0)?,
+        "jsonl" | "json" => match from_objects(&file, &read(config, path)?)? {
             Some(table) => table,
-            None => return Ok(vec![json::parse(&file, &text, Renaming::of(config))?]),
+            None => return Ok(by_ending::parse(config, &file)?.into_iter().collect()),
         },
         other => {
             return Err(
@@ -51,10 +52,10 @@ pub(crate) fn parse(config: &DataConfig, path: &Path) -> Result<Vec<Parsed>> {
     renaming.csv = renaming.csv.filter(|_| file.extension().ends_with("sv"));
     let columns = match &table.header[..] {
         [] => Columns::default(),
-        header => table::columns(path, header, renaming)?,
+        header => columns_of(At { path, line: 1 }, header, renaming)?,
     };
     if columns.file.is_none() {
-        return Ok(vec![table::parse(&file, &text, Renaming::of(config))?]);
+        return Ok(by_ending::parse(config, &file)?.into_iter().collect());
     }
     let mut rows = MetadataRows::new(config, &file, &columns);
     rows.report
@@ -70,6 +71,10 @@ pub(crate) fn parse(config: &DataConfig, path: &Path) -> Result<Vec<Parsed>> {
         rows.take(line, &cells)?;
     }
     rows.finish()
+}
+
+fn read(config: &DataConfig, path: &Path) -> Result<String> {
+    Ok(decode::text(path, config.formats.encoding, &Arc::default())?.text)
 }
 
 /// The rows of a JSON file whose objects have a file key, as a table; `None` when none has.
@@ -162,7 +167,7 @@ impl<'a> MetadataRows<'a> {
             self.others.push(parsed);
             return Ok(());
         }
-        let content = decode::text(&source.path)?
+        let content = read(self.config, &source.path)?
             .replace("\r\n", "\n")
             .trim()
             .to_owned();

@@ -7,60 +7,83 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::File;
-use std::sync::Once;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::parquet::basic::{ConvertedType, LogicalType, Type};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::record::reader::RowIter;
 use ::parquet::schema::types::SchemaDescriptor;
 use serde_json::{Map, Value};
+use shared::config::FormatConfig;
 use shared::error::{Code, Error, Result};
 
 use super::at::At;
-use super::parsed::Parsed;
+use super::batches::{BATCH, Batches};
+use super::quietly::quietly;
 use super::renaming::Renaming;
 use super::{by_keys, columns};
 use crate::data::file_report::{FileReport, Form};
 use crate::data::files::SourceFile;
+use crate::data::sample::Conversation;
 
-/// Its panics are told as errors, not printed.
-const THREAD: &str = "parquet reader";
+/// Opens a file; `taken` counts its bytes as its rows are read.
+pub(super) fn open(
+    file: &SourceFile,
+    renaming: Renaming<'_>,
+    taken: &Arc<AtomicU64>,
+) -> Result<Box<dyn Batches>> {
+    let renaming = Owned::of(renaming);
+    let rows = quietly(|| rows(file, renaming, taken), || broken(file))?;
+    Ok(Box::new(rows))
+}
 
-/// Reads the conversations of a file.
-pub(crate) fn parse(file: &SourceFile, renaming: Renaming<'_>) -> Result<Parsed> {
-    // The library panics at some damaged files: it does so on a thread of its own, and quietly.
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if std::thread::current().name() != Some(THREAD) {
-                usual(panic);
-            }
-        }));
-    });
-    let outcome = std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new().name(THREAD.into());
-        let reader = reader.spawn_scoped(scope, || read(file, renaming));
-        reader.map(std::thread::ScopedJoinHandle::join)
-    });
-    match outcome {
-        Ok(Ok(read)) => read,
-        Ok(Err(_)) => Err(malformed(
-            file,
-            None,
-            &"its pages do not fit its own description",
-        )),
-        Err(e) => Err(Error::new(Code::Io, "no thread to read a data file").why(e.to_string())),
+/// `Renaming` that a reader can keep.
+pub(super) struct Owned {
+    csv: Option<(String, String)>,
+    formats: FormatConfig,
+}
+
+impl Owned {
+    pub(super) fn of(renaming: Renaming<'_>) -> Self {
+        Self {
+            csv: renaming.csv.cloned(),
+            formats: renaming.formats.clone(),
+        }
+    }
+
+    pub(super) fn lent(&self) -> Renaming<'_> {
+        Renaming {
+            csv: self.csv.as_ref(),
+            formats: &self.formats,
+        }
     }
 }
 
-fn read(file: &SourceFile, renaming: Renaming<'_>) -> Result<Parsed> {
-    let opened = File::open(&file.path).map_err(|e| {
+/// The rows of a file, a row group after another.
+struct ParquetRows {
+    file: SourceFile,
+    renaming: Owned,
+    rows: RowIter<'static>,
+    line: u64,
+    bytes: BTreeSet<String>,
+    report: FileReport,
+    taken: Arc<AtomicU64>,
+    /// Bytes of the file that a row stands for.
+    share: u64,
+}
+
+fn rows(file: &SourceFile, renaming: Owned, taken: &Arc<AtomicU64>) -> Result<ParquetRows> {
+    let unreadable = |e: std::io::Error| {
         Error::new(Code::Io, "a data file cannot be read")
             .in_file(&file.path)
             .why(e.to_string())
-    })?;
+    };
+    let opened = File::open(&file.path).map_err(unreadable)?;
+    let size = opened.metadata().map_err(unreadable)?.len();
     let reader = SerializedFileReader::new(opened).map_err(|e| malformed(file, None, &e))?;
-    let schema = reader.metadata().file_metadata().schema_descr();
+    let metadata = reader.metadata().file_metadata();
+    let schema = metadata.schema_descr();
     let bytes = columns_of_bytes(schema);
     let header: Vec<String> = schema
         .root_schema()
@@ -68,32 +91,77 @@ fn read(file: &SourceFile, renaming: Renaming<'_>) -> Result<Parsed> {
         .iter()
         .map(|f| f.name().to_owned())
         .collect();
-    let named = renaming
-        .csv
-        .map(|pair| known(file, &header, pair))
-        .transpose()?;
+    if let Some(pair) = &renaming.csv {
+        known(file, &header, pair)?;
+    }
+    let share = size / u64::try_from(metadata.num_rows()).unwrap_or(1).max(1);
     let mut report = FileReport::new(&file.name, Form::Table);
     report.add_unused(bytes.iter().map(|name| format!("{name} (bytes)")).collect());
-    let mut conversations = Vec::new();
-    let rows = reader
-        .get_row_iter(None)
-        .map_err(|e| malformed(file, None, &e))?;
-    for (line, row) in (1..).zip(rows) {
-        let row = row.map_err(|e| malformed(file, Some(line), &e))?;
-        let mut object = match row.to_json_value() {
+    Ok(ParquetRows {
+        file: file.clone(),
+        renaming,
+        rows: RowIter::from_file_into(Box::new(reader)),
+        line: 0,
+        bytes,
+        report,
+        taken: Arc::clone(taken),
+        share,
+    })
+}
+
+impl ParquetRows {
+    fn batch(&mut self) -> Result<Vec<Conversation>> {
+        let mut batch = Vec::new();
+        let first = self.line;
+        while batch.len() < BATCH {
+            let Some(row) = self.rows.next() else { break };
+            self.line += 1;
+            let row = row.map_err(|e| malformed(&self.file, Some(self.line), &e))?;
+            batch.extend(self.conversation(row.to_json_value())?);
+        }
+        self.taken
+            .fetch_add(self.share * (self.line - first), Ordering::Relaxed);
+        Ok(batch)
+    }
+
+    fn conversation(&mut self, row: Value) -> Result<Option<Conversation>> {
+        let mut object = match row {
             Value::Object(object) => object,
             other => [("row".to_owned(), other)].into_iter().collect(),
         };
-        object.retain(|name, _| !bytes.contains(name));
+        object.retain(|name, _| !self.bytes.contains(name));
         let at = At {
-            path: &file.path,
-            line,
+            path: &self.file.path,
+            line: self.line,
         };
-        let found = by_keys::sample(pair(object, named), renaming, at);
-        let found = found.map_err(|e| in_a_row(e, &bytes))?;
-        conversations.extend(found.into_sample(&file.name, line, &mut report));
+        let renaming = self.renaming.lent();
+        row_of(object, renaming, at, &self.file.name, &mut self.report)
+            .map_err(|e| in_a_row(e, &self.bytes, "a Parquet file"))
     }
-    Ok(Parsed::new(conversations, report))
+}
+
+/// The conversation of a row of columns, which is counted in the report; none where the row says that it is
+/// not to be learned.
+pub(super) fn row_of(
+    object: Map<String, Value>,
+    renaming: Renaming<'_>,
+    at: At<'_>,
+    name: &str,
+    report: &mut FileReport,
+) -> Result<Option<Conversation>> {
+    let found = by_keys::sample(pair(object, renaming.csv), renaming, at)?;
+    Ok(found.into_sample(name, at.line, report))
+}
+
+impl Batches for ParquetRows {
+    fn next(&mut self) -> Result<Vec<Conversation>> {
+        let file = self.file.clone();
+        quietly(|| self.batch(), || broken(&file))
+    }
+
+    fn finish(self: Box<Self>) -> (FileReport, Vec<String>) {
+        (self.report, Vec::new())
+    }
 }
 
 /// Columns with a part that is bytes and not marked as text.
@@ -116,18 +184,14 @@ fn columns_of_bytes(schema: &SchemaDescriptor) -> BTreeSet<String> {
 }
 
 /// The configured columns, which must be there.
-fn known<'a>(
-    file: &SourceFile,
-    header: &[String],
-    named: &'a (String, String),
-) -> Result<&'a (String, String)> {
+pub(super) fn known(file: &SourceFile, header: &[String], named: &(String, String)) -> Result<()> {
     for name in [&named.0, &named.1] {
         if !header.contains(name) {
             let why = format!("`csv_columns` names `{name}`, which is not among them");
             return Err(columns::unknown(&file.path, header, &why));
         }
     }
-    Ok(named)
+    Ok(())
 }
 
 /// The configured columns alone, under the names that are known.
@@ -145,11 +209,11 @@ fn pair(mut object: Map<String, Value>, named: Option<&(String, String)>) -> Map
 }
 
 /// An error about an object, said of a row.
-fn in_a_row(mut error: Error, bytes: &BTreeSet<String>) -> Error {
+pub(super) fn in_a_row(mut error: Error, bytes: &BTreeSet<String>, of: &str) -> Error {
     if !error.what.starts_with("a JSON object") {
         return error;
     }
-    error.what = "a row of a Parquet file is in a form nobody knows".into();
+    error.what = format!("a row of {of} is in a form nobody knows");
     if !bytes.is_empty() {
         let names: Vec<_> = bytes.iter().map(String::as_str).collect();
         error = error
@@ -160,6 +224,10 @@ fn in_a_row(mut error: Error, bytes: &BTreeSet<String>) -> Error {
             .fix("write texts as strings: the column's type must be UTF-8");
     }
     error.fix("--set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names the columns")
+}
+
+fn broken(file: &SourceFile) -> Error {
+    malformed(file, None, &"its pages do not fit its own description")
 }
 
 fn malformed(file: &SourceFile, row: Option<u64>, error: &dyn Display) -> Error {

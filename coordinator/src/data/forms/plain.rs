@@ -2,6 +2,9 @@
 //!
 //! In: a file, or an object. Out: its text, unchanged. Keeps: nothing is taken for plain text that nobody called so.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use serde_json::{Map, Value};
 use shared::config::DataForm;
 use shared::dataset::RowOrigin;
@@ -34,11 +37,21 @@ pub(crate) fn is_whole(extension: &str) -> bool {
 }
 
 /// Reads a file that is one text, or has rows of text.
-pub(super) fn parse(config: &DataConfig, file: &SourceFile) -> Result<Parsed> {
+pub(super) fn parse(
+    config: &DataConfig,
+    file: &SourceFile,
+    taken: &Arc<AtomicU64>,
+) -> Result<Parsed> {
     let extension = file.extension();
-    let content = decode::text(&file.path)?;
+    let decode::Text {
+        text: content,
+        recoded,
+    } = decode::text(&file.path, config.formats.encoding, taken)?;
+    let notice = recoded.map(|encoding| decode::notice(&file.name, encoding));
     if matches!(extension.as_str(), "json" | "jsonl") {
-        return json::parse(file, &content, Renaming::of(config));
+        let mut parsed = json::parse(file, &content, Renaming::of(config))?;
+        parsed.notices.extend(notice);
+        return Ok(parsed);
     }
     if !is_whole(&extension) {
         return Err(
@@ -58,7 +71,9 @@ pub(super) fn parse(config: &DataConfig, file: &SourceFile) -> Result<Parsed> {
         conversations.push(Conversation::plain(content, origin));
         report.samples = 1;
     }
-    Ok(Parsed::new(conversations, report))
+    let mut parsed = Parsed::new(conversations, report);
+    parsed.notices.extend(notice);
+    Ok(parsed)
 }
 
 /// Reads an object with a text.

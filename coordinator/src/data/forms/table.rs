@@ -1,70 +1,318 @@
-//! CSV files to conversations: a header, and a row per sample.
+//! Tables to conversations: a header, and a row per sample.
 //!
-//! In: text of a `.csv` or `.tsv` file. Out: rows by their columns' names. Texts are taken
-//! unchanged. Keeps: a row with too few or too many cells, or a quote that never closes, is refused
-//! with its line.
-
-use std::path::Path;
+//! In: the rows of a `.csv`, `.tsv` or spreadsheet file. Out: conversations by their columns' names,
+//! batch by batch. Texts are taken unchanged. Keeps: a row with too few or too many cells is refused
+//! with its line; rows without a text are left out and counted; rows before the header are told.
 
 use shared::dataset::RowOrigin;
 use shared::error::{Code, Error, Result};
 use shared::text::Message;
 
-use super::ambiguity;
 use super::at::At;
+use super::batches::{BATCH, Batches, Whole};
+use super::cells::{self, Cells, Row};
 use super::columns::{self, Columns};
+use super::header::{columns, header, named, separated};
 use super::pairs::joined;
+use super::parquet::Owned;
 use super::parsed::Parsed;
 use super::renaming::Renaming;
 use super::row_marks::RowMarks;
+use crate::data::excerpt::excerpt;
 use crate::data::file_report::{FileReport, Form};
 use crate::data::files::SourceFile;
+use crate::data::listed::{Places, listed};
 use crate::data::sample::Conversation;
+
+/// So many lines of one cell that look like rows are too many to be a text.
+const ROWS_IN_A_CELL: usize = 3;
+
+/// Where rows come from.
+pub(super) enum Rows {
+    Text(Cells),
+    Sheet(std::vec::IntoIter<Row>),
+}
+
+impl Rows {
+    /// The rows of a text file, whose first line may say what stands between its cells.
+    pub(super) fn of_text(mut cells: Cells) -> Result<Self> {
+        let first = cells.first_line()?;
+        let said = first
+            .strip_prefix("sep=")
+            .or_else(|| first.strip_prefix("SEP="));
+        let mut said = said.unwrap_or_default().chars();
+        if let (Some(separator), None) = (said.next(), said.next())
+            && !separator.is_alphanumeric()
+        {
+            cells.skip_line()?;
+            cells.separator = separator;
+        }
+        Ok(Self::Text(cells))
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Row>> {
+        match self {
+            Self::Text(cells) => cells.next(),
+            Self::Sheet(rows) => Ok(rows.next()),
+        }
+    }
+
+    fn form(&self) -> Form {
+        match self {
+            Self::Text(_) => Form::Table,
+            Self::Sheet(_) => Form::Sheet,
+        }
+    }
+
+    /// What stands between the cells of a text.
+    fn separator(&self) -> Option<char> {
+        match self {
+            Self::Text(cells) => Some(cells.separator),
+            Self::Sheet(_) => None,
+        }
+    }
+}
 
 /// A table with the line each row begins in.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub header: Vec<String>,
-    pub rows: Vec<(u64, Vec<String>)>,
+    pub rows: Vec<Row>,
 }
 
-/// Reads the conversations of a file.
-pub(crate) fn parse(file: &SourceFile, text: &str, renaming: Renaming<'_>) -> Result<Parsed> {
-    let mut report = FileReport::new(&file.name, Form::Table);
-    let table = read(file, text)?;
-    if table.header.is_empty() {
-        return Ok(Parsed::new(Vec::new(), report));
-    }
-    let columns = columns(&file.path, &table.header, renaming)?;
-    let (Some(question), Some(answer)) = (columns.question, columns.answer) else {
-        let error = columns::unknown(
-            &file.path,
-            &table.header,
-            "no question and answer among them",
-        );
-        let settings = columns::settings(&table.header);
-        return Err(settings.into_iter().fold(error, Error::fix));
+/// Reads a table without asking what its columns are.
+pub(super) fn read(file: &SourceFile, mut rows: Rows) -> Result<Table> {
+    let Some((_, header)) = rows.next()? else {
+        return Ok(Table {
+            header: Vec::new(),
+            rows: Vec::new(),
+        });
     };
-    report.add_unused(columns::unused(&table.header, &columns.used(false)));
-    let marks = RowMarks::of(&table.header, &columns);
-    marks.are_used(&mut report);
-    let mut conversations = Vec::new();
-    for (line, cells) in table.rows {
-        let at = At {
-            path: &file.path,
-            line,
-        };
-        if let Some(field) = marks.left_out(&cells, renaming, at)? {
-            report.leave_out(format!("{}:{line} ({field})", file.name));
+    let mut table = Table {
+        header: header.into_iter().map(named).collect(),
+        rows: Vec::new(),
+    };
+    while let Some((line, cells)) = rows.next()? {
+        if says_nothing(&cells) {
             continue;
         }
-        let (asked, answered) = (cells[question].clone(), cells[answer].clone());
-        let messages = pair(&columns, &cells, asked, None, answered);
-        let file = file.name.clone();
-        conversations.push(Conversation::new(messages, RowOrigin { file, line }));
+        fits(file, line, &cells, table.header.len(), rows.separator())?;
+        table.rows.push((line, cells));
     }
-    report.samples = conversations.len() as u64;
-    Ok(Parsed::new(conversations, report))
+    Ok(table)
+}
+
+/// Reads the conversations of a table.
+pub(super) fn open(
+    file: &SourceFile,
+    mut rows: Rows,
+    renaming: Renaming<'_>,
+) -> Result<Box<dyn Batches>> {
+    let mut report = FileReport::new(&file.name, rows.form());
+    let (before, header) = header(&mut rows, renaming)?;
+    let Some((at, header)) = header else {
+        return Ok(Box::new(Whole::new(Parsed::new(Vec::new(), report))));
+    };
+    let place = At {
+        path: &file.path,
+        line: at,
+    };
+    let separator = rows.separator();
+    let columns =
+        columns(place, &header, renaming).map_err(|e| separated(e, place, &header, separator))?;
+    let (Some(question), Some(answer)) = (columns.question, columns.answer) else {
+        let why = "no question and answer among them";
+        let error = columns::unknown(&file.path, &header, why);
+        let error = separated(error, place, &header, separator);
+        if error.fix.iter().any(|fix| fix.contains("sep=")) {
+            return Err(error);
+        }
+        let settings = columns::settings(&header);
+        return Err(settings.into_iter().fold(error, Error::fix));
+    };
+    let mut unused = columns::unused(&header, &columns.used(false));
+    unused.retain(|name| !name.is_empty());
+    report.add_unused(unused);
+    let marks = RowMarks::of(&header, &columns);
+    marks.are_used(&mut report);
+    let mut table = Rest {
+        file: file.clone(),
+        width: header.len(),
+        rows,
+        columns,
+        pair: (question, answer),
+        marks,
+        renaming: Owned::of(renaming),
+        report,
+        empty: Places::default(),
+        swallowed: Places::default(),
+        notices: Vec::new(),
+    };
+    if !before.is_empty() {
+        let lines: Vec<String> = before
+            .iter()
+            .map(|(line, cells)| format!("{line}: {}", said(cells)))
+            .collect();
+        table.notices.push(format!(
+            "{}: the header is in line {at}; before it stands, not read: {}",
+            file.name,
+            listed(&lines)
+        ));
+    }
+    Ok(Box::new(table))
+}
+
+pub(super) fn says_nothing(cells: &[String]) -> bool {
+    cells.iter().all(|cell| cell.trim().is_empty())
+}
+
+fn said(cells: &[String]) -> String {
+    let said: Vec<&str> = cells
+        .iter()
+        .map(|cell| cell.trim())
+        .filter(|cell| !cell.is_empty())
+        .collect();
+    excerpt(&said.join(", "))
+}
+
+/// Refuses a row with another number of cells than the header.
+fn fits(
+    file: &SourceFile,
+    line: u64,
+    cells: &[String],
+    width: usize,
+    separator: Option<char>,
+) -> Result<()> {
+    if cells.len() == width {
+        return Ok(());
+    }
+    let between = separator.map_or("`,`", cells::name);
+    Err(
+        Error::new(Code::MalformedCsv, "a row of the table cannot be read")
+            .at_line(&file.path, line)
+            .why(format!(
+                "the row has {} cells, the header {width}",
+                cells.len()
+            ))
+            .fix(format!(
+                "a cell with {between}, a quote or a line break must stand in double quotes"
+            )),
+    )
+}
+
+/// The rows of a table behind its header.
+struct Rest {
+    file: SourceFile,
+    rows: Rows,
+    width: usize,
+    columns: Columns,
+    pair: (usize, usize),
+    /// Columns that say of a row that it is not to be learned.
+    marks: RowMarks,
+    renaming: Owned,
+    report: FileReport,
+    /// Rows without a text.
+    empty: Places,
+    /// Rows with a cell that looks as if it had swallowed others.
+    swallowed: Places,
+    notices: Vec<String>,
+}
+
+impl Batches for Rest {
+    fn next(&mut self) -> Result<Vec<Conversation>> {
+        let mut batch = Vec::new();
+        let separator = self.rows.separator();
+        while batch.len() < BATCH {
+            let Some((line, cells)) = self.rows.next()? else {
+                break;
+            };
+            if says_nothing(&cells) {
+                self.empty.add(|| line.to_string());
+                continue;
+            }
+            fits(&self.file, line, &cells, self.width, separator)?;
+            if separator.is_none() {
+                self.without_errors(line, &cells)?;
+            }
+            let swallows =
+                |cell: &String| separator.is_some_and(|s| holds_rows(cell, s, self.width));
+            if cells.iter().any(swallows) {
+                self.swallowed.add(|| line.to_string());
+            }
+            let at = At {
+                path: &self.file.path,
+                line,
+            };
+            if let Some(field) = self.marks.left_out(&cells, self.renaming.lent(), at)? {
+                let place = format!("{}:{line} ({field})", self.file.name);
+                self.report.leave_out(place);
+                continue;
+            }
+            let (question, answer) = (cells[self.pair.0].clone(), cells[self.pair.1].clone());
+            let messages = pair(&self.columns, &cells, question, None, answer);
+            let file = self.file.name.clone();
+            batch.push(Conversation::new(messages, RowOrigin { file, line }));
+        }
+        self.report.samples += batch.len() as u64;
+        Ok(batch)
+    }
+
+    fn finish(mut self: Box<Self>) -> (FileReport, Vec<String>) {
+        let name = &self.file.name;
+        if self.empty.count > 0 {
+            self.notices.push(format!(
+                "{name}: {} rows without a text, left out: lines {}",
+                self.empty.count, self.empty
+            ));
+        }
+        if self.swallowed.count > 0 {
+            self.notices.push(format!(
+                "{name}: {} rows have a cell of several lines that look like rows of the table; a quote before \
+                 them may be one too many: lines {}",
+                self.swallowed.count, self.swallowed
+            ));
+        }
+        (self.report, self.notices)
+    }
+}
+
+impl Rest {
+    /// Refuses a row of a sheet with an error in the place of a text.
+    fn without_errors(&self, line: u64, cells: &[String]) -> Result<()> {
+        const ERRORS: &[&str] = &[
+            "#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#N/A", "#NUM!", "#NULL!", "#DATA!",
+        ];
+        let used = self.columns.used(false);
+        let Some(index) = used
+            .into_iter()
+            .find(|i| ERRORS.contains(&cells[*i].as_str()))
+        else {
+            return Ok(());
+        };
+        let column = super::shown::column(u32::try_from(index).unwrap_or(0));
+        Err(Error::new(
+            Code::MalformedCsv,
+            "a cell holds an error of the spreadsheet",
+        )
+        .at_line(&self.file.path, line)
+        .why(format!("{} in column {column} of row {line}", cells[index]))
+        .fix("mend the formula, or write the text itself into the cell"))
+    }
+}
+
+/// Whether nearly every line of a cell has as many cells as the table.
+fn holds_rows(cell: &str, separator: char, width: usize) -> bool {
+    let lines = || cell.lines().filter(|line| !line.trim().is_empty());
+    let count = lines().count();
+    if width < 2 || count < ROWS_IN_A_CELL || !cell.contains(separator) {
+        return false;
+    }
+    // The first line lacks what stands before the quote, the last may lack what stands behind it.
+    let like = lines()
+        .skip(1)
+        .filter(|line| line.matches(separator).count() == width - 1)
+        .count();
+    like + 2 >= count && like * 10 >= (count - 1) * 6
 }
 
 /// The turns of a row; `further` takes the place of an input column.
@@ -86,214 +334,6 @@ pub(crate) fn pair(
     messages
 }
 
-/// Which columns hold what: those configured, else those whose names are known.
-pub(crate) fn columns(path: &Path, header: &[String], renaming: Renaming<'_>) -> Result<Columns> {
-    let Some((question, answer)) = renaming.csv else {
-        let known = renaming.header(path, header)?;
-        return Columns::find(&known).map_err(|why| ambiguity::table(path, header, &why));
-    };
-    let index = |name: &str| {
-        header
-            .iter()
-            .position(|h| h.trim() == name.trim())
-            .ok_or_else(|| {
-                columns::unknown(
-                    path,
-                    header,
-                    &format!("`csv_columns` names `{name}`, which is not among them"),
-                )
-            })
-    };
-    let file = Columns::find(header).ok().and_then(|c| c.file);
-    let (question, answer) = (Some(index(question)?), Some(index(answer)?));
-    Ok(Columns {
-        question,
-        answer,
-        file,
-        ..Columns::default()
-    })
-}
-
-/// Reads a table without asking what its columns are.
-pub(crate) fn read(file: &SourceFile, text: &str) -> Result<Table> {
-    let delimiter = if file.extension() == "tsv" {
-        b'\t'
-    } else {
-        b','
-    };
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .from_reader(text.as_bytes());
-    let header: Vec<String> = reader
-        .headers()
-        .map_err(|e| malformed(&file.path, text, &e))?
-        .iter()
-        .map(str::to_owned)
-        .collect();
-    let mut rows = Vec::new();
-    let mut lines = Lines {
-        text,
-        at: 0,
-        line: 1,
-    };
-    for record in reader.records() {
-        let record = record.map_err(|e| malformed(&file.path, text, &e))?;
-        let line = lines.of(record.position());
-        rows.push((line, record.iter().map(str::to_owned).collect::<Vec<_>>()));
-    }
-    let odd_quotes = text.bytes().filter(|&b| b == b'"').count() % 2 == 1;
-    let last = rows
-        .last()
-        .and_then(|(line, cells)| Some((*line, cells.last()?)));
-    if let Some((line, _)) = last.filter(|(_, cell)| odd_quotes && cell.contains('\n')) {
-        return Err(Error::new(Code::MalformedCsv, "a quote is never closed")
-            .at_line(&file.path, line)
-            .why("the row that begins here takes in the rest of the file")
-            .fix("close the quote; a quote inside a quoted cell is written twice"));
-    }
-    Ok(Table { header, rows })
-}
-
-/// Lines of records: the reader's own count stands before the line end it has not yet passed.
-struct Lines<'a> {
-    text: &'a str,
-    at: usize,
-    line: u64,
-}
-
-impl Lines<'_> {
-    fn of(&mut self, position: Option<&csv::Position>) -> u64 {
-        let byte = position.map_or(0, csv::Position::byte);
-        let rest = self
-            .text
-            .as_bytes()
-            .get(usize::try_from(byte).unwrap_or(0)..);
-        let skipped = rest
-            .unwrap_or_default()
-            .iter()
-            .take_while(|b| matches!(b, b'\r' | b'\n'));
-        let start = usize::try_from(byte).unwrap_or(0) + skipped.count();
-        let passed = self.text.as_bytes().get(self.at..start).unwrap_or_default();
-        self.line += passed.iter().filter(|&&b| b == b'\n').count() as u64;
-        self.at = start;
-        self.line
-    }
-}
-
-fn malformed(path: &Path, text: &str, error: &csv::Error) -> Error {
-    let line = Lines {
-        text,
-        at: 0,
-        line: 1,
-    }
-    .of(error.position());
-    let why = match error.kind() {
-        csv::ErrorKind::UnequalLengths {
-            expected_len, len, ..
-        } => {
-            format!("the row has {len} cells, the header {expected_len}")
-        }
-        _ => error.to_string(),
-    };
-    Error::new(Code::MalformedCsv, "a row of the table cannot be read")
-        .at_line(path, line)
-        .why(why)
-        .fix("a cell with a comma, a quote or a line break must stand in double quotes")
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::error::render;
-
-    fn table(text: &str, named: Option<(&str, &str)>) -> Result<Parsed> {
-        let named = named.map(|(q, a)| (q.to_owned(), a.to_owned()));
-        let renaming = Renaming {
-            csv: named.as_ref(),
-            formats: &Default::default(),
-        };
-        parse(&SourceFile::single(Path::new("law.csv")), text, renaming)
-    }
-
-    fn texts(parsed: &Parsed) -> Vec<(u64, Vec<&str>)> {
-        let row = |c: &'_ Conversation| c.origin.line;
-        parsed
-            .conversations
-            .iter()
-            .map(|c| {
-                (
-                    row(c),
-                    c.messages.iter().map(|m| m.content.as_str()).collect(),
-                )
-            })
-            .collect()
-    }
-
-    #[test]
-    fn cells_are_taken_unchanged_with_their_line() {
-        let parsed = table(
-            "id,问题,回答\r\n1,\" 借款，\r\n\"\"怎么\"\"办？\",答\r\n\r\n2,b , c\r\n",
-            None,
-        )
-        .unwrap();
-        assert_eq!(
-            texts(&parsed),
-            [
-                (2, vec![" 借款，\r\n\"怎么\"办？", "答"]),
-                (5, vec!["b ", " c"])
-            ]
-        );
-        assert_eq!(parsed.report.unused, ["id"]);
-    }
-
-    #[test]
-    fn configured_columns_win_and_an_input_is_joined_by_a_newline() {
-        let parsed = table("a,b,prompt,answer\n1,2,3,4\n", Some(("b", "a"))).unwrap();
-        assert_eq!(texts(&parsed), [(2, vec!["2", "1"])]);
-        let parsed = table("instruction,input,output\nx,y,z\nx,,z\n", None).unwrap();
-        assert_eq!(
-            texts(&parsed),
-            [(2, vec!["x\ny", "z"]), (3, vec!["x", "z"])]
-        );
-    }
-
-    #[test]
-    fn tables_that_cannot_be_read_are_refused_with_their_line() {
-        let error = |text: &str, named| render(&table(text, named).unwrap_err());
-        insta::assert_snapshot!(error("question,answer\na,b\nc,d,e\n", None), @r#"
-                E0305 a row of the table cannot be read
-                  at law.csv:3
-                  the row has 3 cells, the header 2
-                  fix: a cell with a comma, a quote or a line break must stand in double quotes
-                "#);
-        insta::assert_snapshot!(error("question,answer\na,\"b\nc,d\n", None), @r#"
-        E0305 a quote is never closed
-          at law.csv:2
-          the row that begins here takes in the rest of the file
-          fix: close the quote; a quote inside a quoted cell is written twice
-        "#);
-        insta::assert_snapshot!(error("id,text\n1,b\n", None), @r#"
-        E0306 the table's columns are not known
-          at law.csv:1
-          its columns: id, text (no question and answer among them)
-          known: question: prompt, question, instruction, query, 问题, 提问, 咨询, 用户, 客户, 问, 指令; answer: response, answer, output, completion, 回答, 答案, 解答, 回复, 律师, 答, 输出
-          fix: --set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them
-          fix: --set 'columns=[question=id,answer=text]'
-          fix: --set 'columns=[question=text,answer=id]'
-        "#);
-        insta::assert_snapshot!(error("question,answer\na,b\n", Some(("q", "answer"))), @r#"
-        E0306 the table's columns are not known
-          at law.csv:1
-          its columns: question, answer (`csv_columns` names `q`, which is not among them)
-          known: question: prompt, question, instruction, query, 问题, 提问, 咨询, 用户, 客户, 问, 指令; answer: response, answer, output, completion, 回答, 答案, 解答, 回复, 律师, 答, 输出
-          fix: --set csv_columns=[QUESTION_COLUMN,ANSWER_COLUMN] names them
-        "#);
-        insta::assert_snapshot!(error("question,prompt,answer\na,b,c\n", None), @r#"
-        E0310 the table's columns can be read in two ways
-          at law.csv:1
-          its columns: question, prompt, answer (both `question` and `prompt` could be meant)
-          fix: --set 'columns=[question=question,answer=answer]'
-          fix: --set 'columns=[question=prompt,answer=answer]'
-        "#);
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;

@@ -404,10 +404,7 @@ fn beside(text: &str, span: &Range<usize>) -> f64 {
         .next()
         .unwrap_or_default();
     let mut sum = 0.0;
-    if PERSON_BEFORE
-        .split(' ')
-        .any(|other| other.eq_ignore_ascii_case(word))
-    {
+    if tables().before.contains(word.to_ascii_lowercase().as_str()) {
         sum += 1.5;
     }
     let after = &text[span.end..];

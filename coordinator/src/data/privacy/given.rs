@@ -29,7 +29,7 @@ fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
     TABLE.get_or_init(|| {
         let (mut family, mut given) = (vec![0.0; COUNT], vec![0.000_04; COUNT]);
-        let mut set = |values: &mut Vec<f64>, c: char, share: f64| {
+        let set = |values: &mut Vec<f64>, c: char, share: f64| {
             if let Some(value) = place(c).and_then(|place| values.get_mut(place)) {
                 *value = share;
             }

@@ -10,11 +10,13 @@ use shared::dataset::{DatasetWriter, RowOrigin};
 use shared::error::{Code, Error, Result};
 use shared::text::{ChatTemplate, Message};
 
+use super::damaged::Damaged;
 use super::overflow::{Fitted, fit, target_tokens};
 use super::refusals;
 use super::rendering::RenderingStats;
 use crate::data::config::DataConfig;
 use crate::data::file_report::FileReport;
+use crate::data::files::{self, Beside};
 use crate::data::listed::{Places, listed};
 use crate::data::report::{DataReport, LongRow, Row, Unlearnable};
 use crate::data::sample::{Conversation, Tokenized};
@@ -34,6 +36,8 @@ pub(crate) struct RowStats {
     /// Samples that came as tokens, and those of them with padding.
     ready: Places,
     padded: Places,
+    /// Samples whose texts are damaged.
+    pub damaged: Damaged,
 }
 
 /// The rows of a walk, and what is known of them.
@@ -55,18 +59,22 @@ impl Rows {
             silent: Places::default(),
             ready: Places::default(),
             padded: Places::default(),
+            damaged: Damaged::default(),
         };
         Self { writer, stats }
     }
 
     /// Notes files of a kind that nobody reads.
-    pub(crate) fn note_skipped(&mut self, skipped: &[String]) {
-        if !skipped.is_empty() {
-            self.stats.report.notices.push(format!(
+    pub(crate) fn note_beside(&mut self, beside: &Beside) {
+        let notices = &mut self.stats.report.notices;
+        if !beside.skipped.is_empty() {
+            notices.push(format!(
                 "files of a kind nobody knows, not read: {}",
-                listed(skipped)
+                listed(&beside.skipped)
             ));
+            notices.extend(files::ways_out(&beside.skipped));
         }
+        notices.extend(beside.notices.iter().cloned());
     }
 
     /// Takes what is known of a file, or (`true`) of a further part of the last one.
@@ -162,11 +170,12 @@ impl Rows {
     ///
     /// # Errors
     /// [`Code::EmptyData`], [`Code::Ambiguous`], [`Code::TokensNotMasked`].
-    pub(crate) fn end(&mut self, config: &DataConfig, skipped: &[String]) -> Result<()> {
+    pub(crate) fn end(&mut self, config: &DataConfig, beside: &Beside) -> Result<()> {
         if self.stats.seen == 0 {
-            return Err(refusals::empty(config, skipped, &self.stats.report.files));
+            return Err(refusals::empty(config, beside, &self.stats.report.files));
         }
         self.note_swapped_roles();
+        self.note_empty_files();
         let empty = &self.stats.empty;
         if empty.count > 0 {
             let text = format!(
@@ -175,6 +184,10 @@ impl Rows {
             );
             self.stats.report.notices.push(text);
         }
+        self.stats
+            .report
+            .notices
+            .extend(self.stats.damaged.notices());
         self.note_tokens(config)
     }
 
@@ -200,6 +213,17 @@ impl Rows {
             ));
         }
         Ok(())
+    }
+
+    /// A file without a sample is most often an export that failed.
+    fn note_empty_files(&mut self) {
+        let report = &mut self.stats.report;
+        let empty = report.files.iter().filter(|file| file.samples == 0);
+        let empty: Vec<&str> = empty.map(|file| file.file.as_str()).collect();
+        if !empty.is_empty() {
+            let text = format!("{} files without a sample: {}", empty.len(), listed(&empty));
+            report.notices.push(text);
+        }
     }
 
     fn note_swapped_roles(&mut self) {

@@ -5,14 +5,14 @@
 use shared::error::{Code, Error};
 use shared::text::ChatTemplate;
 
-use crate::data::files;
+use crate::data::files::{self, Beside};
 use crate::data::listed::{Places, listed, listed_of};
 use crate::data::report::{DataReport, Unlearnable};
 
 use crate::data::config::DataConfig;
 use crate::data::file_report::FileReport;
 
-pub(crate) fn empty(config: &DataConfig, skipped: &[String], files: &[FileReport]) -> Error {
+pub(crate) fn empty(config: &DataConfig, beside: &Beside, files: &[FileReport]) -> Error {
     let place = config
         .metadata_path
         .as_ref()
@@ -23,8 +23,8 @@ pub(crate) fn empty(config: &DataConfig, skipped: &[String], files: &[FileReport
             "looked for files ending in .{}",
             files::KNOWN.join(", .")
         ));
-    if !skipped.is_empty() {
-        error = error.why(format!("not read: {}", listed(skipped)));
+    if !beside.skipped.is_empty() {
+        error = error.why(format!("not read: {}", listed(&beside.skipped)));
     }
     let left_out: u64 = files.iter().map(|file| file.left_out).sum();
     if left_out > 0 {
@@ -36,7 +36,13 @@ pub(crate) fn empty(config: &DataConfig, skipped: &[String], files: &[FileReport
             ))
             .fix("give samples that are to be learned, or take the marks out");
     }
-    error.fix("put dialogues, JSONL, CSV or Parquet there, or --set train_data_dir=FOLDER")
+    error = beside.notices.iter().fold(error, Error::why);
+    error = files::ways_out(&beside.skipped)
+        .into_iter()
+        .fold(error, Error::fix);
+    error.fix(
+        "put dialogues, JSONL, CSV, Excel or Parquet files there, or --set train_data_dir=FOLDER",
+    )
 }
 
 pub(crate) fn too_long(config: &DataConfig, report: &DataReport) -> Error {

@@ -2,8 +2,9 @@
 
 use shared::error::{Error, Result};
 
+use crate::data::damage::Damages;
 use crate::data::file_report::FileReport;
-use crate::data::forms::{Renaming, json};
+use crate::data::forms::{Renaming, json, json_array};
 use crate::data::pieces::Piece;
 use crate::data::privacy::{Found, Privacy, Treatment};
 use crate::data::sample::{Conversation, Tokenized};
@@ -18,6 +19,8 @@ pub(super) struct Chunk {
     /// What is known of the file, and whether this is only a further part of it.
     pub report: Option<(FileReport, bool)>,
     pub notices: Vec<String>,
+    /// What is damaged in each sample.
+    pub damages: Vec<Damages>,
     /// Personal data of each sample, until it is treated.
     pub found: Vec<Found>,
     /// The rows of each sample, in their order.
@@ -41,6 +44,12 @@ impl Chunk {
         match piece {
             Err(error) => chunk.error = Some(error),
             Ok(Piece::Samples(samples)) => chunk.samples = samples,
+            Ok(Piece::Elements(elements)) => {
+                let found = json_array::read(&elements, sources.config);
+                chunk.samples = found.conversations;
+                chunk.report = Some((found.report, true));
+                chunk.error = found.error;
+            }
             Ok(Piece::End {
                 report,
                 notices,
@@ -63,6 +72,11 @@ impl Chunk {
         if let Some(keep) = &sources.keep {
             chunk.samples.retain(|sample| (keep.row)(sample));
         }
+        let of = |sample: &Conversation| {
+            let texts = sample.messages.iter().map(|m| Damages::of(&m.content));
+            texts.fold(Damages::default(), Damages::and)
+        };
+        chunk.damages = chunk.samples.iter().map(of).collect();
         chunk
     }
 

@@ -13,6 +13,7 @@ use shared::text::TextTokenizer;
 use super::chunk::Chunk;
 use super::progress::Progress;
 use crate::data::config::DataConfig;
+use crate::data::files::Beside;
 use crate::data::files::blocks::BLOCK;
 use crate::data::pieces::Position;
 use crate::data::privacy::PrivacyReport;
@@ -66,7 +67,7 @@ impl<'a> RowCollector<'a> {
         config: &'a DataConfig,
         options: WalkOptions<'a>,
         position: Position,
-        skipped: &[String],
+        beside: &Beside,
     ) -> Result<Self> {
         let mut collector = Self {
             config,
@@ -78,7 +79,7 @@ impl<'a> RowCollector<'a> {
         };
         collector.resume()?;
         if collector.skip == 0 {
-            collector.rows.note_skipped(skipped);
+            collector.rows.note_beside(beside);
         }
         collector.tell(false);
         Ok(collector)
@@ -122,6 +123,9 @@ impl<'a> RowCollector<'a> {
             return Ok(());
         }
         self.rows.note_file(chunk.report, chunk.notices);
+        for (sample, damages) in chunk.samples.iter().zip(&chunk.damages) {
+            self.rows.stats.damaged.add(sample, *damages);
+        }
         for (sample, rows) in chunk.samples.iter().zip(chunk.rows) {
             (self.options.see)(sample, &rows);
             self.rows.add(self.config, sample, rows);
@@ -152,10 +156,10 @@ impl<'a> RowCollector<'a> {
     pub(super) fn finish(
         mut self,
         privacy: Option<PrivacyReport>,
-        skipped: &[String],
+        beside: &Beside,
     ) -> Result<Rows> {
         self.rows.stats.report.privacy = privacy;
-        self.rows.end(self.config, skipped)?;
+        self.rows.end(self.config, beside)?;
         self.tell(true);
         Ok(self.rows)
     }

@@ -16,9 +16,9 @@ pub(crate) fn masked(
     privacy: &Privacy,
     see: &mut dyn FnMut(Conversation) -> Result<()>,
 ) -> Result<(PrivacyReport, Vec<String>)> {
-    let (pieces, skipped) = Pieces::new(sources.config)?;
+    let (pieces, beside) = Pieces::new(sources.config)?;
     let mut rows = Rows::new(sources.config, None);
-    rows.note_skipped(&skipped);
+    rows.note_beside(&beside);
     let mut treatment = reserved::treatment(sources, privacy, true)?;
     let stations = Stations {
         sources,
@@ -37,6 +37,6 @@ pub(crate) fn masked(
         }
         chunk.error.map_or(Ok(()), Err)
     })?;
-    rows.end(sources.config, &skipped)?;
+    rows.end(sources.config, &beside)?;
     Ok((treatment.report(), rows.stats.report.notices))
 }

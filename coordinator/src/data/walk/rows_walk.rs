@@ -18,8 +18,8 @@ use crate::data::rows::Rows;
 pub(crate) fn walk<'a>(preparer: &Preparer<'a>, options: WalkOptions<'a>) -> Result<Rows> {
     let sources = preparer.sources;
     let config = sources.config;
-    let (pieces, skipped) = Pieces::new(config)?;
-    let mut collector = RowCollector::begin(config, options, pieces.position(), &skipped)?;
+    let (pieces, beside) = Pieces::new(config)?;
+    let mut collector = RowCollector::begin(config, options, pieces.position(), &beside)?;
     collector.note_tokenizer(preparer.tokenizer);
     let privacy = match config.privacy.mode {
         PrivacyMode::Off => None,
@@ -38,5 +38,5 @@ pub(crate) fn walk<'a>(preparer: &Preparer<'a>, options: WalkOptions<'a>) -> Res
         skip: collector.skip(),
     };
     stations.pass(pieces, &mut |chunk| collector.take(chunk))?;
-    collector.finish(treatment.map(|treatment| treatment.report()), &skipped)
+    collector.finish(treatment.map(|treatment| treatment.report()), &beside)
 }

@@ -9,8 +9,10 @@ import gzip
 import json
 import pathlib
 import subprocess
+import zipfile
 
 import pyarrow
+import pyarrow.ipc
 import pyarrow.parquet
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -40,6 +42,82 @@ def turns(pairs, role="role", content="content", user="user", assistant="assista
 def parquet(name, rows):
     table = pyarrow.Table.from_pylist(rows)
     pyarrow.parquet.write_table(table, HERE / name, compression="zstd")
+
+
+def arrow(name, rows):
+    table = pyarrow.Table.from_pylist(rows)
+    with pyarrow.OSFile(str(HERE / name), "wb") as file, pyarrow.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+
+
+def archive(name, parts):
+    with zipfile.ZipFile(HERE / name, "w") as file:
+        for path, content in parts.items():
+            file.writestr(zipfile.ZipInfo(path), content)
+
+
+def xlsx(name, sheets):
+    """A workbook: each sheet a list of rows, a cell a text, a number with its style, or nothing."""
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+
+    def cell(place, value):
+        if value is None:
+            return ""
+        if isinstance(value, tuple):
+            return f'<c r="{place}" s="{value[1]}"><v>{value[0]}</v></c>'
+        if value.startswith("#"):
+            return f'<c r="{place}" t="e"><v>{value}</v></c>'
+        return f'<c r="{place}" t="inlineStr"><is><t>{value}</t></is></c>'
+
+    def sheet(rows, merged):
+        body = "".join(
+            f'<row r="{r}">' + "".join(cell(f"{'ABCDEFG'[c]}{r}", v) for c, v in enumerate(row)) + "</row>"
+            for r, row in enumerate(rows, 1))
+        merge = f'<mergeCells count="1"><mergeCell ref="{merged}"/></mergeCells>' if merged else ""
+        return f'<worksheet xmlns="{main}"><sheetData>{body}</sheetData>{merge}</worksheet>'
+
+    numbers = range(1, len(sheets) + 1)
+    overrides = "".join(f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{kind}.worksheet+xml"/>' for n in numbers)
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>'
+        f'<Override PartName="/xl/styles.xml" ContentType="{kind}.styles+xml"/>{overrides}</Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
+        f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
+        + "".join(f'<sheet name="{name}" sheetId="{n}" r:id="r{n}"/>' for n, name in zip(numbers, sheets))
+        + "</sheets></workbook>",
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">'
+        + "".join(f'<Relationship Id="r{n}" Type="{office}/worksheet" Target="worksheets/sheet{n}.xml"/>' for n in numbers)
+        + f'<Relationship Id="r0" Type="{office}/styles" Target="styles.xml"/></Relationships>',
+        "xl/styles.xml": f'<styleSheet xmlns="{main}"><numFmts count="1"><numFmt numFmtId="164" formatCode="#,##0.00"/></numFmts>'
+        '<fonts count="1"><font/></fonts><fills count="1"><fill/></fills><borders count="1"><border/></borders>'
+        '<cellStyleXfs count="1"><xf/></cellStyleXfs><cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="164" '
+        'applyNumberFormat="1"/><xf numFmtId="14" applyNumberFormat="1"/></cellXfs></styleSheet>',
+    }
+    for n, (rows, merged) in zip(numbers, sheets.values()):
+        parts[f"xl/worksheets/sheet{n}.xml"] = sheet(rows, merged)
+    archive(name, parts)
+
+
+def ods(name, rows):
+    text, table = "urn:oasis:names:tc:opendocument:xmlns:text:1.0", "urn:oasis:names:tc:opendocument:xmlns:table:1.0"
+    office = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+    mime = "application/vnd.oasis.opendocument.spreadsheet"
+    cells = "".join(
+        "<table:table-row>" + "".join(
+            f'<table:table-cell office:value-type="string"><text:p>{cell}</text:p></table:table-cell>' for cell in row)
+        + "</table:table-row>" for row in rows)
+    content = (f'<office:document-content xmlns:office="{office}" xmlns:table="{table}" xmlns:text="{text}"><office:body>'
+               f'<office:spreadsheet><table:table table:name="Fragen">{cells}</table:table></office:spreadsheet></office:body>'
+               "</office:document-content>")
+    manifest = ('<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">'
+                f'<manifest:file-entry manifest:full-path="/" manifest:media-type="{mime}"/></manifest:manifest>')
+    archive(name, {"mimetype": mime, "content.xml": content, "META-INF/manifest.xml": manifest})
 
 
 def main():
@@ -95,6 +173,14 @@ def main():
     parquet("named_columns.parquet", [{"frage": q, "antwort": a} for q, a in PAIRS])
     parquet("tools.parquet", [{"tools": [{"type": "function", "function": {"name": "find"}}],
                                "messages": [{**{"tool_calls": None, "tool_call_id": None}, **m} for m in calls]}])
+    arrow("pairs.arrow", [{"question": q, "answer": a, "id": i} for i, (q, a) in enumerate(PAIRS)])
+    arrow("messages.arrow", [{"messages": turns([p])} for p in PAIRS])
+    rows = [["问题", "回答"]] + [list(p) for p in PAIRS]
+    xlsx("sheet.xlsx", {"问答": (rows, None), "空": ([], None)})
+    xlsx("sheets.xlsx", {"2025": (rows[:2], None), "2026": ([["劳动法问答 2026"], [None, None], *rows], "A1:B1"), "注": ([["来源"]], None)})
+    ods("sheet.ods", rows)
+    text("separated.csv", "sep=;\nquestion;answer\n" + "".join(f"{q};{a}\n" for q, a in PAIRS))
+    (HERE / "gbk.csv").write_bytes(table.encode("gb18030"))
     tokens = [{"input_ids": [5, 6, 7, 8], "labels": [-100, -100, 7, 8]}, {"input_ids": [9, 10], "labels": [-100, 10]}]
     lines("tokens.jsonl", tokens)
     padded = [{"input_ids": [0, 5, 6, 7], "attention_mask": [0, 1, 1, 1], "labels": [-100, -100, 6, 7]}]

@@ -122,37 +122,50 @@ fn formats() -> impl Strategy<Value = FormatConfig> {
     };
     let columns = of("[a-z问=]{1,6}x").prop_map(move |n| n.map(|n| name("question", n)));
     let roles = of("[a-z甲]{1,6}x").prop_map(move |n| n.map(|n| name("assistant", n)));
-    let some = (sources, any::<bool>(), any::<bool>(), columns, roles);
-    some.prop_map(|(sources, repeat, keep, columns, roles)| {
-        let sources = sources.into_iter();
-        FormatConfig {
-            sources: sources
-                .map(|(path, weight)| DataSource { path, weight })
-                .collect(),
-            mixing: if repeat {
-                Mixing::Repeat
-            } else {
-                Mixing::Subsample
-            },
-            special_tokens: if keep {
-                SpecialTokensInText::Keep
-            } else {
-                SpecialTokensInText::Plain
-            },
-            columns: columns.into_iter().collect(),
-            roles: roles.into_iter().collect(),
-            form: if repeat {
-                DataForm::Auto
-            } else {
-                DataForm::Text
-            },
-            preference: if repeat {
-                Preference::Refuse
-            } else {
-                Preference::Chosen
-            },
-        }
-    })
+    let encoding = prop_oneof![Just(TextEncoding::Utf8), Just(TextEncoding::Gb18030)];
+    let all = (
+        sources,
+        any::<bool>(),
+        any::<bool>(),
+        columns,
+        roles,
+        encoding,
+        of("[a-z法]{1,6}x"),
+    );
+    all.prop_map(
+        |(sources, repeat, keep, columns, roles, encoding, sheets)| {
+            let sources = sources.into_iter();
+            FormatConfig {
+                sources: sources
+                    .map(|(path, weight)| DataSource { path, weight })
+                    .collect(),
+                mixing: if repeat {
+                    Mixing::Repeat
+                } else {
+                    Mixing::Subsample
+                },
+                special_tokens: if keep {
+                    SpecialTokensInText::Keep
+                } else {
+                    SpecialTokensInText::Plain
+                },
+                columns: columns.into_iter().collect(),
+                roles: roles.into_iter().collect(),
+                form: if repeat {
+                    DataForm::Auto
+                } else {
+                    DataForm::Text
+                },
+                preference: if repeat {
+                    Preference::Refuse
+                } else {
+                    Preference::Chosen
+                },
+                encoding,
+                sheets: sheets.into_iter().collect(),
+            }
+        },
+    )
 }
 
 fn privacy() -> impl Strategy<Value = PrivacyConfig> {
@@ -339,6 +352,8 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         privacy_rules: []                 # default
         data_sources: []                  # default
         data_mixing: repeat               # default
+        data_encoding: utf-8              # default
+        data_sheets: []                   # default
         columns: []                       # default
         roles: []                         # default
         preference: refuse                # default

@@ -86,6 +86,8 @@ const LORA: &[Turn] = &[
     ("privacy_rules", "['A=x']", "[]", &[]),
     ("data_sources", "['a=3']", "[]", &[]),
     ("data_mixing", "subsample", "repeat", &[]),
+    ("data_encoding", "gb18030", "utf-8", &[]),
+    ("data_sheets", "[Questions]", "[]", &[]),
     ("columns", "['question=q']", "[]", &[]),
     ("special_tokens_in_text", "keep", "plain", &[]),
     ("roles", "['user=u']", "[]", &[]),
@@ -330,6 +332,8 @@ fn what_does_not_decide_is_written_as_ever() {
     privacy_rules: ["A=x"]
     data_sources: ["a=3"]
     data_mixing: subsample
+    data_encoding: gb18030
+    data_sheets: [Questions]
     columns: ["question=q"]
     roles: ["user=u"]
     preference: chosen
