@@ -83,15 +83,16 @@ fn no_data_at_all_is_an_error() {
     insta::assert_snapshot!(House::new("llama3").with("a.docx", "x").error(), @r#"
     E0301 there is no sample in the training data
       at HOUSE/data
-      looked for files ending in .txt, .jsonl, .json, .csv, .tsv, .parquet
+      looked for files ending in .txt, .jsonl, .json, .csv, .tsv, .xlsx, .xlsm, .xls, .ods, .parquet, .arrow
       not read: a.docx
-      fix: put dialogues, JSONL, CSV or Parquet there, or --set train_data_dir=FOLDER
+      fix: a.docx: save them as plain text (.txt, UTF-8), with who speaks before each line
+      fix: put dialogues, JSONL, CSV, Excel or Parquet files there, or --set train_data_dir=FOLDER
     "#);
     insta::assert_snapshot!(House::new("llama3").with("a.txt", "\n\n").error(), @r#"
     E0301 there is no sample in the training data
       at HOUSE/data
-      looked for files ending in .txt, .jsonl, .json, .csv, .tsv, .parquet
-      fix: put dialogues, JSONL, CSV or Parquet there, or --set train_data_dir=FOLDER
+      looked for files ending in .txt, .jsonl, .json, .csv, .tsv, .xlsx, .xlsm, .xls, .ods, .parquet, .arrow
+      fix: put dialogues, JSONL, CSV, Excel or Parquet files there, or --set train_data_dir=FOLDER
     "#);
     let gone = House::new("llama3").set(|c| c.train_data_dir.push("gone"));
     insta::assert_snapshot!(gone.error(), @r#"

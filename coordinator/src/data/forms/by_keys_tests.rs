@@ -101,6 +101,7 @@ fn forms_nobody_knows_are_refused_with_their_keys() {
       its keys: id, content
       such rows are for pretraining (`stage: pt`, `type: completion` of other tools); here answers to questions are learned
       fix: give each row a question and its answer, such as {"question": ..., "answer": ...}
+      fix: or --set data_form=text, where all of it is to be learned
     "#);
     insta::assert_snapshot!(error(r#"{"question": "a", "answer": 5}"#), @r#"
     E0306 `answer` is no text

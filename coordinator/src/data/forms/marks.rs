@@ -139,17 +139,25 @@ pub(super) fn flag(value: &Value) -> Option<bool> {
 }
 
 fn no_flag(key: &str, value: &Value, name: &str, at: At<'_>) -> Error {
-    let (what, fix) = match key {
-        "train" | "training" | "trainable" | "loss" | "is_train" | "learn" | "learned" => {
-            ("neither true nor false", "write true or false")
-        }
-        _ => ("neither 0 nor 1", "write 0 or 1"),
+    let words = matches!(
+        key,
+        "train" | "training" | "trainable" | "loss" | "is_train" | "learn" | "learned"
+    );
+    let what = if words {
+        "neither true nor false"
+    } else {
+        "neither 0 nor 1"
     };
-    at.error(Code::BadWeight, format!("{name} is {what}"))
+    let error = at
+        .error(Code::BadWeight, format!("{name} is {what}"))
         .why(format!("it is {}", excerpt(&value.to_string())))
-        .why("0 or false leaves the answer out of what is learned, 1 or true learns it (`masked`, `ignore` and their kin the other way round); parts are not built")
-        .fix(fix)
-        .fix("or give the field another name where it says something else")
+        .why("0 or false leaves the answer out of what is learned, 1 or true learns it (`masked`, `ignore` and their kin the other way round); parts are not built");
+    let error = if words {
+        error.fix("write true or false")
+    } else {
+        error.fix("write 0 or 1")
+    };
+    error.fix("or give the field another name where it says something else")
 }
 
 fn unclear(name: &str, value: &Value, at: At<'_>) -> Error {

@@ -355,6 +355,7 @@ fn resolved_yaml_lists_every_key_with_its_origin() {
         data_encoding: utf-8              # default
         data_sheets: []                   # default
         columns: []                       # default
+        special_tokens_in_text: plain     # default
         roles: []                         # default
         preference: refuse                # default
         data_form: auto                   # default

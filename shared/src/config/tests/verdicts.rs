@@ -335,6 +335,7 @@ fn what_does_not_decide_is_written_as_ever() {
     data_encoding: gb18030
     data_sheets: [Questions]
     columns: ["question=q"]
+    special_tokens_in_text: keep
     roles: ["user=u"]
     preference: chosen
     data_form: text

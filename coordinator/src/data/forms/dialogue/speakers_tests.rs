@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::super::names::key;
 use super::*;
+use crate::data::forms::dialogue::names::key;
 
 fn side(name: &str) -> Option<Side> {
     known(&key(name)).map(|(_, known)| known.side)
