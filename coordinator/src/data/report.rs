@@ -175,6 +175,25 @@ impl DataReport {
     }
 }
 
+impl DataReport {
+    fn say_too_long(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (long, lost) = self.too_long();
+        if long == 0 {
+            return Ok(());
+        }
+        let done = match self.overflow {
+            Overflow::Drop => "left out",
+            _ => "cut",
+        };
+        writeln!(
+            f,
+            "{long} rows are longer than max_seq_length={} and were {done}, {lost} target tokens lost: {}",
+            self.max_seq_length,
+            listed_of(&self.long_rows, long)
+        )
+    }
+}
+
 impl fmt::Display for DataReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut more = More::default();
@@ -239,20 +258,7 @@ impl fmt::Display for DataReport {
                 self.max_seq_length
             )?;
         }
-        let (long, lost) = self.too_long();
-        if long > 0 {
-            let done = if self.overflow == Overflow::Drop {
-                "left out"
-            } else {
-                "cut"
-            };
-            writeln!(
-                f,
-                "{long} rows are longer than max_seq_length={} and were {done}, {lost} target tokens lost: {}",
-                self.max_seq_length,
-                listed_of(&self.long_rows, long)
-            )?;
-        }
+        self.say_too_long(f)?;
         if let Some(privacy) = &self.privacy {
             writeln!(f, "{privacy}")?;
         }

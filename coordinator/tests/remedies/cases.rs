@@ -159,6 +159,8 @@ pub const CASES: &[Case] = &[
     // Forms of data.
     data(Code::EmptyData, &[("data/.hidden", b""), ("more/a.jsonl", GOOD)], "put dialogues, JSONL", Set(&[("FOLDER", "more")])),
     data(Code::Undecodable, &[("data/a.jsonl", b"{\"question\": \"\xc4\xe3\xba\xc3\", \"answer\": \"\xba\xc3\"}\n")], "if it is GB18030", Set(&[])),
+    data(Code::Undecodable, &[("data/a.jsonl", b"{\"question\": \"a\", \"answer\": \"\xd3\xc3\"}\n")], "or iconv", Shell(&[("or iconv", "iconv"), ("> NEW_FILE, and NEW_FILE in its place", "> b && mv b data/a.jsonl")])),
+    data(Code::UnknownForm, &[("data/a.csv", b"question;answer\na;b\n")], "write `sep=;`", Shell(&[])),
     data(Code::NoRoles, &[("data/a.txt", "没有名字的一段话\n".as_bytes())], "begin each question", Write("data/a.txt", "用户：押金能退吗？\n律师：到期应当退还。\n")),
     data(Code::NoRoles, &[("data/a.txt", "没有名字的一段话\n".as_bytes())], "or give the data as JSONL", Edit("data/a.txt", "没有名字的一段话\n", "用户：押金能退吗？\n律师：到期应当退还。\n")),
     data(Code::MalformedJson, &[(A, b"{\"question\": \"a\", \"answer\": \"b\"},\n")], "each line of a .jsonl file is one whole", Edit(A, "},", "}")),

@@ -121,6 +121,7 @@ fn each_case_does_a_remedy_of_the_sources() {
     // What is put together from parts, such as a list of settings, is no text of the sources.
     let parts = [
         "--set '",
+        "or iconv",
         "--set columns",
         "--set validation_dir=/",
         "keep one of the two lines",

@@ -128,7 +128,7 @@ impl Scene {
             Apply::Write(name, text) => self.write(name, text.as_bytes()),
             Apply::Remove(name) => fs::remove_file(self.path(name)).unwrap(),
             Apply::Shell(placeholders) => {
-                let (_, command) = fix.split_once(": ").unwrap();
+                let command = fix.split_once(": ").map_or(fix, |(_, command)| command);
                 let mut command = command.to_owned();
                 for (from, to) in *placeholders {
                     command = command.replace(from, to);

@@ -160,7 +160,7 @@ fn alone<'a>(names: &[&'a str]) -> Vec<&'a str> {
         let twins = names.iter().filter(|other| stem(other) == of);
         of.is_some() && twins.count() > 1
     };
-    names.iter().copied().filter(|name| !twin(&name)).collect()
+    names.iter().copied().filter(|name| !twin(name)).collect()
 }
 
 /// What stands before the number, or before the single letter, at the end of a name.

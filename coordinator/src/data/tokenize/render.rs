@@ -239,10 +239,10 @@ fn is_answer(conversation: &Conversation, index: usize) -> bool {
 /// The answers that are learned; of the whole text, all that count.
 fn learned(conversation: &Conversation, loss_on: LossOn) -> Vec<usize> {
     let messages = 0..conversation.messages.len();
-    let answers = messages.filter(|&i| is_answer(conversation, i));
+    let mut answers = messages.filter(|&i| is_answer(conversation, i));
     let counts = |i: &usize| !conversation.unlearned.contains(i);
     match loss_on {
-        LossOn::Last => answers.last().into_iter().filter(counts).collect(),
+        LossOn::Last => answers.next_back().into_iter().filter(counts).collect(),
         LossOn::Response | LossOn::All => answers.filter(counts).collect(),
     }
 }

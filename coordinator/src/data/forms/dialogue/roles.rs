@@ -184,92 +184,108 @@ fn secondary(lines: &[Line<'_>], cast: &Cast<'_>, roles: &mut Roles) -> Result<(
     if asking.len() < 2 {
         return Ok(());
     }
-    let known: Vec<(usize, usize, Part)> = cast
-        .events
-        .iter()
-        .filter_map(|e| {
-            Some((
-                e.at,
-                e.name,
-                roles.part(e.name).filter(|p| *p != Part::System)?,
-            ))
-        })
-        .collect();
-    let answered = |name: usize| {
-        let of = known
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, other, _))| *other == name);
-        of.filter(|(i, _)| {
-            let next = known[i + 1..].iter().find(|(_, other, _)| *other != name);
-            next.is_some_and(|(.., part)| *part == Part::Answers)
-        })
-        .count()
+    let spoken = |e: &super::cast::Event<'_>| {
+        let part = roles.part(e.name).filter(|part| *part != Part::System);
+        part.map(|part| (e.at, e.name, part))
     };
+    let spoken: Vec<Spoken> = cast.events.iter().filter_map(spoken).collect();
     let configured = |name: &usize| cast.names[*name].configured.is_some();
-    let most = asking
-        .iter()
-        .copied()
-        .rev()
-        .max_by_key(|name| (configured(name), answered(*name)));
-    for name in asking
-        .into_iter()
-        .filter(|name| Some(*name) != most && !configured(name))
-    {
-        let sure = |other: usize| Some(other) == most || roles.part(other) == Some(Part::Answers);
-        let (mut turns, mut texts, mut label, mut open) = (0, Vec::new(), None, None);
-        for (i, (at, ..)) in known
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, other, _))| *other == name)
-        {
-            let before = known[..i].iter().rev().find(|(_, other, _)| sure(*other));
-            let behind = known[i + 1..].iter().find(|(_, other, _)| *other != name);
-            let answers =
-                |found: Option<&(usize, usize, Part)>| found.is_some_and(|f| f.2 == Part::Answers);
-            match (before, behind) {
-                (Some((before, asker, _)), _) if Some(*asker) == most => {
-                    let earlier = known.iter().rev().find(|(at, ..)| at < before);
-                    if answers(earlier) && may_be_text(lines, cast, *asker, *before) {
-                        open = open.or(Some(*at));
-                    }
-                }
-                (_, Some((.., Part::Answers))) => {
-                    turns += 1;
-                    if answers(before) && may_be_text(lines, cast, name, *at) {
-                        label = label.or(Some(*at));
-                    }
-                }
-                (_, Some((_, other, _))) if Some(*other) != most => open = open.or(Some(*at)),
-                _ => texts.push(*at),
-            }
+    let rank = |name: &usize| (configured(name), answered(&spoken, *name));
+    let most = asking.iter().copied().rev().max_by_key(rank);
+    for name in asking {
+        if Some(name) == most || configured(&name) {
+            continue;
         }
+        let found = occurrences(lines, cast, &spoken, name, most);
         let shown = &cast.names[name].shown;
-        let unsure = |at: usize| {
-            (
-                at,
-                format!("`{shown}` may ask here, or be a line of the answer before it"),
-            )
-        };
-        let doubt = match (turns, texts.first(), open.or(label)) {
-            (.., Some(at)) => Some(unsure(at)),
+        let doubt = match (found.turns, found.text, found.open) {
+            (.., Some(at)) => {
+                let why = format!("`{shown}` may ask here, or be a line of the answer before it");
+                Some((at, why))
+            }
             (0, ..) => {
                 roles.parts[name] = None;
                 None
             }
-            (_, Some(at), _) => Some((
-                *at,
-                format!("`{shown}` asks in some places, and stands in an answer in others"),
-            )),
+            (_, Some(at), _) => {
+                let why =
+                    format!("`{shown}` asks in some places, and stands in an answer in others");
+                Some((at, why))
+            }
             (_, None, None) => None,
         };
         if let Some((at, why)) = doubt {
-            return Err(Undecided::Doubt(Doubt::one_name(
-                cast, roles, name, at, 50, why,
-            )));
+            let doubt = Doubt::one_name(cast, roles, name, at, 50, why);
+            return Err(Undecided::Doubt(doubt));
         }
     }
     Ok(())
+}
+
+/// A line that begins a turn if its name speaks: its index, the name's, and the name's part.
+type Spoken = (usize, usize, Part);
+
+/// How a name stands in a file beside the one that asks most.
+#[derive(Default)]
+struct Occurrences {
+    /// How often it asks.
+    turns: usize,
+    /// Where it first is a line of an answer.
+    text: Option<usize>,
+    /// Where it first may be either.
+    open: Option<usize>,
+}
+
+/// How often the answering side speaks behind a name.
+fn answered(spoken: &[Spoken], name: usize) -> usize {
+    let of = spoken
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, other, _))| *other == name);
+    of.filter(|(i, _)| {
+        let next = spoken[i + 1..].iter().find(|(_, other, _)| *other != name);
+        next.is_some_and(|(.., part)| *part == Part::Answers)
+    })
+    .count()
+}
+
+fn occurrences(
+    lines: &[Line<'_>],
+    cast: &Cast<'_>,
+    spoken: &[Spoken],
+    name: usize,
+    most: Option<usize>,
+) -> Occurrences {
+    let sure = |(_, other, part): &&Spoken| Some(*other) == most || *part == Part::Answers;
+    let answers = |found: Option<&Spoken>| found.is_some_and(|(.., part)| *part == Part::Answers);
+    let mut found = Occurrences::default();
+    for (i, (at, other, _)) in spoken.iter().enumerate() {
+        if *other != name {
+            continue;
+        }
+        let before = spoken[..i].iter().rev().find(sure);
+        let behind = spoken[i + 1..].iter().find(|(_, other, _)| *other != name);
+        match (before, behind) {
+            // It stands in a question, if that is one.
+            (Some((before, asker, _)), _) if Some(*asker) == most => {
+                let earlier = spoken[..i].iter().rev().find(|(at, ..)| at < before);
+                if answers(earlier) && may_be_text(lines, cast, *asker, *before) {
+                    found.open = found.open.or(Some(*at));
+                }
+            }
+            (_, Some((.., Part::Answers))) => {
+                found.turns += 1;
+                if answers(before) && may_be_text(lines, cast, name, *at) {
+                    found.open = found.open.or(Some(*at));
+                }
+            }
+            (_, Some((_, other, _))) if Some(*other) != most => {
+                found.open = found.open.or(Some(*at));
+            }
+            _ => found.text = found.text.or(Some(*at)),
+        }
+    }
+    found
 }
 
 /// Whether a line that begins with an asking name may be one of a form or a letter.
@@ -279,8 +295,9 @@ pub(super) fn may_be_text(lines: &[Line<'_>], cast: &Cast<'_>, name: usize, at: 
 
 /// Whether a turn stands behind a blank line, or one of its lines ends with a question mark.
 fn is_question(lines: &[Line<'_>], cast: &Cast<'_>, at: usize) -> bool {
-    let end = cast.events.iter().map(|e| e.at).find(|next| *next > at);
-    let turn = &lines[at..end.unwrap_or(lines.len())];
+    let next = cast.events.partition_point(|e| e.at <= at);
+    let end = cast.events.get(next).map_or(lines.len(), |e| e.at);
+    let turn = &lines[at..end];
     turn[0].after_blank || turn.iter().any(|line| line.raw.ends_with(['？', '?']))
 }
 
