@@ -206,6 +206,8 @@ struct Counts {
     characters: u64,
     /// Bytes that belong to none.
     wrong: u64,
+    /// Among the characters, those of three bytes and more.
+    wide: u64,
     /// The only wrong bytes are the beginning of a character at the end.
     cut: bool,
 }
@@ -249,12 +251,15 @@ impl Counts {
     }
 
     fn count(&mut self, valid: &[u8]) {
-        self.characters += valid.iter().filter(|&&b| b >= 0xc0).count() as u64;
+        let from = |least: u8| valid.iter().filter(|b| **b >= least).count() as u64;
+        self.characters += from(0xc0);
+        self.wide += from(0xe0);
     }
 
-    /// In a text of other encodings few pairs of bytes are characters of UTF-8.
+    /// In a text of other encodings few pairs of bytes are characters of UTF-8, and hardly any three.
     fn mostly_utf8(&self) -> bool {
-        self.cut || self.characters > self.wrong
+        let wide = self.wide > 0 && self.wide * 2 >= self.wrong;
+        self.cut || wide || self.characters > self.wrong
     }
 }
 
@@ -273,6 +278,19 @@ mod tests {
             .err()
             .unwrap();
         render(&error).replace(&folder.path().display().to_string(), "HOUSE")
+    }
+
+    #[test]
+    fn a_text_of_utf8_with_a_few_wrong_bytes_is_never_converted() {
+        let said = refused(
+            "few.txt",
+            b"\xe7\x94\xa8\xe6\x88\xb7: hi\nlawyer: \xff\xfe\n",
+        );
+        assert!(
+            said.contains("converting the whole file would ruin the rest"),
+            "{said}"
+        );
+        assert!(!said.contains("iconv"), "{said}");
     }
 
     #[test]
