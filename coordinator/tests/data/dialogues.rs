@@ -331,3 +331,50 @@ fn instructions_before_a_conversation_are_its_system_prompt() {
         "{late}"
     );
 }
+
+#[test]
+fn opening_words_of_the_next_conversation_belong_to_no_answer() {
+    let text = "Doctor: What is the problem?\nPatient: I have a cough.\nDoctor: Take honey.\n\n\
+                Doctor: What brings you here?\nPatient: Back pain.\nDoctor: Stay active.\n";
+    let found = house(text, &[]);
+    let expected = [
+        pair("I have a cough.", "Take honey."),
+        pair("Back pain.", "Stay active."),
+    ];
+    assert_eq!(pairs(&found), expected);
+    assert!(notices(&found).contains("that is left out: lines 1, 5"));
+}
+
+#[test]
+fn numbers_and_stamps_of_chat_programs_are_no_part_of_an_answer() {
+    let hotline = "[10:01] 客户: 卡锁了\n[10:02] 坐席: 几号卡\n[10:03] 8021: 尾号4412的也锁了\n[10:04] 坐席: 已解锁\n";
+    let error = house(hotline, &[]).error();
+    assert!(error.starts_with("E0310"), "{error}");
+    let roles = [("user", "客户"), ("user", "8021"), ("assistant", "坐席")];
+    assert_eq!(pairs(&house(hotline, &roles))[1].0, "尾号4412的也锁了");
+    let behind = "Customer (10:01): My card is locked.\nAgent (10:02): Which one?\n";
+    assert_eq!(read(behind), [pair("My card is locked.", "Which one?")]);
+}
+
+#[test]
+fn a_turn_that_an_answer_has_taken_in_stops_a_run() {
+    for text in [
+        "客户：卡锁了\n坐席：几号卡？\n客户\n尾号4412\n坐席：已解锁。\n",
+        "客户：卡锁了\n坐席：几号卡？ 客户：尾号4412\n客户：谢谢\n坐席：再见。\n",
+        "Patient: My head hurts.\nDoctor: Take ibuprofen.\nDaughter: Mum, let's go.\nPatient: For how long?\nDoctor: Three days.\n",
+        "用户：医生问我下面的问题怎么答？\n医生：有没有过敏史？\n助手：如实回答即可。\n用户：好？\n助手：好。\n",
+    ] {
+        let error = house(text, &[]).error();
+        assert!(error.starts_with("E0310"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn roles_of_one_file_are_not_asked_of_another() {
+    let told = house(
+        "王小明：疼。\n赵主任：拍片。\n",
+        &[("user", "王小明"), ("assistant", "赵主任")],
+    );
+    let both = told.with("b.txt", "用户：一？\n律师：二。\n");
+    assert_eq!(pairs(&both), [pair("疼。", "拍片。"), pair("一？", "二。")]);
+}

@@ -129,7 +129,7 @@ fn has(text: &str, part: &str) -> bool {
     if text.contains(part) {
         return true;
     }
-    let quoted = serde_json::to_string(part).unwrap_or_default();
+    let quoted = serde_json::Value::from(part).to_string();
     let inside = quoted.get(1..quoted.len().saturating_sub(1));
     inside.is_some_and(|inside| text.contains(inside))
 }

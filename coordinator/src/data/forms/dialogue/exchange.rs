@@ -166,13 +166,23 @@ pub(super) fn cut(turns: Vec<Turn>, mode: Dialogue, stamped: bool) -> Cut {
 fn by_question(turns: Vec<Turn>, stamped: bool) -> Cut {
     let mut cut = Cut::default();
     let mut system: Option<Turn> = None;
-    for turn in turns {
+    let mut turns = turns.into_iter().peekable();
+    while let Some(turn) = turns.next() {
+        let asked = turns
+            .peek()
+            .is_some_and(|next| next.asks() && !next.after_blank);
         let open = cut.exchanges.last_mut();
         let last = open.and_then(|exchange: &mut Exchange| exchange.last_mut());
         match (turn.part, last) {
             (Part::System, _) if system.is_some() => cut.stray = system.replace(turn),
             (Part::System, _) => system = Some(turn),
             (Part::Answers, None) => cut.openings.push(turn),
+            // Behind a blank line, and before a question: the opening words of another conversation.
+            (Part::Answers, Some(last))
+                if last.part == Part::Answers && turn.after_blank && asked =>
+            {
+                cut.openings.push(turn);
+            }
             (Part::Answers, Some(last)) if last.part == Part::Answers => last.join(&turn),
             (Part::Answers, Some(_)) => {
                 if let Some(exchange) = cut.exchanges.last_mut() {

@@ -78,7 +78,8 @@ impl File<'_> {
     /// A file that can be read in two ways: both, with what would be learned, and the setting for each.
     pub(super) fn two_readings(&self, cast: &Cast<'_>, doubt: &Doubt) -> Error {
         let line = self.lines().get(doubt.line);
-        let mut settings: Vec<String> = Vec::new();
+        // What mends a single line comes before what settles a name for all files.
+        let mut settings: Vec<String> = doubt.fixes.clone();
         for reading in doubt.readings.iter().filter(|reading| is_whole(reading)) {
             settings.push(format!(
                 "if {}: {}",
@@ -86,7 +87,6 @@ impl File<'_> {
                 setting(cast, &reading.roles)
             ));
         }
-        settings.extend(doubt.fixes.iter().cloned());
         let why = format!("{} % sure: {}", doubt.sure, doubt.why);
         let mut error = ambiguity::roles(&self.file.path, why, settings);
         if let Some(line) = line {

@@ -105,7 +105,11 @@ pub(super) fn decide(
     if cast.events.is_empty() {
         return none("no line begins with a short name and a colon".into());
     }
-    if names_both_sides(formats) {
+    let named_here = cast
+        .names
+        .iter()
+        .any(|name| name.count > 0 && name.configured.is_some());
+    if names_both_sides(formats) && named_here {
         return exclusive(cast, formats);
     }
     let part = |name: &super::cast::Name| {

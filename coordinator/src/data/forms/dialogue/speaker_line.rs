@@ -90,6 +90,15 @@ pub(super) fn speaker_line(line: &str) -> Option<SpeakerLine<'_>> {
         return None;
     }
     let undecorated = without_marks(rest);
+    if let Some((name, text)) = within(undecorated.rest).filter(|(name, _)| is_name(tidy(name))) {
+        let (name, mark) = (tidy(name), Mark::Colon);
+        return Some(SpeakerLine {
+            name,
+            text,
+            mark,
+            stamped: true,
+        });
+    }
     if let Some((name, text, mark)) = named(undecorated.rest, undecorated.heading) {
         return Some(SpeakerLine {
             name,
@@ -111,6 +120,14 @@ pub(super) fn speaker_line(line: &str) -> Option<SpeakerLine<'_>> {
         return header(rest);
     }
     stamp::behind(line).and_then(header)
+}
+
+/// Name and text round a time stamp; a line that ends with one has a name alone.
+fn within(line: &str) -> Option<(&str, &str)> {
+    if stamp::behind(line).is_some() {
+        return None;
+    }
+    stamp::within(line)
 }
 
 struct Undecorated<'a> {
@@ -256,13 +273,26 @@ fn tidy(name: &str) -> &str {
 /// Whether this may be somebody's name: short, of letters and few signs.
 fn is_name(name: &str) -> bool {
     let seen = || name.chars().filter(|c| !super::lines::is_invisible(*c));
-    let letters = seen()
-        .all(|c| c.is_alphanumeric() || c.is_whitespace() || "_-.'’·•#()（）<>〈〉/&".contains(c));
+    let letters = seen().all(|c| {
+        c.is_alphanumeric() || c.is_whitespace() || "_-.'’·•#()（）<>〈〉/&*+@".contains(c)
+    });
     let width: usize = seen().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
     width <= LONGEST_NAME
         && name.split_whitespace().count() <= 4
         && letters
-        && name.chars().any(char::is_alphabetic)
+        && (name.chars().any(char::is_alphabetic) || is_account(name))
+}
+
+/// Whether a name is the number of an account or of a telephone, some of it perhaps hidden: `8021`,
+/// `138****5678`.
+fn is_account(name: &str) -> bool {
+    let digits = name.chars().filter(char::is_ascii_digit).count();
+    let year = digits == 4 && name.len() == 4 && name.starts_with(['1', '2']);
+    digits >= 4
+        && !year
+        && name
+            .chars()
+            .all(|c| c.is_ascii_digit() || " *+".contains(c))
 }
 
 /// Whether a colon stands between the hour and the minutes: `李 14:30`, and not `A1：30天`.
@@ -344,6 +374,22 @@ mod tests {
             (header.name, header.mark, header.stamped),
             ("王小明", Mark::Header, true)
         );
+        for line in [
+            "用户 (10:01): 甲",
+            "用户(10:01)：甲",
+            "用户 10:01：甲",
+            "用户 [10:30:05]: 甲",
+        ] {
+            let found = speaker_line(line).unwrap();
+            assert_eq!(
+                (found.name, found.text, found.stamped),
+                ("用户", "甲", true),
+                "{line}"
+            );
+        }
+        assert_eq!(split("8021: 甲"), Some(("8021", "甲")));
+        assert_eq!(split("138****5678：甲"), Some(("138****5678", "甲")));
+        assert_eq!(split("2024：甲"), None);
         let header = speaker_line("2026-03-01 14:30 张律师").unwrap();
         assert_eq!((header.name, header.mark), ("张律师", Mark::Header));
         let header = speaker_line("2024-03-05 14:30:12 王小明(12345678)").unwrap();

@@ -65,7 +65,7 @@ pub(super) const TABLE: &[(Side, Field, &str)] = &[
     (
         Side::Asks,
         Field::Medicine,
-        "患者,病人,病患,家属,患者家属,病人家属,家屬,家长,患儿家属,患儿家长,孕妇,patient,parent,family,caregiver",
+        "患者,病人,病患,家属,患者家属,病人家属,家屬,患,pt,家长,患儿家属,患儿家长,孕妇,patient,parent,family,caregiver",
     ),
     (
         Side::Asks,
@@ -104,7 +104,7 @@ pub(super) const TABLE: &[(Side, Field, &str)] = &[
         Side::Answers,
         Field::Medicine,
         "医生,醫生,大夫,医师,醫師,主治医生,主治医师,主任医师,副主任医师,住院医师,值班医生,接诊医生,家庭医生,\
-         主任,护士,護士,护士长,药师,藥師,药剂师,营养师,心理咨询师,心理医生,治疗师,导诊,导诊台,分诊台,中医,\
+         主任,护士,護士,护士长,药师,藥師,药剂师,营养师,心理咨询师,心理医生,治疗师,导诊,导诊台,分诊台,中医,医,护,\
          doctor,dr,dr.,physician,nurse,pharmacist,clinician,therapist,dentist,surgeon,midwife,dietitian",
     ),
     (
@@ -123,7 +123,9 @@ pub(super) const TABLE: &[(Side, Field, &str)] = &[
     (
         Side::Unclear,
         Field::General,
-        "主持人,主持,记者,老师,教师,主任委员,面试官,host,moderator,interviewer,interviewee,teacher,reporter",
+        "女儿,儿子,母亲,父亲,妈妈,爸爸,妻子,丈夫,老伴,爱人,哥哥,姐姐,弟弟,妹妹,奶奶,爷爷,旁人,路人,群友,\
+         daughter,son,mother,father,mum,mom,dad,wife,husband,brother,sister,friend,neighbour,neighbor,\
+         主持人,主持,记者,老师,教师,主任委员,面试官,host,moderator,interviewer,interviewee,teacher,reporter",
     ),
     (
         Side::Unclear,

@@ -27,6 +27,21 @@ static BEHIND: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&form).unwrap_or_else(|e| unreachable!("a fixed expression: {e}"))
 });
 
+static WITHIN: LazyLock<Regex> = LazyLock::new(|| {
+    let stamp = stamp();
+    let form = format!(
+        r"^(.{{1,40}}?)(?:\s*[\[(【（<]\s*{stamp}\s*[\])】）>]|\s+{stamp})\s*[:：]\s*(\S.*)$"
+    );
+    Regex::new(&form).unwrap_or_else(|e| unreachable!("a fixed expression: {e}"))
+});
+
+/// What stands before a stamp and behind the colon that follows it: `甲 (10:01)：a`.
+pub(super) fn within(line: &str) -> Option<(&str, &str)> {
+    let found = WITHIN.captures(line)?;
+    let part = |index: usize| found.get(index).map_or("", |part| part.as_str().trim());
+    Some((part(1), part(2)))
+}
+
 /// The line without the stamp before it.
 pub(super) fn before(line: &str) -> Option<&str> {
     BEFORE.find(line).map(|found| line[found.end()..].trim())

@@ -23,6 +23,7 @@ pub(super) fn doubt(lines: &[Line<'_>], cast: &Cast<'_>, roles: &Roles) -> Optio
         found.extend(look.answerers());
         found.extend(look.askers());
         found.extend(look.without_colon());
+        found.extend(look.midst());
         found.extend(look.stamps());
     }
     found.into_iter().min_by_key(|doubt| doubt.line)
@@ -192,7 +193,8 @@ impl Look<'_> {
                 }
                 _ => false,
             };
-            if begins && (labels || foreign || is_label(first.line.text)) {
+            let asks = field(first) != field(second) && first.line.text.ends_with(['？', '?']);
+            if begins && (labels || foreign || asks || is_label(first.line.text)) {
                 let other = &self.cast.names[second.name].shown;
                 let why = format!(
                     "`{shown}` may answer here, or be a line of the question that {other} answers"
@@ -239,6 +241,34 @@ impl Look<'_> {
             if let Some(shown) = lacks_colon(line.text(), here) {
                 let why = format!("this line of an answer begins with `{shown}`, without a colon");
                 return Some(self.no_colon(at, why, shown));
+            }
+        }
+        None
+    }
+
+    /// An asking name and its colon in the midst of an answer's line.
+    fn midst(&self) -> Option<Doubt> {
+        let asks: Vec<&str> = self
+            .roles
+            .with(Part::Asks)
+            .map(|name| self.cast.names[name].shown.as_str())
+            .collect();
+        let mut state = None;
+        let mut events = self.cast.events.iter().peekable();
+        for (at, line) in self.lines.iter().enumerate() {
+            while let Some(event) = events.next_if(|e| e.at <= at) {
+                state = self.part(event).or(state);
+            }
+            if state != Some(Part::Answers) {
+                continue;
+            }
+            let text = line.text();
+            let found = asks.iter().find(|name| begins_inside(text, name));
+            if let Some(name) = found {
+                let why = format!("`{name}` and a colon stand in the midst of an answer");
+                let mut doubt = self.no_colon(at, why, name);
+                doubt.fixes = vec![format!("if {name} asks here, begin a line with the name")];
+                return Some(doubt);
             }
         }
         None
@@ -297,11 +327,24 @@ impl Look<'_> {
     }
 }
 
+/// Whether a name and a colon stand in a text behind a blank, the end of a sentence or a mark.
+fn begins_inside(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let behind = text[at + name.len()..].trim_start_matches(is_space);
+        let divides = |c: char| is_space(c) || "。？！.?!>；;\u{7}".contains(c);
+        before.is_some_and(divides) && behind.starts_with(is_colon)
+    })
+}
+
 /// The asking name that a line begins with, divided from a text by something that is no colon: by a mark
 /// or a tab behind any known name, by a blank behind one of this file's.
 fn lacks_colon<'a>(line: &'a str, mut here: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mark = |c: char| "\t|｜>＞»→=;；~～-—–_/".contains(c);
-    let end = line.find(|c: char| mark(c) || is_space(c) || is_colon(c))?;
+    let Some(end) = line.find(|c: char| mark(c) || is_space(c) || is_colon(c)) else {
+        let name = key(line);
+        return here.any(|own| own == name).then_some(line);
+    };
     let behind = &line[end..];
     let next = behind.chars().find(|c| *c == '\t' || !is_space(*c));
     let name = key(&line[..end]);
