@@ -377,4 +377,10 @@ fn roles_of_one_file_are_not_asked_of_another() {
     );
     let both = told.with("b.txt", "用户：一？\n律师：二。\n");
     assert_eq!(pairs(&both), [pair("疼。", "拍片。"), pair("一？", "二。")]);
+    let told = notices(&both);
+    assert!(
+        told.contains("b.txt: nobody whom `roles` names speaks here"),
+        "{told}"
+    );
+    assert!(!told.contains("a.txt: nobody"), "{told}");
 }

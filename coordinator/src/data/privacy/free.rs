@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::context::is_han;
+use super::cues::ROLES;
 use super::folded::MARK;
 use super::given::{COMPOUND, compound, family, given};
 use super::lists::List;
-use super::roles::ROLES;
 use super::surnames::{NO_NAME, WORDS};
 use super::words::{Word, cut, is_word, share, share_of};
 

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod context;
+mod cues;
 mod digits;
 mod english;
 mod english_free;
@@ -29,7 +30,6 @@ mod phones;
 mod places;
 mod raw;
 mod report;
-mod roles;
 mod scan;
 mod surnames;
 mod texts;

@@ -69,6 +69,12 @@ pub(crate) fn parse(
     let turns = exchange::turns(lines, &cast, &roles);
     count(&mut report, &cast, &roles, &turns);
     let mut notices = notices::of_file(file, &read, &cast, &roles, &turns, mode);
+    if roles::names_both_sides(formats) && !roles.configured {
+        notices.push(format!(
+            "{}: nobody whom `roles` names speaks here; known names decide",
+            file.name
+        ));
+    }
     let cut = exchange::cut(turns, mode, cast.stamped);
     found.check(&cast, &cut)?;
     notices.extend(notices::of_cut(file, &cast, &cut));

@@ -6,7 +6,6 @@
 
 use super::cast::{Cast, Event};
 use super::doubt::{Doubt, Reading};
-
 use super::lines::{Line, is_space};
 use super::names::key;
 use super::roles::{Part, Roles, is_label, is_sentence, may_be_text};
